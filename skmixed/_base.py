@@ -1,0 +1,330 @@
+"""What both estimators share: the doors for groups and everything after `fit`."""
+
+import numbers
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from ._groups import GroupsWarning
+from ._input import read_new_data
+from ._posterior import joint_covariance, joint_log_density, sample
+
+
+@dataclass(frozen=True)
+class NewRows:
+    """Rows to predict.
+
+    Attributes
+    ----------
+    X : ndarray or CSR array of shape (n, p)
+    codes : ndarray of shape (n,)
+        Position of the row's group among those of the fit; -1 for a new group.
+    owner : ndarray of shape (n,)
+        Rows with the same owner share a random intercept.
+    noise_variance : ndarray of shape (n,)
+    y : ndarray of shape (n,) or None
+    """
+
+    X: object
+    codes: np.ndarray
+    owner: np.ndarray
+    noise_variance: np.ndarray
+    y: np.ndarray | None
+
+
+class GroupRoutingMixin:
+    """Requests for the metadata `groups`, so that no user has to set them.
+
+    With `group_feature` set the labels come inside X, and `groups` is not requested:
+    a splitter's groups must not reach a model that has its own.
+    """
+
+    __metadata_request__fit = {"groups": True}
+    __metadata_request__score = {"groups": True}
+    __metadata_request__predict = {
+        "groups": True,
+        "return_std": True,
+        "return_cov": True,
+    }
+
+    def get_metadata_routing(self):
+        """The estimator's metadata requests; see scikit-learn's metadata routing.
+
+        Returns
+        -------
+        routing : MetadataRequest
+        """
+        request = super().get_metadata_routing()
+        if self.group_feature is not None:
+            for method in ("fit", "score", "predict"):
+                getattr(request, method).add_request(param="groups", alias=False)
+        return request
+
+
+class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
+    """Predictions of a Gaussian model of grouped data.
+
+    `fit` of a subclass leaves `groups_`, `_group_kinds`, `_features` (positions of the
+    features among the columns of X) and `_posterior`; `_noise_variance` gives the noise
+    variance of new rows.
+    """
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def predict(self, X, *, groups=None, return_std=False, return_cov=False):
+        """Predict new observations.
+
+        The prediction includes the random intercept of every group that was seen in
+        `fit`.  A row of another group, a row whose label is missing, and every row
+        where there are no labels gets the population mean, and a standard deviation
+        that includes the variance between groups.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            Features.
+        groups : array-like of shape (n_rows,), default=None
+            Group labels, matched by value with those of `fit`.  Labels are positional:
+            the index of a Series is ignored.
+        return_std : bool, default=False
+            Whether to return the standard deviation of a new observation.
+        return_cov : bool, default=False
+            Whether to return the joint covariance of new observations.
+
+        Returns
+        -------
+        y_mean : ndarray of shape (n_rows,)
+            Predictive mean, in the units of y.
+        y_std : ndarray of shape (n_rows,)
+            Standard deviation of a new observation, in the units of y: noise, random
+            intercept and coefficients.  Only if ``return_std=True``.
+        y_cov : ndarray of shape (n_rows, n_rows)
+            Covariance of new observations, in squared units of y, noise on the
+            diagonal.  Rows with the same unseen label share one new random intercept;
+            rows without label have one each.  Only if ``return_cov=True``.
+
+        Raises
+        ------
+        ValueError
+            If both flags are set, if both doors for groups are used, or if the labels
+            are of a kind that cannot match those of the fit.
+        """
+        if return_std and return_cov:
+            raise ValueError(
+                "return_std and return_cov are both True; ask for one of them (the "
+                "standard deviations are the roots of the covariance's diagonal)."
+            )
+        new = self._read_new(X, groups)
+        mean = self._posterior.mean(new.X, new.codes)
+        if return_std:
+            variance = self._posterior.variance(new.X, new.codes)
+            return mean, np.sqrt(variance + new.noise_variance)
+        if return_cov:
+            return mean, joint_covariance(
+                self._posterior, new.X, new.codes, new.owner, new.noise_variance
+            )
+        return mean
+
+    def predict_interval(self, X, *, groups=None, coverage=0.9):
+        """Predict the interval that holds a new observation with a given probability.
+
+        The interval is central and normal: mean and standard deviation are those of
+        ``predict(X, groups=groups, return_std=True)``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            Features.
+        groups : array-like of shape (n_rows,), default=None
+            Group labels, as in `predict`.
+        coverage : float, default=0.9
+            Probability of the interval, above 0 and below 1.
+
+        Returns
+        -------
+        interval : ndarray of shape (n_rows, 2)
+            Lower and upper bound, in the units of y.
+        """
+        if not isinstance(coverage, numbers.Real) or not 0 < coverage < 1:
+            raise ValueError(
+                f"coverage is a probability between 0 and 1, got {coverage!r}."
+            )
+        mean, std = self.predict(X, groups=groups, return_std=True)
+        half = ndtri(0.5 + coverage / 2) * std
+        return np.column_stack([mean - half, mean + half])
+
+    def sample_y(self, X, *, groups=None, n_samples=1, random_state=0):
+        """Draw new observations from their joint predictive distribution.
+
+        Exact draws from the normal distribution whose mean and covariance `predict`
+        returns, in time and memory proportional to the number of rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            Features.
+        groups : array-like of shape (n_rows,), default=None
+            Group labels, as in `predict`.
+        n_samples : int, default=1
+            Number of draws for every row.
+        random_state : int, RandomState instance or None, default=0
+            See :term:`random_state`.
+
+        Returns
+        -------
+        y_samples : ndarray of shape (n_rows, n_samples)
+            Draws, in the units of y.
+        """
+        if not isinstance(n_samples, numbers.Integral) or n_samples < 1:
+            raise ValueError(f"n_samples is a positive integer, got {n_samples!r}.")
+        new = self._read_new(X, groups)
+        random_state = check_random_state(random_state)
+        return sample(
+            self._posterior,
+            new.X,
+            new.codes,
+            new.owner,
+            new.noise_variance,
+            n_samples,
+            random_state,
+        )
+
+    def log_predictive_density(self, X, y, *, groups=None):
+        """Joint log-density of observations under the predictive distribution.
+
+        The log-density of the normal distribution with the mean and the covariance
+        that `predict` returns, computed in time proportional to the number of rows.
+        It treats `y` as new observations: on the rows of the fit it is not
+        `log_likelihood_`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            Features.
+        y : array-like of shape (n_rows,)
+            Observations.
+        groups : array-like of shape (n_rows,), default=None
+            Group labels, as in `predict`.
+
+        Returns
+        -------
+        log_density : float
+            Natural logarithm of the joint density of all the rows.
+        """
+        new = self._read_new(X, groups, y)
+        return float(
+            joint_log_density(
+                self._posterior, new.X, new.y, new.codes, new.owner, new.noise_variance
+            )
+        )
+
+    def score(self, X, y, *, groups=None, sample_weight=None):
+        """Coefficient of determination R^2 of ``predict(X, groups=groups)``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            Features.
+        y : array-like of shape (n_rows,)
+            Observations.
+        groups : array-like of shape (n_rows,), default=None
+            Group labels, as in `predict`.
+        sample_weight : array-like of shape (n_rows,), default=None
+            Weights of the rows in the score.
+
+        Returns
+        -------
+        score : float
+            R^2, at most 1.
+        """
+        return r2_score(y, self.predict(X, groups=groups), sample_weight=sample_weight)
+
+    def _read_new(self, X, groups, y=None):
+        check_is_fitted(self)
+        data = read_new_data(self, X, groups, y)
+        if data.index is None:
+            n = data.X.shape[0]
+            codes, owner = np.full(n, -1), np.arange(n)
+        else:
+            if not len(self.groups_):
+                warn_groups(
+                    "Group labels are ignored: the model was fitted without `groups`, "
+                    "so it has no random intercepts.",
+                    stacklevel=4,
+                )
+            codes, owner = _match(data.index, self.groups_, self._group_kinds)
+        noise_variance = self._noise_variance(data)
+        return NewRows(data.X, codes, owner, noise_variance, data.y)
+
+    def _set_posterior(self, posterior, data):
+        """Set the attributes that both estimators have, in the user's units."""
+        self._posterior, self._features = posterior, data.features
+        coef, root = posterior.coef, posterior.coef_root
+        intercept, intercept_root = 0.0, np.zeros(root.shape[1])
+        if self.fit_intercept:
+            intercept = posterior.level - posterior.shift @ coef
+            intercept_root = posterior.level_root - posterior.shift @ root
+        p = self.n_features_in_
+        wide_root = np.zeros((1 + p, root.shape[1]))
+        wide_root[0], wide_root[1 + data.features] = intercept_root, root
+        self.coef_ = np.zeros(p)
+        self.coef_[data.features] = coef
+        self.intercept_ = float(intercept)
+        self.coef_covariance_ = wide_root @ wide_root.T
+        std = np.sqrt(np.diag(self.coef_covariance_))
+        self.intercept_std_, self.coef_std_ = float(std[0]), std[1:]
+        self.group_variance_ = posterior.group_variance
+        self.groups_ = np.empty(0) if data.index is None else data.index.labels
+        self._group_kinds = frozenset() if data.index is None else data.index.kinds
+        self.random_intercepts_ = posterior.modes
+        self.random_intercepts_conditional_std_ = np.sqrt(posterior.modes_variance)
+        self.random_intercepts_std_ = np.sqrt(
+            posterior.modes_variance + np.sum(posterior.loading**2, axis=1)
+        )
+
+
+def _match(index, groups, kinds):
+    """Code of each row among the groups of the fit, and who shares an intercept."""
+    if len(groups):
+        position = index.positions_in(groups, kinds)
+    else:
+        position = np.full(len(index), -1)
+    codes = np.append(position, -1)[index.codes]
+    new_label = len(groups) + index.codes
+    no_label = len(groups) + len(index) + np.arange(len(codes))
+    owner = np.where(index.codes < 0, no_label, np.where(codes < 0, new_label, codes))
+    return codes, owner
+
+
+def warn_groups(message, stacklevel):
+    """Warn about groups, in the one category that users can filter."""
+    warnings.warn(message, GroupsWarning, stacklevel=stacklevel)
+
+
+def check_method(method):
+    """Whether `method` is REML; the error where it is neither REML nor ML."""
+    if method not in ("reml", "ml"):
+        raise ValueError(f"method is 'reml' or 'ml', got {method!r}.")
+    return method == "reml"
+
+
+def check_penalty(value, name):
+    """A finite number of at least 0."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not real or not 0 <= value < np.inf:
+        raise ValueError(f"{name} is a finite number of at least 0, got {value!r}.")
+
+
+def check_flag(value, name):
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} is True or False, got {value!r}.")

@@ -1,0 +1,129 @@
+"""The block-Cholesky factor of the mixed-model equations at one value of the
+random-effects covariance (docs/math.md, section 4).
+
+V = R + Z Psi Z', Psi = Lambda Lambda' for every group, A = [X y].  With the blocks of a
+`Gram` and K_g = R11_g Lambda_g,
+
+    C_g C_g' = I + K_g K_g'           log|V| - log|R| = sum_g log|C_g C_g'|
+    rows_g   = C_g^-1 R12_g           A'V^-1A = R22'R22 + sum_g rows_g' rows_g
+
+so that one QR of R22 and all the rows gives a triangular `root` of A'V^-1A, and with it
+the coefficients, the residual sum of squares and log|X'V^-1X|.  Everything is added and
+nothing subtracted: the factor keeps its digits however large the group variance is.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from ._gram import Gram
+
+
+@dataclass(frozen=True)
+class BlockCholesky:
+    """The factor at one Lambda.
+
+    Attributes
+    ----------
+    gram : Gram
+    Lambda : ndarray of shape (q, q), or (K, q, q) where groups differ
+    H : ndarray of shape (K, q, q)
+        C_g^-1 K_g; H_g H_g' is how far the group's means are shrunk out of A'V^-1A.
+    rows : ndarray of shape (K, q, m)
+    root : ndarray of shape (m, m)
+        Upper triangular; of A'V^-1A, with the penalty's rows if there are any.
+    logdet : float
+        log|V| - log|R|.
+    """
+
+    gram: Gram
+    Lambda: np.ndarray
+    H: np.ndarray
+    rows: np.ndarray
+    root: np.ndarray
+    logdet: float
+
+    @cached_property
+    def rss(self):
+        """(y - X beta)'V^-1(y - X beta), plus the penalty at beta."""
+        return self.root[-1, -1] ** 2
+
+    @cached_property
+    def logdet_x(self):
+        """log|X'V^-1X|."""
+        return 2 * np.log(np.abs(np.diag(self.root)[:-1])).sum()
+
+    @cached_property
+    def beta(self):
+        """Generalised least squares coefficients, (m - 1,)."""
+        return _solve_upper(self.root[:-1, :-1], self.root[:-1, -1])
+
+    @cached_property
+    def root_inverse(self):
+        """T with T T' = (X'V^-1X)^-1, (m - 1, m - 1)."""
+        return _solve_upper(self.root[:-1, :-1], np.eye(len(self.root) - 1))
+
+    @cached_property
+    def contrast(self):
+        """[-beta; 1], which turns a row of A into a residual."""
+        return np.append(-self.beta, 1.0)
+
+    def modes(self):
+        """Conditional modes of the random effects, E(b_g | y), (K, q)."""
+        shrunk = np.swapaxes(self.H, 1, 2) @ (self.rows @ self.contrast)[:, :, None]
+        return (self.Lambda @ shrunk)[:, :, 0]
+
+    def modes_covariance(self):
+        """Cov(b_g | y) with the coefficients taken as known, (K, q, q)."""
+        K = self.gram.R11 @ self.Lambda
+        C = _cholesky(np.swapaxes(K, 1, 2) @ K)
+        half = _solve_lower(C, np.swapaxes(self.Lambda, -1, -2))
+        return np.swapaxes(half, 1, 2) @ half
+
+    def modes_slope(self):
+        """-d b_g / d beta, (K, q, m - 1): what an error in beta does to the modes."""
+        return self.Lambda @ (np.swapaxes(self.H, 1, 2) @ self.rows[:, :, :-1])
+
+
+def factorize(gram, Lambda, penalty=None):
+    """Factor A'V^-1A at one Lambda, in O(K m^2), whatever the number of rows.
+
+    Parameters
+    ----------
+    gram : Gram
+    Lambda : ndarray of shape (q, q) or (K, q, q)
+        Left root of the random effects' covariance, in units in which R = W^-1.
+    penalty : ndarray of shape (k, m), default=None
+        Rows P that add |P [-beta; 1]|^2 to the residual sum of squares.
+
+    Returns
+    -------
+    BlockCholesky
+    """
+    K = gram.R11 @ Lambda
+    C = _cholesky(K @ np.swapaxes(K, 1, 2))
+    rows = _solve_lower(C, gram.R12)
+    m = rows.shape[2]
+    parts = [gram.R22, rows.reshape(-1, m)]
+    R = np.linalg.qr(np.vstack(parts if penalty is None else [*parts, penalty]), mode="r")
+    root = np.zeros((m, m))
+    root[: len(R)] = R
+    logdet = 2 * gram.multiplicity @ np.log(np.diagonal(C, axis1=1, axis2=2)).sum(axis=1)
+    return BlockCholesky(gram, Lambda, _solve_lower(C, K), rows, root, logdet)
+
+
+def _cholesky(A):
+    """Cholesky factors of I + A_g, (K, q, q); a square root where q = 1."""
+    A = A + np.eye(A.shape[-1])
+    return np.sqrt(A) if A.shape[-1] == 1 else np.linalg.cholesky(A)
+
+
+def _solve_lower(C, B):
+    """C_g^-1 B_g; a division where q = 1."""
+    return B / C if C.shape[-1] == 1 else np.linalg.solve(C, B)
+
+
+def _solve_upper(R, b):
+    return solve_triangular(R, b) if len(R) else np.zeros(b.shape)

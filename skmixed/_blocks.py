@@ -1,0 +1,48 @@
+"""Row blocks, and the one way to work on several of them at a time."""
+
+import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
+
+# Numbers in one block: a few hundred kilobytes, so that a block and its temporaries
+# stay in a core's cache.
+BLOCK_SIZE = 98_304
+
+
+def block_rows(n_columns):
+    """How many rows of `n_columns` numbers make one block."""
+    return max(BLOCK_SIZE // max(n_columns, 1), 4 * n_columns, 256)
+
+
+def row_blocks(n_rows, n_columns):
+    """Consecutive slices of at most `block_rows` rows that cover `n_rows` rows."""
+    step = block_rows(n_columns)
+    return [slice(i, min(i + step, n_rows)) for i in range(0, n_rows, step)]
+
+
+def cut(bounds, max_rows):
+    """Cut pieces of rows into runs of consecutive pieces of at most `max_rows` rows.
+
+    Piece k holds the rows ``bounds[k]:bounds[k + 1]``.  A longer piece is a run of its
+    own.  Returns the positions in `bounds` at which runs begin, and the end.
+    """
+    cuts = [0]
+    while cuts[-1] < len(bounds) - 1:
+        first = cuts[-1]
+        last = np.searchsorted(bounds, bounds[first] + max_rows, side="right") - 1
+        cuts.append(int(max(last, first + 1)))
+    return cuts
+
+
+def map_runs(function, bounds, n_jobs):
+    """``function(bounds of a run)`` for `n_jobs` runs of pieces, in order.
+
+    The backend is joblib's choice (threads unless `joblib.parallel_config` says
+    otherwise: the work happens in code that releases the interpreter lock).
+    """
+    n_runs = min(effective_n_jobs(n_jobs), len(bounds) - 1)
+    if n_runs <= 1:
+        return [function(bounds)]
+    cuts = cut(bounds, -(-int(bounds[-1] - bounds[0]) // n_runs))
+    runs = [bounds[i : j + 1] for i, j in zip(cuts[:-1], cuts[1:], strict=True)]
+    parallel = Parallel(n_jobs=n_jobs, prefer="threads")
+    return parallel(delayed(function)(run) for run in runs)

@@ -1,0 +1,221 @@
+"""The criterion of the random-intercept model as a function of one number
+(docs/math.md, section 5).
+
+With V = sigma^2 V0 the noise variance sigma^2 has a closed form at each variance ratio
+lambda^2 = sigma_b^2 / sigma^2, so the search is over t = log(lambda^2) alone.  Only
+`Gram` and its factor are used here; there is no row in sight.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.integrate import quad
+
+from ._block_cholesky import BlockCholesky, factorize
+from ._gram import Gram, pool
+from ._optimize import descending_roots, polish
+
+# The variance ratio times the size of a group tells whether the criterion still
+# depends on it: below the first figure it is that of ratio 0, and the second is the
+# largest ratio that doubles can tell from infinity (a group spread of 1e16 sigma).
+SMALLEST, LARGEST = 1e-10, 1e32
+STEP = 1.0  # of log(ratio): two optima are never closer than a few units
+FLAT = 1e-9  # a slope below this part of its terms is rounding
+# A gain in -2 log-likelihood below this, absolute or per observation, is rounding.
+NO_GAIN, NO_GAIN_PER_ROW = 1e-11, 1e-13
+
+# Work per evaluation (blocks times columns squared) up to which the exact criterion is
+# scanned; above it, group sizes are binned for the scan and the optima polished exactly.
+EXACT_SCAN = 2_000_000
+
+
+@dataclass(frozen=True)
+class RandomIntercept:
+    """One random-intercept likelihood.
+
+    Attributes
+    ----------
+    gram : Gram
+        Of the working columns [X y], unweighted by the variance.
+    n : float
+        Number of observations, the sum of the sample weights.
+    reml : bool
+    floor : float
+        The least noise variance, in the squared units of y.
+    penalty : ndarray of shape (k, m) or None
+        Rows of the ridge penalty, sqrt(alpha) times the coefficients in user's units.
+    logdet_basis : float
+        What to add to log|X'V^-1X| of the working columns for that of the user's.
+    """
+
+    gram: Gram
+    n: float
+    reml: bool
+    floor: float
+    penalty: np.ndarray | None = None
+    logdet_basis: float = 0.0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The criterion at one variance ratio.
+
+    Attributes
+    ----------
+    ratio : float
+        lambda^2 = sigma_b^2 / sigma^2.
+    factor : BlockCholesky
+        At Lambda = lambda.
+    noise_variance : float
+        sigma^2, profiled, not below the floor.
+    at_floor : bool
+    rss : float
+        Residual sum of squares in units of V0, without the penalty.
+    """
+
+    ratio: float
+    factor: BlockCholesky
+    noise_variance: float
+    at_floor: bool
+    rss: float
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """Where the criterion is best.
+
+    Attributes
+    ----------
+    ratio : float
+    identified : bool
+        False where the criterion does not depend on the ratio; the ratio is then 0.
+    n_evaluations : int
+    """
+
+    ratio: float
+    identified: bool
+    n_evaluations: int
+
+
+def evaluate(model, ratio):
+    """Factor and profiled noise variance at one variance ratio."""
+    factor = factorize(model.gram, np.array([[np.sqrt(ratio)]]), model.penalty)
+    rss = factor.rss
+    if model.penalty is not None:
+        data_rows = [model.gram.R22 @ factor.contrast, factor.rows @ factor.contrast]
+        rss = sum(np.sum(rows**2) for rows in data_rows)
+    total = rss if model.reml else factor.rss
+    freedom = degrees_of_freedom(model, factor)
+    variance = total / freedom if freedom > 0 else 0.0
+    at_floor = not variance > model.floor
+    variance = max(variance, model.floor)
+    return Evaluation(ratio, factor, variance, at_floor, rss)
+
+
+def degrees_of_freedom(model, factor):
+    """n for ML; for REML n less the effective number of coefficients.
+
+    That number is the trace of the hat matrix: all the coefficients, less what the
+    penalty's own rows take of them.
+    """
+    if not model.reml:
+        return model.n
+    free = model.n - (len(factor.root) - 1)
+    if model.penalty is not None:
+        free += np.sum((model.penalty[:, :-1] @ factor.root_inverse) ** 2)
+    return free
+
+
+def slope(model, at):
+    """d(-2 log-likelihood) / d log(ratio), and the sum of its positive terms.
+
+    With H_g = C_g^-1 K_g, the three terms of a group are those of log|V|, of the
+    residuals and (REML only) of log|X'V^-1X|.
+    """
+    H, factor = np.swapaxes(at.factor.H, 1, 2), at.factor
+    rows = (H @ factor.rows).reshape(-1, factor.rows.shape[2])
+    logdet = model.gram.multiplicity @ np.sum(H**2, axis=(1, 2))
+    value = logdet - np.sum((rows @ factor.contrast) ** 2) / at.noise_variance
+    if model.reml:
+        value -= np.sum((rows[:, :-1] @ factor.root_inverse) ** 2)
+    return value, logdet
+
+
+def deviance(model, at):
+    """-2 log-likelihood at one ratio, constants and user's units included.
+
+    The penalty is left out; under REML the coefficients' information includes it.
+    """
+    log_variance = np.log(at.noise_variance)
+    value = model.n * (np.log(2 * np.pi) + log_variance) + at.factor.logdet
+    value += at.rss / at.noise_variance
+    if model.reml:
+        rank = len(at.factor.root) - 1
+        value -= rank * (np.log(2 * np.pi) + log_variance)
+        value += at.factor.logdet_x + model.logdet_basis
+    return value
+
+
+def best_ratio(model):
+    """The variance ratio at the global optimum of the criterion.
+
+    Every local optimum is bracketed by a scan of the slope, found to full precision,
+    and compared by value with the others and with ratio 0, where the slope only tells
+    whether 0 is a local optimum.
+    """
+    exact = replace(model, gram=pool(model.gram))
+    scanned = exact
+    resolution = 0.02
+    while _work(scanned) > EXACT_SCAN and resolution < 0.5:
+        scanned = replace(model, gram=pool(model.gram, resolution))
+        resolution *= 2
+    counter = _CountedSlope(scanned)
+    grid = _grid(model.gram)
+    roots = descending_roots(counter, grid)
+    if counter.flat:
+        return Optimum(0.0, False, counter.count)
+    if scanned is not exact:
+        counter = _CountedSlope(exact, counter.count)
+        roots = [polish(counter, root, grid[0], grid[-1]) for root in roots]
+    best, best_gain = 0.0, NO_GAIN + NO_GAIN_PER_ROW * model.n
+    for root in roots:
+        gain = _gain(exact, counter, grid[0], root)
+        if gain > best_gain:
+            best, best_gain = float(np.exp(root)), gain
+    return Optimum(best, True, counter.count)
+
+
+def _gain(model, slope_at, start, root):
+    """How much lower the deviance is at log-ratio `root` than at ratio 0.
+
+    A ridge penalty under REML gives estimating equations that are not the gradient of
+    one function; optima are then compared by the integral of the slope between them.
+    """
+    if model.reml and model.penalty is not None:
+        points = np.arange(start, root, 8.0)[1:]
+        return -quad(slope_at, start, root, points=points, limit=500)[0]
+    zero = evaluate(model, 0.0)
+    return deviance(model, zero) - deviance(model, evaluate(model, np.exp(root)))
+
+
+class _CountedSlope:
+    """The slope as a function of log(ratio), which remembers what it has seen."""
+
+    def __init__(self, model, count=0):
+        self.model, self.count, self.flat = model, count, True
+
+    def __call__(self, t):
+        value, scale = slope(self.model, evaluate(self.model, np.exp(t)))
+        self.count += 1
+        self.flat &= abs(value) <= FLAT * scale
+        return value
+
+
+def _grid(gram):
+    size = gram.R11[:, 0, 0] ** 2
+    low, high = np.log(SMALLEST / size.max()), np.log(LARGEST / size.min())
+    return np.linspace(low, high, int(np.ceil((high - low) / STEP)) + 1)
+
+
+def _work(model):
+    return len(model.gram.R12) * model.gram.R12.shape[2] ** 2

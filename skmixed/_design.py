@@ -1,0 +1,174 @@
+"""From the user's columns to working columns and back (docs/math.md, section 2).
+
+Working columns are centred, of full rank, and carry the constant as their first column;
+coefficients come back in the user's units.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dtrcon
+
+from ._gram import random_intercept_gram
+
+# The noise standard deviation is never estimated below this part of y's own: ten
+# thousand times what rounding alone leaves of an exact fit.
+NOISE_FLOOR = 1e-12
+# Squares of figures outside this range overflow or vanish in double precision.
+SMALLEST, LARGEST = 1e-140, 1e140
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The map between the user's p columns and k working columns.
+
+    A row x becomes [1, (x - shift) @ into], or (x @ into) without a constant; `into`
+    drops what other columns determine.  The constant is the intercept, or a constant
+    column of X in a model without intercept.
+
+    Attributes
+    ----------
+    shift : ndarray of shape (p,)
+    y_shift : float
+    has_constant : bool
+    into : ndarray of shape (p, r)
+    back : ndarray of shape (p, k)
+        User's coefficients = back @ working coefficients: of minimal norm where the
+        columns are dependent.  The constant's column is zero for an intercept.
+    logdet_basis : float
+        log|X'V^-1X| of the user's columns less that of the working columns; where the
+        rank is deficient, in an orthonormal basis of the user's row space.
+    """
+
+    shift: np.ndarray
+    y_shift: float
+    has_constant: bool
+    into: np.ndarray
+    back: np.ndarray
+    logdet_basis: float
+
+    @property
+    def rank(self):
+        """Number of working columns, the constant included."""
+        return self.back.shape[1]
+
+    def gram(self, moments):
+        """The Gram of the working columns [1, X, y]."""
+        offset = moments.shift - np.append(self.shift, self.y_shift)
+        mean = self._work(moments.mean + offset)
+        within = self._work(moments.within)
+        if self.has_constant:
+            mean = np.column_stack([np.ones(len(mean)), mean])
+            within = np.column_stack([np.zeros(len(within)), within])
+        return random_intercept_gram(moments.size, mean, within)
+
+    def _work(self, rows):
+        return np.column_stack([rows[:, :-1] @ self.into, rows[:, -1]])
+
+    def penalty(self, alpha):
+        """Rows P with |P [-beta; 1]|^2 = alpha |user's coefficients|^2, or None."""
+        if alpha == 0:
+            return None
+        rows = np.sqrt(alpha) * np.linalg.qr(self.back, mode="r")
+        return np.column_stack([rows, np.zeros(len(rows))])
+
+    def coefficients(self, beta):
+        """User's coefficients and the prediction at `shift`."""
+        if not self.has_constant:
+            return self.back @ beta, 0.0
+        level = np.append(beta[0] + self.y_shift, beta[1:])
+        return self.back @ level, level[0]
+
+
+def choose_columns(moments, *, fit_intercept, penalised, tolerance):
+    """Decide the working columns from the moments of [X y].
+
+    Parameters
+    ----------
+    moments : Moments
+    fit_intercept : bool
+    penalised : bool
+        Whether a ridge penalty makes a constant column of X differ from an intercept.
+    tolerance : float
+        A column is dependent where what the others leave of it is smaller than this
+        part of it.
+    """
+    shift, p = moments.shift, len(moments.shift) - 1
+    total = moments.total[:, :p]
+    stands_in = None
+    if not fit_intercept:
+        constant = ~total.any(axis=0) & (shift[:p] != 0)
+        if penalised or not constant.any():
+            shift = np.zeros(p + 1)
+            mean = np.sqrt(moments.size)[:, None] * (moments.mean + moments.shift)[:, :p]
+            total = np.vstack([moments.within[:, :p], mean])
+        else:
+            stands_in = int(np.argmax(constant))
+    into, expand = _independent(total, tolerance)
+    has_constant = fit_intercept or stands_in is not None
+    if stands_in is not None:
+        expand = np.vstack([shift[:p], expand])
+    back, logdet_basis = _minimal_norm(expand)
+    if fit_intercept:
+        back = np.column_stack([np.zeros(p), back])
+    return Columns(
+        shift[:p], float(shift[p]), has_constant, into, back, float(logdet_basis)
+    )
+
+
+def _independent(total, tolerance):
+    """Columns that span those of `total`: into (p, r), and expand (r, p) back again.
+
+    The rank is decided on columns of unit norm.
+    """
+    p = total.shape[1]
+    norm = np.linalg.norm(total, axis=0)
+    present = np.flatnonzero(norm > 0)
+    identity = np.eye(p)[:, present]
+    if len(present) == 0:
+        return identity, identity.T
+    unit = np.linalg.qr(total[:, present] / norm[present], mode="r")
+    if len(unit) == len(present) and dtrcon(unit)[0] > 1e3 * tolerance:
+        return identity, identity.T
+    _, values, vectors = np.linalg.svd(unit, full_matrices=False)
+    rank = int(np.sum(values > tolerance * values[0]))
+    if rank == len(present):
+        return identity, identity.T
+    into, expand = np.zeros((p, rank)), np.zeros((rank, p))
+    into[present] = vectors[:rank].T / norm[present, None]
+    expand[:, present] = vectors[:rank] * norm[present]
+    return into, expand
+
+
+def _minimal_norm(expand):
+    """Pseudo-inverse of `expand` (r, p) of full row rank, and log of its determinant
+    squared."""
+    if np.array_equal(expand @ expand.T, np.eye(len(expand))):
+        return expand.T, 0.0
+    basis, R = np.linalg.qr(expand.T)
+    back = solve_triangular(R, basis.T).T if len(R) else expand.T
+    return back, 2 * np.log(np.abs(np.diag(R))).sum()
+
+
+def noise_floor(moments):
+    """The least noise variance, in the squared units of y: relative to y's standard
+    deviation, else to its level, else to 1."""
+    deviation = np.linalg.norm(moments.total[:, -1]) / np.sqrt(moments.n)
+    scale = deviation or abs(moments.shift[-1]) or 1.0
+    return (NOISE_FLOOR * scale) ** 2
+
+
+def check_range(moments, names):
+    """Refuse columns whose squares leave the range of double precision."""
+    norm = np.linalg.norm(moments.total, axis=0)
+    norm = np.maximum(norm, np.abs(moments.shift))
+    with np.errstate(invalid="ignore"):
+        bad = ~((norm == 0) | ((norm > SMALLEST) & (norm < LARGEST)))
+    if bad.any():
+        j = int(np.argmax(bad))
+        raise ValueError(
+            f"{names(j)} is of order {norm[j]:.0e}; squares of figures beyond "
+            f"{SMALLEST:.0e} to {LARGEST:.0e} leave the range of double precision. "
+            "Rescale it."
+        )

@@ -1,0 +1,271 @@
+"""The one reduction of n rows to per-group figures (docs/math.md, section 3).
+
+`reduce_rows` and `reduce_sparse` read the rows; what they return, a `Moments`, is all
+that the likelihood ever needs from them.  `Gram` is the same in the block form in which
+the factor of the mixed-model equations uses it, for any number q of random-effect
+columns.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+from ._blocks import block_rows, cut, map_runs
+
+EPS = np.finfo(float).eps
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What the rows say about m columns [X y], group by group.
+
+    Attributes
+    ----------
+    shift : ndarray of shape (m,)
+        The weighted mean of every column; `mean` is counted from here.
+    size : ndarray of shape (n_groups,)
+        S_g, the sum of the weights of a group.
+    mean : ndarray of shape (n_groups, m)
+        Weighted mean of a group, minus `shift`.
+    within : ndarray of shape (k, m)
+        Root of the within-group scatter: within' within = sum_gj w (a - mean_g)(...)'.
+    """
+
+    shift: np.ndarray
+    size: np.ndarray
+    mean: np.ndarray
+    within: np.ndarray
+
+    @property
+    def n(self):
+        """Sum of the weights."""
+        return float(self.size.sum())
+
+    @cached_property
+    def total(self):
+        """Root (m, m) of the scatter about `shift`."""
+        between = np.sqrt(self.size)[:, None] * self.mean
+        return qr_root(np.vstack([self.within, between]))
+
+
+@dataclass(frozen=True)
+class Gram:
+    """Blocks of the orthogonal factor of sqrt(W) [Z | A], A = [X y].
+
+    For every group, QR of sqrt(w) [Z_g A_g] leaves [R11_g R12_g] on top; R22 is the
+    root of all that is below, for all groups together.  For a random intercept
+    R11_g = sqrt(S_g), R12_g = sqrt(S_g) mean_g, and R22 is `Moments.within`.
+
+    Attributes
+    ----------
+    R11 : ndarray of shape (K, q, q)
+    R12 : ndarray of shape (K, q, m)
+    R22 : ndarray of shape (k, m)
+    multiplicity : ndarray of shape (K,)
+        For how many groups a block stands in log-determinants; not 1 only in a pooled
+        Gram.
+    """
+
+    R11: np.ndarray
+    R12: np.ndarray
+    R22: np.ndarray
+    multiplicity: np.ndarray
+
+
+def random_intercept_gram(size, mean, within):
+    """The Gram of Z_g = 1 from the moments of the columns A."""
+    root_size = np.sqrt(size)
+    return Gram(
+        R11=root_size[:, None, None],
+        R12=(root_size[:, None] * mean)[:, None, :],
+        R22=within,
+        multiplicity=np.ones(len(size)),
+    )
+
+
+def pool(gram, resolution=0.0):
+    """Let one block stand for many groups (q = 1).
+
+    Groups of equal size S enter every likelihood through the scatter of their rows of
+    R12 alone, so a class of more than m of them is replaced by the m rows of its root:
+    exact, and the cost of an evaluation no longer depends on the number of groups.
+    With ``resolution > 0`` sizes within that relative distance share a class, each
+    taking the mean of its class: good enough to find where optima are.
+    """
+    log_size = 2 * np.log(gram.R11[:, 0, 0])
+    level = np.round(log_size / resolution) if resolution else gram.R11[:, 0, 0]
+    order = np.argsort(level, kind="stable")
+    starts = np.flatnonzero(np.diff(level[order], prepend=-np.inf))
+    counts = np.diff(starts, append=len(order))
+    rows, m = gram.R12[order, 0], gram.R12.shape[2]
+    log_mean = np.add.reduceat(log_size[order], starts) / counts
+    kept = np.minimum(counts, m)
+    roots = [
+        qr_root(rows[start : start + count]) if count > m else rows[start : start + count]
+        for start, count in zip(starts, counts, strict=True)
+    ]
+    return Gram(
+        R11=np.repeat(np.exp(log_mean / 2), kept)[:, None, None],
+        R12=np.concatenate(roots)[:, None, :],
+        R22=gram.R22,
+        multiplicity=np.repeat(counts / kept, kept),
+    )
+
+
+def reduce_rows(read, codes, n_groups, weight=None, n_jobs=None):
+    """Reduce dense rows to `Moments` in one pass.
+
+    The rows are visited group by group, a cache-sized block at a time: there the group
+    means are taken, and taken again of the deviations, so that neither an offset nor a
+    spread between groups costs digits; what is left goes into a running QR.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(rows)`` gives those rows of [X y] as a new (len(rows), m) float64 array;
+        `rows` is a slice or an array of row numbers.
+    codes : ndarray of shape (n,)
+        The group of each row, 0 to ``n_groups - 1``, each at least once.
+    n_groups : int
+    weight : ndarray of shape (n,), default=None
+        Positive weights; None means 1.
+    n_jobs : int, default=None
+        See `skmixed._blocks.map_runs`.
+    """
+    order, bounds = rows_by_group(codes, n_groups)
+    first = read(slice(0, 1))[0]
+    bounds, owner = _split_long(bounds, block_rows(len(first)))
+
+    def reduce_run(run):
+        return _reduce_run(read, order, run, first, weight)
+
+    parts = map_runs(reduce_run, bounds, n_jobs)
+    size, mean = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+    within = qr_root(np.vstack([part[2] for part in parts]))
+    return _moments(first, *merge_pieces(size, mean, within, owner, n_groups))
+
+
+def rows_by_group(codes, n_groups):
+    """Row numbers in the order of their groups, and where each group begins.
+
+    The order is None where the rows are in it already.
+    """
+    bounds = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=n_groups))])
+    if (codes[1:] >= codes[:-1]).all():
+        return None, bounds
+    # Converting a matrix with one entry per row from rows to columns is a counting
+    # sort, ten times as fast as argsort.
+    n = len(codes)
+    entries = np.ones(n, dtype=np.int8)
+    indicator = sparse.csr_array((entries, codes, np.arange(n + 1)), shape=(n, n_groups))
+    return indicator.tocsc().indices, bounds
+
+
+def _split_long(bounds, max_rows):
+    """Cut groups of more than `max_rows` rows into pieces: their bounds and owners."""
+    length = np.diff(bounds)
+    n_pieces = np.maximum(-(-length // max_rows), 1)
+    owner = np.repeat(np.arange(len(length)), n_pieces)
+    within = np.arange(len(owner)) - np.repeat(np.cumsum(n_pieces) - n_pieces, n_pieces)
+    return np.append(bounds[owner] + within * max_rows, bounds[-1]), owner
+
+
+def _reduce_run(read, order, bounds, first, weight):
+    """Sizes, means (from the row `first`) and within root of consecutive pieces."""
+    m = len(first)
+    size, mean = np.empty(len(bounds) - 1), np.empty((len(bounds) - 1, m))
+    within = np.empty((0, m))
+    cuts = cut(bounds, block_rows(m))
+    for i, j in zip(cuts[:-1], cuts[1:], strict=True):
+        rows = slice(bounds[i], bounds[j])
+        rows = rows if order is None else order[rows]
+        A = read(rows)
+        A -= first
+        a = np.ones(len(A)) if weight is None else weight[rows]
+        length = np.diff(bounds[i : j + 1])
+        pieces = sparse.csr_array(
+            (a, np.arange(len(A)), bounds[i : j + 1] - bounds[i]), shape=(j - i, len(A))
+        )
+        size[i:j] = pieces.sum(axis=1)
+        mean[i:j] = pieces @ A / size[i:j, None]
+        A -= np.repeat(mean[i:j], length, axis=0)
+        mean[i:j] += pieces @ A / size[i:j, None]
+        if weight is not None:
+            A *= np.sqrt(a)[:, None]
+        within = qr_root(np.vstack([within, A]))
+    return size, mean, within
+
+
+def merge_pieces(size, mean, within, owner, n_groups):
+    """Join pieces of groups: a piece is a row that weighs as much as its rows.
+
+    The update of Chan, Golub and LeVeque (1983, The American Statistician 37, 242-247)
+    for any number of pieces: what separates the means of a group's pieces is part of
+    its within-group scatter.
+    """
+    if len(owner) == n_groups:
+        return size, mean, within
+    shape = (n_groups, len(owner))
+    pieces = sparse.csc_array((size, owner, np.arange(len(owner) + 1)), shape=shape)
+    total = np.bincount(owner, size, n_groups)
+    joined = pieces @ mean / total[:, None]
+    between = np.sqrt(size)[:, None] * (mean - joined[owner])
+    split = np.bincount(owner, minlength=n_groups)[owner] > 1
+    return total, joined, qr_root(np.vstack([within, between[split]]))
+
+
+def reduce_sparse(X, y, codes, n_groups, weight=None):
+    """Reduce a CSR matrix X and y to `Moments`, by cross-products.
+
+    X is never made dense; its sums over groups are (n_groups, n_features), and its
+    cross-products (n_features, n_features), and both are dense.
+    """
+    n, p = X.shape
+    a = np.ones(n) if weight is None else weight
+    members = sparse.csc_array((a, codes, np.arange(n + 1)), shape=(n_groups, n))
+    size = np.asarray(members.sum(axis=1)).ravel()
+    mean_X = (members @ X).toarray() / size[:, None]
+    deviation = y - y[0]
+    mean_y = members @ deviation / size
+    deviation = deviation - mean_y[codes]
+    mean_y += members @ deviation / size
+    scatter = np.empty((p + 1, p + 1))
+    weighted = X.multiply(a[:, None]).tocsr()
+    between = np.sqrt(size)[:, None] * mean_X
+    scatter[:p, :p] = (X.T @ weighted).toarray() - between.T @ between
+    scatter[:p, p] = scatter[p, :p] = weighted.T @ deviation
+    scatter[p, p] = np.sum(a * deviation**2)
+    square_sum = X.multiply(weighted).sum(axis=0)
+    scale = np.sqrt(np.append(np.asarray(square_sum).ravel(), scatter[p, p]))
+    origin = np.append(np.zeros(p), y[0])
+    return _moments(
+        origin, size, np.column_stack([mean_X, mean_y]), _root_of(scatter, scale)
+    )
+
+
+def _root_of(scatter, scale):
+    """Root of a cross-product matrix whose rounding errors are relative to `scale`."""
+    scale = np.where(scale > 0, scale, 1.0)
+    values, vectors = np.linalg.eigh(scatter / np.outer(scale, scale))
+    noise = len(scale) * EPS * max(values.max(initial=0.0), 1.0)
+    values = np.where(values > noise, values, 0.0)
+    return (np.sqrt(values)[:, None] * vectors.T) * scale
+
+
+def _moments(origin, size, mean, within):
+    """Moments about the weighted mean, from means that are counted from `origin`."""
+    shift = origin + size @ mean / size.sum()
+    mean = mean - (shift - origin)
+    # Deviations of a column that is constant within groups are rounding; kept, they
+    # would be information about its coefficient where the group variance is large.
+    within_norm = np.linalg.norm(within, axis=0)
+    norm = np.sqrt(within_norm**2 + size @ (mean + (shift - origin)) ** 2)
+    within = np.where(within_norm > 16 * EPS * norm, within, 0.0)
+    return Moments(shift, size, mean, within)
+
+
+def qr_root(A):
+    """The triangular factor R of A = QR, or A itself where it has no more rows."""
+    return A if A.shape[0] <= A.shape[1] else np.linalg.qr(A, mode="r")

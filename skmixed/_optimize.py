@@ -1,0 +1,54 @@
+"""Roots of a function of one variable.  Knows no statistics and warns nobody."""
+
+import numpy as np
+from scipy.optimize import brentq, minimize_scalar
+
+XTOL, RTOL = 1e-14, 4 * np.finfo(float).eps
+# A dip is looked into where the slope falls below this part of its neighbours'; less
+# than that is the rounding of a level stretch.
+DIP = 0.7
+
+
+def descending_roots(slope, grid):
+    """Where `slope` rises through zero, i.e. the local minima of its integral.
+
+    Sign changes between the points of `grid` are refined to full precision.  Where the
+    slope comes closest to zero between two points without a sign change in sight, the
+    closest approach is looked up, so that a pair of roots within one step is found too.
+    """
+    grid = np.asarray(grid)
+    values = np.array([slope(t) for t in grid])
+    grid, values = _with_approaches(slope, grid, values)
+    return [
+        brentq(slope, grid[i], grid[i + 1], xtol=XTOL, rtol=RTOL)
+        for i in np.flatnonzero((values[:-1] < 0) & (values[1:] >= 0))
+    ]
+
+
+def _with_approaches(slope, grid, values):
+    """Grid and values with the crossings that hide inside a step added."""
+    size, sign = np.abs(values), np.sign(values)
+    same = (sign[:-2] == sign[1:-1]) & (sign[1:-1] == sign[2:])
+    lowest = (size[1:-1] <= size[:-2]) & (size[1:-1] <= size[2:])
+    dips = same & lowest & (size[1:-1] < DIP * np.maximum(size[:-2], size[2:]))
+    for i in np.flatnonzero(dips) + 1:
+        closest = minimize_scalar(
+            lambda t, sign=sign[i]: sign * slope(t),
+            bounds=(grid[i - 1], grid[i + 1]),
+            method="bounded",
+        )
+        if closest.fun < 0:
+            grid, values = np.append(grid, closest.x), np.append(values, slope(closest.x))
+    order = np.argsort(grid)
+    return grid[order], values[order]
+
+
+def polish(slope, near, low, high):
+    """The root of `slope` next to `near`, the root of an approximation of it."""
+    width = 0.01
+    while width < high - low:
+        left, right = max(near - width, low), min(near + width, high)
+        if slope(left) < 0 <= slope(right):
+            return brentq(slope, left, right, xtol=XTOL, rtol=RTOL)
+        width *= 2
+    return near

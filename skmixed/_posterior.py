@@ -1,0 +1,160 @@
+"""What a fitted model knows about new rows (docs/math.md, section 6).
+
+Given the variance components, a new observation y = x'beta + b_g + e is normal with
+
+    mean      level + (x - shift)'coef + modes[g]
+    variance  noise(x) + modes_variance[g] + |h|^2,
+              h = level_root + (x - shift)'coef_root - loading[g]
+
+where h carries the errors of the coefficients and what they do to the mode of the
+group.  A new group has mode 0, variance `group_variance`, and no loading.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from ._block_cholesky import factorize
+from ._blocks import row_blocks
+from ._gram import random_intercept_gram, reduce_rows
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Per-group and per-column figures; no row of the data.
+
+    Attributes
+    ----------
+    shift : ndarray of shape (p,)
+    level : float
+        Prediction at `shift` without a group.
+    coef : ndarray of shape (p,)
+    level_root : ndarray of shape (k,)
+    coef_root : ndarray of shape (p, k)
+        Root L of the covariance of (level, coef): Cov = L L'.
+    modes : ndarray of shape (n_groups,)
+        Conditional modes of the random intercepts.
+    modes_variance : ndarray of shape (n_groups,)
+        Their conditional variance, coefficients known.
+    loading : ndarray of shape (n_groups, k)
+        What an error in the coefficients, in units of `level_root`, does to a mode.
+    group_variance : float
+    """
+
+    shift: np.ndarray
+    level: float
+    coef: np.ndarray
+    level_root: np.ndarray
+    coef_root: np.ndarray
+    modes: np.ndarray
+    modes_variance: np.ndarray
+    loading: np.ndarray
+    group_variance: float
+
+    def mean(self, X, codes):
+        """Mean of each row's y; `codes` is -1 for a row of a new group."""
+        mean = np.empty(X.shape[0])
+        for rows in row_blocks(*X.shape):
+            mean[rows] = self.level + self._times(X[rows], self.coef)
+        mean[codes >= 0] += self.modes[codes[codes >= 0]]
+        return mean
+
+    def variance(self, X, codes):
+        """Variance of each row's y without its noise."""
+        variance = np.empty(X.shape[0])
+        for rows in row_blocks(X.shape[0], self.coef_root.size):
+            h = self.coefficient_rows(X[rows], codes[rows])
+            variance[rows] = np.einsum("ij,ij->i", h, h)
+        return variance + self.intercept_variance(codes)
+
+    def coefficient_rows(self, X, codes):
+        """The rows h, (n_rows, k)."""
+        h = self.level_root + self._times(X, self.coef_root)
+        h[codes >= 0] -= self.loading[codes[codes >= 0]]
+        return h
+
+    def intercept_variance(self, codes):
+        """Variance of each row's random intercept, coefficients known."""
+        variance = np.full(len(codes), self.group_variance)
+        variance[codes >= 0] = self.modes_variance[codes[codes >= 0]]
+        return variance
+
+    def _times(self, X, right):
+        if sparse.issparse(X):
+            return X @ right - self.shift @ right
+        return (X - self.shift) @ right
+
+
+def condition(columns, factor, scale, n_groups):
+    """The posterior of a factor's coefficients and random intercepts.
+
+    Parameters
+    ----------
+    columns : Columns
+    factor : BlockCholesky
+        Of V0, where V = scale V0.
+    scale : float
+    n_groups : int
+        How many of the factor's groups are groups of the user's: none where all rows
+        were put into one block for want of groups.
+    """
+    root = np.sqrt(scale) * factor.root_inverse
+    coef, level = columns.coefficients(factor.beta)
+    return Posterior(
+        shift=columns.shift,
+        level=float(level),
+        coef=coef,
+        level_root=root[0] if columns.has_constant else np.zeros(len(root)),
+        coef_root=columns.back @ root,
+        modes=factor.modes()[:n_groups, 0],
+        modes_variance=scale * factor.modes_covariance()[:n_groups, 0, 0],
+        loading=factor.modes_slope()[:n_groups, 0] @ root,
+        group_variance=float(scale * factor.Lambda[0, 0] ** 2),
+    )
+
+
+def joint_covariance(posterior, X, codes, owner, noise_variance):
+    """Covariance (n, n) of new observations; rows with equal `owner` share a group."""
+    h = posterior.coefficient_rows(X, codes)
+    covariance = h @ h.T
+    shared = owner[:, None] == owner
+    covariance += np.where(shared, posterior.intercept_variance(codes)[:, None], 0.0)
+    covariance[np.diag_indices(len(owner))] += noise_variance
+    return covariance
+
+
+def sample(posterior, X, codes, owner, noise_variance, n_samples, random_state):
+    """Draws (n, n_samples) from the joint normal distribution, in O(n)."""
+    h = posterior.coefficient_rows(X, codes)
+    first, member = np.unique(owner, return_index=True, return_inverse=True)[1:]
+    spread = np.sqrt(posterior.intercept_variance(codes[first]))[:, None]
+    draws = h @ random_state.standard_normal((h.shape[1], n_samples))
+    draws += (spread * random_state.standard_normal((len(first), n_samples)))[member]
+    noise = random_state.standard_normal((len(owner), n_samples))
+    draws += np.sqrt(noise_variance)[:, None] * noise
+    return posterior.mean(X, codes)[:, None] + draws
+
+
+def joint_log_density(posterior, X, y, codes, owner, noise_variance):
+    """Log-density of y under the joint normal distribution, in O(n).
+
+    The coefficients' errors u ~ N(0, I) enter as h u, so this is the factor of a model
+    with the columns h, the groups' own variances, and a penalty |u|^2.
+    """
+    residual = y - posterior.mean(X, codes)
+
+    def read(rows):
+        h = posterior.coefficient_rows(X[rows], codes[rows])
+        return np.column_stack([h, residual[rows]])
+
+    first, member = np.unique(owner, return_index=True, return_inverse=True)[1:]
+    moments = reduce_rows(read, member, len(first), 1 / noise_variance)
+    gram = random_intercept_gram(
+        moments.size, moments.mean + moments.shift, moments.within
+    )
+    Lambda = np.sqrt(posterior.intercept_variance(codes[first]))[:, None, None]
+    k = len(posterior.level_root)
+    factor = factorize(gram, Lambda, np.eye(k, k + 1))
+    logdet = np.sum(np.log(noise_variance)) + factor.logdet + factor.logdet_x
+    return -0.5 * (len(y) * np.log(2 * np.pi) + logdet + factor.rss)
