@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from ._gram import Gram
 
@@ -58,12 +57,12 @@ class BlockCholesky:
     @cached_property
     def beta(self):
         """Generalised least squares coefficients, (m - 1,)."""
-        return _solve_upper(self.root[:-1, :-1], self.root[:-1, -1])
+        return np.linalg.solve(self.root[:-1, :-1], self.root[:-1, -1])
 
     @cached_property
     def root_inverse(self):
         """T with T T' = (X'V^-1X)^-1, (m - 1, m - 1)."""
-        return _solve_upper(self.root[:-1, :-1], np.eye(len(self.root) - 1))
+        return np.linalg.solve(self.root[:-1, :-1], np.eye(len(self.root) - 1))
 
     @cached_property
     def contrast(self):
@@ -72,19 +71,19 @@ class BlockCholesky:
 
     def modes(self):
         """Conditional modes of the random effects, E(b_g | y), (K, q)."""
-        shrunk = np.swapaxes(self.H, 1, 2) @ (self.rows @ self.contrast)[:, :, None]
-        return (self.Lambda @ shrunk)[:, :, 0]
+        residual = (self.rows @ self.contrast)[:, :, None]
+        return _times(self.Lambda, _times(_transpose(self.H), residual))[:, :, 0]
 
     def modes_covariance(self):
         """Cov(b_g | y) with the coefficients taken as known, (K, q, q)."""
-        K = self.gram.R11 @ self.Lambda
-        C = _cholesky(np.swapaxes(K, 1, 2) @ K)
-        half = _solve_lower(C, np.swapaxes(self.Lambda, -1, -2))
-        return np.swapaxes(half, 1, 2) @ half
+        K = _times(self.gram.R11, self.Lambda)
+        C = _cholesky(_times(_transpose(K), K))
+        half = _solve_lower(C, _transpose(self.Lambda))
+        return _times(_transpose(half), half)
 
     def modes_slope(self):
         """-d b_g / d beta, (K, q, m - 1): what an error in beta does to the modes."""
-        return self.Lambda @ (np.swapaxes(self.H, 1, 2) @ self.rows[:, :, :-1])
+        return _times(self.Lambda, _times(_transpose(self.H), self.rows[:, :, :-1]))
 
 
 def factorize(gram, Lambda, penalty=None):
@@ -102,8 +101,8 @@ def factorize(gram, Lambda, penalty=None):
     -------
     BlockCholesky
     """
-    K = gram.R11 @ Lambda
-    C = _cholesky(K @ np.swapaxes(K, 1, 2))
+    K = _times(gram.R11, Lambda)
+    C = _cholesky(_times(K, _transpose(K)))
     rows = _solve_lower(C, gram.R12)
     m = rows.shape[2]
     parts = [gram.R22, rows.reshape(-1, m)]
@@ -112,6 +111,15 @@ def factorize(gram, Lambda, penalty=None):
     root[: len(R)] = R
     logdet = 2 * gram.multiplicity @ np.log(np.diagonal(C, axis1=1, axis2=2)).sum(axis=1)
     return BlockCholesky(gram, Lambda, _solve_lower(C, K), rows, root, logdet)
+
+
+def _transpose(A):
+    return np.swapaxes(A, -1, -2)
+
+
+def _times(A, B):
+    """A_g B_g; an elementwise product where q = 1."""
+    return A * B if A.shape[-1] == A.shape[-2] == 1 else A @ B
 
 
 def _cholesky(A):
@@ -124,6 +132,3 @@ def _solve_lower(C, B):
     """C_g^-1 B_g; a division where q = 1."""
     return B / C if C.shape[-1] == 1 else np.linalg.solve(C, B)
 
-
-def _solve_upper(R, b):
-    return solve_triangular(R, b) if len(R) else np.zeros(b.shape)

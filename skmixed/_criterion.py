@@ -26,7 +26,7 @@ NO_GAIN, NO_GAIN_PER_ROW = 1e-11, 1e-13
 
 # Work per evaluation (blocks times columns squared) up to which the exact criterion is
 # scanned; above it, group sizes are binned for the scan and the optima polished exactly.
-EXACT_SCAN = 2_000_000
+EXACT_SCAN = 40_000
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def best_ratio(model):
     scanned = exact
     resolution = 0.02
     while _work(scanned) > EXACT_SCAN and resolution < 0.5:
-        scanned = replace(model, gram=pool(model.gram, resolution))
+        scanned = replace(model, gram=pool(exact.gram, resolution))
         resolution *= 2
     counter = _CountedSlope(scanned)
     grid = _grid(model.gram)

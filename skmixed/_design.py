@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from scipy.linalg.lapack import dtrcon
 
 from ._gram import random_intercept_gram
 
@@ -129,7 +128,7 @@ def _independent(total, tolerance):
     if len(present) == 0:
         return identity, identity.T
     unit = np.linalg.qr(total[:, present] / norm[present], mode="r")
-    if len(unit) == len(present) and dtrcon(unit)[0] > 1e3 * tolerance:
+    if len(unit) == len(present) and np.linalg.cond(unit, 1) < 1e-3 / tolerance:
         return identity, identity.T
     _, values, vectors = np.linalg.svd(unit, full_matrices=False)
     rank = int(np.sum(values > tolerance * values[0]))

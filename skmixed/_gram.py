@@ -16,6 +16,10 @@ from ._blocks import block_rows, cut, map_runs
 
 EPS = np.finfo(float).eps
 
+# What the other columns leave of a column of unit norm; the rounding error of a
+# cross-product grows with the square of its inverse.
+CHOLESKY_LIMIT = 0.1
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -100,7 +104,9 @@ def pool(gram, resolution=0.0):
     starts = np.flatnonzero(np.diff(level[order], prepend=-np.inf))
     counts = np.diff(starts, append=len(order))
     rows, m = gram.R12[order, 0], gram.R12.shape[2]
-    log_mean = np.add.reduceat(log_size[order], starts) / counts
+    multiplicity = gram.multiplicity[order]
+    total = np.add.reduceat(multiplicity, starts)
+    log_mean = np.add.reduceat(multiplicity * log_size[order], starts) / total
     kept = np.minimum(counts, m)
     roots = [
         qr_root(rows[start : start + count]) if count > m else rows[start : start + count]
@@ -110,7 +116,7 @@ def pool(gram, resolution=0.0):
         R11=np.repeat(np.exp(log_mean / 2), kept)[:, None, None],
         R12=np.concatenate(roots)[:, None, :],
         R22=gram.R22,
-        multiplicity=np.repeat(counts / kept, kept),
+        multiplicity=np.repeat(total / kept, kept),
     )
 
 
@@ -194,8 +200,23 @@ def _reduce_run(read, order, bounds, first, weight):
         mean[i:j] += pieces @ A / size[i:j, None]
         if weight is not None:
             A *= np.sqrt(a)[:, None]
-        within = qr_root(np.vstack([within, A]))
+        within = qr_root(np.vstack([within, _scatter_root(A)]))
     return size, mean, within
+
+
+def _scatter_root(A):
+    """Root of A'A: by Cholesky where that costs no more than two digits, else by QR."""
+    if len(A) > A.shape[1]:
+        scatter = A.T @ A
+        norm = np.sqrt(np.diag(scatter))
+        norm[norm == 0] = 1.0
+        try:
+            root = np.linalg.cholesky(scatter / np.outer(norm, norm)).T
+        except np.linalg.LinAlgError:
+            return qr_root(A)
+        if np.diag(root).min() > CHOLESKY_LIMIT:
+            return root * norm
+    return qr_root(A)
 
 
 def merge_pieces(size, mean, within, owner, n_groups):

@@ -108,9 +108,13 @@ def _reduce(data, n_jobs):
         return reduce_sparse(data.X, data.y, codes, n_groups, data.weight)
 
     def read(rows):
-        block = np.empty((len(data.y[rows]), p + 1))
-        block[:, :p] = data.X[rows]
-        block[:, p] = data.y[rows]
+        # `take` copies whole rows several times faster than indexing does.
+        X, y = data.X, data.y
+        sliced = isinstance(rows, slice)
+        y_rows = y[rows] if sliced else y.take(rows)
+        block = np.empty((len(y_rows), p + 1))
+        block[:, :p] = X[rows] if sliced else X.take(rows, axis=0)
+        block[:, p] = y_rows
         return block
 
     return reduce_rows(read, codes, n_groups, data.weight, n_jobs)
