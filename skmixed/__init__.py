@@ -1,4 +1,20 @@
-"""Predictive models for grouped data."""
+"""Predictive models for grouped data, as scikit-learn estimators.
+
+How a fit flows through the package, one module per arrow::
+
+    user's arrays -> Data       _input, _groups    labels, features, weights
+                  -> Moments    _gram, _blocks     n rows become figures per group
+                  -> Columns    _design            working columns and back
+                  -> Gram       _gram              the same figures in blocks
+                  -> factor     _block_cholesky    at one value of the variances
+                  -> criterion  _criterion         its value and slope
+                  -> optimum    _optimize          roots of a function of one variable
+                  -> Posterior  _posterior         what is known about a new row
+    predict, ...  <-            _base              what all estimators share
+
+docs/math.md derives the formulas in the names that the code uses; docs/design.md gives
+the reasons.
+"""
 
 from ._groups import GroupsWarning
 from .random_intercept import RandomInterceptRegressor

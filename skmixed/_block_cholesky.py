@@ -106,10 +106,14 @@ def factorize(gram, Lambda, penalty=None):
     rows = _solve_lower(C, gram.R12)
     m = rows.shape[2]
     parts = [gram.R22, rows.reshape(-1, m)]
-    R = np.linalg.qr(np.vstack(parts if penalty is None else [*parts, penalty]), mode="r")
+    R = np.linalg.qr(
+        np.vstack(parts if penalty is None else [*parts, penalty]), mode="r"
+    )
     root = np.zeros((m, m))
     root[: len(R)] = R
-    logdet = 2 * gram.multiplicity @ np.log(np.diagonal(C, axis1=1, axis2=2)).sum(axis=1)
+    logdet = (
+        2 * gram.multiplicity @ np.log(np.diagonal(C, axis1=1, axis2=2)).sum(axis=1)
+    )
     return BlockCholesky(gram, Lambda, _solve_lower(C, K), rows, root, logdet)
 
 
@@ -131,4 +135,3 @@ def _cholesky(A):
 def _solve_lower(C, B):
     """C_g^-1 B_g; a division where q = 1."""
     return B / C if C.shape[-1] == 1 else np.linalg.solve(C, B)
-

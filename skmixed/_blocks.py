@@ -1,5 +1,7 @@
 """Row blocks, and the one way to work on several of them at a time."""
 
+from itertools import pairwise
+
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 
@@ -43,6 +45,6 @@ def map_runs(function, bounds, n_jobs):
     if n_runs <= 1:
         return [function(bounds)]
     cuts = cut(bounds, -(-int(bounds[-1] - bounds[0]) // n_runs))
-    runs = [bounds[i : j + 1] for i, j in zip(cuts[:-1], cuts[1:], strict=True)]
+    runs = [bounds[i : j + 1] for i, j in pairwise(cuts)]
     parallel = Parallel(n_jobs=n_jobs, prefer="threads")
     return parallel(delayed(function)(run) for run in runs)

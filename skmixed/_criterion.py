@@ -25,7 +25,7 @@ FLAT = 1e-9  # a slope below this part of its terms is rounding
 NO_GAIN, NO_GAIN_PER_ROW = 1e-11, 1e-13
 
 # Work per evaluation (blocks times columns squared) up to which the exact criterion is
-# scanned; above it, group sizes are binned for the scan and the optima polished exactly.
+# scanned; above it group sizes are binned for the scan, and optima polished exactly.
 EXACT_SCAN = 40_000
 
 
@@ -205,9 +205,11 @@ class _CountedSlope:
         self.model, self.count, self.flat = model, count, True
 
     def __call__(self, t):
-        value, scale = slope(self.model, evaluate(self.model, np.exp(t)))
+        at = evaluate(self.model, np.exp(t))
+        value, scale = slope(self.model, at)
         self.count += 1
-        self.flat &= abs(value) <= FLAT * scale
+        # At the floor the criterion only says how little noise there is room for.
+        self.flat &= at.at_floor or abs(value) <= FLAT * scale
         return value
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from ._gram import random_intercept_gram
+from ._gram import column_norms, random_intercept_gram
 
-# The noise standard deviation is never estimated below this part of y's own: ten
-# thousand times what rounding alone leaves of an exact fit.
-NOISE_FLOOR = 1e-12
+# The noise standard deviation is never estimated below this part of y's own: some
+# hundred times what rounding alone leaves of an exact fit.
+NOISE_FLOOR = 1e-13
 # Squares of figures outside this range overflow or vanish in double precision.
 SMALLEST, LARGEST = 1e-140, 1e140
 
@@ -100,7 +100,9 @@ def choose_columns(moments, *, fit_intercept, penalised, tolerance):
         constant = ~total.any(axis=0) & (shift[:p] != 0)
         if penalised or not constant.any():
             shift = np.zeros(p + 1)
-            mean = np.sqrt(moments.size)[:, None] * (moments.mean + moments.shift)[:, :p]
+            mean = (
+                np.sqrt(moments.size)[:, None] * (moments.mean + moments.shift)[:, :p]
+            )
             total = np.vstack([moments.within[:, :p], mean])
         else:
             stands_in = int(np.argmax(constant))
@@ -122,7 +124,7 @@ def _independent(total, tolerance):
     The rank is decided on columns of unit norm.
     """
     p = total.shape[1]
-    norm = np.linalg.norm(total, axis=0)
+    norm = column_norms(total)
     present = np.flatnonzero(norm > 0)
     identity = np.eye(p)[:, present]
     if len(present) == 0:
@@ -142,7 +144,8 @@ def _independent(total, tolerance):
 
 def _minimal_norm(expand):
     """Pseudo-inverse of `expand` (r, p) of full row rank, and log of its determinant
-    squared."""
+    squared.
+    """
     if np.array_equal(expand @ expand.T, np.eye(len(expand))):
         return expand.T, 0.0
     basis, R = np.linalg.qr(expand.T)
@@ -152,22 +155,33 @@ def _minimal_norm(expand):
 
 def noise_floor(moments):
     """The least noise variance, in the squared units of y: relative to y's standard
-    deviation, else to its level, else to 1."""
-    deviation = np.linalg.norm(moments.total[:, -1]) / np.sqrt(moments.n)
+    deviation, else to its level, else to 1.
+    """
+    deviation = column_norms(moments.total)[-1] / np.sqrt(moments.n)
     scale = deviation or abs(moments.shift[-1]) or 1.0
     return (NOISE_FLOOR * scale) ** 2
 
 
 def check_range(moments, names):
-    """Refuse columns whose squares leave the range of double precision."""
-    norm = np.linalg.norm(moments.total, axis=0)
-    norm = np.maximum(norm, np.abs(moments.shift))
-    with np.errstate(invalid="ignore"):
-        bad = ~((norm == 0) | ((norm > SMALLEST) & (norm < LARGEST)))
+    """Refuse columns whose squares, or whose coefficient's square, leave the range of
+    double precision; ``names(j)`` is what to call column j.
+    """
+    spread = column_norms(moments.total)
+    norm = np.maximum(spread, np.abs(moments.shift))
+    bad = ~((norm == 0) | ((norm > SMALLEST) & (norm < LARGEST)))
     if bad.any():
         j = int(np.argmax(bad))
         raise ValueError(
             f"{names(j)} is of order {norm[j]:.0e}; squares of figures beyond "
             f"{SMALLEST:.0e} to {LARGEST:.0e} leave the range of double precision. "
             "Rescale it."
+        )
+    varying = np.flatnonzero(spread[:-1])
+    steep = varying[spread[-1] > LARGEST * spread[varying]]
+    if len(steep):
+        raise ValueError(
+            f"{names(len(norm) - 1)} is of order {spread[-1]:.0e} and "
+            f"{names(steep[0])} of order {spread[steep[0]]:.0e}; the square of a "
+            "coefficient between them leaves the range of double precision. Rescale "
+            "one of them."
         )

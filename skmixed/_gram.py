@@ -8,6 +8,7 @@ columns.
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
@@ -109,7 +110,9 @@ def pool(gram, resolution=0.0):
     log_mean = np.add.reduceat(multiplicity * log_size[order], starts) / total
     kept = np.minimum(counts, m)
     roots = [
-        qr_root(rows[start : start + count]) if count > m else rows[start : start + count]
+        qr_root(rows[start : start + count])
+        if count > m
+        else rows[start : start + count]
         for start, count in zip(starts, counts, strict=True)
     ]
     return Gram(
@@ -165,7 +168,9 @@ def rows_by_group(codes, n_groups):
     # sort, ten times as fast as argsort.
     n = len(codes)
     entries = np.ones(n, dtype=np.int8)
-    indicator = sparse.csr_array((entries, codes, np.arange(n + 1)), shape=(n, n_groups))
+    indicator = sparse.csr_array(
+        (entries, codes, np.arange(n + 1)), shape=(n, n_groups)
+    )
     return indicator.tocsc().indices, bounds
 
 
@@ -184,7 +189,7 @@ def _reduce_run(read, order, bounds, first, weight):
     size, mean = np.empty(len(bounds) - 1), np.empty((len(bounds) - 1, m))
     within = np.empty((0, m))
     cuts = cut(bounds, block_rows(m))
-    for i, j in zip(cuts[:-1], cuts[1:], strict=True):
+    for i, j in pairwise(cuts):
         rows = slice(bounds[i], bounds[j])
         rows = rows if order is None else order[rows]
         A = read(rows)
@@ -206,17 +211,18 @@ def _reduce_run(read, order, bounds, first, weight):
 
 def _scatter_root(A):
     """Root of A'A: by Cholesky where that costs no more than two digits, else by QR."""
-    if len(A) > A.shape[1]:
+    with np.errstate(over="ignore", under="ignore"):
         scatter = A.T @ A
-        norm = np.sqrt(np.diag(scatter))
-        norm[norm == 0] = 1.0
-        try:
-            root = np.linalg.cholesky(scatter / np.outer(norm, norm)).T
-        except np.linalg.LinAlgError:
-            return qr_root(A)
-        if np.diag(root).min() > CHOLESKY_LIMIT:
-            return root * norm
-    return qr_root(A)
+    norm = np.sqrt(np.diag(scatter))
+    if len(A) <= A.shape[1] or not ((norm > 0) & (norm < np.inf)).all():
+        return qr_root(A)
+    scatter /= norm
+    scatter /= norm[:, None]
+    try:
+        root = np.linalg.cholesky(scatter).T
+    except np.linalg.LinAlgError:
+        return qr_root(A)
+    return root * norm if np.diag(root).min() > CHOLESKY_LIMIT else qr_root(A)
 
 
 def merge_pieces(size, mean, within, owner, n_groups):
@@ -281,10 +287,17 @@ def _moments(origin, size, mean, within):
     mean = mean - (shift - origin)
     # Deviations of a column that is constant within groups are rounding; kept, they
     # would be information about its coefficient where the group variance is large.
-    within_norm = np.linalg.norm(within, axis=0)
-    norm = np.sqrt(within_norm**2 + size @ (mean + (shift - origin)) ** 2)
-    within = np.where(within_norm > 16 * EPS * norm, within, 0.0)
+    from_origin = np.sqrt(size)[:, None] * (mean + (shift - origin))
+    kept = column_norms(within) > 16 * EPS * column_norms(from_origin)
+    within = np.where(kept, within, 0.0)
     return Moments(shift, size, mean, within)
+
+
+def column_norms(A):
+    """Euclidean norms of columns, where squares would overflow too."""
+    peak = np.abs(A).max(axis=0, initial=0.0)
+    scale = np.where(peak > 0, peak, 1.0)
+    return scale * np.linalg.norm(A / scale, axis=0)
 
 
 def qr_root(A):

@@ -195,7 +195,10 @@ def _as_integers(values):
     if values.dtype.kind in "mM":
         return None
     if values.dtype.kind == "f":
-        if not (np.abs(values) < 2.0**53).all() or not (values == np.rint(values)).all():
+        if (
+            not (np.abs(values) < 2.0**53).all()
+            or not (values == np.rint(values)).all()
+        ):
             return None
     elif values.dtype == np.uint64 and len(values) and values.max() > 2**63 - 1:
         return None

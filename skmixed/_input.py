@@ -1,5 +1,6 @@
-"""From what the user passes to arrays: the two doors for groups, the features, the
-weights.  Every complaint about input is made here, before any work."""
+"""From what the user passes to arrays: labels from one of the two doors, features,
+weights.  Every complaint about input is made here, before any work.
+"""
 
 import numbers
 from dataclasses import dataclass
@@ -37,9 +38,7 @@ class Data:
     def take(self, rows):
         """The rows of a boolean mask; groups that lose all their rows are gone."""
         index = None if self.index is None else self.index.take(rows)
-        return Data(
-            self.X[rows], self.features, index, self.y[rows], self.weight[rows]
-        )
+        return Data(self.X[rows], self.features, index, self.y[rows], self.weight[rows])
 
 
 def read_fit_data(estimator, X, y, groups, sample_weight):
@@ -53,8 +52,8 @@ def read_fit_data(estimator, X, y, groups, sample_weight):
         missing = int(np.sum(data.index.codes < 0))
         if missing:
             raise ValueError(
-                f"{missing} of {len(data.y)} labels in `groups` are missing. Drop those "
-                "rows, or give them a label of their own."
+                f"{missing} of {len(data.y)} labels in `groups` are missing. Drop "
+                "those rows, or give them a label of their own."
             )
     return data
 
@@ -127,8 +126,8 @@ def _split(estimator, X, fitting):
         if array.dtype.kind in "US" and not isinstance(X, np.ndarray):
             array = np.array(X, dtype=object)  # numbers beside text labels
         X = array
-        if X.ndim != 2:
-            check_array(X)  # raises, in scikit-learn's words
+    if len(X.shape) != 2 or not X.shape[1]:
+        check_array(X, accept_sparse=True)  # raises, in scikit-learn's words
     validate_data(estimator, X, reset=fitting, skip_check_array=True)
     n_columns = X.shape[1]
     j = feature_position(estimator.group_feature, X, "group_feature")
@@ -178,7 +177,9 @@ def _not_found(feature, names, parameter):
             f"{parameter}={feature!r} is not among the columns of X, {names}. Did you "
             f"mean {suffixed[0]!r}? {to_frame}."
         )
-    return f"{parameter}={feature!r} is not among the columns of X, {names}. {to_frame}."
+    return (
+        f"{parameter}={feature!r} is not among the columns of X, {names}. {to_frame}."
+    )
 
 
 def _explain_strings(X, error):
@@ -217,8 +218,8 @@ def _check_weight(sample_weight, n_rows):
     )
     if weight.shape != (n_rows,):
         raise ValueError(
-            f"`sample_weight` has shape {weight.shape} but X has {n_rows} rows; it needs "
-            "one weight per row."
+            f"`sample_weight` has shape {weight.shape} but X has {n_rows} rows; it "
+            "needs one weight per row."
         )
     if (weight < 0).any():
         raise ValueError(

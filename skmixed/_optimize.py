@@ -38,7 +38,10 @@ def _with_approaches(slope, grid, values):
             method="bounded",
         )
         if closest.fun < 0:
-            grid, values = np.append(grid, closest.x), np.append(values, slope(closest.x))
+            grid, values = (
+                np.append(grid, closest.x),
+                np.append(values, slope(closest.x)),
+            )
     order = np.argsort(grid)
     return grid[order], values[order]
 

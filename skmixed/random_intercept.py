@@ -34,9 +34,124 @@ SPARSE_TOLERANCE = 1e-7
 class RandomInterceptRegressor(GroupedRegressor):
     """Linear regression with a random intercept for every group.
 
-    y = x'beta + b_g + e with b_g ~ N(0, sigma_b^2) for each group and e ~ N(0, sigma^2)
-    for each row: the observations of a group share b_g, so that their covariance is the
-    block sigma^2 I + sigma_b^2 11'.
+    The model of observation j of group g is ::
+
+        y_gj = intercept + x_gj'coef + b_g + e_gj
+        b_g ~ N(0, group_variance),   e_gj ~ N(0, noise_variance)
+
+    All observations of a group share b_g, so they are correlated: their covariance is
+    the block ``noise_variance * I + group_variance * 11'``.  The variances maximise the
+    (restricted) likelihood, found by a global search to full precision; coefficients
+    are generalised least squares, and `random_intercepts_` are the conditional modes of
+    b_g, shrunk towards 0 the more, the fewer observations a group has.
+
+    Parameters
+    ----------
+    method : {"reml", "ml"}, default="reml"
+        Restricted maximum likelihood, whose variances allow for the estimation of the
+        coefficients, or maximum likelihood.
+    fit_intercept : bool, default=True
+        Whether to fit an intercept.
+    alpha : float, default=0.0
+        Ridge penalty: adds ``alpha / (2 noise_variance) * sum(coef ** 2)`` to the
+        negative log-likelihood.  The intercept and the random intercepts are not
+        penalised.  Without groups the coefficients are those of
+        :class:`~sklearn.linear_model.Ridge`.
+    group_feature : str or int, default=None
+        Name or index of the column of X that holds the group labels, for tools that
+        cannot route `groups`; -1 is the last column.  None means that labels are passed
+        as `groups`.
+    n_jobs : int, default=None
+        How many workers read the rows of a dense X; see :term:`n_jobs`.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features_in_,)
+        Coefficients, in units of y per unit of the feature; 0 for the label column.
+        Where columns of X are linearly dependent, those of minimal norm.
+    intercept_ : float
+        Intercept, in the units of y: the prediction for an average group at x = 0.
+    coef_covariance_ : ndarray of shape (1 + n_features_in_, 1 + n_features_in_)
+        Covariance of the estimated (intercept, coefficients).
+    coef_std_ : ndarray of shape (n_features_in_,)
+        Standard errors of `coef_`.
+    intercept_std_ : float
+        Standard error of `intercept_`, in the units of y.
+    noise_variance_ : float
+        Variance of e, in squared units of y.
+    group_variance_ : float
+        Variance of b, in squared units of y.
+    intraclass_correlation_ : float
+        ``group_variance_ / (group_variance_ + noise_variance_)``: the correlation of
+        two observations of one group.
+    at_boundary_ : bool
+        Whether the criterion is best at a group variance of 0, the end of its range.
+        This is a result: groups differ no more than the noise makes them.
+    groups_ : ndarray of shape (n_groups,)
+        The group labels, sorted if they can be sorted, else in order of appearance;
+        empty if the model was fitted without groups.
+    random_intercepts_ : ndarray of shape (n_groups,)
+        Conditional modes of b, in the order of `groups_` and the units of y.
+    random_intercepts_std_ : ndarray of shape (n_groups,)
+        Standard deviation of the prediction error of `random_intercepts_`, in the units
+        of y: what an interval for b needs.
+    random_intercepts_conditional_std_ : ndarray of shape (n_groups,)
+        The same with the coefficients taken as known.
+    log_likelihood_ : float
+        The maximised criterion, constants included, the ridge penalty left out.  REML
+        criteria are comparable only between models with the same features.
+    n_iter_ : int
+        Number of evaluations of the criterion in the search.
+    converged_ : bool
+        Always True: the search is exact.
+    n_features_in_ : int
+        Number of columns of X, the label column included.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of X, if all of them are strings.
+
+    See Also
+    --------
+    sklearn.linear_model.Ridge : With penalised one-hot columns of the groups and
+        ``alpha = noise_variance / group_variance`` it is this model at known variances.
+
+    Notes
+    -----
+    `sample_weight` counts repetitions: a weight of 2 is the same as the row twice, and
+    rows of weight 0 are absent.  (The weights of lme4 and GPBoost are precisions.)
+
+    One group, or groups of one row each, cannot tell the group variance from the rest:
+    it is then 0, with a `GroupsWarning`.  Where the model leaves no residual (constant
+    y, as many coefficients as rows) the noise standard deviation is set to 1e-13 times
+    that of y, or of its mean if y is constant, with a warning.
+
+    The restricted likelihood is that of Patterson and Thompson [1]_; prediction error
+    variances are Henderson's [2]_.  docs/math.md derives all formulas.
+
+    References
+    ----------
+    .. [1] H. D. Patterson and R. Thompson (1971), "Recovery of inter-block information
+       when block sizes are unequal", Biometrika 58, 545-554.
+    .. [2] C. R. Henderson (1975), "Best linear unbiased estimation and prediction under
+       a selection model", Biometrics 31, 423-447.
+
+    Examples
+    --------
+    >>> from skmixed import RandomInterceptRegressor
+    >>> from skmixed.datasets import load_sleepstudy
+    >>> X, y, groups = load_sleepstudy(return_X_y_groups=True)
+    >>> model = RandomInterceptRegressor().fit(X, y, groups=groups)
+    >>> print(f"{model.coef_[0]:.3f} ms per day")
+    10.467 ms per day
+    >>> print(f"{model.group_variance_:.1f} {model.noise_variance_:.1f}")
+    1378.2 960.5
+
+    Day 10 of subject 308, who was in the data, and of somebody who was not:
+
+    >>> mean, std = model.predict([[10], [10]], groups=[308, 1], return_std=True)
+    >>> for m, s in zip(mean, std):
+    ...     print(f"{m:.1f} +- {s:.1f} ms")
+    396.9 +- 32.7 ms
+    356.1 +- 49.4 ms
     """
 
     def __init__(
@@ -55,7 +170,38 @@ class RandomInterceptRegressor(GroupedRegressor):
         self.n_jobs = n_jobs
 
     def fit(self, X, y, *, groups=None, sample_weight=None):
-        """Fit by (restricted) maximum likelihood."""
+        """Fit by (restricted) maximum likelihood.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            Features; the label column among them if `group_feature` is set.  float32
+            is read block by block.  A sparse X is never made dense, but its sums over
+            groups are, (n_groups, n_features), and it is reduced by cross-products,
+            which find columns dependent from a relative 1e-7 on.
+        y : array-like of shape (n_rows,)
+            Target.
+        groups : array-like of shape (n_rows,), default=None
+            One label per row: numbers, strings, dates or other scalars.  Labels are
+            positional: the index of a Series is ignored.  Without labels no random
+            intercepts are fitted, with a `GroupsWarning`.
+        sample_weight : array-like of shape (n_rows,), default=None
+            How many times each row counts, at least 0.
+
+        Returns
+        -------
+        self : RandomInterceptRegressor
+
+        Raises
+        ------
+        ValueError
+            If the input is of the wrong length or shape, not finite, or out of the
+            range in which squares are representable; if labels are missing; if both
+            doors for groups are used; if under REML the weights sum to less than the
+            number of coefficients.
+        TypeError
+            If `groups` is not a column of labels.
+        """
         reml = check_method(self.method)
         check_flag(self.fit_intercept, "fit_intercept")
         check_penalty(self.alpha, "alpha")
@@ -130,7 +276,7 @@ def _column_name(estimator, data, j):
         return "y"
     position = data.features[j]
     names = getattr(estimator, "feature_names_in_", None)
-    return f"Column {position if names is None else names[position]!r} of X"
+    return f"Column {int(position) if names is None else names[position]!r} of X"
 
 
 def _check_freedom(model):
@@ -160,9 +306,9 @@ def _warn(data, columns, model, at, optimum):
         warnings.warn(message, UserWarning, stacklevel=3)
     if data.index is None:
         warn_groups(
-            "No `groups` were given, so no random intercepts are fitted: pass `groups=` "
-            "(inside scikit-learn's tools with enable_metadata_routing=True) or set "
-            "`group_feature`.",
+            "No `groups` were given, so no random intercepts are fitted: pass "
+            "`groups=` (inside scikit-learn's tools with "
+            "enable_metadata_routing=True) or set `group_feature`.",
             stacklevel=4,
         )
     elif not at.at_floor and (len(data.index) == 1 or not optimum.identified):
@@ -177,8 +323,8 @@ def _why_not_identified(data, columns):
         if not columns.has_constant:
             return None
         return (
-            f"There is one group only, {labels[0]!r}, and its random intercept "
-            "duplicates the intercept. At least two groups are needed."
+            f"There is one group only, {labels.tolist()[0]!r}, and its random "
+            "intercept duplicates the intercept. At least two groups are needed."
         )
     if len(labels) == len(data.y):
         return (
