@@ -108,9 +108,14 @@ def choose_columns(moments, *, fit_intercept, penalised, tolerance):
             stands_in = int(np.argmax(constant))
     into, expand = _independent(total, tolerance)
     has_constant = fit_intercept or stands_in is not None
-    if stands_in is not None:
-        expand = np.vstack([shift[:p], expand])
-    back, logdet_basis = _minimal_norm(expand)
+    if stands_in is None:
+        back, logdet_basis = _minimal_norm(expand)
+    elif into.shape[1] == p - 1:
+        back = np.column_stack([np.zeros(p), into])
+        back[stands_in] = np.append(1, -(shift[:p] @ into)) / shift[stands_in]
+        logdet_basis = 2 * np.log(np.abs(shift[stands_in]))
+    else:
+        back, logdet_basis = _minimal_norm(np.vstack([shift[:p], expand]))
     if fit_intercept:
         back = np.column_stack([np.zeros(p), back])
     return Columns(

@@ -127,8 +127,8 @@ def reduce_rows(read, codes, n_groups, weight=None, n_jobs=None):
     """Reduce dense rows to `Moments` in one pass.
 
     The rows are visited group by group, a cache-sized block at a time: there the group
-    means are taken, and taken again of the deviations, so that neither an offset nor a
-    spread between groups costs digits; what is left goes into a running QR.
+    means are taken off, such that neither an offset nor a spread between groups costs
+    digits, and what is left goes into a running QR.
 
     Parameters
     ----------
@@ -193,16 +193,19 @@ def _reduce_run(read, order, bounds, first, weight):
         rows = slice(bounds[i], bounds[j])
         rows = rows if order is None else order[rows]
         A = read(rows)
-        A -= first
         a = np.ones(len(A)) if weight is None else weight[rows]
-        length = np.diff(bounds[i : j + 1])
+        starts, length = bounds[i:j] - bounds[i], np.diff(bounds[i : j + 1])
         pieces = sparse.csr_array(
             (a, np.arange(len(A)), bounds[i : j + 1] - bounds[i]), shape=(j - i, len(A))
         )
         size[i:j] = pieces.sum(axis=1)
-        mean[i:j] = pieces @ A / size[i:j, None]
-        A -= np.repeat(mean[i:j], length, axis=0)
-        mean[i:j] += pieces @ A / size[i:j, None]
+        # Counted from a row of its own group, a row has lost the offset of the data and
+        # the spread between groups, and all its own digits are left.
+        own = A[starts]
+        A -= np.repeat(own, length, axis=0)
+        from_own = pieces @ A / size[i:j, None]
+        A -= np.repeat(from_own, length, axis=0)
+        mean[i:j] = (own - first) + from_own
         if weight is not None:
             A *= np.sqrt(a)[:, None]
         within = qr_root(np.vstack([within, _scatter_root(A)]))

@@ -71,6 +71,8 @@ def _read(estimator, X, groups, *, y, fitting):
             "passed as well. Use one of them."
         )
     _refuse_masked(X)
+    if hasattr(X, "columns") and not X.shape[1]:
+        X = np.empty(X.shape)  # a frame without columns has no type to check
     if estimator.group_feature is None:
         labels, columns, features = groups, X, None
     else:

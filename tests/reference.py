@@ -1,0 +1,58 @@
+"""The dense oracle: every covariance written out, n x n, and nothing clever."""
+
+import numpy as np
+from scipy.stats import multivariate_normal
+
+
+def block_covariance(groups, noise_variance, group_variance):
+    """V = noise_variance I + group_variance 11' within groups."""
+    groups = np.asarray(groups)
+    shared = groups[:, None] == groups
+    return noise_variance * np.eye(len(groups)) + group_variance * shared
+
+
+def with_intercept(X):
+    return np.column_stack([np.ones(len(X)), X])
+
+
+def generalised_least_squares(X, y, V, penalty=None):
+    """(beta, inverse information); penalty is added to X'V^-1X."""
+    information = X.T @ np.linalg.solve(V, X)
+    if penalty is not None:
+        information = information + penalty
+    covariance = np.linalg.inv(information)
+    return covariance @ (X.T @ np.linalg.solve(V, y)), covariance
+
+
+def log_likelihood(X, y, V, reml, beta=None):
+    """Log-density of y at beta (default: its estimate), restricted or not."""
+    if beta is None:
+        beta, _ = generalised_least_squares(X, y, V)
+    value = multivariate_normal(X @ beta, V).logpdf(y)
+    if reml:
+        information = X.T @ np.linalg.solve(V, X)
+        value += 0.5 * X.shape[1] * np.log(2 * np.pi)
+        value -= 0.5 * np.linalg.slogdet(information)[1]
+    return value
+
+
+def condition(X, y, V, X_new, V_new, cross, penalty=None):
+    """Mean and covariance of new observations given y, flat prior on beta.
+
+    `V_new` is their covariance and `cross` (n_new, n) that with y.
+    """
+    beta, covariance = generalised_least_squares(X, y, V, penalty)
+    gain = np.linalg.solve(V, cross.T).T
+    mean = X_new @ beta + gain @ (y - X @ beta)
+    lever = X_new - gain @ X
+    return mean, V_new - gain @ cross.T + lever @ covariance @ lever.T
+
+
+def simulate(seed=0, n=80, p=3, n_groups=12, group_std=0.8):
+    """Unbalanced random data; features vary within groups and between them."""
+    rng = np.random.default_rng(seed)
+    groups = rng.integers(n_groups, size=n)
+    groups[:n_groups] = np.arange(n_groups)
+    X = rng.normal(size=(n, p)) + rng.normal(size=(n_groups, p))[groups]
+    y = 2 + X @ np.arange(1, p + 1) + rng.normal(size=n)
+    return X, y + group_std * rng.normal(size=n_groups)[groups], groups
