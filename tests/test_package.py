@@ -1,0 +1,154 @@
+"""The package as a whole: its layers, its documentation, its examples."""
+
+import ast
+import doctest
+import importlib
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import skmixed
+
+PACKAGE = Path(skmixed.__file__).parent
+ROOT = Path(__file__).parents[1]
+
+# A module imports only from those before it.
+LAYERS = (
+    "_blocks",
+    "_groups",
+    "_optimize",
+    "_gram",
+    "_block_cholesky",
+    "_criterion",
+    "_design",
+    "_posterior",
+    "_input",
+    "_base",
+    "random_intercept",
+)
+MAY_IMPORT = {
+    "joblib": {"_blocks"},
+    "sklearn": {"_input", "_base", "random_intercept"},
+}
+LONGEST_FUNCTION = 40  # lines, without the docstring
+
+MODULES = [
+    module.name for module in pkgutil.walk_packages(skmixed.__path__, "skmixed.")
+]
+
+
+def trees():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        yield path, ast.parse(path.read_text())
+
+
+def imports(tree):
+    """(module, names) of every import; relative ones begin with a dot."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            names = [alias.name for alias in node.names]
+            yield "." * node.level + (node.module or ""), names
+        elif isinstance(node, ast.Import):
+            yield from ((alias.name, []) for alias in node.names)
+
+
+def test_modules_import_only_downwards():
+    assert {path.stem for path in PACKAGE.glob("*.py")} == {*LAYERS, "__init__"}
+    for path, tree in trees():
+        if path.parent != PACKAGE or path.stem == "__init__":
+            continue
+        below = LAYERS[: LAYERS.index(path.stem)]
+        for module, _ in imports(tree):
+            if module.startswith("."):
+                assert module[1:] in below, f"{path.stem} imports {module}"
+            top = module.split(".")[0]
+            assert path.stem in MAY_IMPORT.get(top, {path.stem}), f"{path}: {module}"
+
+
+def test_only_public_names_of_scikit_learn():
+    for path, tree in trees():
+        for module, names in imports(tree):
+            if module.split(".")[0] == "sklearn":
+                private = [n for n in (*module.split("."), *names) if n[0] == "_"]
+                assert not private, f"{path}: {module} {names}"
+
+
+def test_functions_fit_on_a_screen():
+    for path, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                has_doc = ast.get_docstring(node) is not None and len(node.body) > 1
+                first = node.body[1 if has_doc else 0].lineno
+                lines = node.end_lineno - first + 1
+                assert lines <= LONGEST_FUNCTION, f"{path.name}: {node.name}: {lines}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstrings_run(name):
+    result = doctest.testmod(importlib.import_module(name))
+    assert result.failed == 0
+
+
+def test_the_estimator_has_an_example():
+    module = sys.modules["skmixed.random_intercept"]
+    assert doctest.testmod(module).attempted >= 6
+
+
+def test_readme_runs():
+    result = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
+    assert result.attempted >= 12
+    assert result.failed == 0
+
+
+def test_quickstart_prints_what_the_readme_shows(tmp_path):
+    script = tmp_path / "quickstart.py"
+    script.write_text((ROOT / "examples" / "quickstart.py").read_text())
+    printed = run_python(script)
+    shown = re.search(
+        r"( {4}reaction = .*?)\n\n[^ ]", (ROOT / "README.md").read_text(), re.S
+    )
+    lines = [line[4:] for line in shown[1].splitlines()]
+    assert printed.splitlines()[: len(lines)] == lines
+    assert (tmp_path / "quickstart.png").stat().st_size > 10_000
+
+
+def test_data_files_are_installed():
+    names = {path.name for path in (PACKAGE / "datasets").rglob("*.*")}
+    assert {"sleepstudy.csv", "machines.csv", "hsb82.csv"} <= names
+    assert {"sleepstudy.rst", "machines.rst", "hsb82.rst"} <= names
+    assert (PACKAGE / "py.typed").exists()
+
+
+def test_the_version_is_in_one_place():
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        installed = version("scikit-mixed")
+    except PackageNotFoundError:  # a checkout on the path
+        installed = skmixed.__version__
+    assert installed == skmixed.__version__
+
+
+def run_python(*arguments, cwd=None):
+    """Output of a fresh interpreter that finds the package under test."""
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
+    command = [sys.executable, *arguments]
+    run = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=environment, cwd=cwd
+    )
+    return run.stdout
+
+
+def test_optional_dependencies_are_imported_where_used():
+    """Importing the package loads no more of them than scikit-learn does."""
+    code = (
+        "import sys, {};"
+        "print([m for m in ('pandas', 'matplotlib', 'polars') if m in sys.modules])"
+    )
+    ours = run_python("-c", code.format("skmixed, skmixed.datasets"))
+    assert ours == run_python("-c", code.format("sklearn.linear_model"))
