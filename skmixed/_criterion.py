@@ -194,8 +194,14 @@ def _gain(model, slope_at, start, root):
     if model.reml and model.penalty is not None:
         points = np.arange(start, root, 8.0)[1:]
         return -quad(slope_at, start, root, points=points, limit=500)[0]
-    zero = evaluate(model, 0.0)
-    return deviance(model, zero) - deviance(model, evaluate(model, np.exp(root)))
+    at_zero, at_root = evaluate(model, 0.0), evaluate(model, np.exp(root))
+    return _penalised(model, at_zero) - _penalised(model, at_root)
+
+
+def _penalised(model, at):
+    """The deviance with the penalty that ML minimises."""
+    penalty = at.factor.rss - at.rss
+    return deviance(model, at) + penalty / at.noise_variance
 
 
 class _CountedSlope:

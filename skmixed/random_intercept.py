@@ -29,6 +29,9 @@ from ._posterior import condition
 # Cross-products square the condition number, so that a sparse X can tell dependent
 # columns only to about the root of double precision.
 SPARSE_TOLERANCE = 1e-7
+# A noise variance of up to this many floors, 1e-11 of y in standard deviation, is what
+# rounding leaves of an exact fit.
+EXACT_FIT = 1e4
 
 
 class RandomInterceptRegressor(GroupedRegressor):
@@ -291,17 +294,18 @@ def _check_freedom(model):
 
 def _warn(data, columns, model, at, optimum):
     """Say what the data could not tell: at most one warning where there are groups."""
-    if at.at_floor:
-        exact = "y is fitted exactly"
+    exact = at.noise_variance <= EXACT_FIT * model.floor
+    if exact:
+        cause = "y is fitted exactly"
         if model.n <= columns.rank:
-            exact = (
+            cause = (
                 f"{model.n:g} rows, {columns.rank} coefficients: no degrees of freedom "
                 "left for the variance"
             )
         message = (
-            f"{exact}. The noise variance is set to its floor, {model.floor:.3g}, and "
-            "standard deviations mean nothing. Use more rows, fewer features or a "
-            "larger alpha."
+            f"{cause}. What is left as the standard deviation of the noise, "
+            f"{np.sqrt(at.noise_variance):.2g}, is the rounding of y, and intervals "
+            "mean nothing. Use more rows, fewer features or a larger alpha."
         )
         warnings.warn(message, UserWarning, stacklevel=3)
     if data.index is None:
@@ -311,10 +315,10 @@ def _warn(data, columns, model, at, optimum):
             "enable_metadata_routing=True) or set `group_feature`.",
             stacklevel=4,
         )
-    elif not at.at_floor and (len(data.index) == 1 or not optimum.identified):
+    elif not exact and (len(data.index) == 1 or not optimum.identified):
         cause = _why_not_identified(data, columns)
         if cause:
-            warn_groups(f"{cause} Their variance is set to 0.", stacklevel=4)
+            warn_groups(f"{cause} The group variance is set to 0.", stacklevel=4)
 
 
 def _why_not_identified(data, columns):

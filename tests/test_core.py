@@ -396,6 +396,33 @@ def test_no_ratio_is_better_than_the_optimum(seed, reml):
     assert best <= others.min() + 1e-9
 
 
+def test_penalised_ml_compares_optima_with_the_penalty():
+    """A feature that is constant within two groups costs the penalty at ratio 0, where
+    the likelihood is higher, and next to nothing where the groups take it over."""
+    model = RandomIntercept(
+        Gram(
+            R11=np.array([6.4, 4.7])[:, None, None],
+            R12=np.array([[[6.4, -0.95, 13.8]], [[4.7, 1.29, -18.9]]]),
+            R22=np.array([[0.0, 0.0, 0.177], [0.0, 0.0, 1.172]]),
+            multiplicity=np.ones(2),
+        ),
+        n=63,
+        reml=False,
+        floor=1e-24,
+        penalty=np.array([[0.0, 0.0925, 0.0]]),
+    )
+
+    def objective(ratio):
+        at = evaluate(model, ratio)
+        return 63 * np.log(at.noise_variance) + at.factor.logdet
+
+    best = best_ratio(model).ratio
+    ratios = np.exp(np.linspace(-20, 20, 401))
+    assert best > 100
+    assert objective(best) <= min(map(objective, ratios))
+    assert objective(best) < objective(0.0) - 1
+
+
 def test_binned_scan_finds_the_exact_optimum(monkeypatch):
     """Many distinct sizes: scanned in bins, polished on the exact criterion."""
     X, y, groups = simulate(n=3000, n_groups=600)
