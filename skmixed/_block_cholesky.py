@@ -134,4 +134,7 @@ def _cholesky(A):
 
 def _solve_lower(C, B):
     """C_g^-1 B_g; a division where q = 1."""
-    return B / C if C.shape[-1] == 1 else np.linalg.solve(C, B)
+    if C.shape[-1] == 1:
+        return B / C
+    # NumPy 1 takes a B with one dimension less than C for a stack of vectors.
+    return np.linalg.solve(C, np.broadcast_to(B, (*C.shape[:-1], B.shape[-1])))
