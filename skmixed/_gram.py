@@ -20,6 +20,8 @@ EPS = np.finfo(float).eps
 # What the other columns leave of a column of unit norm; the rounding error of a
 # cross-product grows with the square of its inverse.
 CHOLESKY_LIMIT = 0.1
+# Roots of blocks that are joined in one step: fewer and larger calls of LAPACK.
+ROOTS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -109,12 +111,8 @@ def pool(gram, resolution=0.0):
     total = np.add.reduceat(multiplicity, starts)
     log_mean = np.add.reduceat(multiplicity * log_size[order], starts) / total
     kept = np.minimum(counts, m)
-    roots = [
-        qr_root(rows[start : start + count])
-        if count > m
-        else rows[start : start + count]
-        for start, count in zip(starts, counts, strict=True)
-    ]
+    ends = starts + counts
+    roots = [rows_root(rows[i:j]) for i, j in zip(starts, ends, strict=True)]
     return Gram(
         R11=np.repeat(np.exp(log_mean / 2), kept)[:, None, None],
         R12=np.concatenate(roots)[:, None, :],
@@ -156,6 +154,15 @@ def reduce_rows(read, codes, n_groups, weight=None, n_jobs=None):
     return _moments(first, *merge_pieces(size, mean, within, owner, n_groups))
 
 
+def rows_of(X, rows):
+    """Some rows of X, the slice or row numbers `rows`, in whichever way is fastest."""
+    if isinstance(rows, slice):
+        return X[rows]
+    if X.flags.f_contiguous:  # indexing, or `take` of rows, is 20 times slower
+        return X.T.take(rows, axis=1).T
+    return X.take(rows, axis=0)
+
+
 def rows_by_group(codes, n_groups):
     """Row numbers in the order of their groups, and where each group begins.
 
@@ -187,7 +194,7 @@ def _reduce_run(read, order, bounds, first, weight):
     """Sizes, means (from the row `first`) and within root of consecutive pieces."""
     m = len(first)
     size, mean = np.empty(len(bounds) - 1), np.empty((len(bounds) - 1, m))
-    within = np.empty((0, m))
+    roots = [np.empty((0, m))]
     cuts = cut(bounds, block_rows(m))
     for i, j in pairwise(cuts):
         rows = slice(bounds[i], bounds[j])
@@ -208,16 +215,20 @@ def _reduce_run(read, order, bounds, first, weight):
         mean[i:j] = (own - first) + from_own
         if weight is not None:
             A *= np.sqrt(a)[:, None]
-        within = qr_root(np.vstack([within, _scatter_root(A)]))
-    return size, mean, within
+        roots.append(rows_root(A))
+        if len(roots) > ROOTS_AT_ONCE:
+            roots = [qr_root(np.vstack(roots))]
+    return size, mean, qr_root(np.vstack(roots))
 
 
-def _scatter_root(A):
+def rows_root(A):
     """Root of A'A: by Cholesky where that costs no more than two digits, else by QR."""
+    if len(A) <= A.shape[1]:
+        return A
     with np.errstate(over="ignore", under="ignore"):
         scatter = A.T @ A
     norm = np.sqrt(np.diag(scatter))
-    if len(A) <= A.shape[1] or not ((norm > 0) & (norm < np.inf)).all():
+    if not ((norm > 0) & (norm < np.inf)).all():
         return qr_root(A)
     scatter /= norm
     scatter /= norm[:, None]

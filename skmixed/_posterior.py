@@ -18,6 +18,7 @@ from scipy import sparse
 from ._block_cholesky import factorize
 from ._blocks import row_blocks
 from ._gram import random_intercept_gram, reduce_rows
+from ._groups import unique
 
 
 @dataclass(frozen=True)
@@ -127,10 +128,10 @@ def joint_covariance(posterior, X, codes, owner, noise_variance):
 def sample(posterior, X, codes, owner, noise_variance, n_samples, random_state):
     """Draws (n, n_samples) from the joint normal distribution, in O(n)."""
     h = posterior.coefficient_rows(X, codes)
-    first, member = np.unique(owner, return_index=True, return_inverse=True)[1:]
-    spread = np.sqrt(posterior.intercept_variance(codes[first]))[:, None]
+    owners, member = unique(owner)
     draws = h @ random_state.standard_normal((h.shape[1], n_samples))
-    draws += (spread * random_state.standard_normal((len(first), n_samples)))[member]
+    intercepts = random_state.standard_normal((len(owners), n_samples))[member]
+    draws += np.sqrt(posterior.intercept_variance(codes))[:, None] * intercepts
     noise = random_state.standard_normal((len(owner), n_samples))
     draws += np.sqrt(noise_variance)[:, None] * noise
     return posterior.mean(X, codes)[:, None] + draws
@@ -148,12 +149,14 @@ def joint_log_density(posterior, X, y, codes, owner, noise_variance):
         h = posterior.coefficient_rows(X[rows], codes[rows])
         return np.column_stack([h, residual[rows]])
 
-    first, member = np.unique(owner, return_index=True, return_inverse=True)[1:]
-    moments = reduce_rows(read, member, len(first), 1 / noise_variance)
+    owners, member = unique(owner)
+    moments = reduce_rows(read, member, len(owners), 1 / noise_variance)
     gram = random_intercept_gram(
         moments.size, moments.mean + moments.shift, moments.within
     )
-    Lambda = np.sqrt(posterior.intercept_variance(codes[first]))[:, None, None]
+    variance = np.empty(len(owners))
+    variance[member] = posterior.intercept_variance(codes)
+    Lambda = np.sqrt(variance)[:, None, None]
     k = len(posterior.level_root)
     factor = factorize(gram, Lambda, np.eye(k, k + 1))
     logdet = np.sum(np.log(noise_variance)) + factor.logdet + factor.logdet_x
