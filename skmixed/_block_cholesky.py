@@ -7,8 +7,8 @@ V = R + Z Psi Z', Psi = Lambda Lambda' for every group, A = [X y].  With the blo
     C_g C_g' = I + K_g K_g'           log|V| - log|R| = sum_g log|C_g C_g'|
     rows_g   = C_g^-1 R12_g           A'V^-1A = R22'R22 + sum_g rows_g' rows_g
 
-so that one QR of R22 and all the rows gives a triangular `root` of A'V^-1A, and with it
-the coefficients, the residual sum of squares and log|X'V^-1X|.  Everything is added and
+so that R22 and all the rows together have a triangular `root` of A'V^-1A, and with it
+come the coefficients, the residual sum of squares and log|X'V^-1X|.  Everything is added and
 nothing subtracted: the factor keeps its digits however large the group variance is.
 """
 
@@ -17,7 +17,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ._gram import Gram
+from ._gram import Gram, rows_root
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,7 @@ def factorize(gram, Lambda, penalty=None):
     rows = _solve_lower(C, gram.R12)
     m = rows.shape[2]
     parts = [gram.R22, rows.reshape(-1, m)]
-    R = np.linalg.qr(
-        np.vstack(parts if penalty is None else [*parts, penalty]), mode="r"
-    )
+    R = rows_root(np.vstack(parts if penalty is None else [*parts, penalty]))
     root = np.zeros((m, m))
     root[: len(R)] = R
     logdet = (

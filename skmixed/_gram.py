@@ -54,7 +54,7 @@ class Moments:
     def total(self):
         """Root (m, m) of the scatter about `shift`."""
         between = np.sqrt(self.size)[:, None] * self.mean
-        return qr_root(np.vstack([self.within, between]))
+        return rows_root(np.vstack([self.within, between]))
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def reduce_rows(read, codes, n_groups, weight=None, n_jobs=None):
 
     parts = map_runs(reduce_run, bounds, n_jobs)
     size, mean = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
-    within = qr_root(np.vstack([part[2] for part in parts]))
+    within = rows_root(np.vstack([part[2] for part in parts]))
     return _moments(first, *merge_pieces(size, mean, within, owner, n_groups))
 
 
@@ -217,26 +217,33 @@ def _reduce_run(read, order, bounds, first, weight):
             A *= np.sqrt(a)[:, None]
         roots.append(rows_root(A))
         if len(roots) > ROOTS_AT_ONCE:
-            roots = [qr_root(np.vstack(roots))]
-    return size, mean, qr_root(np.vstack(roots))
+            roots = [rows_root(np.vstack(roots))]
+    return size, mean, rows_root(np.vstack(roots))
 
 
 def rows_root(A):
-    """Root of A'A: by Cholesky where that costs no more than two digits, else by QR."""
-    if len(A) <= A.shape[1]:
-        return A
+    """Upper triangular root of A'A, with at most m rows.
+
+    By Cholesky where that costs no more than two digits, else by QR.
+    """
+    root = _cholesky_root(A) if len(A) > A.shape[1] else None
+    return np.linalg.qr(A, mode="r") if root is None else root
+
+
+def _cholesky_root(A):
+    """Root of A'A from columns of unit norm, or None where the columns are too close."""
     with np.errstate(over="ignore", under="ignore"):
         scatter = A.T @ A
     norm = np.sqrt(np.diag(scatter))
     if not ((norm > 0) & (norm < np.inf)).all():
-        return qr_root(A)
+        return None
     scatter /= norm
     scatter /= norm[:, None]
     try:
         root = np.linalg.cholesky(scatter).T
     except np.linalg.LinAlgError:
-        return qr_root(A)
-    return root * norm if np.diag(root).min() > CHOLESKY_LIMIT else qr_root(A)
+        return None
+    return root * norm if np.diag(root).min() > CHOLESKY_LIMIT else None
 
 
 def merge_pieces(size, mean, within, owner, n_groups):
@@ -254,7 +261,7 @@ def merge_pieces(size, mean, within, owner, n_groups):
     joined = pieces @ mean / total[:, None]
     between = np.sqrt(size)[:, None] * (mean - joined[owner])
     split = np.bincount(owner, minlength=n_groups)[owner] > 1
-    return total, joined, qr_root(np.vstack([within, between[split]]))
+    return total, joined, rows_root(np.vstack([within, between[split]]))
 
 
 def reduce_sparse(X, y, codes, n_groups, weight=None):
@@ -317,7 +324,3 @@ def column_norms(A):
     scale = np.where(peak > 0, peak, 1.0)
     return scale * np.linalg.norm(A / scale, axis=0)
 
-
-def qr_root(A):
-    """The triangular factor R of A = QR, or A itself where it has no more rows."""
-    return A if A.shape[0] <= A.shape[1] else np.linalg.qr(A, mode="r")
