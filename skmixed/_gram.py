@@ -323,4 +323,3 @@ def column_norms(A):
     peak = np.abs(A).max(axis=0, initial=0.0)
     scale = np.where(peak > 0, peak, 1.0)
     return scale * np.linalg.norm(A / scale, axis=0)
-

@@ -8,7 +8,8 @@ a group called ``'nan'``).
 
 import datetime
 import numbers
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +17,16 @@ ONE_FACTOR = (
     "the model has one grouping factor. Join the columns into one label per row, "
     "e.g. [f'{a}/{b}' for a, b in zip(school, room)]."
 )
+
+# What labels are, by their type; a type that is not here is a kind of its own.
+KINDS = {
+    "timedelta": (datetime.timedelta, np.timedelta64),  # NumPy calls it a number too
+    "datetime": (datetime.date, np.datetime64),
+    "number": (numbers.Number, np.bool_),
+    "string": str,
+    "bytes": bytes,
+}
+COMPLEX = (complex, np.complexfloating)
 
 # A table over the whole range of the labels is the fastest encoder; it is used while
 # it stays within this many entries per row.
@@ -37,33 +48,38 @@ class GroupIndex:
         appearance.
     codes : ndarray of shape (n_rows,)
         Position of each row's label in `labels`; -1 where the label is missing.
-    kinds : frozenset of str
-        What the labels are: 'number', 'string', 'datetime' or the name of a type.
     """
 
     labels: np.ndarray
     codes: np.ndarray
-    kinds: frozenset = field(default=frozenset())
 
     def __len__(self):
         return len(self.labels)
+
+    @property
+    def kinds(self):
+        """What the labels are, a frozenset: 'number', 'string', 'datetime', ..."""
+        typed = self.labels.dtype != object
+        return _kinds(self.labels[:1] if typed else self.labels)
 
     def take(self, rows):
         """The index of some of the rows; labels that lose all their rows are gone."""
         codes = self.codes[rows]
         used = np.bincount(codes[codes >= 0], minlength=len(self.labels)) > 0
         rank = np.append(np.cumsum(used, dtype=np.int32) - 1, np.int32(-1))
-        return GroupIndex(self.labels[used], rank[codes], self.kinds)
+        return GroupIndex(self.labels[used], rank[codes])
 
     def positions_in(self, known, known_kinds):
         """Position of each of `labels` in the labels `known`, -1 where it is new."""
-        if self.kinds and known_kinds and not self.kinds & known_kinds:
+        kinds = self.kinds
+        if kinds and known_kinds and not kinds & known_kinds:
             raise ValueError(
-                f"The labels in `groups` are of kind {_and(self.kinds)}, those of the "
-                f"fit were of kind {_and(known_kinds)}; they can never match. Convert "
-                "them to the kind used in fit."
+                f"The group labels are of kind {_and(kinds)}, those of the fit were of "
+                f"kind {_and(known_kinds)}; they can never match. Convert them to the "
+                "kind used in fit."
             )
-        if np.array_equal(self.labels, known):
+        # Across types NumPy compares rounded numbers.
+        if self.labels.dtype == known.dtype and np.array_equal(self.labels, known):
             return np.arange(len(known))
         mine, theirs = _comparable(self.labels, known)
         position = {label: i for i, label in enumerate(theirs)}
@@ -89,93 +105,100 @@ def index_groups(groups, n_rows):
     Raises
     ------
     TypeError
-        If `groups` is not a column of labels (a string, a dict, a scalar).
+        If `groups` is not a column of labels (a string, a dict, a scalar), or a label
+        is not a scalar.
     ValueError
-        If it has another length than X, more than one column, or labels that are not
-        scalars.
+        If it has another length than X, more than one column, or labels that are
+        tuples or complex numbers.
     """
     groups = _one_column(groups)
     if len(groups) != n_rows:
-        raise ValueError(f"`groups` has {len(groups)} labels but X has {n_rows} rows.")
-    categorical = _categories(groups)
-    if categorical is not None:
-        return _index_categories(*categorical)
-    values, masked = _values(groups)
-    if getattr(values, "dtype", np.dtype(object)).kind in "biufmM":
-        return _index_array(values, masked)
-    return _index_objects(values, masked)
+        raise ValueError(
+            f"`groups` has {len(groups)} labels but X has {n_rows} rows; it needs one "
+            "label per row."
+        )
+    return _index(groups)
 
 
 def _one_column(groups):
-    """`groups` as something with one entry per row, or the error that says why not."""
-    is_column = hasattr(groups, "__len__") and hasattr(groups, "__getitem__")
-    if isinstance(groups, (str, bytes, dict)) or not is_column:
+    """`groups` as a list or an array with one entry per row."""
+    if hasattr(groups, "to_pylist"):  # pyarrow, whose to_numpy can lose missing labels
+        groups = groups.to_pylist()
+    if not _is_column(groups):
         raise TypeError(
             "`groups` must be a column with one label per row, got "
             f"{groups!r:.60} of type {type(groups).__name__}. Pass the column, e.g. "
-            "groups=df['school'], or name it with `group_feature='school'`."
+            "groups=df['school'], or name it with group_feature='school'."
         )
-    shape = getattr(groups, "shape", None)
-    if shape is None:
-        if len(groups) and isinstance(groups[0], (list, np.ndarray)):
-            groups = np.array(groups, dtype=object)
-        shape = np.shape(groups) if isinstance(groups, np.ndarray) else (len(groups),)
-    if len(shape) == 0:
-        raise TypeError("`groups` is a scalar; pass a column with one label per row.")
+    if isinstance(groups, Sequence):
+        groups = [None if label is np.ma.masked else label for label in groups]
+        if not groups or not isinstance(groups[0], (list, np.ndarray)):
+            return groups
+        groups = np.array(groups, dtype=object)
+    elif isinstance(groups, np.matrix) or not hasattr(groups, "shape"):
+        groups = np.asarray(groups)
+    shape = tuple(groups.shape)
     if len(shape) == 1:
         return groups
     if len(shape) > 2 or shape[1] != 1:
-        raise ValueError(f"`groups` has shape {tuple(shape)}, but {ONE_FACTOR}")
+        raise ValueError(f"`groups` has shape {shape}, but {ONE_FACTOR}")
     return groups.iloc[:, 0] if hasattr(groups, "iloc") else groups[:, 0]
 
 
-def _categories(groups):
-    """(codes, categories) of a pandas categorical, else None."""
-    if str(getattr(groups, "dtype", "")) != "category":
-        return None
-    categorical = getattr(groups, "cat", groups)
-    return np.asarray(categorical.codes), categorical.categories
+def _is_column(groups):
+    if isinstance(groups, (str, bytes, bytearray)):
+        return False
+    if isinstance(groups, Sequence):
+        return True
+    return hasattr(groups, "__array__") and getattr(groups, "shape", None) != ()
 
 
-def _index_categories(codes, categories):
-    """Index a categorical through its categories; unused ones do not count."""
-    index = index_groups(categories, len(categories))
+def _index(groups):
+    """Index a list or array with one entry per row."""
+    if isinstance(groups, np.ma.MaskedArray):
+        return _index_present(groups.data, ~np.ma.getmaskarray(groups))
+    if str(getattr(groups, "dtype", "")) == "category":
+        return _index_categorical(getattr(groups, "cat", groups))
+    values = _values(groups)
+    if isinstance(values, list):
+        return _index_objects(values)
+    present = values == values  # all but NaN and NaT
+    if present.all():
+        return GroupIndex(*unique(values))
+    return _index_present(values, present)
+
+
+def _index_present(groups, present):
+    """Index the rows where the mask `present` is set; the others have no label."""
+    index = _index(groups[present])
+    codes = np.full(len(present), -1, dtype=np.int32)
+    codes[present] = index.codes
+    return GroupIndex(index.labels, codes)
+
+
+def _index_categorical(groups):
+    """Index a pandas categorical through its categories; unused ones do not count."""
+    index = _index(groups.categories)
     rank = np.append(index.codes, np.int32(-1))  # the last is for code -1
-    return GroupIndex(index.labels, rank[codes], index.kinds).take(slice(None))
+    return GroupIndex(index.labels, rank[np.asarray(groups.codes)]).take(slice(None))
 
 
 def _values(groups):
-    """Labels as a typed array or a list of objects, and the mask of a masked array."""
-    if isinstance(groups, np.ma.MaskedArray):
-        return _values(groups.data)[0], np.ma.getmaskarray(groups)
-    if isinstance(groups, (list, tuple)):
-        return list(groups), None
-    if not isinstance(groups, np.ndarray):
-        convert = getattr(groups, "to_numpy", None)
-        groups = convert() if convert is not None else np.asarray(groups)
-    if groups.dtype.kind in "biufmM":
-        return groups, None
-    if groups.dtype.kind in "cV":
-        raise ValueError(f"Labels of type {groups.dtype} cannot name groups.")
-    return groups.tolist(), None
+    """Labels as an array of numbers, datetimes or time differences, else as a list."""
+    if isinstance(groups, list):
+        return groups
+    values = groups.to_numpy() if hasattr(groups, "to_numpy") else np.asarray(groups)
+    if values.dtype.kind not in "biufmM":
+        return values.tolist()
+    # Frames turn integers beside missing ones into floats, which rounds large ones;
+    # polars drops time zones, and spreads compound labels over columns.
+    dtype = getattr(groups, "dtype", None)
+    rounded = values.dtype.kind == "f" and "float" not in str(dtype).lower()
+    zone = getattr(dtype, "time_zone", None)
+    return list(groups) if rounded or zone or values.ndim > 1 else values
 
 
-def _index_array(values, masked):
-    """Index numbers, datetimes and time differences without leaving NumPy."""
-    kind = {"M": "datetime", "m": "timedelta"}.get(values.dtype.kind, "number")
-    missing = values != values if values.dtype.kind in "fmM" else None
-    if masked is not None:
-        missing = masked if missing is None else masked | missing
-    if missing is None or not missing.any():
-        labels, codes = _unique(values)
-    else:
-        labels, present = _unique(values[~missing])
-        codes = np.full(len(values), -1, dtype=np.int32)
-        codes[~missing] = present
-    return GroupIndex(labels, codes, frozenset([kind] if len(labels) else []))
-
-
-def _unique(values):
+def unique(values):
     """Sorted distinct values and the int32 position of each value among them."""
     integers = _as_integers(values)
     if integers is not None and len(integers):
@@ -191,100 +214,124 @@ def _unique(values):
 
 
 def _as_integers(values):
-    """The values as int64 where that is exact, else None."""
-    if values.dtype.kind in "mM":
+    """The values as int64 where they are numbers and that is exact, else None."""
+    if values.dtype.kind not in "biuf":
         return None
     if values.dtype.kind == "f":
-        if (
-            not (np.abs(values) < 2.0**53).all()
-            or not (values == np.rint(values)).all()
-        ):
+        small = np.abs(values) < np.float64(2**53)
+        if not small.all() or not (values == np.rint(values)).all():
             return None
     elif values.dtype == np.uint64 and len(values) and values.max() > 2**63 - 1:
         return None
     return values.astype(np.int64, copy=False)
 
 
-def _index_objects(values, masked):
+def _index_objects(values):
     """Index a list of Python scalars through a dictionary."""
-    if masked is not None:
-        values = [None if m else v for v, m in zip(values, masked, strict=True)]
     distinct = _distinct(values)
-    present = [value for value in distinct if not _is_missing(value)]
-    kinds = frozenset(_kind(value) for value in present)
-    labels = _label_array(present, kinds)
+    present = [value for value in distinct if not is_missing(value)]
+    labels = _label_array(present)
     try:
-        order = np.argsort(labels, kind="stable")
-    except TypeError:  # labels that cannot be sorted keep their order of appearance
-        order = np.arange(len(labels))
+        labels, rank = unique(labels)
+    except (TypeError, ValueError):  # unsortable labels keep their order of appearance
+        rank = np.arange(len(labels))
     position = dict.fromkeys(distinct, -1)
-    position.update((present[i], rank) for rank, i in enumerate(order))
+    position.update(zip(present, rank.tolist(), strict=True))
     codes = np.fromiter(map(position.__getitem__, values), np.int32, len(values))
-    return GroupIndex(labels[order], codes, kinds)
+    return GroupIndex(labels, codes)
 
 
 def _distinct(values):
+    """The distinct labels in order of appearance; the error if one is no scalar."""
     try:
         distinct = list(dict.fromkeys(values))
     except TypeError:
-        distinct = next(v for v in values if getattr(v, "__hash__", None) is None)
-        raise TypeError(
-            f"The label {distinct!r:.60} in `groups` is a {type(distinct).__name__}; "
-            "labels are scalars such as numbers, strings or dates."
-        ) from None
-    compound = [v for v in distinct if isinstance(v, (tuple, frozenset))]
-    if compound:
-        raise ValueError(f"The label {compound[0]!r:.60} is compound, but {ONE_FACTOR}")
+        distinct = values
+    for value in distinct:
+        if isinstance(value, (tuple, frozenset)):
+            raise ValueError(
+                f"The group label {value!r:.60} is compound, but {ONE_FACTOR}"
+            )
+        try:
+            hash(value)
+        except TypeError:
+            raise TypeError(
+                f"The group label {value!r:.60} is of type {type(value).__name__}; "
+                "labels are scalars such as numbers, strings or dates."
+            ) from None
     return distinct
 
 
-def _is_missing(value):
-    if value is None or value is np.ma.masked:
-        return True
+def is_missing(value):
+    """Whether a scalar stands for no value: None, NaN, NaT or pandas.NA."""
     try:
-        return bool(value != value)
+        return value is None or bool(value != value)
     except TypeError:  # pandas.NA has no truth value
         return True
 
 
-def _kind(value):
-    if isinstance(value, numbers.Complex) and not isinstance(value, numbers.Real):
-        raise ValueError(f"The label {value!r} is complex and cannot name a group.")
-    if isinstance(value, (numbers.Number, np.bool_)):
-        return "number"
-    if isinstance(value, str):
-        return "string"
-    if isinstance(value, (datetime.date, np.datetime64)):
-        aware = getattr(value, "tzinfo", None) is not None
-        return "datetime with time zone" if aware else "datetime"
-    return type(value).__name__
+def _kinds(labels):
+    """The kinds of labels, as a frozenset of names."""
+    zoned = {(type(v), getattr(v, "tzinfo", None) is not None) for v in labels}
+    return frozenset(_kind(label_type, has_zone) for label_type, has_zone in zoned)
 
 
-def _label_array(present, kinds):
-    """The distinct labels as the array that will be `groups_`."""
+def _kind(label_type, has_zone):
+    of_type = (kind for kind, types in KINDS.items() if issubclass(label_type, types))
+    kind = next(of_type, label_type.__name__)
+    if issubclass(label_type, COMPLEX):
+        raise ValueError(
+            "The group labels are complex numbers. Use real numbers, strings or dates."
+        )
+    return f"{kind} with time zone" if has_zone else kind
+
+
+def _label_array(present):
+    """The distinct labels as an array, typed where that keeps their values."""
+    kinds = _kinds(present)
     if kinds == {"number"}:
+        # NumPy's own scalars equal numbers that they round to.
+        present = [v.item() if isinstance(v, np.generic) else v for v in present]
         labels = np.array(present)
-        if labels.dtype.kind in "biu" or (
-            labels.dtype.kind == "f" and labels.tolist() == present
-        ):
+        whole = labels.dtype.kind in "biu"
+        if whole or (labels.dtype.kind == "f" and labels.tolist() == present):
             return labels
     if kinds == {"datetime"}:
-        stamps = [
-            v.to_datetime64() if hasattr(v, "to_datetime64") else np.datetime64(v)
-            for v in present
-        ]
-        return np.array(stamps)
+        return _instants(present, np.datetime64)
+    if kinds == {"timedelta"}:
+        return _instants(present, np.timedelta64)
     labels = np.empty(len(present), dtype=object)
     labels[:] = present
     return labels
 
 
+def _instants(present, scalar):
+    """Datetimes or time differences as an array in the finest unit among them."""
+    to = f"to_{scalar.__name__}"  # of pandas' scalars, which may count nanoseconds
+    instants = [getattr(v, to)() if hasattr(v, to) else scalar(v) for v in present]
+    labels = np.array(instants)
+    for label, instant in zip(labels, instants, strict=True):
+        if label.astype(instant.dtype) != instant:
+            raise ValueError(
+                f"The group label {instant} is out of the range that {labels.dtype} "
+                "holds, the finest unit among the labels. Round them to a coarser unit."
+            )
+    return labels
+
+
 def _comparable(mine, theirs):
     """Two label arrays as lists of Python scalars that compare by value."""
-    if mine.dtype.kind == theirs.dtype.kind == "M":
+    if mine.dtype.kind == theirs.dtype.kind and mine.dtype.kind in "mM":
         unit = np.promote_types(mine.dtype, theirs.dtype)
-        mine, theirs = (a.astype(unit).astype(np.int64) for a in (mine, theirs))
+        mine, theirs = _in_unit(mine, unit), _in_unit(theirs, unit)
     return mine.tolist(), theirs.tolist()
+
+
+def _in_unit(instants, unit):
+    """Instants as integers in a finer unit: those of NaT where they leave its range."""
+    converted = instants.astype(unit)
+    converted[converted.astype(instants.dtype) != instants] = "NaT"
+    return converted.astype(np.int64)
 
 
 def _and(kinds):

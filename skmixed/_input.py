@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_X_y, validate_data
 
-from ._groups import GroupIndex, index_groups
+from ._groups import GroupIndex, index_groups, is_missing
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ def read_fit_data(estimator, X, y, groups, sample_weight):
         missing = int(np.sum(data.index.codes < 0))
         if missing:
             raise ValueError(
-                f"{missing} of {len(data.y)} labels in `groups` are missing. Drop "
-                "those rows, or give them a label of their own."
+                f"{missing} of {len(data.y)} group labels are missing. Drop those "
+                "rows, or give them a label of their own."
             )
     return data
 
@@ -70,23 +70,23 @@ def _read(estimator, X, groups, *, y, fitting):
             f"{estimator.group_feature!r} takes the labels from X, and `groups` was "
             "passed as well. Use one of them."
         )
-    _refuse_masked(X)
+    _refuse_masked(X, "X")
+    _refuse_masked(y, "y")
     if hasattr(X, "columns") and not X.shape[1]:
         X = np.empty(X.shape)  # a frame without columns has no type to check
     if estimator.group_feature is None:
         labels, columns, features = groups, X, None
     else:
         labels, columns, features = _split(estimator, X, fitting)
-    grouped = labels is not None or not getattr(estimator, "n_features_in_", 1)
     checks = {
         "accept_sparse": "csr",
         "dtype": [np.float64, np.float32],
-        "ensure_min_features": 0 if grouped or not fitting else 1,
+        "ensure_min_features": 1 if fitting and labels is None else 0,
     }
     try:
         columns, y = _check_columns(estimator, columns, y, features, fitting, checks)
-    except ValueError as error:
-        _explain_strings(columns, error)
+    except (TypeError, ValueError) as error:
+        _explain(error, columns, features, y, grouped=labels is not None)
         raise
     if features is None:
         features = np.arange(columns.shape[1])
@@ -107,27 +107,23 @@ def _check_columns(estimator, X, y, features, fitting, checks):
     else:
         X = check_array(X, estimator=estimator, input_name="X", **checks)
     if y is not None and not fitting:
+        y = column_or_1d(y)
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-        y = y.reshape(len(y))
         check_consistent_length(X, y)
     return X, None if y is None else y.astype(np.float64, copy=False)
 
 
-def _refuse_masked(X):
-    if np.ma.is_masked(X):
+def _refuse_masked(array, name):
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
         raise ValueError(
-            f"X is a masked array with {np.ma.count_masked(X)} masked entries, which "
-            "would be read as numbers. Impute them or drop their rows."
+            f"{name} is a masked array with {np.ma.count_masked(array)} masked "
+            "entries, which would be read as numbers. Impute them or drop their rows."
         )
 
 
 def _split(estimator, X, fitting):
     """Labels, the other columns, and the positions of those, of the second door."""
-    if not hasattr(X, "columns") and not sparse.issparse(X):
-        array = np.asarray(X)
-        if array.dtype.kind in "US" and not isinstance(X, np.ndarray):
-            array = np.array(X, dtype=object)  # numbers beside text labels
-        X = array
+    X = _as_table(X)
     if len(X.shape) != 2 or not X.shape[1]:
         check_array(X, accept_sparse=True)  # raises, in scikit-learn's words
     validate_data(estimator, X, reset=fitting, skip_check_array=True)
@@ -137,13 +133,27 @@ def _split(estimator, X, fitting):
     # A slice is a view where a list of columns would be a copy.
     rest = slice(0, j) if j == n_columns - 1 else others
     if hasattr(X, "iloc"):
-        return X.iloc[:, j], X.iloc[:, rest], others
-    if hasattr(X, "columns"):
-        return X[:, j], X[:, others.tolist()], others
-    if sparse.issparse(X):
+        labels, columns = X.iloc[:, j], X.iloc[:, rest]
+    elif hasattr(X, "columns"):
+        labels, columns = X[:, j], X[:, others.tolist()]
+    elif sparse.issparse(X):
         X = X.tocsc()
-        return X[:, [j]].toarray().ravel(), X[:, others], others
-    return X[:, j], X[:, rest], others
+        labels, columns = X[:, [j]].toarray().ravel(), X[:, others]
+    else:
+        labels, columns = X[:, j], X[:, rest]
+    if not len(others):
+        columns = np.empty((X.shape[0], 0))  # as in `_read`
+    return labels, columns, others
+
+
+def _as_table(X):
+    """X as a frame, a sparse matrix or an array, whose columns may differ in type."""
+    if hasattr(X, "columns") or sparse.issparse(X):
+        return X
+    array = np.asarray(X)
+    if array.dtype.kind in "US" and not isinstance(X, np.ndarray):
+        return np.array(X, dtype=object)  # numbers beside text labels
+    return array
 
 
 def feature_position(feature, X, parameter):
@@ -159,61 +169,98 @@ def feature_position(feature, X, parameter):
             f"{parameter} is the name or the index of a column of X, got {feature!r}."
         )
     if not -n_columns <= feature < n_columns:
-        raise ValueError(f"{parameter}={feature} but X has {n_columns} columns.")
+        raise ValueError(
+            f"{parameter}={feature} but X has {n_columns} columns; indices run from "
+            f"{-n_columns} to {n_columns - 1}."
+        )
     return int(feature) % n_columns
 
 
 def _not_found(feature, names, parameter):
-    to_frame = (
-        'Let the step before return a frame: .set_output(transform="pandas"), with '
-        "verbose_feature_names_out=False to keep the names"
+    keep_names = (
+        'Transformers keep column names with .set_output(transform="pandas") and '
+        "verbose_feature_names_out=False."
     )
     if not names:
         return (
-            f"{parameter}={feature!r} but X has no column names. {to_frame}; or give "
-            "the index of the column, such as -1."
+            f"{parameter}={feature!r} but X has no column names. Give the index of the "
+            f"column, such as -1. {keep_names}"
         )
     suffixed = [name for name in names if name.endswith(f"__{feature}")]
-    if suffixed:
-        return (
-            f"{parameter}={feature!r} is not among the columns of X, {names}. Did you "
-            f"mean {suffixed[0]!r}? {to_frame}."
-        )
+    instead = f"Did you mean {suffixed[0]!r}? " if suffixed else ""
     return (
-        f"{parameter}={feature!r} is not among the columns of X, {names}. {to_frame}."
+        f"{parameter}={feature!r} is not among the columns of X, {names}. {instead}"
+        f"{keep_names}"
     )
 
 
-def _explain_strings(X, error):
-    """Name the column of text that made a conversion to float fail."""
-    if "could not convert string to float" not in str(error):
+def _explain(error, X, features, y, grouped):
+    """Name the column of X, or y, that made a conversion to float fail."""
+    about_text = "could not convert string to float" in str(error)
+    if not about_text and not isinstance(error, TypeError):
         return
+    found = _explain_columns(X, features, grouped) or _explain_target(y)
+    if found is None:
+        return
+    value, explanation = found
+    if isinstance(value, str):
+        raise ValueError(explanation) from error
+    error.add_note(explanation)
+
+
+def _explain_columns(X, features, grouped):
+    """The first entry of X that is no number and what to do about it, else None."""
     names = list(getattr(X, "columns", []))
     array = np.asarray(X, dtype=object)
     for j in range(array.shape[1] if array.ndim == 2 else 0):
-        texts = [v for v in array[:, j] if isinstance(v, str) and not _is_number(v)]
-        if texts:
-            feature = names[j] if names else j
-            raise ValueError(
-                f"Column {feature!r} of X holds text such as {texts[0]!r}. If it names "
-                f"the groups, say so with group_feature={feature!r} or pass it as "
-                "`groups`; otherwise encode it, e.g. with OneHotEncoder."
-            ) from error
+        value = _first_unreadable(array[:, j])
+        if value is None:
+            continue
+        position = j if features is None else int(features[j])
+        feature = names[j] if names else position
+        remedy = "Leave it out or encode it"
+        if not grouped:
+            remedy = (
+                f"If it names the groups, say so with group_feature={feature!r} or "
+                "pass it as `groups`; otherwise encode it"
+            )
+        return value, (
+            f"Column {feature!r} of X holds {value!r:.60}, which is not a number. "
+            f"{remedy}, e.g. with OneHotEncoder."
+        )
+    return None
 
 
-def _is_number(text):
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _explain_target(y):
+    value = _first_unreadable(y)
+    if value is None:
+        return None
+    return value, (
+        f"y holds {value!r:.60}, which is not a number; a regression needs a numeric "
+        "target."
+    )
+
+
+def _first_unreadable(values):
+    """The first entry that is neither a number nor missing; None if there is none."""
+    if sparse.issparse(values):
+        return None
+    for value in np.asarray(values, dtype=object).ravel():
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            if not is_missing(value):
+                return value
+    return None
 
 
 def _check_weight(sample_weight, n_rows):
     """Weights as a float64 array, or None where all of them are 1."""
     if sample_weight is None:
         return None
-    if isinstance(sample_weight, numbers.Real):
+    _refuse_masked(sample_weight, "`sample_weight`")
+    is_array_scalar = getattr(sample_weight, "shape", None) == ()
+    if is_array_scalar or isinstance(sample_weight, numbers.Real):
         sample_weight = np.full(n_rows, float(sample_weight))
     weight = check_array(
         sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
