@@ -1,5 +1,6 @@
 """What both estimators share: the doors for groups and everything after `fit`."""
 
+import inspect
 import numbers
 import warnings
 from dataclasses import dataclass
@@ -70,8 +71,7 @@ class GroupRoutingMixin:
 class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
     """Predictions of a Gaussian model of grouped data.
 
-    `fit` of a subclass leaves `groups_`, `_group_kinds`, `_features` (positions of the
-    features among the columns of X) and `_posterior`; `_noise_variance` gives the noise
+    `fit` of a subclass calls `_set_posterior`; `_noise_variance` gives the noise
     variance of new rows.
     """
 
@@ -184,7 +184,8 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         y_samples : ndarray of shape (n_rows, n_samples)
             Draws, in the units of y.
         """
-        if not isinstance(n_samples, numbers.Integral) or n_samples < 1:
+        whole = isinstance(n_samples, numbers.Integral) and n_samples is not True
+        if not whole or n_samples < 1:
             raise ValueError(f"n_samples is a positive integer, got {n_samples!r}.")
         new = self._read_new(X, groups)
         random_state = check_random_state(random_state)
@@ -220,6 +221,8 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         log_density : float
             Natural logarithm of the joint density of all the rows.
         """
+        if y is None:
+            raise ValueError("y is None; the density is that of observations y.")
         new = self._read_new(X, groups, y)
         return float(
             joint_log_density(
@@ -256,12 +259,11 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
             codes, owner = np.full(n, -1), np.arange(n)
         else:
             if not len(self.groups_):
-                warn_groups(
+                warn(
                     "Group labels are ignored: the model was fitted without `groups`, "
-                    "so it has no random intercepts.",
-                    stacklevel=4,
+                    "so it has no random intercepts."
                 )
-            codes, owner = _match(data.index, self.groups_, self._group_kinds)
+            codes, owner = _match(data.index, self.groups_)
         noise_variance = self._noise_variance(data)
         return NewRows(data.X, codes, owner, noise_variance, data.y)
 
@@ -284,7 +286,6 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         self.intercept_std_, self.coef_std_ = float(std[0]), std[1:]
         self.group_variance_ = posterior.group_variance
         self.groups_ = np.empty(0) if data.index is None else data.index.labels
-        self._group_kinds = frozenset() if data.index is None else data.index.kinds
         self.random_intercepts_ = posterior.modes
         self.random_intercepts_conditional_std_ = np.sqrt(posterior.modes_variance)
         self.random_intercepts_std_ = np.sqrt(
@@ -292,12 +293,9 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         )
 
 
-def _match(index, groups, kinds):
+def _match(index, groups):
     """Code of each row among the groups of the fit, and who shares an intercept."""
-    if len(groups):
-        position = index.positions_in(groups, kinds)
-    else:
-        position = np.full(len(index), -1)
+    position = index.positions_in(groups) if len(groups) else -np.ones(len(index), int)
     codes = np.append(position, -1)[index.codes]
     new_label = len(groups) + index.codes
     no_label = len(groups) + len(index) + np.arange(len(codes))
@@ -305,9 +303,12 @@ def _match(index, groups, kinds):
     return codes, owner
 
 
-def warn_groups(message, stacklevel):
-    """Warn about groups, in the one category that users can filter."""
-    warnings.warn(message, GroupsWarning, stacklevel=stacklevel)
+def warn(message, category=GroupsWarning):
+    """Warn the caller of the package, from however deep inside it."""
+    frame, level = inspect.currentframe(), 1
+    while frame.f_back and frame.f_globals["__name__"].split(".")[0] == __package__:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
 
 
 def check_method(method):
@@ -318,13 +319,21 @@ def check_method(method):
 
 
 def check_penalty(value, name):
-    """A finite number of at least 0."""
+    """`value` as a float: a finite number of at least 0."""
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not real or not 0 <= value < np.inf:
         raise ValueError(f"{name} is a finite number of at least 0, got {value!r}.")
+    return float(value)
 
 
 def check_flag(value, name):
     """True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} is True or False, got {value!r}.")
+
+
+def check_jobs(n_jobs):
+    """None or a whole number other than 0."""
+    whole = isinstance(n_jobs, numbers.Integral) and not isinstance(n_jobs, bool)
+    if n_jobs is not None and not (whole and n_jobs != 0):
+        raise ValueError(f"n_jobs is None or an integer other than 0, got {n_jobs!r}.")

@@ -8,7 +8,7 @@ V = R + Z Psi Z', Psi = Lambda Lambda' for every group, A = [X y].  With the blo
     rows_g   = C_g^-1 R12_g           A'V^-1A = R22'R22 + sum_g rows_g' rows_g
 
 so that R22 and all the rows together have a triangular `root` of A'V^-1A, and with it
-come the coefficients, the residual sum of squares and log|X'V^-1X|.  Everything is added and
+come the coefficients, the residual sum of squares and log|X'V^-1X|.  All is added and
 nothing subtracted: the factor keeps its digits however large the group variance is.
 """
 

@@ -7,7 +7,7 @@ coefficients come back in the user's units.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import solve_triangular
+from scipy.linalg import qr, solve_triangular
 
 from ._gram import column_norms, random_intercept_gram
 
@@ -94,27 +94,24 @@ def choose_columns(moments, *, fit_intercept, penalised, tolerance):
         part of it.
     """
     shift, p = moments.shift, len(moments.shift) - 1
-    total = moments.total[:, :p]
     stands_in = None
     if not fit_intercept:
-        constant = ~total.any(axis=0) & (shift[:p] != 0)
-        if penalised or not constant.any():
+        is_constant = ~moments.total[:, :p].any(axis=0) & (shift[:p] != 0)
+        if penalised or not is_constant.any():
             shift = np.zeros(p + 1)
-            mean = (
-                np.sqrt(moments.size)[:, None] * (moments.mean + moments.shift)[:, :p]
-            )
-            total = np.vstack([moments.within[:, :p], mean])
         else:
-            stands_in = int(np.argmax(constant))
-    into, expand = _independent(total, tolerance)
+            stands_in = int(np.argmax(is_constant))
+    means = (moments.mean + (moments.shift - shift))[:, :p]
+    between = np.sqrt(moments.size)[:, None] * means
+    into, expand = _independent(moments.within[:, :p], between, tolerance)
     has_constant = fit_intercept or stands_in is not None
-    if stands_in is None:
-        back, logdet_basis = _minimal_norm(expand)
-    elif into.shape[1] == p - 1:
+    back, logdet_basis = _minimal_norm(expand)
+    if stands_in is not None and into.shape[1] == p - 1:
+        constant = shift[stands_in]
         back = np.column_stack([np.zeros(p), into])
-        back[stands_in] = np.append(1, -(shift[:p] @ into)) / shift[stands_in]
-        logdet_basis = 2 * np.log(np.abs(shift[stands_in]))
-    else:
+        back[stands_in] = np.append(1, -(shift[:p] @ into)) / constant
+        logdet_basis += 2 * np.log(np.abs(constant))
+    elif stands_in is not None:
         back, logdet_basis = _minimal_norm(np.vstack([shift[:p], expand]))
     if fit_intercept:
         back = np.column_stack([np.zeros(p), back])
@@ -123,28 +120,44 @@ def choose_columns(moments, *, fit_intercept, penalised, tolerance):
     )
 
 
-def _independent(total, tolerance):
-    """Columns that span those of `total`: into (p, r), and expand (r, p) back again.
+def _independent(within, between, tolerance):
+    """Columns that span X: `into` (p, r) makes them, `expand` (r, p) takes them back.
 
-    The rank is decided on columns of unit norm.
+    First those whose deviations within groups are independent; what they leave of the
+    others is constant within groups, and of that again only the independent part is
+    kept.  Columns of the two sorts are told apart because at a large group variance
+    the second carry vanishingly little information, which rounding in a mixture of
+    both would drown.
     """
-    p = total.shape[1]
-    norm = column_norms(total)
-    present = np.flatnonzero(norm > 0)
-    identity = np.eye(p)[:, present]
-    if len(present) == 0:
-        return identity, identity.T
-    unit = np.linalg.qr(total[:, present] / norm[present], mode="r")
-    if len(unit) == len(present) and np.linalg.cond(unit, 1) < 1e-3 / tolerance:
-        return identity, identity.T
-    _, values, vectors = np.linalg.svd(unit, full_matrices=False)
-    rank = int(np.sum(values > tolerance * values[0]))
-    if rank == len(present):
-        return identity, identity.T
-    into, expand = np.zeros((p, rank)), np.zeros((rank, p))
-    into[present] = vectors[:rank].T / norm[present, None]
-    expand[:, present] = vectors[:rank] * norm[present]
-    return into, expand
+    p = within.shape[1]
+    norm = column_norms(np.vstack([within, between]))
+    norm[norm == 0] = 1.0
+    chosen, from_within = _select(within / norm, tolerance)
+    left = (between / norm) - (between[:, chosen] / norm[chosen]) @ from_within
+    also, from_between = _select(left, tolerance)
+    kept = np.concatenate([chosen, also])
+    expand = np.vstack([from_within, from_between])
+    if not np.delete(expand, kept, axis=1).any() and not from_within[:, also].any():
+        selection = np.eye(p)[:, np.sort(kept)]  # other columns are zero
+        return selection, selection.T
+    into = np.eye(p)[:, kept]
+    into[chosen, len(chosen) :] = -from_within[:, also]
+    return into / norm[:, None], expand * norm
+
+
+def _select(A, tolerance):
+    """Independent columns of A, and all columns as combinations of them."""
+    p = A.shape[1]
+    if not A.any():
+        return np.empty(0, dtype=int), np.zeros((0, p))
+    R, order = qr(np.linalg.qr(A, mode="r"), mode="r", pivoting=True)
+    rank = int(np.sum(np.abs(np.diag(R)) > tolerance))
+    chosen = order[:rank]
+    combination = np.zeros((rank, p))
+    combination[:, chosen] = np.eye(rank)
+    rest = solve_triangular(R[:rank, :rank], R[:rank, rank:])
+    combination[:, order[rank:]] = rest
+    return chosen, combination
 
 
 def _minimal_norm(expand):

@@ -231,7 +231,7 @@ def rows_root(A):
 
 
 def _cholesky_root(A):
-    """Root of A'A from columns of unit norm, or None where the columns are too close."""
+    """Root of A'A from columns of unit norm, or None if they are too close."""
     with np.errstate(over="ignore", under="ignore"):
         scatter = A.T @ A
     norm = np.sqrt(np.diag(scatter))

@@ -56,12 +56,6 @@ class GroupIndex:
     def __len__(self):
         return len(self.labels)
 
-    @property
-    def kinds(self):
-        """What the labels are, a frozenset: 'number', 'string', 'datetime', ..."""
-        typed = self.labels.dtype != object
-        return _kinds(self.labels[:1] if typed else self.labels)
-
     def take(self, rows):
         """The index of some of the rows; labels that lose all their rows are gone."""
         codes = self.codes[rows]
@@ -69,14 +63,14 @@ class GroupIndex:
         rank = np.append(np.cumsum(used, dtype=np.int32) - 1, np.int32(-1))
         return GroupIndex(self.labels[used], rank[codes])
 
-    def positions_in(self, known, known_kinds):
+    def positions_in(self, known):
         """Position of each of `labels` in the labels `known`, -1 where it is new."""
-        kinds = self.kinds
-        if kinds and known_kinds and not kinds & known_kinds:
+        mine, theirs = kinds_of(self.labels), kinds_of(known)
+        if mine and theirs and not mine & theirs:
             raise ValueError(
-                f"The group labels are of kind {_and(kinds)}, those of the fit were of "
-                f"kind {_and(known_kinds)}; they can never match. Convert them to the "
-                "kind used in fit."
+                f"The group labels are of kind {_and(mine)}, those of the fit were of "
+                f"kind {_and(theirs)}; they can never match. Convert them to the kind "
+                "used in fit."
             )
         # Across types NumPy compares rounded numbers.
         if self.labels.dtype == known.dtype and np.array_equal(self.labels, known):
@@ -270,8 +264,10 @@ def is_missing(value):
         return True
 
 
-def _kinds(labels):
-    """The kinds of labels, as a frozenset of names."""
+def kinds_of(labels):
+    """What labels are, a frozenset of 'number', 'string', 'datetime', ..."""
+    if isinstance(labels, np.ndarray) and labels.dtype.kind != "O":
+        labels = labels[:1]  # all of one type
     zoned = {(type(v), getattr(v, "tzinfo", None) is not None) for v in labels}
     return frozenset(_kind(label_type, has_zone) for label_type, has_zone in zoned)
 
@@ -288,7 +284,7 @@ def _kind(label_type, has_zone):
 
 def _label_array(present):
     """The distinct labels as an array, typed where that keeps their values."""
-    kinds = _kinds(present)
+    kinds = kinds_of(present)
     if kinds == {"number"}:
         # NumPy's own scalars equal numbers that they round to.
         present = [v.item() if isinstance(v, np.generic) else v for v in present]

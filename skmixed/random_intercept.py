@@ -1,6 +1,5 @@
 """The Gaussian random-intercept model."""
 
-import warnings
 from functools import partial
 
 import numpy as np
@@ -9,9 +8,10 @@ from scipy import sparse
 from ._base import (
     GroupedRegressor,
     check_flag,
+    check_jobs,
     check_method,
     check_penalty,
-    warn_groups,
+    warn,
 )
 from ._criterion import (
     Optimum,
@@ -207,14 +207,15 @@ class RandomInterceptRegressor(GroupedRegressor):
         """
         reml = check_method(self.method)
         check_flag(self.fit_intercept, "fit_intercept")
-        check_penalty(self.alpha, "alpha")
+        alpha = check_penalty(self.alpha, "alpha")
+        check_jobs(self.n_jobs)
         data = read_fit_data(self, X, y, groups, sample_weight)
         moments = _reduce(data, self.n_jobs)
         check_range(moments, partial(_column_name, self, data))
         columns = choose_columns(
             moments,
             fit_intercept=self.fit_intercept,
-            penalised=self.alpha > 0,
+            penalised=alpha > 0,
             tolerance=_rank_tolerance(data.X),
         )
         model = RandomIntercept(
@@ -222,7 +223,7 @@ class RandomInterceptRegressor(GroupedRegressor):
             n=moments.n,
             reml=reml,
             floor=noise_floor(moments),
-            penalty=columns.penalty(self.alpha),
+            penalty=columns.penalty(alpha),
             logdet_basis=columns.logdet_basis,
         )
         _check_freedom(model)
@@ -295,26 +296,29 @@ def _warn(data, columns, model, at, optimum):
         cause = "y is fitted exactly"
         if model.n <= columns.rank:
             cause = (
-                f"{model.n:g} rows, {columns.rank} coefficients: no degrees of freedom "
-                "left for the variance"
+                f"{_count(model.n, 'row')}, {_count(columns.rank, 'coefficient')}: no "
+                "degrees of freedom left for the variance"
             )
         message = (
             f"{cause}. What is left as the standard deviation of the noise, "
             f"{np.sqrt(at.noise_variance):.2g}, is the rounding of y, and intervals "
             "mean nothing. Use more rows, fewer features or a larger alpha."
         )
-        warnings.warn(message, UserWarning, stacklevel=3)
+        warn(message, UserWarning)
     if data.index is None:
-        warn_groups(
+        warn(
             "No `groups` were given, so no random intercepts are fitted: pass "
             "`groups=` (inside scikit-learn's tools with "
-            "enable_metadata_routing=True) or set `group_feature`.",
-            stacklevel=4,
+            "enable_metadata_routing=True) or set `group_feature`."
         )
     elif not exact and (len(data.index) == 1 or not optimum.identified):
-        cause = _why_not_identified(data, columns)
-        if cause:
-            warn_groups(f"{cause} The group variance is set to 0.", stacklevel=4)
+        message = _why_not_identified(data, columns)
+        if message:
+            warn(message)
+
+
+def _count(number, noun):
+    return f"{number:g} {noun}" if number == 1 else f"{number:g} {noun}s"
 
 
 def _why_not_identified(data, columns):
@@ -323,15 +327,17 @@ def _why_not_identified(data, columns):
         if not columns.has_constant:
             return None
         return (
-            f"There is one group only, {labels.tolist()[0]!r}, and its random "
-            "intercept duplicates the intercept. At least two groups are needed."
+            f"There is one group only, {labels.tolist()[0]!r}: its random intercept "
+            "duplicates the intercept, and the group variance is set to 0. Use two "
+            "groups or more."
         )
     if len(labels) == len(data.y):
         return (
-            f"All {len(labels)} groups have one row each, so that the variance between "
-            "groups cannot be told from the noise. Use coarser groups."
+            f"All {len(labels)} groups have one row each: their variance cannot be "
+            "told from the noise, and is set to 0. Use coarser groups."
         )
     return (
-        f"The features explain all differences between the {len(labels)} groups, which "
-        "leaves nothing to estimate a variance between groups from."
+        f"The features explain all differences between the {len(labels)} groups: "
+        "nothing is left for the group variance, which is set to 0. Leave out features "
+        "that are constant within groups."
     )

@@ -17,7 +17,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from skmixed import RandomInterceptRegressor
-from skmixed._groups import TABLE_ENTRIES_PER_ROW, index_groups
+from skmixed._groups import TABLE_ENTRIES_PER_ROW, index_groups, kinds_of
 
 HAS_ARROW = importlib.util.find_spec("pyarrow") is not None
 HAS_STRING_DTYPE = hasattr(np.dtypes, "StringDType")
@@ -276,7 +276,7 @@ def codes_of(family):
 def codes_among(groups, known):
     """Codes of the rows in `groups` among the labels of `known`, as in `predict`."""
     index, known = (index_groups(column, len(column)) for column in (groups, known))
-    return np.append(index.positions_in(known.labels, known.kinds), -1)[index.codes]
+    return np.append(index.positions_in(known.labels), -1)[index.codes]
 
 
 def assert_same(actual, desired):
@@ -572,7 +572,7 @@ def test_labels_that_are_all_missing_have_no_kind(groups):
     ids=lambda value: str(value)[:20],
 )
 def test_kinds(groups, kinds):
-    assert index_groups(groups, len(groups)).kinds == kinds
+    assert kinds_of(index_groups(groups, len(groups)).labels) == kinds
 
 
 # --- missing labels -----------------------------------------------------------
@@ -682,8 +682,8 @@ def test_missing_labels_are_new_groups_in_predict(name):
     family = next(
         family
         for family, containers in FAMILIES.items()
-        if index_groups(MISSING[name], N).kinds
-        == index_groups(next(iter(containers.values())), N).kinds
+        if kinds_of(index_groups(MISSING[name], N).labels)
+        == kinds_of(index_groups(next(iter(containers.values())), N).labels)
     )
     known = next(iter(FAMILIES[family].values()))
     model = RandomInterceptRegressor().fit(X, Y, groups=known)
@@ -731,7 +731,7 @@ def test_take_keeps_the_labels_in_use():
 
 def test_kinds_of_a_take_are_those_of_its_labels():
     index = index_groups([1, "a"], 2)
-    assert index.take(np.array([1])).kinds == {"string"}
+    assert kinds_of(index.take(np.array([1])).labels) == {"string"}
 
 
 # --- encoding -----------------------------------------------------------------

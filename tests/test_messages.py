@@ -4,6 +4,7 @@ import copy
 import datetime
 import pickle
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -90,6 +91,12 @@ PARAMETERS = [
         [np.nan, np.inf, -1e-9, -1, True, np.bool_(False), "1", None, 1j],
         ValueError,
         "alpha is a finite number of at least 0, got %r.",
+    ),
+    *refused_values(
+        "n_jobs",
+        [0, 1.5, True, "all"],
+        ValueError,
+        "n_jobs is None or an integer other than 0, got %r.",
     ),
     *refused_values(
         "fit_intercept",
@@ -443,6 +450,8 @@ def test_column_of_dates_is_named_in_a_note(date):
     [
         ({"alpha": 1}, {"alpha": 1.0}),
         ({"alpha": np.float64(0.5)}, {"alpha": 0.5}),
+        ({"alpha": np.float32(0.5)}, {"alpha": 0.5}),
+        ({"alpha": Fraction(1, 2)}, {"alpha": 0.5}),
         ({"fit_intercept": np.bool_(False)}, {"fit_intercept": False}),
         ({"method": np.str_("ml")}, {"method": "ml"}),
     ],
@@ -564,7 +573,7 @@ def refused_later(id, method, error, message, **arguments):
                 f"n_samples is a positive integer, got {value!r}.",
                 n_samples=value,
             )
-            for value in [0, -1, 1.0, np.nan, "1", None]
+            for value in [0, -1, 1.0, True, np.nan, "1", None]
         ),
         *(
             refused_later(
@@ -698,6 +707,13 @@ def recorded(function, *args, **kwargs):
     return result, record
 
 
+FEATURES_TELL_GROUPS = (
+    "The features explain all differences between the 6 groups: nothing is left for "
+    "the group variance, which is set to 0. Leave out features that are constant "
+    "within groups."
+)
+
+
 def warned(id, category, message, **arguments):
     return pytest.param(arguments, category, message, id=id)
 
@@ -709,32 +725,40 @@ def warned(id, category, message, **arguments):
         warned(
             "one group",
             GroupsWarning,
-            "There is one group only, 'school 0', and its random intercept duplicates "
-            "the intercept. At least two groups are needed. "
-            "The group variance is set to 0.",
+            "There is one group only, 'school 0': its random intercept duplicates the "
+            "intercept, and the group variance is set to 0. Use two groups or more.",
             groups=["school 0"] * N,
         ),
         warned(
             "one group left by the weights",
             GroupsWarning,
-            "There is one group only, 2, ",
+            "There is one group only, 2: ",
             sample_weight=1.0 * (GROUPS == 2),
         ),
         warned(
             "one row per group",
             GroupsWarning,
-            "All 24 groups have one row each, so that the variance between groups "
-            "cannot be told from the noise. Use coarser groups. "
-            "The group variance is set to 0.",
+            "All 24 groups have one row each: their variance cannot be told from the "
+            "noise, and is set to 0. Use coarser groups.",
             groups=np.arange(N),
         ),
         warned(
             "features that tell all groups apart",
             GroupsWarning,
-            "The features explain all differences between the 6 groups, which leaves "
-            "nothing to estimate a variance between groups from. "
-            "The group variance is set to 0.",
+            FEATURES_TELL_GROUPS,
             X=np.eye(N_GROUPS)[GROUPS],
+        ),
+        warned(
+            "features that tell all groups apart beside others",
+            GroupsWarning,
+            FEATURES_TELL_GROUPS,
+            X=np.column_stack([X, np.eye(N_GROUPS)[GROUPS]]),
+        ),
+        warned(
+            "features that together tell all groups apart",
+            GroupsWarning,
+            FEATURES_TELL_GROUPS,
+            X=np.column_stack([X, np.eye(N_GROUPS)[GROUPS][:, 1:] + X[:, :1]]),
         ),
         warned("constant y", UserWarning, FITTED_EXACTLY, y=0 * Y + 3),
         warned("linear y", UserWarning, FITTED_EXACTLY, y=X @ [1, 2] + 3),
@@ -783,7 +807,7 @@ def test_ignored_labels_warn_once(method):
     assert_says(warning.message, IGNORED)
 
 
-@pytest.mark.parametrize("method", ["predict", "sample_y", "log_predictive_density"])
+@pytest.mark.parametrize("method", METHODS)
 def test_ignored_labels_name_the_caller(method):
     model, _ = recorded(fit, groups=None)
     _, (warning,) = recorded(call, model, method)

@@ -165,7 +165,7 @@ def test_penalised_reml_uses_effective_degrees_of_freedom():
 
 
 def test_noise_variance_does_not_jump_where_a_proper_prior_would():
-    """80 rows, 40 useless features: rss / (n - 1) in place of rss / (n - 41) is half."""
+    """80 rows, 40 useless features: a prior on them halves the variance at once."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(80, 40)), rng.normal(size=80)
     groups = np.arange(80) // 4
