@@ -32,6 +32,8 @@ class Columns:
     y_shift : float
     has_constant : bool
     into : ndarray of shape (p, r)
+    within : ndarray of shape (r,)
+        False for the working columns that are constant within groups.
     back : ndarray of shape (p, k)
         User's coefficients = back @ working coefficients: of minimal norm where the
         columns are dependent.  The constant's column is zero for an intercept.
@@ -44,6 +46,7 @@ class Columns:
     y_shift: float
     has_constant: bool
     into: np.ndarray
+    within: np.ndarray
     back: np.ndarray
     logdet_basis: float
 
@@ -56,7 +59,9 @@ class Columns:
         """The Gram of the working columns [1, X, y]."""
         offset = moments.shift - np.append(self.shift, self.y_shift)
         mean = self._work(moments.mean + offset)
-        within = self._work(moments.within)
+        # Where a working column is constant within groups by arithmetic, it shall be
+        # so to the last digit.
+        within = self._work(moments.within) * np.append(self.within, True)
         if self.has_constant:
             mean = np.column_stack([np.ones(len(mean)), mean])
             within = np.column_stack([np.zeros(len(within)), within])
@@ -103,7 +108,7 @@ def choose_columns(moments, *, fit_intercept, penalised, tolerance):
             stands_in = int(np.argmax(is_constant))
     means = (moments.mean + (moments.shift - shift))[:, :p]
     between = np.sqrt(moments.size)[:, None] * means
-    into, expand = _independent(moments.within[:, :p], between, tolerance)
+    into, expand, within = _independent(moments.within[:, :p], between, tolerance)
     has_constant = fit_intercept or stands_in is not None
     back, logdet_basis = _minimal_norm(expand)
     if stands_in is not None and into.shape[1] == p - 1:
@@ -116,12 +121,19 @@ def choose_columns(moments, *, fit_intercept, penalised, tolerance):
     if fit_intercept:
         back = np.column_stack([np.zeros(p), back])
     return Columns(
-        shift[:p], float(shift[p]), has_constant, into, back, float(logdet_basis)
+        shift=shift[:p],
+        y_shift=float(shift[p]),
+        has_constant=has_constant,
+        into=into,
+        within=within,
+        back=back,
+        logdet_basis=float(logdet_basis),
     )
 
 
 def _independent(within, between, tolerance):
-    """Columns that span X: `into` (p, r) makes them, `expand` (r, p) takes them back.
+    """Columns that span X: `into` (p, r) makes them, `expand` (r, p) takes them back,
+    and `varies` (r,) says which of them vary within groups.
 
     First those whose deviations within groups are independent; what they leave of the
     others is constant within groups, and of that again only the independent part is
@@ -138,11 +150,12 @@ def _independent(within, between, tolerance):
     kept = np.concatenate([chosen, also])
     expand = np.vstack([from_within, from_between])
     if not np.delete(expand, kept, axis=1).any() and not from_within[:, also].any():
-        selection = np.eye(p)[:, np.sort(kept)]  # other columns are zero
-        return selection, selection.T
+        kept = np.sort(kept)  # all other columns are zero
+        selection = np.eye(p)[:, kept]
+        return selection, selection.T, np.isin(kept, chosen)
     into = np.eye(p)[:, kept]
     into[chosen, len(chosen) :] = -from_within[:, also]
-    return into / norm[:, None], expand * norm
+    return into / norm[:, None], expand * norm, np.isin(kept, chosen)
 
 
 def _select(A, tolerance):

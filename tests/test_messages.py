@@ -455,7 +455,7 @@ def test_column_of_dates_is_named_in_a_note(date):
         ({"fit_intercept": np.bool_(False)}, {"fit_intercept": False}),
         ({"method": np.str_("ml")}, {"method": "ml"}),
     ],
-    ids=["int", "float64", "bool_", "str_"],
+    ids=["int", "float64", "float32", "fraction", "bool_", "str_"],
 )
 def test_other_types_of_parameters_are_accepted(parameters, plain):
     assert_array_equal(fit(parameters).coef_, fit(plain).coef_)
