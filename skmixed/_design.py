@@ -132,8 +132,10 @@ def choose_columns(moments, *, fit_intercept, penalised, tolerance):
 
 
 def _independent(within, between, tolerance):
-    """Columns that span X: `into` (p, r) makes them, `expand` (r, p) takes them back,
-    and `varies` (r,) says which of them vary within groups.
+    """Columns that span X.
+
+    `into` (p, r) makes them, `expand` (r, p) takes them back to X, and a mask (r,) says
+    which of them vary within groups.
 
     First those whose deviations within groups are independent; what they leave of the
     others is constant within groups, and of that again only the independent part is
