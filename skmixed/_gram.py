@@ -110,14 +110,17 @@ def pool(gram, resolution=0.0):
     multiplicity = gram.multiplicity[order]
     total = np.add.reduceat(multiplicity, starts)
     log_mean = np.add.reduceat(multiplicity * log_size[order], starts) / total
-    kept = np.minimum(counts, m)
-    ends = starts + counts
-    roots = [rows_root(rows[i:j]) for i, j in zip(starts, ends, strict=True)]
+    member = np.repeat(np.arange(len(counts)), counts)
+    few = (counts <= m)[member]
+    large = np.flatnonzero(counts > m)
+    roots = [rows_root(rows[starts[k] : starts[k] + counts[k]]) for k in large]
+    lengths = np.array([len(root) for root in roots], dtype=int)
+    classes = np.concatenate([member[few], np.repeat(large, lengths)])
     return Gram(
-        R11=np.repeat(np.exp(log_mean / 2), kept)[:, None, None],
-        R12=np.concatenate(roots)[:, None, :],
+        R11=np.exp(log_mean / 2)[classes, None, None],
+        R12=np.concatenate([rows[few], *roots])[:, None, :],
         R22=gram.R22,
-        multiplicity=np.repeat(total / kept, kept),
+        multiplicity=(total / np.bincount(classes))[classes],
     )
 
 
