@@ -186,13 +186,16 @@ def _minimal_norm(expand):
     return back, 2 * np.log(np.abs(np.diag(R))).sum()
 
 
-def noise_floor(moments):
-    """The least noise variance, in the squared units of y: relative to y's standard
-    deviation, else to its level, else to 1.
+def noise_floor(moments, columns):
+    """Least noise variance, in the squared units of y.
+
+    Relative to y's standard deviation (about 0 in a model without a constant), else to
+    its level, else to 1.
     """
     deviation = column_norms(moments.total)[-1] / np.sqrt(moments.n)
-    scale = deviation or abs(moments.shift[-1]) or 1.0
-    return (NOISE_FLOOR * scale) ** 2
+    level = abs(moments.shift[-1])
+    scale = deviation if columns.has_constant else np.hypot(deviation, level)
+    return (NOISE_FLOOR * (scale or level or 1.0)) ** 2
 
 
 def check_range(moments, names):

@@ -222,7 +222,7 @@ class RandomInterceptRegressor(GroupedRegressor):
             gram=columns.gram(moments),
             n=moments.n,
             reml=reml,
-            floor=noise_floor(moments),
+            floor=noise_floor(moments, columns),
             penalty=columns.penalty(alpha),
             logdet_basis=columns.logdet_basis,
         )
@@ -267,7 +267,7 @@ def _reduce(data, n_jobs):
 
 
 def _rank_tolerance(X):
-    return SPARSE_TOLERANCE if sparse.issparse(X) else max(X.shape) * EPS
+    return SPARSE_TOLERANCE if sparse.issparse(X) else 8 * max(X.shape) * EPS
 
 
 def _column_name(estimator, data, j):

@@ -479,6 +479,19 @@ def test_y_constant_within_groups(method):
 
 
 @both_methods
+@pytest.mark.parametrize("alpha", [0.0, 1e-3])
+def test_y_constant_within_groups_far_from_zero_without_intercept(method, alpha):
+    """The groups take up the level, which is far larger than y's standard deviation."""
+    X, _, groups = simulate()
+    effects = 1e8 + np.random.default_rng(3).normal(size=12)
+    model, message = fit_quietly(
+        X, effects[groups], groups, 1, method=method, alpha=alpha, fit_intercept=False
+    )
+    assert "fitted exactly" in message
+    assert_allclose(model.predict(X, groups=groups), effects[groups], rtol=1e-12)
+
+
+@both_methods
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_more_columns_than_rows(method, alpha):
     rng = np.random.default_rng(0)
