@@ -7,7 +7,7 @@ coefficients come back in the user's units.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import qr, solve_triangular
+from scipy.linalg import qr
 
 from ._gram import column_norms, random_intercept_gram
 
@@ -170,7 +170,7 @@ def _select(A, tolerance):
     chosen = order[:rank]
     combination = np.zeros((rank, p))
     combination[:, chosen] = np.eye(rank)
-    rest = solve_triangular(R[:rank, :rank], R[:rank, rank:])
+    rest = np.linalg.solve(R[:rank, :rank], R[:rank, rank:])
     combination[:, order[rank:]] = rest
     return chosen, combination
 
@@ -182,7 +182,7 @@ def _minimal_norm(expand):
     if np.array_equal(expand @ expand.T, np.eye(len(expand))):
         return expand.T, 0.0
     basis, R = np.linalg.qr(expand.T)
-    back = solve_triangular(R, basis.T).T if len(R) else expand.T
+    back = np.linalg.solve(R, basis.T).T
     return back, 2 * np.log(np.abs(np.diag(R))).sum()
 
 
