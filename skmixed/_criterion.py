@@ -9,7 +9,6 @@ lambda^2 = sigma_b^2 / sigma^2, so the search is over t = log(lambda^2) alone.  
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.integrate import quad
 
 from ._block_cholesky import BlockCholesky, factorize
 from ._gram import Gram, pool
@@ -23,6 +22,9 @@ STEP = 1.0  # of log(ratio): two optima are never closer than a few units
 FLAT = 1e-9  # a slope below this part of its terms is rounding
 # A gain in -2 log-likelihood below this, absolute or per observation, is rounding.
 NO_GAIN, NO_GAIN_PER_ROW = 1e-11, 1e-13
+
+# Degrees of freedom, per observation, that rounding leaves of none.
+LEAST_FREEDOM = 1e-12
 
 # Work per evaluation (blocks times columns squared) up to which the exact criterion is
 # scanned; above it group sizes are binned for the scan, and optima polished exactly.
@@ -106,7 +108,7 @@ def evaluate(model, ratio):
         rss = sum(np.sum(rows**2) for rows in data_rows)
     total = rss if model.reml else factor.rss
     freedom = degrees_of_freedom(model, factor)
-    variance = total / freedom if freedom > 0 else 0.0
+    variance = total / freedom if _has_freedom(model, freedom) else 0.0
     at_floor = not variance > model.floor
     variance = max(variance, model.floor)
     return Evaluation(ratio, factor, variance, at_floor, rss)
@@ -124,6 +126,10 @@ def degrees_of_freedom(model, factor):
     if model.penalty is not None:
         free += np.sum((model.penalty[:, :-1] @ factor.root_inverse) ** 2)
     return free
+
+
+def _has_freedom(model, freedom):
+    return freedom > LEAST_FREEDOM * model.n
 
 
 def slope(model, at):
@@ -164,6 +170,8 @@ def best_ratio(model):
     whether 0 is a local optimum.
     """
     exact = replace(model, gram=pool(model.gram))
+    if not _has_freedom(model, degrees_of_freedom(model, evaluate(exact, 0.0).factor)):
+        return Optimum(0.0, False, 1)  # nothing but rounding is left of y
     scanned = exact
     resolution = 0.02
     while _work(scanned) > EXACT_SCAN and resolution < 0.5:
@@ -192,10 +200,18 @@ def _gain(model, slope_at, start, root):
     one function; optima are then compared by the integral of the slope between them.
     """
     if model.reml and model.penalty is not None:
-        points = np.arange(start, root, 8.0)[1:]
-        return -quad(slope_at, start, root, points=points, limit=500)[0]
+        return -_integral(slope_at, start, root)
     at_zero, at_root = evaluate(model, 0.0), evaluate(model, np.exp(root))
     return _penalised(model, at_zero) - _penalised(model, at_root)
+
+
+def _integral(function, start, end):
+    """Gauss-Legendre integral with 8 nodes a unit, the scale of the function."""
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    edges = np.linspace(start, end, int(np.ceil(end - start)) + 1)
+    half = (edges[1] - edges[0]) / 2
+    values = [function(t + half * x) for t in edges[:-1] + half for x in nodes]
+    return half * np.tile(weights, len(edges) - 1) @ values
 
 
 def _penalised(model, at):

@@ -146,9 +146,11 @@ def _independent(within, between, tolerance):
     p = within.shape[1]
     norm = column_norms(np.vstack([within, between]))
     norm[norm == 0] = 1.0
-    chosen, from_within = _select(within / norm, tolerance)
+    _, spanned = _select(np.vstack([within, between]) / norm, tolerance, p)
+    rank = len(spanned)  # of all columns: what is left below is never more than that
+    chosen, from_within = _select(within / norm, tolerance, rank)
     left = (between / norm) - (between[:, chosen] / norm[chosen]) @ from_within
-    also, from_between = _select(left, tolerance)
+    also, from_between = _select(left, tolerance, rank - len(chosen))
     kept = np.concatenate([chosen, also])
     expand = np.vstack([from_within, from_between])
     if not np.delete(expand, kept, axis=1).any() and not from_within[:, also].any():
@@ -160,13 +162,13 @@ def _independent(within, between, tolerance):
     return into / norm[:, None], expand * norm, np.isin(kept, chosen)
 
 
-def _select(A, tolerance):
-    """Independent columns of A, and all columns as combinations of them."""
+def _select(A, tolerance, most):
+    """At most so many independent columns of A, and all as combinations of them."""
     p = A.shape[1]
     if not A.any():
         return np.empty(0, dtype=int), np.zeros((0, p))
     R, order = qr(np.linalg.qr(A, mode="r"), mode="r", pivoting=True)
-    rank = int(np.sum(np.abs(np.diag(R)) > tolerance))
+    rank = min(int(np.sum(np.abs(np.diag(R)) > tolerance)), most)
     chosen = order[:rank]
     combination = np.zeros((rank, p))
     combination[:, chosen] = np.eye(rank)

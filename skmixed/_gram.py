@@ -6,7 +6,7 @@ the factor of the mixed-model equations uses it, for any number q of random-effe
 columns.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -22,6 +22,9 @@ EPS = np.finfo(float).eps
 CHOLESKY_LIMIT = 0.1
 # Roots of blocks that are joined in one step: fewer and larger calls of LAPACK.
 ROOTS_AT_ONCE = 16
+# Cross-products square the condition number, so that a sparse X can tell dependent or
+# constant columns only to about the root of double precision.
+SPARSE_TOLERANCE = 1e-7
 
 
 @dataclass(frozen=True)
@@ -291,9 +294,11 @@ def reduce_sparse(X, y, codes, n_groups, weight=None):
     square_sum = X.multiply(weighted).sum(axis=0)
     scale = np.sqrt(np.append(np.asarray(square_sum).ravel(), scatter[p, p]))
     origin = np.append(np.zeros(p), y[0])
-    return _moments(
-        origin, size, np.column_stack([mean_X, mean_y]), _root_of(scatter, scale)
-    )
+    mean = np.column_stack([mean_X, mean_y])
+    moments = _moments(origin, size, mean, _root_of(scatter, scale))
+    varies = column_norms(moments.total) > SPARSE_TOLERANCE * scale
+    varies[p] = True
+    return replace(moments, mean=moments.mean * varies, within=moments.within * varies)
 
 
 def _root_of(scatter, scale):

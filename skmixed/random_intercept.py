@@ -22,13 +22,10 @@ from ._criterion import (
     evaluate,
 )
 from ._design import check_range, choose_columns, noise_floor
-from ._gram import EPS, reduce_rows, reduce_sparse, rows_of
+from ._gram import EPS, SPARSE_TOLERANCE, reduce_rows, reduce_sparse, rows_of
 from ._input import read_fit_data
 from ._posterior import condition
 
-# Cross-products square the condition number, so that a sparse X can tell dependent
-# columns only to about the root of double precision.
-SPARSE_TOLERANCE = 1e-7
 # A noise variance of up to this many floors, 1e-11 of y in standard deviation, is what
 # rounding leaves of an exact fit.
 EXACT_FIT = 1e4

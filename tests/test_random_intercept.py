@@ -379,6 +379,41 @@ def test_a_constant_column_stands_in_for_the_intercept(position):
     assert_allclose(explicit.predict(doubled), doubled @ explicit.coef_, rtol=1e-12)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("constant", [1.0, 0.1, 1 / 3, 1e6])
+def test_a_constant_column_of_a_sparse_matrix_is_constant(constant, weighted):
+    X, y, groups = simulate()
+    weight = np.random.default_rng(0).uniform(0.1, 2, len(y)) if weighted else None
+    wide = sparse.csr_array(np.column_stack([np.full(len(y), constant), X]))
+    one, other = fit(X, y, groups, weight), fit(wide, y, groups, weight)
+    assert other.coef_[0] == 0
+    assert_allclose(other.coef_[1:], one.coef_, rtol=1e-9)
+    assert_allclose(other.noise_variance_, one.noise_variance_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("n", [6, 8, 12])
+def test_the_rank_of_few_rows_is_that_of_linear_regression(n):
+    """What one group's deviations leave of a dependent column is rounding."""
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(n, 3))
+        X = np.column_stack([X, 3 * X[:, 0] - 0.7 * X[:, 1]])
+        y, groups = X[:, 0] + rng.normal(size=n), rng.integers(3, size=n)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # some of the sets are saturated
+            model = fit(X, y, groups, method="ml")
+        assert np.abs(model.coef_).max() < 1e4
+
+
+def test_hardly_any_penalty_on_more_columns_than_rows_is_saturated():
+    rng = np.random.default_rng(0)
+    X, y = 1e15 * rng.normal(size=(12, 20)), rng.normal(size=12)
+    model, message = fit_quietly(X, y, np.arange(12) // 3, 1, alpha=1e-3)
+    assert "12 rows, 12 coefficients: no degrees of freedom" in message
+    assert model.group_variance_ == 0
+    assert model.noise_variance_ < 1e-20
+
+
 def test_sparse_is_dense():
     X, y, groups = simulate(n=200)
     X[np.abs(X) < 1] = 0
