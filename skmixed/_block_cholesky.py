@@ -85,6 +85,37 @@ class BlockCholesky:
         """-d b_g / d beta, (K, q, m - 1): what an error in beta does to the modes."""
         return _times(self.Lambda, _times(_transpose(self.H), self.rows[:, :, :-1]))
 
+    def projection(self):
+        """Z_g'V_g^-1 A_g, (K, q, m)."""
+        K = _times(self.gram.R11, self.Lambda)
+        C = _cholesky(_times(K, _transpose(K)))
+        half = _solve_lower(C, self.gram.R11)
+        return _times(_transpose(half), self.rows)
+
+
+class FixedGroups(BlockCholesky):
+    """The factor where the groups' effects are free: the limit Lambda -> infinity.
+
+    Nothing is left of a group's mean in A'V^-1A, so that `rows` is empty; `logdet` is
+    that of the effects' information, log|Z'R^-1Z|.
+    """
+
+    def modes(self):
+        """Estimated effects of the groups, (K, q)."""
+        return self._effects() @ self.contrast
+
+    def modes_covariance(self):
+        """Covariance of the effects with the coefficients taken as known, (K, q, q)."""
+        inverse = _solve_lower(self.gram.R11, np.eye(self.gram.R11.shape[-1]))
+        return _times(inverse, _transpose(inverse))
+
+    def modes_slope(self):
+        """-d b_g / d beta, (K, q, m - 1): what an error in beta does to the effects."""
+        return self._effects()[:, :, :-1]
+
+    def _effects(self):
+        return _solve_lower(self.gram.R11, self.gram.R12)
+
 
 def factorize(gram, Lambda, penalty=None):
     """Factor A'V^-1A at one Lambda, in O(K m^2), whatever the number of rows.
@@ -104,15 +135,46 @@ def factorize(gram, Lambda, penalty=None):
     K = _times(gram.R11, Lambda)
     C = _cholesky(_times(K, _transpose(K)))
     rows = _solve_lower(C, gram.R12)
-    m = rows.shape[2]
+    root = _root(gram, rows, penalty)
+    logdet = _logdet(gram, C)
+    return BlockCholesky(gram, Lambda, _solve_lower(C, K), rows, root, logdet)
+
+
+def absorb(gram, penalty=None):
+    """The factor of fixed group effects, which are solved for with the coefficients.
+
+    Parameters
+    ----------
+    gram : Gram
+    penalty : ndarray of shape (k, m), default=None
+        As in `factorize`.
+
+    Returns
+    -------
+    FixedGroups
+    """
+    q, m = gram.R12.shape[1:]
+    rows = np.empty((0, q, m))
+    root = _root(gram, rows, penalty)
+    Lambda = np.full((q, q), np.inf)
+    H = np.empty((0, q, q))
+    return FixedGroups(gram, Lambda, H, rows, root, _logdet(gram, gram.R11))
+
+
+def _root(gram, rows, penalty):
+    """Upper triangular root (m, m) of A'V^-1A and the penalty."""
+    m = gram.R22.shape[1]
     parts = [gram.R22, rows.reshape(-1, m)]
     R = rows_root(np.vstack(parts if penalty is None else [*parts, penalty]))
     root = np.zeros((m, m))
     root[: len(R)] = R
-    logdet = (
-        2 * gram.multiplicity @ np.log(np.diagonal(C, axis1=1, axis2=2)).sum(axis=1)
-    )
-    return BlockCholesky(gram, Lambda, _solve_lower(C, K), rows, root, logdet)
+    return root
+
+
+def _logdet(gram, C):
+    """sum_g log|C_g C_g'| of triangular C_g."""
+    diagonal = np.abs(np.diagonal(C, axis1=1, axis2=2))
+    return 2 * gram.multiplicity @ np.log(diagonal).sum(axis=1)
 
 
 def _transpose(A):

@@ -4,9 +4,10 @@ Working columns are centred, of full rank, and carry the constant as their first
 coefficients come back in the user's units.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import sparse
 from scipy.linalg import qr
 
 from ._gram import column_norms, random_intercept_gram
@@ -67,6 +68,51 @@ class Columns:
             within = np.column_stack([np.zeros(len(within)), within])
         return random_intercept_gram(moments.size, mean, within)
 
+    def apply(self, X):
+        """The working columns of rows of X, dense, without the constant."""
+        if sparse.issparse(X):
+            return X @ self.into - self.shift @ self.into
+        return (X - self.shift) @ self.into
+
+    def whitened(self, moments):
+        """The same columns, turned so that their scatter is n times the identity.
+
+        Those that vary within groups are made orthogonal in their scatter within
+        groups, the others in that of the group means: neither of the two sorts is
+        mixed with the other.
+        """
+        between = np.sqrt(moments.size)[:, None] * self._work(
+            moments.mean + (moments.shift - np.append(self.shift, self.y_shift))
+        )
+        within = self._work(moments.within)
+        turn = np.zeros((len(self.within), len(self.within)))
+        for some, scatter in ((self.within, within), (~self.within, between)):
+            k = int(some.sum())
+            R = np.linalg.qr(scatter[:, :-1][:, some], mode="r")
+            root = np.linalg.solve(R, np.sqrt(moments.n) * np.eye(k))
+            turn[np.ix_(some, some)] = root
+        back = self.back.copy()
+        back[:, self.has_constant :] = back[:, self.has_constant :] @ turn
+        logdet = 2 * np.log(np.abs(np.diag(turn))).sum()
+        return replace(
+            self,
+            into=self.into @ turn,
+            back=back,
+            logdet_basis=self.logdet_basis - logdet,
+        )
+
+    def identity(self):
+        """The map for rows that `apply` has been to."""
+        k = len(self.within)
+        back = np.eye(k)
+        if self.has_constant:
+            back = np.column_stack([np.zeros(k), back])
+        return replace(self, shift=np.zeros(k), y_shift=0.0, into=np.eye(k), back=back)
+
+    def centred(self):
+        """The map for rows whose y is counted from `y_shift`."""
+        return replace(self, y_shift=0.0)
+
     def _work(self, rows):
         return np.column_stack([rows[:, :-1] @ self.into, rows[:, -1]])
 
@@ -119,6 +165,41 @@ def choose_columns(moments, *, fit_intercept, penalised, tolerance):
     elif stands_in is not None:
         back, logdet_basis = _minimal_norm(np.vstack([shift[:p], expand]))
     if fit_intercept:
+        back = np.column_stack([np.zeros(p), back])
+    return Columns(
+        shift=shift[:p],
+        y_shift=float(shift[p]),
+        has_constant=has_constant,
+        into=into,
+        within=within,
+        back=back,
+        logdet_basis=float(logdet_basis),
+    )
+
+
+def choose_within(moments, *, absorbed, has_constant, tolerance):
+    """Working columns that do not tell groups apart from rows.
+
+    Parameters
+    ----------
+    moments : Moments
+    absorbed : bool
+        Whether every group has an effect of its own, so that only deviations from the
+        group means count.
+    has_constant : bool
+        Whether the constant is a column of its own.
+    tolerance : float
+        As in `choose_columns`.
+    """
+    p = len(moments.shift) - 1
+    shift, root = moments.shift, moments.within if absorbed else moments.total
+    if not absorbed and not has_constant:
+        root = np.vstack([root, np.sqrt(moments.n) * shift])
+        shift = np.zeros(p + 1)
+    none = np.empty((0, p))
+    into, expand, within = _independent(root[:, :p], none, tolerance)
+    back, logdet_basis = _minimal_norm(expand)
+    if has_constant:
         back = np.column_stack([np.zeros(p), back])
     return Columns(
         shift=shift[:p],

@@ -1,0 +1,113 @@
+"""Symmetric systems with one unknown per group and few others (docs/math.md, 9.6).
+
+    A = [ diag(diagonal)  border ]  +  U B U'
+        [ border'         corner ]
+
+With G groups, q other unknowns and a U of rank k everything costs O(G (q + k)^2): an
+"arrow", and what couples all groups through few columns.  G may be 0.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import block_diag
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """The matrix A; vectors are [those of the groups, the others].
+
+    Attributes
+    ----------
+    diagonal : ndarray of shape (G,)
+    border : ndarray of shape (G, q)
+    corner : ndarray of shape (q, q)
+    U : ndarray of shape (G + q, k)
+    B : ndarray of shape (k, k)
+        Symmetric and invertible.
+    """
+
+    diagonal: np.ndarray
+    border: np.ndarray
+    corner: np.ndarray
+    U: np.ndarray
+    B: np.ndarray
+
+    def __matmul__(self, x):
+        n_groups = len(self.diagonal)
+        top = self.diagonal * x[:n_groups] + self.border @ x[n_groups:]
+        rest = self.border.T @ x[:n_groups] + self.corner @ x[n_groups:]
+        return np.concatenate([top, rest]) + self.U @ (self.B @ (self.U.T @ x))
+
+    def solve(self, right):
+        """A^-1 right, for a vector or the columns of a matrix."""
+        n_groups, q = self.border.shape
+        schur, wide = self._schur()
+        # The unknowns of the small system are the others and B U'x.
+        small = np.zeros((len(schur), *right.shape[1:]))
+        small[:q] = right[n_groups:]
+        scaled = (right[:n_groups].T / self.diagonal).T
+        z = np.linalg.solve(schur, small - wide.T @ scaled)
+        return np.concatenate([scaled - (wide.T / self.diagonal).T @ z, z[:q]])
+
+    def is_positive_definite(self):
+        """Whether all eigenvalues are positive, by their number in each pivot."""
+        if not (np.isfinite(self.corner).all() and (self.diagonal > 0).all()):
+            return False
+        schur, _ = self._schur()
+        scale = np.sqrt(np.abs(np.diag(schur)))
+        scale[scale == 0] = 1.0
+        values = np.linalg.eigvalsh(schur / np.outer(scale, scale))
+        tiny = 1e-13 * np.abs(values).max(initial=0.0)
+        of_B = int(np.sum(np.linalg.eigvalsh(self.B) > 0))
+        return int(np.sum(values < -tiny)) == of_B and bool(
+            (np.abs(values) > tiny).all()
+        )
+
+    def without(self, i):
+        """A without the row and the column of the i-th of the others."""
+        keep = np.delete(np.arange(self.border.shape[1]), i)
+        rows = np.concatenate(
+            [np.arange(len(self.diagonal)), len(self.diagonal) + keep]
+        )
+        corner = self.corner[np.ix_(keep, keep)]
+        return Arrow(
+            self.diagonal, self.border[:, keep], corner, self.U[rows], self.B
+        )
+
+    def toarray(self):
+        """A written out."""
+        n_groups = len(self.diagonal)
+        dense = self.U @ self.B @ self.U.T
+        dense[:n_groups, :n_groups] += np.diag(self.diagonal)
+        dense[:n_groups, n_groups:] += self.border
+        dense[n_groups:, :n_groups] += self.border.T
+        dense[n_groups:, n_groups:] += self.corner
+        return dense
+
+    def _schur(self):
+        """What is left of the others and of -B^-1 once the groups are eliminated."""
+        n_groups, q = self.border.shape
+        wide = np.hstack([self.border, self.U[:n_groups]])
+        schur = np.zeros((wide.shape[1], wide.shape[1]))
+        schur[:q, :q] = self.corner
+        schur[:q, q:] = self.U[n_groups:]
+        schur[q:, :q] = self.U[n_groups:].T
+        schur[q:, q:] = -np.linalg.inv(self.B)
+        return schur - wide.T @ (wide.T / self.diagonal).T, wide
+
+
+def assemble_arrow(diagonal, border, corner, couplings):
+    """The arrow with all couplings U B U' added.
+
+    Where there are fewer groups than columns in the couplings, or none, the matrix is
+    small enough to be written out: all unknowns are then "others".
+    """
+    U = np.hstack([np.empty((len(diagonal) + len(corner), 0)), *[c[0] for c in couplings]])
+    B = block_diag(np.empty((0, 0)), *[c[1] for c in couplings])
+    arrow = Arrow(diagonal, border, corner, U, B)
+    if len(diagonal) > U.shape[1]:
+        return arrow
+    dense = arrow.toarray()
+    q = len(dense)
+    return Arrow(np.empty(0), np.empty((0, q)), dense, np.empty((q, 0)), np.empty((0, 0)))

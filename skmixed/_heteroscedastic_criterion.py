@@ -1,0 +1,191 @@
+"""The criterion with a noise variance of its own for every row (docs/math.md, 9).
+
+    log v_j = s_j'gamma + delta_g,    V = diag(v / a) + psi ZZ'
+
+a are the weights.  One evaluation reduces the rows, weighted by a / v, to a `Gram`; the
+factor and all that follows from it are those of the random-intercept model.  The
+parameters are one vector, theta = [delta, gamma, psi].
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._block_cholesky import BlockCholesky, absorb, factorize
+from ._posterior import Posterior, condition
+from ._rows import Rows
+
+LOG_2PI = np.log(2 * np.pi)
+
+
+@dataclass(frozen=True)
+class Heteroscedastic:
+    """One heteroscedastic likelihood.
+
+    Attributes
+    ----------
+    rows : Rows
+    reml : bool
+    random : bool
+        Whether the mean has random intercepts: psi is then a parameter.
+    fixed : bool
+        Whether the mean has fixed effects of the groups.
+    free : ndarray of shape (k,)
+        Groups with an effect delta_g of their own on the log-variance.  The other
+        groups have the average of these; no effects at all if it is empty.
+    counted : ndarray of shape (n,)
+        The weights; 0 where nothing of a row is left to tell its variance.
+    average : ndarray of shape (n_effects + k,)
+        The weighted mean of the log-variance as a function of [delta, gamma].
+    log_bounds : tuple of float
+        Least and largest log-variance of a row.
+    alpha : float
+    penalty : ndarray of shape (k, m) or None
+        Rows P with |P [-beta; 1]|^2 = alpha |coefficients in user's units|^2.
+    variance_penalty : ndarray of shape (k, k)
+        The ridge on gamma: gamma' variance_penalty gamma.
+    effect_penalty : float
+        The ridge on delta.
+    n_jobs : int or None
+    """
+
+    rows: Rows
+    reml: bool
+    random: bool
+    fixed: bool
+    free: np.ndarray
+    counted: np.ndarray
+    average: np.ndarray
+    log_bounds: tuple
+    alpha: float
+    penalty: np.ndarray | None
+    variance_penalty: np.ndarray
+    effect_penalty: float
+    n_jobs: int | None = None
+
+    @property
+    def integrated(self):
+        """Whether the groups' effects are integrated out of the likelihood."""
+        return self.random or (self.fixed and self.reml)
+
+    def split(self, theta):
+        """delta of all groups (None without effects), gamma, psi."""
+        n_effects, k = len(self.free), len(self.variance_penalty)
+        delta = None
+        if n_effects:
+            delta = np.full(self.rows.n_groups, theta[:n_effects].mean())
+            delta[self.free] = theta[:n_effects]
+        gamma = theta[n_effects : n_effects + k]
+        return delta, gamma, float(theta[-1]) if self.random else 0.0
+
+    def log_variance(self, theta):
+        """s'gamma + delta_g of every row, within the bounds or not."""
+        delta, gamma, _ = self.split(theta)
+        value = self.rows.log_variance(gamma)
+        return value if delta is None else value + delta[self.rows.codes]
+
+    def kappa(self, theta):
+        """The ridge penalty in units of the mean precision."""
+        n_variance = len(self.average)
+        return self.alpha * np.exp(-(self.average @ theta[:n_variance]))
+
+
+@dataclass(frozen=True)
+class Point:
+    """The criterion at one theta.
+
+    Attributes
+    ----------
+    theta : ndarray
+    w : ndarray of shape (n,)
+        a / v.
+    active : ndarray of shape (n,)
+        0 where the log-variance is at one of its bounds, else 1.
+    factor : BlockCholesky
+    posterior : Posterior
+        In working columns.
+    kappa : float
+    shrinkage : float
+        What the ridge on the mean adds to the residual sum of squares.
+    log_likelihood : float
+        Constants included, penalties left out.
+    value : float
+        What is minimised: minus the penalised log-likelihood.
+    """
+
+    theta: np.ndarray
+    w: np.ndarray
+    active: np.ndarray
+    factor: BlockCholesky
+    posterior: Posterior
+    kappa: float
+    shrinkage: float
+    log_likelihood: float
+    value: float
+
+
+def evaluate(model, theta, kappa=None):
+    """The criterion at theta.
+
+    `kappa` is a constant under REML, whose ridge is not a function of theta; by default
+    it is that of theta.
+    """
+    rows = model.rows
+    kappa = model.kappa(theta) if kappa is None else kappa
+    eta = model.log_variance(theta)
+    log_v = np.clip(eta, *model.log_bounds)
+    w = rows.weight * np.exp(-log_v)
+    gram = rows.mean_columns.gram(rows.moments(w, model.n_jobs))
+    factor = _factor(model, gram, theta, kappa)
+    posterior = condition(rows.mean_columns, factor, 1.0, rows.n_groups)
+    shrinkage = _shrinkage(model, factor, posterior, kappa)
+    deviance = model.counted @ log_v + rows.n * LOG_2PI + factor.rss - shrinkage
+    deviance += _logdet(model, factor, kappa)
+    delta, gamma, _ = model.split(theta)
+    ridge = gamma @ model.variance_penalty @ gamma
+    if delta is not None:
+        ridge += model.effect_penalty * np.sum(delta**2)
+    return Point(
+        theta=theta,
+        w=w,
+        active=(eta == log_v).astype(float),
+        factor=factor,
+        posterior=posterior,
+        kappa=kappa,
+        shrinkage=shrinkage,
+        log_likelihood=-0.5 * deviance,
+        value=0.5 * (deviance + shrinkage + ridge),
+    )
+
+
+def _factor(model, gram, theta, kappa):
+    penalty = model.penalty
+    if penalty is not None:
+        penalty = np.sqrt(kappa / model.alpha) * penalty
+    if model.fixed and penalty is None:
+        return absorb(gram)
+    # Penalised effects are random intercepts of variance 1 / kappa.
+    psi = 1 / kappa if model.fixed else model.split(theta)[2]
+    return factorize(gram, np.array([[np.sqrt(psi)]]), penalty)
+
+
+def _shrinkage(model, factor, posterior, kappa):
+    if model.penalty is None:
+        return 0.0
+    squares = np.sum((model.penalty @ factor.contrast) ** 2) / model.alpha
+    if model.fixed:
+        squares += np.sum(posterior.modes**2)
+    return kappa * squares
+
+
+def _logdet(model, factor, kappa):
+    """log|V| - log|R|, and what REML adds for coefficients and fixed effects."""
+    value = factor.logdet if model.integrated else 0.0
+    if not model.reml:
+        return value
+    n_groups = model.rows.n_groups
+    rank = len(factor.root) - 1 + n_groups * model.fixed
+    if model.fixed and model.penalty is not None:
+        value += n_groups * np.log(kappa)
+    basis = model.rows.mean_columns.logdet_basis
+    return value + factor.logdet_x + basis - rank * LOG_2PI

@@ -1,0 +1,390 @@
+"""Score and information of the heteroscedastic criterion (docs/math.md, 9.3 to 9.5).
+
+One visit to the rows collects `Sums`; what follows is algebra of groups and columns.
+The observed information is exact.  Coordinates are those of theta = [delta, gamma, psi].
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from ._arrow import assemble_arrow
+
+# How many numbers may hold the coupling of all pairs of variance effects through the
+# leverages (REML); where it takes more, the effects' share of it is left out.
+MOST_COUPLING = 2e7
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Figures of every group at one point.
+
+    Attributes
+    ----------
+    c : ndarray of shape (G,)
+        Variance of the group's effect, coefficients known; 0 without effects.
+    in_trace : bool
+        Whether c counts as noise: the effects are integrated out.
+    S, D, u : ndarray of shape (G,)
+        sum a / v, 1 + psi S, and Z'V^-1 r; of use for random intercepts only.
+    k : ndarray of shape (G, r)
+        Z'V^-1 X L, where (X'V^-1 X)^-1 = L L'; likewise.
+    """
+
+    c: np.ndarray
+    in_trace: bool
+    S: np.ndarray
+    D: np.ndarray
+    u: np.ndarray
+    k: np.ndarray
+
+
+@dataclass
+class Sums:
+    """What the rows say about the columns s_j of the log-variance.
+
+    With t_j = a s_j / v, e the residuals, h the rows of X~L, and 1_g ahead of the
+    columns where groups have effects on the log-variance (then k counts it).
+
+    Attributes
+    ----------
+    score : ndarray of shape (k,)
+        sum s (a - e2 a / v), e2 the expected squared noise.
+    square : ndarray of shape (k, k)
+        sum q s s', q as in `_row_figures`.
+    K : ndarray of shape (r, k)
+        sum h e t'.
+    C : ndarray of shape (k, r, r)
+        sum t h h' (REML).
+    E, Ek : ndarrays of shapes (k, k), (k,)
+        sum_g c_g H_g H_g' and sum_g H_g k_g / D_g, H_g = sum t h' of a group (REML).
+    t, te : ndarrays of shape (G, k)
+        Sums of t and of e t of every group.
+    effect_score, effect_square, effect_K, effect_C, effect_H, effect_E :
+        The sums of 1_g for every group, with its own column for `effect_square`
+        (G, k) and `effect_E` (G, k).
+    """
+
+    score: np.ndarray
+    square: np.ndarray
+    K: np.ndarray
+    C: np.ndarray
+    E: np.ndarray
+    Ek: np.ndarray
+    t: np.ndarray
+    te: np.ndarray
+    effect_score: np.ndarray
+    effect_square: np.ndarray
+    effect_K: np.ndarray
+    effect_C: np.ndarray
+    effect_H: np.ndarray
+    effect_E: np.ndarray
+
+
+def derivatives(model, point, expected=False):
+    """Gradient of the criterion at a point, and its Hessian or the expected information.
+
+    Parameters
+    ----------
+    model : Heteroscedastic
+    point : Point
+    expected : bool, default=False
+
+    Returns
+    -------
+    gradient : ndarray of shape (n_parameters,)
+        Of `Point.value`, minus the penalised log-likelihood.
+    information : Arrow
+    """
+    groups = _groups(model, point)
+    sums = _visit(model, point, groups, expected)
+    gradient = _gradient(model, point, groups, sums)
+    local = _local(model, groups, sums, expected)
+    return gradient, _assemble(model, point, groups, sums, local, expected)
+
+
+def _groups(model, point):
+    factor, root_inverse = point.factor, point.factor.root_inverse
+    n_groups, r = model.rows.n_groups, len(root_inverse)
+    c, S = point.posterior.modes_variance, factor.gram.R11[:, 0, 0] ** 2
+    D, u, k = np.ones(n_groups), np.zeros(n_groups), np.zeros((n_groups, r))
+    if model.random:
+        projection = factor.projection()[:, 0]
+        D = 1 + S * point.posterior.group_variance
+        u, k = projection @ factor.contrast, projection[:, :-1] @ root_inverse
+    return Groups(c, model.integrated, S, D, u, k)
+
+
+# ------------------------------------------------------------------------ the visit
+
+
+def _visit(model, point, groups, expected):
+    """Sums over all rows."""
+    rows, posterior = model.rows, point.posterior
+    k = len(model.variance_penalty) + (len(model.free) > 0)
+    r = len(posterior.level_root)
+    sums = _no_sums(rows.n_groups, k, r, model)
+    grouped = model.random or model.fixed or len(model.free) > 0
+    for run, slices in rows.runs(2 * (k + r)):
+        H = np.zeros((k, run.stop - run.start, r)) if model.reml and grouped else None
+        for some in slices:
+            S, ww, e, h, score, q = _row_figures(model, point, groups, some, expected)
+            sums.score += S.T @ score
+            sums.square += S.T @ (q[:, None] * S)
+            t = ww[:, None] * S
+            te = e[:, None] * t
+            sums.K += h.T @ te
+            members = None
+            if grouped:
+                members = _members(rows.bounds[run.start : run.stop + 1], some)
+                sums.t[run] += members @ t
+                sums.te[run] += members @ te
+            if len(model.free):
+                sums.effect_score[run] += members @ score
+                sums.effect_square[run] += members @ (q[:, None] * S)
+                sums.effect_K[run] += members @ (te[:, :1] * h)
+            if model.reml:
+                _add_leverages(sums, run, members, t, h, H)
+        if H is not None:
+            _add_between(sums, run, groups, H)
+    return sums
+
+
+def _no_sums(n_groups, k, r, model):
+    effects = n_groups if len(model.free) else 0
+    reml = model.reml
+    return Sums(
+        score=np.zeros(k),
+        square=np.zeros((k, k)),
+        K=np.zeros((r, k)),
+        C=np.zeros((k, r, r)) if reml else None,
+        E=np.zeros((k, k)),
+        Ek=np.zeros(k),
+        t=np.zeros((n_groups, k)),
+        te=np.zeros((n_groups, k)),
+        effect_score=np.zeros(effects),
+        effect_square=np.zeros((effects, k)),
+        effect_K=np.zeros((effects, r)),
+        effect_C=(
+            np.zeros((effects, r, r))
+            if reml and effects * r * r <= MOST_COUPLING
+            else None
+        ),
+        effect_H=np.zeros((effects, r)),
+        effect_E=np.zeros((effects, k)),
+    )
+
+
+def _row_figures(model, point, groups, some, expected):
+    """Figures of some rows: S, a / v, e, h, a - e2 a / v, and q.
+
+    q weighs s s' in the information: e2 a / 2v where it is observed, and
+    a / 2 - (e2 - e^2) a / v where it is expected.
+    """
+    rows, posterior = model.rows, point.posterior
+    codes, X, S = rows.codes[some], rows.X[some], rows.variance_rows(some)
+    if len(model.free):
+        S = np.column_stack([np.ones(len(S)), S])
+    e = rows.y[some] - posterior.mean(X, codes)
+    h = posterior.coefficient_rows(X, codes)
+    known = np.einsum("ij,ij->i", h, h) if model.reml else 0.0
+    if groups.in_trace:
+        known = known + groups.c[codes]
+    active, w = point.active[some], point.w[some] * point.active[some]
+    score = active * model.counted[some] - w * (e**2 + known)
+    if expected:
+        q = 0.5 * active * model.counted[some] - w * known
+    else:
+        q = 0.5 * w * (e**2 + known)
+    return S, w, e, h, score, q
+
+
+def _members(bounds, some):
+    """Indicator matrix (groups, rows) of the rows `some` of consecutive groups."""
+    inside = np.clip(bounds - some.start, 0, some.stop - some.start)
+    n = some.stop - some.start
+    return sparse.csr_array(
+        (np.ones(n), np.arange(n), inside), shape=(len(bounds) - 1, n)
+    )
+
+
+def _add_leverages(sums, run, members, t, h, H):
+    for i in range(t.shape[1]):
+        th = t[:, i : i + 1] * h
+        sums.C[i] += th.T @ h
+        if H is not None:
+            H[i] += members @ th
+        if i == 0 and sums.effect_C is not None and len(sums.effect_C):
+            products = (th[:, :, None] * h[:, None, :]).reshape(len(h), -1)
+            sums.effect_C[run] += (members @ products).reshape(-1, *sums.C[0].shape)
+
+
+def _add_between(sums, run, groups, H):
+    """What needs the sums H_g = sum t h' of whole groups, (k, groups, r)."""
+    scaled = groups.c[run, None] * H
+    sums.E += np.einsum("igr,jgr->ij", scaled, H)
+    sums.Ek += np.einsum("igr,gr->i", H, groups.k[run] / groups.D[run, None])
+    if len(sums.effect_H):
+        sums.effect_H[run] = H[0]
+        sums.effect_E[run] = np.einsum("gr,igr->gi", scaled[0], H)
+
+
+# ----------------------------------------------------------------------- the algebra
+
+
+def _gradient(model, point, groups, sums):
+    delta, gamma, _ = model.split(point.theta)
+    own = len(model.free) > 0
+    gradient = 0.5 * sums.score[own:] + model.variance_penalty @ gamma
+    if own:
+        effect = _tie(model, 0.5 * sums.effect_score + model.effect_penalty * delta)
+        gradient = np.concatenate([effect, gradient])
+    if model.penalty is not None and not model.reml:
+        gradient = gradient - 0.5 * point.shrinkage * model.average
+    if model.random:
+        slope = groups.u**2 - groups.S / groups.D
+        if model.reml:
+            slope = slope + np.sum(groups.k**2, axis=1)
+        gradient = np.append(gradient, -0.5 * slope.sum())
+    return gradient
+
+
+def _tie(model, figures):
+    """Figures of the free groups, those of the tied groups shared among them."""
+    tied = np.delete(figures, model.free, axis=0).sum(axis=0)
+    return figures[model.free] + tied / len(model.free)
+
+
+def _local(model, groups, sums, expected):
+    """Information without what couples all groups: diagonal, border, corner.
+
+    The diagonal is that of all groups, tied ones included.
+    """
+    sign, own = (1.0 if expected else -1.0), len(model.free) > 0
+    c, t, te = groups.c[:, None], sums.t, sums.te
+    square, border = sums.square.copy(), sums.effect_square.copy()
+    if not expected:
+        square -= te.T @ (c * te)
+    if groups.in_trace:
+        square += sign * 0.5 * t.T @ (c**2 * t)
+    if model.reml:
+        square += sign * sums.E
+    if own:
+        if not expected:
+            border -= c * te[:, :1] * te
+        if groups.in_trace:
+            border += sign * 0.5 * c**2 * t[:, :1] * t
+        if model.reml:
+            border += sign * sums.effect_E
+    if model.random:
+        mixed = sign * 0.5 * t / groups.D[:, None] ** 2
+        if not expected:
+            mixed += te * (groups.u / groups.D)[:, None]
+        with_psi = mixed.sum(axis=0) - sign * sums.Ek
+        if own:
+            mixed_effect = mixed[:, :1]
+            if model.reml:
+                inner = np.sum(sums.effect_H * groups.k, axis=1) / groups.D
+                mixed_effect = mixed_effect - sign * inner[:, None]
+            border = np.hstack([border, mixed_effect])
+        square = np.block(
+            [[square, with_psi[:, None]], [with_psi, _psi_psi(model, groups, sign)]]
+        )
+    if not own:
+        return np.empty(0), np.empty((0, len(square))), square
+    return border[:, 0], border[:, 1:], square[1:, 1:]
+
+
+def _psi_psi(model, groups, sign):
+    ratio = groups.S / groups.D
+    value = sign * 0.5 * np.sum(ratio**2)
+    if model.reml:
+        value -= sign * np.sum(ratio[:, None] * groups.k**2)
+    if sign < 0:
+        value += np.sum(groups.u**2 * ratio)
+    return value
+
+
+def _assemble(model, point, groups, sums, local, expected):
+    """The information of the parameters, what couples all groups included."""
+    diagonal, border, corner = local
+    k, n_free = len(model.variance_penalty), len(model.free)
+    corner[:k, :k] += model.variance_penalty
+    couplings = []
+    if model.reml:
+        couplings.append(_leverage_coupling(model, groups, sums, expected))
+    if not expected:
+        couplings.append(_coefficient_coupling(model, point, groups, sums))
+    if model.penalty is not None and not model.reml:
+        couplings.append(_ridge_coupling(model, point, groups, sums, expected))
+    if n_free:
+        diagonal = diagonal + model.effect_penalty
+        tied = np.delete(diagonal, model.free).sum()
+        diagonal, border = diagonal[model.free], _tie(model, border)
+        if tied:
+            average = np.zeros((n_free + len(corner), 1))
+            average[:n_free] = 1 / n_free
+            couplings.append((average, np.array([[tied]])))
+    return assemble_arrow(diagonal, border, corner, couplings)
+
+
+def _stack(model, effect, columns, psi):
+    """Rows of a coupling: those of the effects, of the columns, of psi."""
+    rows = [columns]
+    if len(model.free):
+        rows = [_tie(model, effect), columns[1:]]
+    if model.random:
+        rows.append(psi[None])
+    return np.vstack(rows)
+
+
+def _coefficient_coupling(model, point, groups, sums):
+    """-K'M^-1K: the coefficients follow the variances."""
+    U = _stack(model, sums.effect_K, sums.K.T, groups.u @ groups.k)
+    if model.penalty is not None and not model.reml:
+        U = U + np.outer(_average(model), _ridge_residuals(model, point))
+    return U, -np.eye(U.shape[1])
+
+
+def _leverage_coupling(model, groups, sums, expected):
+    """-+ 1/2 tr(M^-1 C_i M^-1 C_j): the information of the coefficients follows too."""
+    first, second = np.triu_indices(len(sums.K))
+    twice = np.where(first == second, 1.0, np.sqrt(2.0))
+
+    def flat(C):
+        return C[..., first, second] * twice
+
+    effect = sums.effect_C
+    if effect is None:  # too many pairs to keep; see MOST_COUPLING
+        effect = np.zeros((len(sums.effect_H), 1, 1))
+        effect = np.broadcast_to(effect, (len(effect), *sums.C[0].shape))
+    U = _stack(model, flat(effect), flat(sums.C), flat(groups.k.T @ groups.k))
+    return U, (0.5 if expected else -0.5) * np.eye(U.shape[1])
+
+
+def _average(model):
+    return np.append(model.average, np.zeros(int(model.random)))
+
+
+def _ridge_residuals(model, point):
+    """sum kappa h e over the penalty's rows, whose variance is the average one."""
+    factor = point.factor
+    P = model.penalty[:, :-1] * np.sqrt(point.kappa / model.alpha)
+    value = -(P @ factor.root_inverse).T @ (P @ factor.beta)
+    if model.fixed:
+        value += point.kappa * point.posterior.modes @ point.posterior.loading
+    return value
+
+
+def _ridge_coupling(model, point, groups, sums, expected):
+    """What the ridge's dependence on the average variance adds (ML)."""
+    average = _average(model)[:, None]
+    own = 0.5 * point.shrinkage
+    if expected or not model.fixed:
+        return np.sqrt(own) * average, np.eye(1)
+    pull = -point.kappa * point.posterior.modes
+    weighted = (groups.c * pull)[:, None] * sums.te
+    mixed = _stack(model, weighted[:, :1], weighted.sum(axis=0)[:, None], np.zeros(1))
+    square = own - groups.c @ pull**2
+    return np.hstack([mixed, average]), np.array([[0.0, -1.0], [-1.0, square]])
