@@ -1,4 +1,9 @@
-"""Roots of a function of one variable.  Knows no statistics and warns nobody."""
+"""Roots of a function of one variable, and Newton's method for several.
+
+Knows no statistics and warns nobody.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
@@ -7,6 +12,11 @@ XTOL, RTOL = 1e-14, 4 * np.finfo(float).eps
 # A dip is looked into where the slope falls below this part of its neighbours'; less
 # than that is the rounding of a level stretch.
 DIP = 0.7
+
+# Of Newton's method: the rounding of a value, relative to it; a decrement that is as
+# good as none; how many times the rounding a decrement may be where no step lowers the
+# value any more; and the shortest part of a step that is tried.
+ROUNDING, NOTHING_TO_GAIN, STALLED, SHORTEST = 1e-14, 1e-26, 1e4, 1e-9
 
 
 def descending_roots(slope, grid):
@@ -55,3 +65,66 @@ def polish(slope, near, low, high):
             return brentq(slope, left, right, xtol=XTOL, rtol=RTOL)
         width *= 2
     return near
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """Where Newton's method stopped.
+
+    Attributes
+    ----------
+    point : object with a `value`
+    n_iter : int
+    decrement : float
+        Of the last step: twice what its quadratic model promised to gain.
+    converged : bool
+    """
+
+    point: object
+    n_iter: int
+    decrement: float
+    converged: bool
+
+
+def newton(evaluate, direction, move, start, *, tol, max_iter):
+    """Minimise a function by steps that never raise it.
+
+    Parameters
+    ----------
+    evaluate : callable
+        ``evaluate(x)`` is a point with a `value`.
+    direction : callable
+        ``direction(point)`` is a step and its decrement, gradient' step with the sign
+        turned.
+    move : callable
+        ``move(point, step, t)`` is the x at part t of the step.
+    start : ndarray
+    tol : float
+        The step whose decrement is at most this is the last one; its error is of the
+        order of the square.
+    max_iter : int
+    """
+    at, decrement = evaluate(start), np.inf
+    for n_iter in range(max_iter):
+        step, decrement = direction(at)
+        rounding = ROUNDING * max(abs(at.value), 1.0)
+        if decrement <= NOTHING_TO_GAIN:
+            return Minimum(at, n_iter, decrement, True)
+        new = _descend(evaluate, move, at, step, rounding)
+        if new is None:
+            return Minimum(at, n_iter, decrement, decrement <= STALLED * rounding)
+        at = new
+        if decrement <= tol:
+            return Minimum(at, n_iter + 1, decrement, True)
+    return Minimum(at, max_iter, decrement, False)
+
+
+def _descend(evaluate, move, at, step, rounding):
+    """The first point along the step, halved and halved again, that is not higher."""
+    t = 1.0
+    while t > SHORTEST:
+        new = evaluate(move(at, step, t))
+        if new.value <= at.value + rounding:
+            return new
+        t /= 2
+    return None
