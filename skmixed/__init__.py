@@ -17,7 +17,12 @@ the reasons.
 """
 
 from ._groups import GroupsWarning
+from .heteroscedastic import HeteroscedasticGaussianRegressor
 from .random_intercept import RandomInterceptRegressor
 
-__all__ = ["GroupsWarning", "RandomInterceptRegressor"]
+__all__ = [
+    "GroupsWarning",
+    "HeteroscedasticGaussianRegressor",
+    "RandomInterceptRegressor",
+]
 __version__ = "0.1.0.dev0"

@@ -71,9 +71,7 @@ class Arrow:
             [np.arange(len(self.diagonal)), len(self.diagonal) + keep]
         )
         corner = self.corner[np.ix_(keep, keep)]
-        return Arrow(
-            self.diagonal, self.border[:, keep], corner, self.U[rows], self.B
-        )
+        return Arrow(self.diagonal, self.border[:, keep], corner, self.U[rows], self.B)
 
     def toarray(self):
         """A written out."""
@@ -103,11 +101,15 @@ def assemble_arrow(diagonal, border, corner, couplings):
     Where there are fewer groups than columns in the couplings, or none, the matrix is
     small enough to be written out: all unknowns are then "others".
     """
-    U = np.hstack([np.empty((len(diagonal) + len(corner), 0)), *[c[0] for c in couplings]])
+    U = np.hstack(
+        [np.empty((len(diagonal) + len(corner), 0)), *[c[0] for c in couplings]]
+    )
     B = block_diag(np.empty((0, 0)), *[c[1] for c in couplings])
     arrow = Arrow(diagonal, border, corner, U, B)
     if len(diagonal) > U.shape[1]:
         return arrow
     dense = arrow.toarray()
     q = len(dense)
-    return Arrow(np.empty(0), np.empty((0, q)), dense, np.empty((q, 0)), np.empty((0, 0)))
+    return Arrow(
+        np.empty(0), np.empty((0, q)), dense, np.empty((q, 0)), np.empty((0, 0))
+    )

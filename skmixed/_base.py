@@ -134,6 +134,27 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
             )
         return mean
 
+    def predict_noise_std(self, X, *, groups=None):
+        """Predict the standard deviation of the noise alone.
+
+        What repeated observations of the same group with the same features would
+        scatter by: without the uncertainty of coefficients and random intercepts that
+        ``predict(X, return_std=True)`` includes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            Features.
+        groups : array-like of shape (n_rows,), default=None
+            Group labels, as in `predict`.
+
+        Returns
+        -------
+        noise_std : ndarray of shape (n_rows,)
+            In the units of y.
+        """
+        return np.sqrt(self._read_new(X, groups).noise_variance)
+
     def predict_interval(self, X, *, groups=None, coverage=0.9):
         """Predict the interval that holds a new observation with a given probability.
 
@@ -254,7 +275,7 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
     def _read_new(self, X, groups, y=None):
         check_is_fitted(self)
         data = read_new_data(self, X, groups, y)
-        if data.index is None:
+        if data.index is None or not self._uses_groups():
             n = data.X.shape[0]
             codes, owner = np.full(n, -1), np.arange(n)
         else:
@@ -264,11 +285,17 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
                     "so it has no random intercepts."
                 )
             codes, owner = _match(data.index, self.groups_)
-        noise_variance = self._noise_variance(data)
+        noise_variance = self._noise_variance(data, codes)
         return NewRows(data.X, codes, owner, noise_variance, data.y)
 
-    def _set_posterior(self, posterior, data):
-        """Set the attributes that both estimators have, in the user's units."""
+    def _uses_groups(self):
+        return True
+
+    def _set_posterior(self, posterior, data, random=True):
+        """Set the attributes that all estimators have, in the user's units.
+
+        `random` is False where the modes are not those of random intercepts.
+        """
         self._posterior, self._features = posterior, data.features
         coef, root = posterior.coef, posterior.coef_root
         intercept, intercept_root = 0.0, np.zeros(root.shape[1])
@@ -286,11 +313,11 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         self.intercept_std_, self.coef_std_ = float(std[0]), std[1:]
         self.group_variance_ = posterior.group_variance
         self.groups_ = np.empty(0) if data.index is None else data.index.labels
-        self.random_intercepts_ = posterior.modes
-        self.random_intercepts_conditional_std_ = np.sqrt(posterior.modes_variance)
-        self.random_intercepts_std_ = np.sqrt(
-            posterior.modes_variance + np.sum(posterior.loading**2, axis=1)
+        self.random_intercepts_ = random * posterior.modes
+        self.random_intercepts_conditional_std_ = random * np.sqrt(
+            posterior.modes_variance
         )
+        self.random_intercepts_std_ = random * posterior.modes_std()
 
 
 def _match(index, groups):

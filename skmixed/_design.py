@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import qr
 
-from ._gram import column_norms, random_intercept_gram
+from ._gram import Moments, column_norms, random_intercept_gram
 
 # The noise standard deviation is never estimated below this part of y's own: some
 # hundred times what rounding alone leaves of an exact fit.
@@ -79,7 +79,7 @@ class Columns:
 
         Those that vary within groups are made orthogonal in their scatter within
         groups, the others in that of the group means: neither of the two sorts is
-        mixed with the other.
+        mixed with the other.  `moments` are those that the columns were chosen from.
         """
         between = np.sqrt(moments.size)[:, None] * self._work(
             moments.mean + (moments.shift - np.append(self.shift, self.y_shift))
@@ -177,33 +177,38 @@ def choose_columns(moments, *, fit_intercept, penalised, tolerance):
     )
 
 
-def choose_within(moments, *, absorbed, has_constant, tolerance):
-    """Working columns that do not tell groups apart from rows.
+def ungrouped(moments, *, absorbed, has_constant):
+    """The moments of rows whose groups do not matter, as those of one group.
 
     Parameters
     ----------
     moments : Moments
     absorbed : bool
-        Whether every group has an effect of its own, so that only deviations from the
-        group means count.
+        Whether every group has an effect of its own, so that only the deviations from
+        the group means count.
     has_constant : bool
-        Whether the constant is a column of its own.
-    tolerance : float
-        As in `choose_columns`.
+        Whether the constant is a column of its own; where nothing takes its place, the
+        scatter is that about zero.
     """
-    p = len(moments.shift) - 1
     shift, root = moments.shift, moments.within if absorbed else moments.total
     if not absorbed and not has_constant:
         root = np.vstack([root, np.sqrt(moments.n) * shift])
-        shift = np.zeros(p + 1)
+        shift = np.zeros(len(shift))
+    size, mean = np.array([moments.n]), np.zeros((1, len(shift)))
+    return Moments(shift, size, mean, root)
+
+
+def choose_within(moments, *, has_constant, tolerance):
+    """Working columns from `ungrouped` moments; parameters as in `choose_columns`."""
+    p = len(moments.shift) - 1
     none = np.empty((0, p))
-    into, expand, within = _independent(root[:, :p], none, tolerance)
+    into, expand, within = _independent(moments.within[:, :p], none, tolerance)
     back, logdet_basis = _minimal_norm(expand)
     if has_constant:
         back = np.column_stack([np.zeros(p), back])
     return Columns(
-        shift=shift[:p],
-        y_shift=float(shift[p]),
+        shift=moments.shift[:p],
+        y_shift=float(moments.shift[p]),
         has_constant=has_constant,
         into=into,
         within=within,
@@ -269,7 +274,7 @@ def _minimal_norm(expand):
     return back, 2 * np.log(np.abs(np.diag(R))).sum()
 
 
-def noise_floor(moments, columns):
+def noise_floor(moments, has_constant):
     """Least noise variance, in the squared units of y.
 
     Relative to y's standard deviation (about 0 in a model without a constant), else to
@@ -277,7 +282,7 @@ def noise_floor(moments, columns):
     """
     deviation = column_norms(moments.total)[-1] / np.sqrt(moments.n)
     level = abs(moments.shift[-1])
-    scale = deviation if columns.has_constant else np.hypot(deviation, level)
+    scale = deviation if has_constant else np.hypot(deviation, level)
     return (NOISE_FLOOR * (scale or level or 1.0)) ** 2
 
 

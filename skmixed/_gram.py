@@ -53,6 +53,15 @@ class Moments:
         """Sum of the weights."""
         return float(self.size.sum())
 
+    def columns(self, positions):
+        """The moments of some of the columns."""
+        return Moments(
+            self.shift[positions],
+            self.size,
+            self.mean[:, positions],
+            self.within[:, positions],
+        )
+
     @cached_property
     def total(self):
         """Root (m, m) of the scatter about `shift`."""

@@ -158,6 +158,13 @@ def evaluate(model, theta, kappa=None):
     )
 
 
+def likelihood(model, point):
+    """The log-likelihood of all rows, those included that tell no variance."""
+    log_v = np.log(model.rows.weight / point.w)
+    left_out = (model.rows.weight - model.counted) @ log_v
+    return float(point.log_likelihood - 0.5 * left_out)
+
+
 def _factor(model, gram, theta, kappa):
     penalty = model.penalty
     if penalty is not None:

@@ -3,7 +3,7 @@ weights.  Every complaint about input is made here, before any work.
 """
 
 import numbers
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -41,11 +41,16 @@ class Data:
         return Data(self.X[rows], self.features, index, self.y[rows], self.weight[rows])
 
 
-def read_fit_data(estimator, X, y, groups, sample_weight):
-    """Validate the input of `fit`; rows of weight zero are gone."""
+def read_fit_data(estimator, X, y, groups, sample_weight, need_labels=True):
+    """Validate the input of `fit`; rows of weight zero are gone.
+
+    Without `need_labels` there is no index of the groups, and they may be missing.
+    """
     data = _read(estimator, X, groups, y=y, fitting=True)
     weight = _check_weight(sample_weight, len(data.y))
     data = Data(data.X, data.features, data.index, data.y, weight)
+    if not need_labels:
+        data = replace(data, index=None)
     if weight is not None and not weight.all():
         data = data.take(weight > 0)
     if data.index is not None:
@@ -174,6 +179,48 @@ def feature_position(feature, X, parameter):
             f"{-n_columns} to {n_columns - 1}."
         )
     return int(feature) % n_columns
+
+
+def feature_positions(features, X, data, parameter):
+    """Positions among the features of a list of columns of X, None being all of them.
+
+    Parameters
+    ----------
+    features : None, or array-like of str, int or bool
+        Names or indices of columns of X as the user gave it, or a mask of them.
+    X : {array-like, sparse matrix}
+    data : Data
+    parameter : str
+        What to call `features` in a message.
+    """
+    if features is None:
+        return np.arange(len(data.features))
+    if isinstance(features, str) or not hasattr(features, "__len__"):
+        raise TypeError(
+            f"{parameter} is a list of names or indices of columns of X, got "
+            f"{features!r}."
+        )
+    X = _as_table(X)
+    features = list(features)
+    if features and all(isinstance(f, (bool, np.bool_)) for f in features):
+        if len(features) != X.shape[1]:
+            raise ValueError(
+                f"{parameter} is a mask of {len(features)} columns but X has "
+                f"{X.shape[1]}."
+            )
+        columns = np.flatnonzero(features)
+    else:
+        columns = np.array([feature_position(f, X, parameter) for f in features], int)
+    labels = np.setdiff1d(columns, data.features)
+    if len(labels):
+        raise ValueError(
+            f"{parameter} names column {int(labels[0])} of X, which holds the group "
+            "labels. Leave it out: the groups enter through mean_groups and "
+            "variance_groups."
+        )
+    if len(np.unique(columns)) < len(columns):
+        raise ValueError(f"{parameter} names a column twice: {features!r:.100}.")
+    return np.searchsorted(data.features, columns)
 
 
 def _not_found(feature, names, parameter):

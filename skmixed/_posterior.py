@@ -10,7 +10,7 @@ where h carries the errors of the coefficients and what they do to the mode of t
 group.  A new group has mode 0, variance `group_variance`, and no loading.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -69,6 +69,10 @@ class Posterior:
             variance[rows] = np.einsum("ij,ij->i", h, h)
         return variance + self.intercept_variance(codes)
 
+    def modes_std(self):
+        """Standard deviation of the prediction error of each mode."""
+        return np.sqrt(self.modes_variance + np.sum(self.loading**2, axis=1))
+
     def coefficient_rows(self, X, codes):
         """The rows h, (n_rows, k)."""
         h = self.level_root + self._times(X, self.coef_root)
@@ -113,6 +117,15 @@ def condition(columns, factor, scale, n_groups):
         loading=factor.modes_slope()[:n_groups, 0] @ root,
         group_variance=float(scale * factor.Lambda[0, 0] ** 2),
     )
+
+
+def widen(posterior, positions, n_features):
+    """The same posterior as a function of all features."""
+    shift, coef = np.zeros(n_features), np.zeros(n_features)
+    coef_root = np.zeros((n_features, posterior.coef_root.shape[1]))
+    shift[positions], coef[positions] = posterior.shift, posterior.coef
+    coef_root[positions] = posterior.coef_root
+    return replace(posterior, shift=shift, coef=coef, coef_root=coef_root)
 
 
 def joint_covariance(posterior, X, codes, owner, noise_variance):

@@ -123,9 +123,7 @@ def arrange(X, S, y, weight, codes, n_groups, mean_columns, variance_columns):
         S = _apply(variance_columns, S, order, constant=variance_columns.has_constant)
         mean_columns = mean_columns.identity()
         variance_columns = variance_columns.identity()
-    return Rows(
-        X, y, S, weight, codes[order], bounds, mean_columns, variance_columns
-    )
+    return Rows(X, y, S, weight, codes[order], bounds, mean_columns, variance_columns)
 
 
 def _apply(columns, X, order, constant):

@@ -9,12 +9,12 @@ from functools import partial
 
 import numpy as np
 
-from ._block_cholesky import absorb, factorize
+from ._block_cholesky import absorb
 from ._criterion import NO_GAIN, NO_GAIN_PER_ROW, RandomIntercept, best_ratio
 from ._criterion import evaluate as evaluate_ratio
 from ._heteroscedastic_criterion import evaluate
 from ._information import derivatives
-from ._optimize import newton
+from ._optimize import Minimum, newton
 
 # Several optima are a matter of few rows, and many starts of much time with many.
 MANY_STARTS = 50_000  # rows
@@ -83,7 +83,7 @@ def _fixed_noise(model, criterion):
     return evaluate_ratio(criterion, 1 / model.alpha).noise_variance
 
 
-def start_at(model, constant):
+def start_at(model, constant, least_ratio=LEAST_RATIO):
     """theta at the best constant multiple of given variances."""
     rows, n_effects = model.rows, len(model.free)
     eta = constant.log_variance + np.log(constant.noise_variance)
@@ -98,7 +98,7 @@ def start_at(model, constant):
         effects = effects - _within(rows, rows.log_variance(gamma))[1][model.free]
     theta = [effects, gamma]
     if model.random:
-        psi = max(constant.ratio, LEAST_RATIO) * constant.noise_variance
+        psi = max(constant.ratio, least_ratio) * constant.noise_variance
         theta.append([psi])
     return np.concatenate(theta)
 
@@ -156,7 +156,7 @@ def _direction(model, at):
     for expected in (False, True):
         gradient, information = derivatives(model, at, expected)
         if expected:
-            information = _padded(information)
+            information = padded(information)
         step = _bounded_step(model, at, gradient, information)
         if step is not None and np.isfinite(step).all() and gradient @ step <= 0:
             break
@@ -165,7 +165,7 @@ def _direction(model, at):
     return step, -(gradient @ step)
 
 
-def _padded(information):
+def padded(information):
     """With something on the diagonal of parameters that have no information."""
     scale = np.abs(np.diag(information.corner)).max(initial=0.0) or 1.0
     corner = information.corner + 1e-9 * scale * np.eye(len(information.corner))
@@ -225,14 +225,29 @@ def descend(model, theta, kappa, *, tol, max_iter):
 # -------------------------------------------------------------------- the whole search
 
 
-def search(model, constant, *, tol, max_iter):
+def best_optimum(model, constant, exact, *, tol, max_iter):
     """The best optimum: from several starts, psi = 0 among them.
+
+    Parameters
+    ----------
+    model : Heteroscedastic
+    constant : Constant
+        Of constant variances.  This is the optimum if there is no other variance.
+    exact : bool
+        Whether it fits y exactly, so that nothing is left to tell a variance from.
+    tol, max_iter : float, int
+        As of `newton`, from each start.
 
     Returns
     -------
     Minimum
         Its point's theta has psi = 0 where that is best.
     """
+    columns = model.rows.variance_columns
+    one_variance = columns.has_constant and columns.rank == 1
+    if exact or (one_variance and not model.fixed and not len(model.free)):
+        point = evaluate(model, start_at(model, constant, least_ratio=0.0))
+        return Minimum(point, 0, 0.0, True)
     kappa = None
     if model.reml and model.penalty is not None:
         kappa = model.kappa(start_at(model, constant))

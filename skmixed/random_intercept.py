@@ -3,7 +3,6 @@
 from functools import partial
 
 import numpy as np
-from scipy import sparse
 
 from ._base import (
     GroupedRegressor,
@@ -22,13 +21,18 @@ from ._criterion import (
     evaluate,
 )
 from ._design import check_range, choose_columns, noise_floor
-from ._gram import EPS, SPARSE_TOLERANCE, reduce_rows, reduce_sparse, rows_of
 from ._input import read_fit_data
 from ._posterior import condition
-
-# A noise variance of up to this many floors, 1e-11 of y in standard deviation, is what
-# rounding leaves of an exact fit.
-EXACT_FIT = 1e4
+from ._preparation import (
+    NO_GROUPS,
+    check_freedom,
+    column_name,
+    exact_fit_message,
+    is_exact,
+    rank_tolerance,
+    reduce_data,
+    why_not_identified,
+)
 
 
 class RandomInterceptRegressor(GroupedRegressor):
@@ -207,23 +211,24 @@ class RandomInterceptRegressor(GroupedRegressor):
         alpha = check_penalty(self.alpha, "alpha")
         check_jobs(self.n_jobs)
         data = read_fit_data(self, X, y, groups, sample_weight)
-        moments = _reduce(data, self.n_jobs)
-        check_range(moments, partial(_column_name, self, data))
+        moments = reduce_data(data, self.n_jobs)
+        check_range(moments, partial(column_name, self, data))
         columns = choose_columns(
             moments,
             fit_intercept=self.fit_intercept,
             penalised=alpha > 0,
-            tolerance=_rank_tolerance(data.X),
+            tolerance=rank_tolerance(data.X),
         )
         model = RandomIntercept(
             gram=columns.gram(moments),
             n=moments.n,
             reml=reml,
-            floor=noise_floor(moments, columns),
+            floor=noise_floor(moments, columns.has_constant),
             penalty=columns.penalty(alpha),
             logdet_basis=columns.logdet_basis,
         )
-        _check_freedom(model)
+        free = degrees_of_freedom(model, evaluate(model, 0.0).factor)
+        check_freedom(model.n, model.n - free)
         grouped = data.index is not None
         optimum = best_ratio(model) if grouped else Optimum(0.0, True, 0)
         at = evaluate(model, optimum.ratio)
@@ -240,101 +245,19 @@ class RandomInterceptRegressor(GroupedRegressor):
         _warn(data, columns, model, at, optimum)
         return self
 
-    def _noise_variance(self, data):
+    def _noise_variance(self, data, codes):
         return np.full(data.X.shape[0], self.noise_variance_)
-
-
-def _reduce(data, n_jobs):
-    """Moments of [X y]; without groups all rows are one block."""
-    n, p = data.X.shape
-    if data.index is None:
-        codes, n_groups = np.zeros(n, dtype=np.int32), 1
-    else:
-        codes, n_groups = data.index.codes, len(data.index)
-    if sparse.issparse(data.X):
-        return reduce_sparse(data.X, data.y, codes, n_groups, data.weight)
-
-    def read(rows):
-        block = np.empty((len(data.y[rows]), p + 1))
-        block[:, :p] = rows_of(data.X, rows)
-        block[:, p] = data.y[rows]
-        return block
-
-    return reduce_rows(read, codes, n_groups, data.weight, n_jobs)
-
-
-def _rank_tolerance(X):
-    return SPARSE_TOLERANCE if sparse.issparse(X) else 8 * max(X.shape) * EPS
-
-
-def _column_name(estimator, data, j):
-    """What to call column j of [X y] in a message."""
-    if j == len(data.features):
-        return "y"
-    position = data.features[j]
-    names = getattr(estimator, "feature_names_in_", None)
-    return f"Column {int(position) if names is None else names[position]!r} of X"
-
-
-def _check_freedom(model):
-    free = degrees_of_freedom(model, evaluate(model, 0.0).factor)
-    if free < -1e-8 * model.n:
-        raise ValueError(
-            f"The weights sum to {model.n:g}, fewer than the {model.n - free:g} "
-            "coefficients that REML has to allow for. Weights count repetitions of a "
-            "row: multiply them, e.g. so that they sum to the number of rows."
-        )
 
 
 def _warn(data, columns, model, at, optimum):
     """Say what the data could not tell: at most one warning where there are groups."""
-    exact = at.noise_variance <= EXACT_FIT * model.floor
+    exact = is_exact(at.noise_variance, model.floor)
     if exact:
-        cause = "y is fitted exactly"
-        if model.n <= columns.rank:
-            cause = (
-                f"{_count(model.n, 'row')}, {_count(columns.rank, 'coefficient')}: no "
-                "degrees of freedom left for the variance"
-            )
-        message = (
-            f"{cause}. What is left as the standard deviation of the noise, "
-            f"{np.sqrt(at.noise_variance):.2g}, is the rounding of y, and intervals "
-            "mean nothing. Use more rows, fewer features or a larger alpha."
-        )
-        warn(message, UserWarning)
+        std = np.sqrt(at.noise_variance)
+        warn(exact_fit_message(model.n, columns.rank, std), UserWarning)
     if data.index is None:
-        warn(
-            "No `groups` were given, so no random intercepts are fitted: pass "
-            "`groups=` (inside scikit-learn's tools with "
-            "enable_metadata_routing=True) or set `group_feature`."
-        )
+        warn(NO_GROUPS)
     elif not exact and (len(data.index) == 1 or not optimum.identified):
-        message = _why_not_identified(data, columns)
+        message = why_not_identified(data, columns)
         if message:
             warn(message)
-
-
-def _count(number, noun):
-    return f"{number:g} {noun}" if number == 1 else f"{number:g} {noun}s"
-
-
-def _why_not_identified(data, columns):
-    labels = data.index.labels
-    if len(labels) == 1:
-        if not columns.has_constant:
-            return None
-        return (
-            f"There is one group only, {labels.tolist()[0]!r}: its random intercept "
-            "duplicates the intercept, and the group variance is set to 0. Use two "
-            "groups or more."
-        )
-    if len(labels) == len(data.y):
-        return (
-            f"All {len(labels)} groups have one row each: their variance cannot be "
-            "told from the noise, and is set to 0. Use coarser groups."
-        )
-    return (
-        f"The features explain all differences between the {len(labels)} groups: "
-        "nothing is left for the group variance, which is set to 0. Leave out features "
-        "that are constant within groups."
-    )

@@ -1,0 +1,113 @@
+"""Fixed effects of groups in the user's terms (docs/math.md, 9.7).
+
+The fit has a level for every group, and coefficients of the columns that vary within
+groups.  A column that is constant within groups is not identified beside such levels;
+intercept, coefficients and effects are those of minimal norm, as of a model with one-hot
+columns.  Then the effects sum to zero, and a group that was not seen has effect 0.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._posterior import Posterior, condition
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """How the levels of the groups are shared between intercept, columns and effects.
+
+    Attributes
+    ----------
+    shift : ndarray of shape (p,)
+        Where levels are counted: 0 without an intercept.
+    null : ndarray of shape (p, s)
+        Directions of X that are constant within groups.
+    weights : ndarray of shape (1 + s, G)
+        From levels to the average level and the coefficients of `null`.
+    offset : ndarray of shape (G, s)
+        Where the groups are in `null`, from the average group.
+    average : ndarray of shape (s,)
+        Where the average group is, from `shift`.
+    """
+
+    shift: np.ndarray
+    null: np.ndarray
+    weights: np.ndarray
+    offset: np.ndarray
+    average: np.ndarray
+
+    def effects(self, levels):
+        """Average level at `shift`, coefficients of `null`, effects."""
+        average, *along = self.weights @ levels
+        along = np.array(along)
+        effects = levels - average - self.offset @ along
+        return average - self.average @ along, along, effects
+
+
+def share(columns, moments, has_intercept):
+    """Share levels beside the columns that vary within groups.
+
+    Parameters
+    ----------
+    columns : Columns
+        Of those that vary within groups, without a constant.
+    moments : Moments
+        Of the user's columns [X y].
+    has_intercept : bool
+    """
+    p, n_groups = len(columns.shift), len(moments.size)
+    shift = columns.shift if has_intercept else np.zeros(p)
+    basis = np.linalg.qr(columns.back, mode="complete")[0]
+    null = basis[:, columns.back.shape[1] :]
+    place = (moments.mean[:, :p] + (moments.shift[:p] - shift)) @ null
+    equal = np.full(n_groups, has_intercept / n_groups)
+    average = equal @ place
+    offset = place - average
+    ridge = offset.T @ offset + np.eye(null.shape[1])
+    along = np.linalg.solve(ridge, offset.T)
+    return Sharing(shift, null, np.vstack([equal, along]), offset, average)
+
+
+def fixed_posterior(columns, factor, moments, has_intercept):
+    """The posterior of a factor with fixed effects, in the user's terms.
+
+    Returns
+    -------
+    posterior : Posterior
+        Its modes are the effects.  A new group has that of the average group, and no
+        variance of its own.
+    effects_std : ndarray of shape (G,)
+    """
+    n_groups = len(moments.size)
+    plain = condition(columns, factor, 1.0, n_groups)
+    sharing = share(columns, moments, has_intercept)
+    moved = columns.shift - sharing.shift
+    levels = plain.modes - moved @ plain.coef + columns.y_shift
+    loading = plain.loading + moved @ plain.coef_root
+    level, along, effects = sharing.effects(levels)
+    # Errors of the average level and of the coefficients of `null`: those that come
+    # with the coefficients, and those of the groups' own levels.
+    weights = sharing.weights
+    own = np.linalg.qr((weights * np.sqrt(plain.modes_variance)).T, mode="r").T
+    own = np.pad(own, ((0, 0), (0, len(weights) - own.shape[1])))
+    errors = np.hstack([-weights @ loading, own])
+    level_root = errors[0] - sharing.average @ errors[1:]
+    wide = np.pad(plain.coef_root, ((0, 0), (0, len(weights))))
+    of_group = np.pad(loading, ((0, 0), (0, len(weights))))
+    of_group += errors[0] + sharing.offset @ errors[1:]
+    in_average = weights[0] + np.sum(sharing.offset * weights[1:].T, axis=1)
+    variance = plain.modes_variance * (1 - 2 * in_average)
+    variance += np.sum(of_group**2, axis=1)
+    posterior = Posterior(
+        shift=sharing.shift,
+        level=float(level),
+        coef=plain.coef + sharing.null @ along,
+        level_root=level_root,
+        coef_root=wide + sharing.null @ errors[1:],
+        modes=effects,
+        modes_variance=plain.modes_variance,
+        loading=of_group,
+        group_variance=0.0,
+    )
+    return posterior, np.sqrt(np.maximum(variance, 0.0))

@@ -1,0 +1,132 @@
+"""The fitted log-variance in the user's terms (docs/math.md, 9.7)."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+
+from ._blocks import row_blocks
+from ._fixed_groups import share
+from ._information import derivatives
+from ._search import padded
+
+
+@dataclass(frozen=True)
+class LogVariance:
+    """log v(x) = level + (x - shift)'coef + effect of the group, within bounds.
+
+    Attributes
+    ----------
+    shift : ndarray of shape (p,)
+    level : float
+    coef : ndarray of shape (p,)
+    effects : ndarray of shape (n_groups,)
+        Empty where groups have none; a group that was not seen has 0.
+    bounds : tuple of float
+    covariance : ndarray of shape (1 + p, 1 + p)
+        Of the estimated level at x = 0 and the coefficients.
+    """
+
+    shift: np.ndarray
+    level: float
+    coef: np.ndarray
+    effects: np.ndarray
+    bounds: tuple
+    covariance: np.ndarray
+
+    @property
+    def intercept(self):
+        """The level at x = 0."""
+        return self.level - self.shift @ self.coef
+
+    def variance(self, X, codes):
+        """v of each row; `codes` is -1 for a row of a new group."""
+        value = np.full(X.shape[0], self.level - self.shift @ self.coef)
+        for rows in row_blocks(*X.shape):
+            if sparse.issparse(X):
+                value[rows] += X[rows] @ self.coef
+            else:
+                value[rows] = self.level + (X[rows] - self.shift) @ self.coef
+        if len(self.effects):
+            value[codes >= 0] += self.effects[codes[codes >= 0]]
+        return np.exp(np.clip(value, *self.bounds))
+
+
+def log_variance(problem, point):
+    """The log-variance of a fitted point, with the observed information's covariance."""
+    model, columns = problem.model, problem.variance_columns
+    delta, gamma, _ = model.split(point.theta)
+    coef, level = columns.back @ gamma, 0.0
+    if columns.has_constant:
+        level = float(gamma[0])
+    shift, effects = columns.shift, np.empty(0)
+    if delta is not None and columns.has_constant:
+        effects = delta
+    elif delta is not None:
+        sharing = _sharing(problem)
+        shift = sharing.shift
+        level, along, effects = sharing.effects(delta - (columns.shift - shift) @ coef)
+        coef = coef + sharing.null @ along
+    covariance = _covariance(problem, point)
+    return LogVariance(shift, float(level), coef, effects, model.log_bounds, covariance)
+
+
+def _sharing(problem):
+    has_intercept = problem.structure.fit_variance_intercept
+    return share(problem.variance_columns, problem.variance_moments, has_intercept)
+
+
+def _covariance(problem, point):
+    """Covariance of (intercept, coefficients), from the observed information."""
+    model, jacobian = problem.model, _jacobian(problem)
+    _, information = derivatives(model, point)
+    if model.random:
+        if point.theta[-1] == 0:
+            information = information.without(information.border.shape[1] - 1)
+        else:
+            jacobian = np.pad(jacobian, ((0, 0), (0, 1)))
+    if not information.is_positive_definite():
+        information = padded(derivatives(model, point, expected=True)[1])
+        jacobian = np.pad(jacobian, ((0, 0), (0, len(point.theta) - jacobian.shape[1])))
+    covariance = jacobian @ information.solve(jacobian.T)
+    return (covariance + covariance.T) / 2
+
+
+def _jacobian(problem):
+    """d (intercept, coefficients) / d [delta, gamma]."""
+    model, columns = problem.model, problem.variance_columns
+    n_free, back = len(model.free), columns.back
+    jacobian = np.zeros((1 + len(back), n_free + back.shape[1]))
+    jacobian[1:, n_free:] = back
+    if n_free and not columns.has_constant:
+        sharing = _sharing(problem)
+        moved = (columns.shift - sharing.shift) @ back
+        weights = np.hstack(
+            [
+                _tied(sharing.weights, model.free),
+                -np.outer(sharing.weights.sum(1), moved),
+            ]
+        )
+        jacobian[1:] += sharing.null @ weights[1:]
+        jacobian[0] = weights[0] - sharing.average @ weights[1:]
+        jacobian[0] -= sharing.shift @ jacobian[1:]
+    elif columns.has_constant:
+        jacobian[0, n_free] = 1.0
+        jacobian[0] -= columns.shift @ jacobian[1:]
+    return jacobian
+
+
+def _tied(weights, free):
+    """Weights of all groups as those of the free ones, of which the others are a mean."""
+    tied = np.delete(weights, free, axis=1).sum(axis=1)
+    return weights[:, free] + tied[:, None] / len(free)
+
+
+def widen(log_variance, positions, n_features):
+    """The same log-variance as a function of all features."""
+    shift, coef = np.zeros(n_features), np.zeros(n_features)
+    shift[positions], coef[positions] = log_variance.shift, log_variance.coef
+    covariance = np.zeros((1 + n_features, 1 + n_features))
+    wide = np.append(0, 1 + positions)
+    covariance[np.ix_(wide, wide)] = log_variance.covariance
+    return replace(log_variance, shift=shift, coef=coef, covariance=covariance)

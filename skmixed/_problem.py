@@ -1,0 +1,280 @@
+"""From moments to the heteroscedastic likelihood: its columns, its rows, its parameters
+(docs/math.md, 9.1).
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+
+from ._design import (
+    Columns,
+    choose_columns,
+    choose_within,
+    noise_floor,
+    ungrouped,
+)
+from ._gram import column_norms
+from ._heteroscedastic_criterion import Heteroscedastic
+from ._preparation import count, rank_tolerance, why_not_identified
+from ._rows import arrange
+from ._search import Constant, best_constant
+
+# The noise variance of a row lies within these multiples of that of the same model with
+# one noise variance: a thousandth of a percent to 100,000 times in standard deviation.
+LOWEST, HIGHEST = 1e-10, 1e10
+SMALL_GROUP = 10  # rows; the bias of a log-variance under ML is then some -0.2
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What depends on what.
+
+    Attributes
+    ----------
+    reml : bool
+    random, fixed : bool
+        Whether the groups have random intercepts, or fixed effects, in the mean.
+    effects : bool
+        Whether they have fixed effects on the log-variance.
+    mean, variance : ndarray of int
+        Positions among the features of the columns of the mean and the log-variance.
+    fit_intercept, fit_variance_intercept : bool
+    alpha, variance_alpha : float
+    """
+
+    reml: bool
+    random: bool
+    fixed: bool
+    effects: bool
+    mean: np.ndarray
+    variance: np.ndarray
+    fit_intercept: bool
+    fit_variance_intercept: bool
+    alpha: float
+    variance_alpha: float
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A likelihood, and the way back to the user's units.
+
+    Attributes
+    ----------
+    model : Heteroscedastic
+    structure : Structure
+    mean_columns, variance_columns : Columns
+        From the user's columns of the mean and the log-variance to working columns.
+    mean_moments, variance_moments : Moments
+        Of the user's columns, and y.
+    constant : Constant
+        The best constant noise variance.
+    floor : float
+        The least noise variance that is not rounding.
+    """
+
+    model: Heteroscedastic
+    structure: Structure
+    mean_columns: Columns
+    variance_columns: Columns
+    mean_moments: object
+    variance_moments: object
+    constant: Constant
+    floor: float
+
+
+def state_problem(data, moments, structure, n_jobs):
+    """The likelihood of validated data.
+
+    Parameters
+    ----------
+    data : Data
+    moments : Moments
+        Of all features and y.
+    structure : Structure
+    n_jobs : int or None
+    """
+    n_features = len(data.features)
+    tolerance = rank_tolerance(data.X)
+    mean_moments = moments.columns(np.append(structure.mean, n_features))
+    variance_moments = moments.columns(np.append(structure.variance, n_features))
+    mean_columns = _mean_columns(mean_moments, structure, tolerance)
+    n_groups = len(moments.size)
+    codes = np.zeros(len(data.y), dtype=np.int32)
+    if data.index is not None:
+        codes = data.index.codes
+    mean_X = data.X[:, structure.mean]
+    free = np.empty(0, dtype=int)
+    if structure.effects:
+        free = np.flatnonzero(_tells_variance(mean_X, data.y, codes, n_groups))
+    variance_columns = _variance_columns(
+        variance_moments, structure, len(free) > 0, tolerance
+    )
+    rows = arrange(
+        mean_X,
+        data.X[:, structure.variance],
+        data.y,
+        data.weight,
+        codes,
+        n_groups,
+        mean_columns,
+        variance_columns,
+    )
+    back = variance_columns.back
+    model = Heteroscedastic(
+        rows=rows,
+        reml=structure.reml,
+        random=structure.random,
+        fixed=structure.fixed,
+        free=free,
+        counted=_counted(rows, structure, free),
+        average=_average(rows, free, back.shape[1]),
+        log_bounds=(-np.inf, np.inf),
+        alpha=structure.alpha,
+        penalty=mean_columns.penalty(structure.alpha),
+        variance_penalty=structure.variance_alpha * back.T @ back,
+        effect_penalty=structure.variance_alpha,
+        n_jobs=n_jobs,
+    )
+    floor = noise_floor(mean_moments, structure.fixed or mean_columns.has_constant)
+    constant = best_constant(model, np.zeros(len(data.y)), floor)
+    model = replace(
+        model,
+        log_bounds=tuple(np.log(constant.noise_variance * np.array([LOWEST, HIGHEST]))),
+        random=structure.random and constant.identified,
+    )
+    return Problem(
+        model,
+        structure,
+        mean_columns,
+        variance_columns,
+        mean_moments,
+        variance_moments,
+        constant,
+        floor,
+    )
+
+
+def _mean_columns(moments, structure, tolerance):
+    """Working columns of the mean; unpenalised fixed effects take the constant's place."""
+    if structure.fixed and not structure.alpha:
+        moments = ungrouped(moments, absorbed=True, has_constant=False)
+        columns = choose_within(moments, has_constant=False, tolerance=tolerance)
+    else:
+        columns = choose_columns(
+            moments,
+            fit_intercept=structure.fit_intercept,
+            penalised=structure.alpha > 0,
+            tolerance=tolerance,
+        )
+    return columns.whitened(moments)
+
+
+def _variance_columns(moments, structure, effects, tolerance):
+    absorbed = effects and not structure.variance_alpha
+    has_constant = structure.fit_variance_intercept and not absorbed
+    moments = ungrouped(moments, absorbed=absorbed, has_constant=has_constant)
+    columns = choose_within(moments, has_constant=has_constant, tolerance=tolerance)
+    return columns.whitened(moments)
+
+
+def _tells_variance(X, y, codes, n_groups):
+    """Whether the rows of each group differ: rows that are all the same, or one row,
+    leave nothing beside an effect of the group on the mean.
+    """
+    order = np.argsort(codes, kind="stable")
+    X, y, codes = X[order], y[order], codes[order]
+    changes = y[1:] != y[:-1]
+    if X.shape[1]:
+        differs = X[1:] != X[:-1]
+        if sparse.issparse(differs):
+            changes |= np.asarray(differs.sum(axis=1)).ravel() > 0
+        else:
+            changes |= differs.any(axis=1)
+    changes &= codes[1:] == codes[:-1]
+    tells = np.zeros(n_groups, dtype=bool)
+    tells[codes[1:][changes]] = True
+    return tells
+
+
+def _counted(rows, structure, free):
+    """The weights, without rows that their group's effects leave nothing of.
+
+    Under REML one row's worth of each such group is taken up by its effect on the mean.
+    """
+    if not (structure.fixed and structure.effects):
+        return rows.weight
+    size = np.bincount(rows.codes, rows.weight, rows.n_groups)
+    share = np.full(rows.n_groups, 1.0 if structure.reml else 0.0) / size
+    share[free] = 1.0
+    return rows.weight * share[rows.codes]
+
+
+def _average(rows, free, k):
+    """Weighted mean of the log-variance as a function of [delta, gamma]."""
+    columns = np.zeros(k)
+    for _, slices in rows.runs(k):
+        for some in slices:
+            columns += rows.weight[some] @ rows.variance_rows(some)
+    effects = np.empty(0)
+    if len(free):
+        size = np.bincount(rows.codes, rows.weight, rows.n_groups)
+        tied = np.delete(size, free).sum()
+        effects = size[free] + tied / len(free)
+    return np.concatenate([effects, columns]) / rows.n
+
+
+def group_messages(data, problem, name):
+    """What the data could not tell about groups, with counts.
+
+    ``name(j)`` is what to call feature j in a message.
+    """
+    structure, model = problem.structure, problem.model
+    if data.index is None:
+        return
+    if structure.random and not model.random:
+        message = why_not_identified(data, problem.mean_columns)
+        if message:
+            yield message
+    if structure.effects:
+        yield from _effects_messages(problem)
+    constant = set()
+    if structure.fixed and not structure.alpha:
+        constant |= _constant_within(problem.mean_moments, structure.mean)
+    if structure.effects and not structure.variance_alpha:
+        constant |= _constant_within(problem.variance_moments, structure.variance)
+    if constant:
+        names = ", ".join(name(j) for j in sorted(constant))
+        yield (
+            f"Constant within groups, and not identified beside fixed effects of the "
+            f"groups: {names}. Coefficients and effects share the differences between "
+            "groups such that their sum of squares is least, which depends on units. "
+            'Use "random", a ridge penalty, or leave such columns out.'
+        )
+
+
+def _effects_messages(problem):
+    model, structure = problem.model, problem.structure
+    n_groups = model.rows.n_groups
+    n_tied = n_groups - len(model.free)
+    if n_tied:
+        yield (
+            f"{n_tied} of {count(n_groups, 'group')} have one row, or rows that are all "
+            "alike, which tells nothing about a variance: their log-variance is the "
+            "average of the other groups'. Use coarser groups, or variance_groups=None."
+        )
+    n_small = int(np.sum(np.diff(model.rows.bounds) < SMALL_GROUP))
+    if structure.fixed and not structure.reml and n_small:
+        yield (
+            f"{n_small} of {count(n_groups, 'group')} have fewer than {SMALL_GROUP} "
+            "rows: with fixed effects in mean and variance, maximum likelihood makes "
+            "the variances of small groups too small, and has no maximum where rows can "
+            'be fitted exactly. Use method="reml".'
+        )
+
+
+def _constant_within(moments, positions):
+    """Features that vary between groups only."""
+    within = column_norms(moments.within)[:-1]
+    total = column_norms(moments.total)[:-1]
+    return set(positions[(within == 0) & (total > 0)].tolist())

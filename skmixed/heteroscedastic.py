@@ -1,0 +1,427 @@
+"""The Gaussian model whose mean and variance both depend on the features."""
+
+import numbers
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from ._base import (
+    GroupedRegressor,
+    check_flag,
+    check_jobs,
+    check_method,
+    check_penalty,
+    warn,
+)
+from ._design import check_range
+from ._fixed_groups import fixed_posterior
+from ._heteroscedastic_criterion import likelihood
+from ._input import feature_positions, read_fit_data
+from ._log_variance import log_variance
+from ._log_variance import widen as widen_variance
+from ._posterior import condition, widen
+from ._preparation import (
+    NO_GROUPS,
+    check_freedom,
+    column_name,
+    count,
+    exact_fit_message,
+    is_exact,
+    reduce_data,
+)
+from ._problem import HIGHEST, LOWEST, Structure, group_messages, state_problem
+from ._search import best_optimum
+
+
+class HeteroscedasticGaussianRegressor(GroupedRegressor):
+    """Linear regression whose noise variance depends on the features too.
+
+    The model of observation j of group g is ::
+
+        y_gj = intercept + x_gj'coef + b_g + e_gj,    e_gj ~ N(0, v_gj)
+        log v_gj = variance_intercept + x_gj'variance_coef + d_g
+
+    fitted by the Gaussian (restricted) likelihood.  What b_g and d_g are is up to
+    `mean_groups` and `variance_groups`:
+
+    - ``mean_groups="random"``: b_g ~ N(0, group_variance) is a random intercept.
+      Observations of a group are correlated; the covariance of a group is the block
+      ``diag(v) + group_variance * 11'``.  With ``variance_features=[]`` this is the
+      model of :class:`RandomInterceptRegressor`.
+    - ``"fixed"``: an effect of each group, as if the groups were one-hot encoded into
+      the features of the mean, or of the log-variance.
+    - ``None``: no difference between groups.  With ``method="ml"`` the loss is then what
+      deep learning calls the Gaussian negative log-likelihood.  It leaves observations
+      independent: a variance for each row does not make a random effect.
+
+    Parameters
+    ----------
+    method : {"reml", "ml"}, default="reml"
+        Restricted maximum likelihood, whose variances allow for the estimation of the
+        coefficients and of fixed effects in the mean, or maximum likelihood.
+    fit_intercept : bool, default=True
+        Whether to fit an intercept of the mean.
+    fit_variance_intercept : bool, default=True
+        Whether to fit an intercept of the log-variance.  Without it the fit depends on
+        the units of y.
+    alpha : float, default=0.0
+        Ridge penalty on the coefficients of the mean, and on its fixed effects: adds
+        ``alpha / (2 v) * sum(coef ** 2)`` to the negative log-likelihood, v being the
+        weighted geometric mean of the noise variances.
+    variance_alpha : float, default=0.0
+        Ridge penalty on the coefficients of the log-variance, and on its fixed effects:
+        adds ``variance_alpha / 2 * sum(variance_coef ** 2)``.
+    mean_features : array-like of str, int or bool, default=None
+        The columns of X that the mean depends on: names, indices or a mask.  None means
+        all of them, the label column excepted.
+    variance_features : array-like of str, int or bool, default=None
+        The same for the log-variance.
+    mean_groups : {"random", "fixed", None}, default="random"
+        How the mean depends on the group.
+    variance_groups : {"fixed", None}, default=None
+        How the log-variance depends on the group.
+    group_feature : str or int, default=None
+        Name or index of the column of X that holds the group labels, for tools that
+        cannot route `groups`; -1 is the last column.  None means that labels are passed
+        as `groups`.
+    max_iter : int, default=100
+        Most iterations of Newton's method, from each start.
+    tol : float, default=1e-10
+        The iterations end with the step whose Newton decrement (twice the gain in
+        log-likelihood that it promises) is at most this.
+    n_jobs : int, default=None
+        How many workers reduce the rows of a dense X; see :term:`n_jobs`.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features_in_,)
+        Coefficients of the mean, in units of y per unit of the feature; 0 for columns
+        that do not enter.  Where columns are linearly dependent, of minimal norm.
+    intercept_ : float
+        Intercept of the mean, in the units of y.
+    coef_covariance_ : ndarray of shape (1 + n_features_in_, 1 + n_features_in_)
+        Covariance of the estimated (intercept, coefficients).
+    coef_std_ : ndarray of shape (n_features_in_,)
+        Standard errors of `coef_`.
+    intercept_std_ : float
+        Standard error of `intercept_`, in the units of y.
+    variance_coef_ : ndarray of shape (n_features_in_,)
+        Coefficients of the log-variance, per unit of the feature; 0 for columns that do
+        not enter.
+    variance_intercept_ : float
+        Intercept of the log-variance: the logarithm of squared units of y.
+    variance_coef_covariance_ : ndarray of shape (1 + n_features_in_, 1 + n_features_in_)
+        Covariance of (variance_intercept_, variance_coef_): the inverse observed
+        information.
+    group_variance_ : float
+        Variance of random intercepts, in squared units of y; 0 unless
+        ``mean_groups="random"``.
+    intraclass_correlation_ : float
+        ``group_variance_ / (group_variance_ + v)``, v being the weighted geometric mean
+        of the noise variances.
+    at_boundary_ : bool
+        Whether the criterion is best at a group variance of 0, the end of its range.
+    groups_ : ndarray of shape (n_groups,)
+        The group labels, sorted if they can be sorted, else in order of appearance;
+        empty if the model has no groups.
+    random_intercepts_ : ndarray of shape (n_groups,)
+        Conditional modes of random intercepts, in the units of y; 0 unless
+        ``mean_groups="random"``.
+    random_intercepts_std_ : ndarray of shape (n_groups,)
+        Standard deviation of their prediction error, in the units of y.
+    random_intercepts_conditional_std_ : ndarray of shape (n_groups,)
+        The same with the coefficients taken as known.
+    group_effects_ : ndarray of shape (n_groups,)
+        Fixed effects of the groups on the mean, in the units of y; they sum to zero
+        (with an intercept).  0 unless ``mean_groups="fixed"``.
+    group_effects_std_ : ndarray of shape (n_groups,)
+        Their standard errors.
+    variance_group_effects_ : ndarray of shape (n_groups,)
+        Fixed effects of the groups on the log-variance; they sum to zero (with an
+        intercept).  0 unless ``variance_groups="fixed"``.
+    log_likelihood_ : float
+        The maximised criterion, constants included, penalties left out.
+    n_iter_ : int
+        Iterations of Newton's method from the start that led to the optimum.
+    converged_ : bool
+    n_features_in_ : int
+        Number of columns of X, the label column included.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of X, if all of them are strings.
+
+    See Also
+    --------
+    RandomInterceptRegressor : One noise variance for all rows; needs no iterations.
+
+    Notes
+    -----
+    The likelihood of a variance model can have several optima.  Up to 50,000 rows the
+    search starts from several points, and an optimum that fits no row exactly is
+    preferred to one that does.
+
+    Nothing keeps the likelihood of such a model from growing without bound where rows
+    can be fitted exactly.  The noise variance of a row is kept within 1e-10 and 1e10
+    times that of the same model with one noise variance, in `fit` and in `predict`; a
+    `UserWarning` counts the rows that end there.  With fixed effects in the
+    log-variance, a group whose rows are all alike (one row, say) has the average of the
+    other groups' log-variances.
+
+    A group that was not seen in `fit` has, under "fixed", the effect of an average
+    group: its standard deviation has no part for differences between groups.  For
+    predictions of new groups use ``mean_groups="random"``.  Standard deviations treat
+    the variances as known.
+
+    `sample_weight` counts repetitions.  docs/math.md derives all formulas.
+
+    References
+    ----------
+    .. [1] G. K. Smyth (1989), "Generalized linear models with varying dispersion",
+       Journal of the Royal Statistical Society B 51, 47-60.
+    .. [2] G. K. Smyth (2002), "An efficient algorithm for REML in heteroscedastic
+       regression", Journal of Computational and Graphical Statistics 11, 836-847.
+
+    Examples
+    --------
+    >>> from skmixed import HeteroscedasticGaussianRegressor
+    >>> from skmixed.datasets import load_sleepstudy
+    >>> X, y, groups = load_sleepstudy(return_X_y_groups=True)
+    >>> model = HeteroscedasticGaussianRegressor().fit(X, y, groups=groups)
+    >>> print(f"{model.variance_coef_[0]:.3f} per day")
+    0.120 per day
+
+    The noise of day 0 and of day 9, and what a new subject is predicted with:
+
+    >>> model.predict_noise_std([[0], [9]]).round(1)
+    array([17.6, 41.6])
+    >>> mean, std = model.predict([[0], [9]], return_std=True)
+    >>> std.round(1)
+    array([38.0, 53.6])
+    """
+
+    def __init__(
+        self,
+        *,
+        method="reml",
+        fit_intercept=True,
+        fit_variance_intercept=True,
+        alpha=0.0,
+        variance_alpha=0.0,
+        mean_features=None,
+        variance_features=None,
+        mean_groups="random",
+        variance_groups=None,
+        group_feature=None,
+        max_iter=100,
+        tol=1e-10,
+        n_jobs=None,
+    ):
+        self.method = method
+        self.fit_intercept = fit_intercept
+        self.fit_variance_intercept = fit_variance_intercept
+        self.alpha = alpha
+        self.variance_alpha = variance_alpha
+        self.mean_features = mean_features
+        self.variance_features = variance_features
+        self.mean_groups = mean_groups
+        self.variance_groups = variance_groups
+        self.group_feature = group_feature
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_jobs = n_jobs
+
+    def fit(self, X, y, *, groups=None, sample_weight=None):
+        """Fit by (restricted) maximum likelihood.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            Features; the label column among them if `group_feature` is set.  A sparse X
+            is made dense some rows at a time, never as a whole.
+        y : array-like of shape (n_rows,)
+            Target.
+        groups : array-like of shape (n_rows,), default=None
+            One label per row: numbers, strings, dates or other scalars.  Labels are
+            positional: the index of a Series is ignored.  Ignored altogether if neither
+            the mean nor the variance depends on groups.
+        sample_weight : array-like of shape (n_rows,), default=None
+            How many times each row counts, at least 0.
+
+        Returns
+        -------
+        self : HeteroscedasticGaussianRegressor
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range or names a column that is not there; if
+            the input is of the wrong length or shape, not finite, or out of the range
+            in which squares are representable; if labels are missing; if both doors for
+            groups are used; if under REML the weights sum to less than the number of
+            coefficients.
+        TypeError
+            If `groups` is not a column of labels.
+
+        Warns
+        -----
+        GroupsWarning
+            If there are no labels where the model needs them, or the data cannot tell
+            what a group is.
+        UserWarning
+            If rows are fitted exactly.
+        ConvergenceWarning
+            If the iterations end before the optimum.
+        """
+        _check_parameters(self)
+        data = read_fit_data(
+            self, X, y, groups, sample_weight, need_labels=self._uses_groups()
+        )
+        structure = _structure(self, X, data)
+        moments = reduce_data(data, self.n_jobs)
+        check_range(moments, partial(column_name, self, data))
+        problem = state_problem(data, moments, structure, self.n_jobs)
+        _check_freedom(problem)
+        exact = is_exact(problem.constant.noise_variance, problem.floor)
+        optimum = best_optimum(
+            problem.model, problem.constant, exact, tol=self.tol, max_iter=self.max_iter
+        )
+        self._set_mean(problem, optimum.point, data)
+        self._set_variance(problem, optimum.point, data)
+        self.log_likelihood_ = likelihood(problem.model, optimum.point)
+        self.n_iter_, self.converged_ = optimum.n_iter, bool(optimum.converged)
+        _warn(self, data, problem, optimum, exact)
+        return self
+
+    def _uses_groups(self):
+        return self.mean_groups is not None or self.variance_groups is not None
+
+    def _set_mean(self, problem, point, data):
+        structure, columns = problem.structure, problem.mean_columns
+        n_groups = 0 if data.index is None else len(data.index)
+        effects_std = None
+        if structure.fixed and not structure.alpha:
+            posterior, effects_std = fixed_posterior(
+                columns, point.factor, problem.mean_moments, structure.fit_intercept
+            )
+        else:
+            posterior = condition(columns, point.factor, 1.0, n_groups)
+        if structure.fixed:  # an unseen group has the average group's effect
+            posterior = replace(posterior, group_variance=0.0)
+        posterior = widen(posterior, structure.mean, len(data.features))
+        self._set_posterior(posterior, data, random=not structure.fixed)
+        self.group_effects_ = np.zeros(n_groups)
+        self.group_effects_std_ = np.zeros(n_groups)
+        if structure.fixed:
+            self.group_effects_ = posterior.modes
+            self.group_effects_std_ = effects_std
+            if effects_std is None:
+                self.group_effects_std_ = posterior.modes_std()
+        self.at_boundary_ = bool(problem.model.random and point.theta[-1] == 0)
+
+    def _set_variance(self, problem, point, data):
+        n_groups = 0 if data.index is None else len(data.index)
+        fitted = log_variance(problem, point)
+        fitted = widen_variance(fitted, problem.structure.variance, len(data.features))
+        self._log_variance = fitted
+        p = self.n_features_in_
+        self.variance_coef_ = np.zeros(p)
+        self.variance_coef_[data.features] = fitted.coef
+        self.variance_intercept_ = 0.0
+        if self.fit_variance_intercept:
+            self.variance_intercept_ = float(fitted.intercept)
+        wide = np.append(0, 1 + data.features)
+        self.variance_coef_covariance_ = np.zeros((1 + p, 1 + p))
+        self.variance_coef_covariance_[np.ix_(wide, wide)] = fitted.covariance
+        self.variance_group_effects_ = np.zeros(n_groups)
+        if len(fitted.effects):
+            self.variance_group_effects_ = fitted.effects
+        model = problem.model
+        average = np.exp(model.average @ point.theta[: len(model.average)])
+        total = self.group_variance_ + average
+        self.intraclass_correlation_ = float(self.group_variance_ / total)
+
+    def _noise_variance(self, data, codes):
+        return self._log_variance.variance(data.X, codes)
+
+
+def _check_parameters(estimator):
+    check_method(estimator.method)
+    check_flag(estimator.fit_intercept, "fit_intercept")
+    check_flag(estimator.fit_variance_intercept, "fit_variance_intercept")
+    check_penalty(estimator.alpha, "alpha")
+    check_penalty(estimator.variance_alpha, "variance_alpha")
+    check_penalty(estimator.tol, "tol")
+    check_jobs(estimator.n_jobs)
+    max_iter = estimator.max_iter
+    whole = isinstance(max_iter, numbers.Integral) and not isinstance(max_iter, bool)
+    if not whole or max_iter < 1:
+        raise ValueError(f"max_iter is a positive integer, got {max_iter!r}.")
+    if estimator.mean_groups not in ("random", "fixed", None):
+        raise ValueError(
+            f"mean_groups is 'random', 'fixed' or None, got {estimator.mean_groups!r}."
+        )
+    if estimator.variance_groups not in ("fixed", None):
+        raise ValueError(
+            f"variance_groups is 'fixed' or None, got {estimator.variance_groups!r}."
+        )
+
+
+def _structure(estimator, X, data):
+    """What depends on what, with columns by position."""
+    grouped = data.index is not None
+    return Structure(
+        reml=estimator.method == "reml",
+        random=grouped and estimator.mean_groups == "random",
+        fixed=grouped and estimator.mean_groups == "fixed",
+        effects=grouped and estimator.variance_groups == "fixed",
+        mean=feature_positions(estimator.mean_features, X, data, "mean_features"),
+        variance=feature_positions(
+            estimator.variance_features, X, data, "variance_features"
+        ),
+        fit_intercept=estimator.fit_intercept,
+        fit_variance_intercept=estimator.fit_variance_intercept,
+        alpha=float(estimator.alpha),
+        variance_alpha=float(estimator.variance_alpha),
+    )
+
+
+def _check_freedom(problem):
+    """Refuse REML with weights that sum to less than the number of coefficients."""
+    model, structure = problem.model, problem.structure
+    if structure.reml and not structure.alpha:
+        rank = problem.mean_columns.rank + model.rows.n_groups * structure.fixed
+        check_freedom(model.rows.n, rank)
+
+
+def _warn(estimator, data, problem, optimum, exact):
+    """Say what the data could not tell."""
+    if data.index is None and estimator._uses_groups():
+        warn(NO_GROUPS)
+    if exact:
+        model = problem.model
+        rank = problem.mean_columns.rank + model.rows.n_groups * problem.structure.fixed
+        std = np.sqrt(problem.constant.noise_variance)
+        warn(exact_fit_message(model.rows.n, rank, std), UserWarning)
+        return
+    if not optimum.converged:
+        warn(
+            f"Newton's method stopped after {count(optimum.n_iter, 'iteration')} with a "
+            f"decrement of {optimum.decrement:.1g} (tol={estimator.tol:.1g}): the "
+            f"log-likelihood may be some {optimum.decrement / 2:.1g} below its optimum. "
+            "Increase max_iter, use fewer variance features, or a larger variance_alpha.",
+            ConvergenceWarning,
+        )
+    name = partial(column_name, estimator, data)
+    for message in group_messages(data, problem, name):
+        warn(message)
+    at_bounds = int(np.sum(optimum.point.active == 0))
+    if at_bounds:
+        warn(
+            f"{at_bounds} of {count(len(data.y), 'row')} have a noise variance at the "
+            f"bounds, {LOWEST:.0e} or {HIGHEST:.0e} times that of a model with one noise "
+            "variance: the likelihood has no maximum, because these rows can be fitted "
+            "exactly. Use fewer variance features, a larger variance_alpha, or coarser "
+            "groups.",
+            UserWarning,
+        )
