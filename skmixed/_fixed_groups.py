@@ -6,7 +6,7 @@ intercept, coefficients and effects are those of minimal norm, as of a model wit
 columns.  Then the effects sum to zero, and a group that was not seen has effect 0.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,9 @@ class Sharing:
         Where the groups are in `null`, from the average group.
     average : ndarray of shape (s,)
         Where the average group is, from `shift`.
+    moved : ndarray of shape (G, r)
+        What to add to the levels, per working coefficient, for those beside the user's
+        columns at `shift`: dependent columns differ by what is constant within groups.
     """
 
     shift: np.ndarray
@@ -36,6 +39,7 @@ class Sharing:
     weights: np.ndarray
     offset: np.ndarray
     average: np.ndarray
+    moved: np.ndarray
 
     def effects(self, levels):
         """Average level at `shift`, coefficients of `null`, effects."""
@@ -66,7 +70,9 @@ def share(columns, moments, has_intercept):
     offset = place - average
     ridge = offset.T @ offset + np.eye(null.shape[1])
     along = np.linalg.solve(ridge, offset.T)
-    return Sharing(shift, null, np.vstack([equal, along]), offset, average)
+    moved = moments.mean[:, :p] @ (columns.into - columns.back)
+    moved -= (columns.shift - shift) @ columns.back
+    return Sharing(shift, null, np.vstack([equal, along]), offset, average, moved)
 
 
 def fixed_posterior(columns, factor, moments, has_intercept):
@@ -82,9 +88,8 @@ def fixed_posterior(columns, factor, moments, has_intercept):
     n_groups = len(moments.size)
     plain = condition(columns, factor, 1.0, n_groups)
     sharing = share(columns, moments, has_intercept)
-    moved = columns.shift - sharing.shift
-    levels = plain.modes - moved @ plain.coef + columns.y_shift
-    loading = plain.loading + moved @ plain.coef_root
+    levels = plain.modes + sharing.moved @ factor.beta + columns.y_shift
+    loading = plain.loading - sharing.moved @ factor.root_inverse
     level, along, effects = sharing.effects(levels)
     # Errors of the average level and of the coefficients of `null`: those that come
     # with the coefficients, and those of the groups' own levels.
@@ -111,3 +116,35 @@ def fixed_posterior(columns, factor, moments, has_intercept):
         group_variance=0.0,
     )
     return posterior, np.sqrt(np.maximum(variance, 0.0))
+
+
+def penalised_posterior(columns, factor, n_groups, has_intercept):
+    """The posterior of a factor with fixed effects under a ridge penalty.
+
+    The effects sum to zero beside an intercept, of which the ridge knows nothing: it
+    leaves their mean its prior variance 1 / (n_groups kappa), independently of all that
+    the data tell, and as much to the intercept.  Both are taken off.
+
+    Returns
+    -------
+    posterior, effects_std
+        As of `fixed_posterior`.
+    """
+    plain = condition(columns, factor, 1.0, n_groups)
+    superfluous = has_intercept * plain.group_variance / n_groups
+    effects_std = np.sqrt(plain.modes_std() ** 2 - superfluous)
+    level_root = plain.level_root.copy()
+    if has_intercept:
+        # The part of the level's error that the coefficients have no part in.
+        _, _, directions = np.linalg.svd(plain.coef_root)
+        alone = directions[-1]
+        size = level_root @ alone
+        rest = np.sqrt(max(size**2 - superfluous, 0.0))
+        level_root += (np.copysign(rest, size) - size) * alone
+    posterior = replace(
+        plain,
+        level_root=level_root,
+        loading=plain.loading + level_root - plain.level_root,
+        group_variance=0.0,
+    )
+    return posterior, effects_std

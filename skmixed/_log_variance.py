@@ -65,7 +65,7 @@ def log_variance(problem, point):
     elif delta is not None:
         sharing = _sharing(problem)
         shift = sharing.shift
-        level, along, effects = sharing.effects(delta - (columns.shift - shift) @ coef)
+        level, along, effects = sharing.effects(delta + sharing.moved @ gamma)
         coef = coef + sharing.null @ along
     covariance = _covariance(problem, point)
     return LogVariance(shift, float(level), coef, effects, model.log_bounds, covariance)
@@ -89,6 +89,9 @@ def _covariance(problem, point):
         information = padded(derivatives(model, point, expected=True)[1])
         jacobian = np.pad(jacobian, ((0, 0), (0, len(point.theta) - jacobian.shape[1])))
     covariance = jacobian @ information.solve(jacobian.T)
+    if len(model.free) and problem.variance_columns.has_constant:
+        # As in `penalised_posterior`: the prior variance of the effects' mean.
+        covariance[0, 0] -= 1 / (model.effect_penalty * model.rows.n_groups)
     return (covariance + covariance.T) / 2
 
 

@@ -1,7 +1,6 @@
 """The Gaussian model whose mean and variance both depend on the features."""
 
 import numbers
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -16,7 +15,7 @@ from ._base import (
     warn,
 )
 from ._design import check_range
-from ._fixed_groups import fixed_posterior
+from ._fixed_groups import fixed_posterior, penalised_posterior
 from ._heteroscedastic_criterion import likelihood
 from ._input import feature_positions, read_fit_data
 from ._log_variance import log_variance
@@ -299,24 +298,22 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
     def _set_mean(self, problem, point, data):
         structure, columns = problem.structure, problem.mean_columns
         n_groups = 0 if data.index is None else len(data.index)
-        effects_std = None
-        if structure.fixed and not structure.alpha:
+        effects, effects_std = np.zeros(n_groups), np.zeros(n_groups)
+        if not structure.fixed:
+            posterior = condition(columns, point.factor, 1.0, n_groups)
+        elif structure.alpha:
+            posterior, effects_std = penalised_posterior(
+                columns, point.factor, n_groups, structure.fit_intercept
+            )
+        else:
             posterior, effects_std = fixed_posterior(
                 columns, point.factor, problem.mean_moments, structure.fit_intercept
             )
-        else:
-            posterior = condition(columns, point.factor, 1.0, n_groups)
-        if structure.fixed:  # an unseen group has the average group's effect
-            posterior = replace(posterior, group_variance=0.0)
         posterior = widen(posterior, structure.mean, len(data.features))
         self._set_posterior(posterior, data, random=not structure.fixed)
-        self.group_effects_ = np.zeros(n_groups)
-        self.group_effects_std_ = np.zeros(n_groups)
         if structure.fixed:
-            self.group_effects_ = posterior.modes
-            self.group_effects_std_ = effects_std
-            if effects_std is None:
-                self.group_effects_std_ = posterior.modes_std()
+            effects = posterior.modes
+        self.group_effects_, self.group_effects_std_ = effects, effects_std
         self.at_boundary_ = bool(problem.model.random and point.theta[-1] == 0)
 
     def _set_variance(self, problem, point, data):

@@ -8,7 +8,11 @@ import pytest
 from golden_cases import case_names, load, matrix, misses, read_case
 from scipy import sparse
 
-from skmixed import GroupsWarning, RandomInterceptRegressor
+from skmixed import (
+    GroupsWarning,
+    HeteroscedasticGaussianRegressor,
+    RandomInterceptRegressor,
+)
 
 # How the estimator gets X: the column of ones replaced by fit_intercept=True, as it is,
 # or as it is and sparse.
@@ -49,15 +53,18 @@ def _estimator_and_design(X, meta, form):
     return RandomInterceptRegressor(method=method, fit_intercept=False), X
 
 
-def _figures(model, X, groups, meta):
-    """The figures of a fitted model under the names of the golden cases."""
-    names = [None, *meta["X"]]
-    if model.fit_intercept:
-        names = ["1", *(name for name in meta["X"] if name != "1")]
-    order = [names.index(name) for name in meta["X"]]
-    beta_cov = model.coef_covariance_[np.ix_(order, order)]
-    sigma_f = np.sqrt(model.noise_variance_)
-    X, groups = X[:20], groups[:20]
+def _positions(names, meta, fit_intercept, key="X"):
+    """Where the case's columns are among (intercept, columns of X)."""
+    if fit_intercept:
+        names = ["1", *(name for name in names if name != "1")]
+    else:
+        names = [None, *names]
+    return [names.index(name) for name in meta[key] or ["1"]]
+
+
+def _shared_figures(model, X, groups, order):
+    """What both estimators have, under the names of the golden cases."""
+    X, groups = X[:20], None if groups is None else groups[:20]
 
     def by_label(values):
         return dict(zip(model.groups_.tolist(), values, strict=True))
@@ -65,17 +72,24 @@ def _figures(model, X, groups, meta):
     return {
         "beta": np.append(model.intercept_, model.coef_)[order],
         "beta_se": np.append(model.intercept_std_, model.coef_std_)[order],
-        "beta_cov": beta_cov,
-        "sigma_f": sigma_f,
+        "beta_cov": model.coef_covariance_[np.ix_(order, order)],
         "sigma_r": np.sqrt(model.group_variance_),
-        "gamma": [np.log(model.noise_variance_)],
         "loglik": model.log_likelihood_,
         "blup": by_label(model.random_intercepts_),
         "blup_condvar": by_label(model.random_intercepts_conditional_std_**2),
         "blup_pev": by_label(model.random_intercepts_std_**2),
         "fitted20": model.predict(X, groups=groups),
         "fitted_marginal20": model.predict(X),
-        "sd20": np.full(len(groups), sigma_f),
+        "sd20": model.predict_noise_std(X, groups=groups),
+    }
+
+
+def _figures(model, X, groups, meta):
+    """The figures of a fitted random-intercept model."""
+    order = _positions(meta["X"], meta, model.fit_intercept)
+    return _shared_figures(model, X, groups, order) | {
+        "sigma_f": np.sqrt(model.noise_variance_),
+        "gamma": [np.log(model.noise_variance_)],
     }
 
 
@@ -186,3 +200,68 @@ def test_misses_reports_what_is_not_a_figure():
     ):
         (key,) = got
         assert misses(meta, got) == [(key, np.inf)]
+
+
+# ---------------------------------------------------------------- a variance for each row
+
+HETEROSCEDASTIC_CASES = [
+    name
+    for name in case_names("CDF")
+    if name[0] in "CD" or name.startswith(HETEROSCEDASTIC)
+]
+MOST_ITERATIONS = 20
+
+
+def _heteroscedastic_fit(meta, X, y, groups, form):
+    """A model of all columns of the case, and X with those."""
+    variance = meta["X_var"] or ["1"]
+    names = [*meta["X"], *(name for name in variance if name not in meta["X"])]
+    X = matrix(meta, names)
+    mean_intercept = form == "intercept" and "1" in meta["X"]
+    variance_intercept = form == "intercept" and "1" in variance
+    model = HeteroscedasticGaussianRegressor(
+        method=meta["method"].lower(),
+        fit_intercept=mean_intercept,
+        fit_variance_intercept=variance_intercept,
+        mean_features=_entering(names, meta["X"], mean_intercept),
+        variance_features=_entering(names, variance, variance_intercept),
+        mean_groups=None if groups is None else "random",
+    )
+    X = sparse.csr_array(X) if form == "sparse" else X
+    return model.fit(X, y, groups=groups), X, names
+
+
+def _entering(names, wanted, intercept):
+    return [names.index(name) for name in wanted if not (intercept and name == "1")]
+
+
+def _heteroscedastic_figures(model, X, groups, meta, names):
+    def order(key, intercept):
+        wanted = meta[key] or ["1"]
+        return [
+            0 if intercept and name == "1" else 1 + names.index(name) for name in wanted
+        ]
+
+    in_mean = order("X", model.fit_intercept)
+    in_variance = order("X_var", model.fit_variance_intercept)
+    gamma = np.append(model.variance_intercept_, model.variance_coef_)
+    gamma_std = np.sqrt(np.diag(model.variance_coef_covariance_))
+    figures = _shared_figures(model, X, groups, in_mean)
+    figures |= {"gamma": gamma[in_variance], "gamma_se_obs": gamma_std[in_variance]}
+    if not model.variance_coef_.any():
+        figures["sigma_f"] = np.exp(gamma[in_variance][0] / 2)
+    return figures
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", HETEROSCEDASTIC_CASES)
+def test_heteroscedastic_fit(name, form):
+    X, y, groups, meta = load(name)
+
+    model, X, names = _heteroscedastic_fit(meta, X, y, groups, form)
+
+    missed = misses(meta, _heteroscedastic_figures(model, X, groups, meta, names))
+    assert not missed, _report(meta, missed, model.log_likelihood_, "loglik")
+    assert model.n_iter_ <= MOST_ITERATIONS
+    assert model.converged_
+    assert model.at_boundary_ == meta["boundary"]
