@@ -136,7 +136,7 @@ def pool(gram, resolution=0.0):
     )
 
 
-def reduce_rows(read, codes, n_groups, weight=None, n_jobs=None):
+def reduce_rows(read, codes, n_groups, weight=None, n_jobs=None, origins=None):
     """Reduce dense rows to `Moments` in one pass.
 
     The rows are visited group by group, a cache-sized block at a time: there the group
@@ -155,18 +155,25 @@ def reduce_rows(read, codes, n_groups, weight=None, n_jobs=None):
         Positive weights; None means 1.
     n_jobs : int, default=None
         See `skmixed._blocks.map_runs`.
+    origins : ndarray of shape (n_groups, m), default=None
+        From where the rows of each group are counted already, a row of the group or
+        close to one; None means that they are not.
     """
     order, bounds = rows_by_group(codes, n_groups)
     first = read(slice(0, 1))[0]
     bounds, owner = _split_long(bounds, block_rows(len(first)))
+    origin = first if origins is None else None
 
     def reduce_run(run):
-        return _reduce_run(read, order, run, first, weight)
+        return _reduce_run(read, order, run, origin, len(first), weight)
 
     parts = map_runs(reduce_run, bounds, n_jobs)
     size, mean = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
     within = rows_root(np.vstack([part[2] for part in parts]))
-    return _moments(first, *merge_pieces(size, mean, within, owner, n_groups))
+    size, mean, within = merge_pieces(size, mean, within, owner, n_groups)
+    if origins is None:
+        return _moments(first, size, mean, within)
+    return _moments(np.zeros(len(first)), size, mean + origins, within)
 
 
 def rows_of(X, rows):
@@ -205,9 +212,11 @@ def _split_long(bounds, max_rows):
     return np.append(bounds[owner] + within * max_rows, bounds[-1]), owner
 
 
-def _reduce_run(read, order, bounds, first, weight):
-    """Sizes, means (from the row `first`) and within root of consecutive pieces."""
-    m = len(first)
+def _reduce_run(read, order, bounds, origin, m, weight):
+    """Sizes, means and within root of consecutive pieces.
+
+    Means are counted from the row `origin`, or from where the rows are if it is None.
+    """
     size, mean = np.empty(len(bounds) - 1), np.empty((len(bounds) - 1, m))
     roots = [np.empty((0, m))]
     cuts = cut(bounds, block_rows(m))
@@ -221,13 +230,15 @@ def _reduce_run(read, order, bounds, first, weight):
             (a, np.arange(len(A)), bounds[i : j + 1] - bounds[i]), shape=(j - i, len(A))
         )
         size[i:j] = pieces.sum(axis=1)
-        # Counted from a row of its own group, a row has lost the offset of the data and
-        # the spread between groups, and all its own digits are left.
-        own = A[starts]
-        A -= np.repeat(own, length, axis=0)
-        from_own = pieces @ A / size[i:j, None]
-        A -= np.repeat(from_own, length, axis=0)
-        mean[i:j] = (own - first) + from_own
+        if origin is not None:
+            # Counted from a row of its own group, a row has lost the offset of the data
+            # and the spread between groups, and all its own digits are left.
+            own = A[starts]
+            A -= np.repeat(own, length, axis=0)
+        mean[i:j] = pieces @ A / size[i:j, None]
+        A -= np.repeat(mean[i:j], length, axis=0)
+        if origin is not None:
+            mean[i:j] += own - origin
         if weight is not None:
             A *= np.sqrt(a)[:, None]
         roots.append(rows_root(A))

@@ -16,6 +16,7 @@ from ._posterior import Posterior, condition
 from ._rows import Rows
 
 LOG_2PI = np.log(2 * np.pi)
+ROUNDING = 1e-13  # of the criterion, relative to the sum of its terms
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,9 @@ class Point:
     theta : ndarray
     w : ndarray of shape (n,)
         a / v.
-    active : ndarray of shape (n,)
-        0 where the log-variance is at one of its bounds, else 1.
+    active : ndarray of shape (n,) or None
+        0 where the log-variance is at one of its bounds, else 1; None where it is at
+        none of them.
     factor : BlockCholesky
     posterior : Posterior
         In working columns.
@@ -111,17 +113,25 @@ class Point:
         Constants included, penalties left out.
     value : float
         What is minimised: minus the penalised log-likelihood.
+    rounding : float
+        How far rounding may have taken `value` from where it should be.
     """
 
     theta: np.ndarray
     w: np.ndarray
-    active: np.ndarray
+    active: np.ndarray | None
     factor: BlockCholesky
     posterior: Posterior
     kappa: float
     shrinkage: float
     log_likelihood: float
     value: float
+    rounding: float
+
+    @property
+    def n_at_bounds(self):
+        """Number of rows whose log-variance is at one of its bounds."""
+        return 0 if self.active is None else int(np.sum(self.active == 0))
 
 
 def evaluate(model, theta, kappa=None):
@@ -133,8 +143,13 @@ def evaluate(model, theta, kappa=None):
     rows = model.rows
     kappa = model.kappa(theta) if kappa is None else kappa
     eta = model.log_variance(theta)
-    log_v = np.clip(eta, *model.log_bounds)
-    w = rows.weight * np.exp(-log_v)
+    log_v, active = eta, None
+    low, high = model.log_bounds
+    if not (eta.min() >= low and eta.max() <= high):
+        log_v = np.clip(eta, low, high)
+        active = (eta == log_v).astype(float)
+    w = np.exp(-log_v)
+    w *= rows.weight
     gram = rows.mean_columns.gram(rows.moments(w, model.n_jobs))
     factor = _factor(model, gram, theta, kappa)
     posterior = condition(rows.mean_columns, factor, 1.0, rows.n_groups)
@@ -148,13 +163,14 @@ def evaluate(model, theta, kappa=None):
     return Point(
         theta=theta,
         w=w,
-        active=(eta == log_v).astype(float),
+        active=active,
         factor=factor,
         posterior=posterior,
         kappa=kappa,
         shrinkage=shrinkage,
         log_likelihood=-0.5 * deviance,
         value=0.5 * (deviance + shrinkage + ridge),
+        rounding=ROUNDING * (rows.n + abs(model.counted @ log_v) + factor.rss),
     )
 
 

@@ -14,6 +14,8 @@ from ._arrow import assemble_arrow
 # How many numbers may hold the coupling of all pairs of variance effects through the
 # leverages (REML); where it takes more, the effects' share of it is left out.
 MOST_COUPLING = 2e7
+# Columns of products of a log-variance column and coefficients that are formed at once.
+MOST_PRODUCTS = 256
 
 
 @dataclass(frozen=True)
@@ -121,34 +123,75 @@ def _groups(model, point):
 
 def _visit(model, point, groups, expected):
     """Sums over all rows."""
-    rows, posterior = model.rows, point.posterior
-    k = len(model.variance_penalty) + (len(model.free) > 0)
-    r = len(posterior.level_root)
+    rows, own = model.rows, len(model.free) > 0
+    k = len(model.variance_penalty) + own
+    local = _local_posterior(model, point)
+    r = local.root.shape[1]
     sums = _no_sums(rows.n_groups, k, r, model)
-    grouped = model.random or model.fixed or len(model.free) > 0
-    for run, slices in rows.runs(2 * (k + r)):
-        H = np.zeros((k, run.stop - run.start, r)) if model.reml and grouped else None
+    grouped = model.random or model.fixed or own
+    cross = np.zeros((rows.X.shape[1], k))
+    effect_cross = np.zeros((rows.n_groups * own, rows.X.shape[1]))
+    for run, slices in rows.runs(k * r // 8 if model.reml else k):
+        H = np.zeros((run.stop - run.start, k, r)) if model.reml and grouped else None
         for some in slices:
-            S, ww, e, h, score, q = _row_figures(model, point, groups, some, expected)
-            sums.score += S.T @ score
-            sums.square += S.T @ (q[:, None] * S)
-            t = ww[:, None] * S
-            te = e[:, None] * t
-            sums.K += h.T @ te
-            members = None
-            if grouped:
-                members = _members(rows.bounds[run.start : run.stop + 1], some)
-                sums.t[run] += members @ t
-                sums.te[run] += members @ te
-            if len(model.free):
+            X, S = rows.X[some], rows.variance_rows(some)
+            w, e, h, score, q = _row_figures(
+                model, point, groups, local, some, expected
+            )
+            both = np.empty((len(S), 2 * k))
+            t, te = both[:, :k], both[:, k:]
+            np.multiply(w[:, None], S, out=t[:, own:])
+            t[:, :own] = w[:, None]
+            np.multiply(e[:, None], t, out=te)
+            qS = q[:, None] * S
+            sums.score[own:] += score @ S
+            sums.square[own:, own:] += S.T @ qS
+            cross += X.T @ te
+            if not grouped:
+                sums.te[0] += te.sum(axis=0)
+                if model.reml:
+                    _add_leverages(sums, run, None, t, h, H)
+                continue
+            members = _members(rows.bounds[run.start : run.stop + 1], some)
+            sums_run = members @ both
+            sums.t[run] += sums_run[:, :k]
+            sums.te[run] += sums_run[:, k:]
+            if own:
                 sums.effect_score[run] += members @ score
-                sums.effect_square[run] += members @ (q[:, None] * S)
-                sums.effect_K[run] += members @ (te[:, :1] * h)
+                sums.effect_square[run, :1] += (members @ q)[:, None]
+                sums.effect_square[run, 1:] += members @ qS
+                members.data[:] = te[:, 0]
+                effect_cross[run] += members @ X
+                members.data[:] = 1.0
             if model.reml:
                 _add_leverages(sums, run, members, t, h, H)
         if H is not None:
             _add_between(sums, run, groups, H)
+    sums.K = local.root.T @ cross + local.root_offset.T @ sums.te
+    if own:
+        sums.effect_K = effect_cross @ local.root + local.root_offset * sums.te[:, :1]
     return sums
+
+
+@dataclass(frozen=True)
+class Local:
+    """The posterior for rows that are counted from their group's origin.
+
+    e = y - X coef - offset of the group, h = X root + root_offset of the group.
+    """
+
+    coef: np.ndarray
+    offset: np.ndarray
+    root: np.ndarray
+    root_offset: np.ndarray
+
+
+def _local_posterior(model, point):
+    posterior, origins = point.posterior, model.rows.origins
+    shift = origins[:, :-1] - posterior.shift
+    offset = posterior.level + shift @ posterior.coef + posterior.modes - origins[:, -1]
+    root_offset = posterior.level_root + shift @ posterior.coef_root - posterior.loading
+    return Local(posterior.coef, offset, posterior.coef_root, root_offset)
 
 
 def _no_sums(n_groups, k, r, model):
@@ -165,7 +208,7 @@ def _no_sums(n_groups, k, r, model):
         te=np.zeros((n_groups, k)),
         effect_score=np.zeros(effects),
         effect_square=np.zeros((effects, k)),
-        effect_K=np.zeros((effects, r)),
+        effect_K=None,
         effect_C=(
             np.zeros((effects, r, r))
             if reml and effects * r * r <= MOST_COUPLING
@@ -176,28 +219,39 @@ def _no_sums(n_groups, k, r, model):
     )
 
 
-def _row_figures(model, point, groups, some, expected):
-    """Figures of some rows: S, a / v, e, h, a - e2 a / v, and q.
+def _row_figures(model, point, groups, local, some, expected):
+    """Figures of some rows: a / v, e, h, a - e2 a / v, and q.
 
     q weighs s s' in the information: e2 a / 2v where it is observed, and
     a / 2 - (e2 - e^2) a / v where it is expected.
     """
-    rows, posterior = model.rows, point.posterior
-    codes, X, S = rows.codes[some], rows.X[some], rows.variance_rows(some)
-    if len(model.free):
-        S = np.column_stack([np.ones(len(S)), S])
-    e = rows.y[some] - posterior.mean(X, codes)
-    h = posterior.coefficient_rows(X, codes)
-    known = np.einsum("ij,ij->i", h, h) if model.reml else 0.0
+    rows = model.rows
+    codes, X = rows.codes[some], rows.X[some]
+    w, counted = point.w[some], model.counted[some]
+    if point.active is not None:
+        w, counted = w * point.active[some], counted * point.active[some]
+    e = rows.y[some] - X @ local.coef - local.offset[codes]
+    h, known = None, 0.0
+    if model.reml:
+        h = X @ local.root
+        h += local.root_offset[codes]
+        known = np.einsum("ij,ij->i", h, h)
     if groups.in_trace:
         known = known + groups.c[codes]
-    active, w = point.active[some], point.w[some] * point.active[some]
-    score = active * model.counted[some] - w * (e**2 + known)
-    if expected:
-        q = 0.5 * active * model.counted[some] - w * known
-    else:
-        q = 0.5 * w * (e**2 + known)
-    return S, w, e, h, score, q
+    noise = w * (e * e + known)
+    q = 0.5 * counted - w * known if expected else 0.5 * noise
+    return w, e, h, counted - noise, q
+
+
+def expected_noise(model, point):
+    """sum e2 a / v of every group."""
+    groups, local = _groups(model, point), _local_posterior(model, point)
+    score = np.empty(len(model.rows.y))
+    for _, slices in model.rows.runs(1):
+        for some in slices:
+            score[some] = _row_figures(model, point, groups, local, some, False)[3]
+    counted = model.counted - score
+    return np.bincount(model.rows.codes, counted, model.rows.n_groups)
 
 
 def _members(bounds, some):
@@ -210,24 +264,38 @@ def _members(bounds, some):
 
 
 def _add_leverages(sums, run, members, t, h, H):
-    for i in range(t.shape[1]):
-        th = t[:, i : i + 1] * h
-        sums.C[i] += th.T @ h
+    """Add to C, and to the sums H_g = sum t h' of groups, (groups, k, r)."""
+    k, r = t.shape[1], h.shape[1]
+    step = max(1, MOST_PRODUCTS // max(r, 1))
+    for first in range(0, k, step):
+        some = slice(first, min(first + step, k))
+        th = _products(t[:, some], h)
+        sums.C[some] += (th.T @ h).reshape(-1, r, r)
         if H is not None:
-            H[i] += members @ th
-        if i == 0 and sums.effect_C is not None and len(sums.effect_C):
-            products = (th[:, :, None] * h[:, None, :]).reshape(len(h), -1)
-            sums.effect_C[run] += (members @ products).reshape(-1, *sums.C[0].shape)
+            H[:, some] += (members @ th).reshape(len(H), -1, r)
+    if sums.effect_C is not None and len(sums.effect_C):
+        products = members @ _products(t[:, :1] * h, h)
+        sums.effect_C[run] += products.reshape(-1, r, r)
+
+
+def _products(A, B):
+    """All products of a column of A and one of B, (n, columns of A x columns of B).
+
+    The columns are repeated by matrix products, which is faster than broadcasting.
+    """
+    k, r = A.shape[1], B.shape[1]
+    return (A @ np.repeat(np.eye(k), r, axis=1)) * (B @ np.tile(np.eye(r), k))
 
 
 def _add_between(sums, run, groups, H):
-    """What needs the sums H_g = sum t h' of whole groups, (k, groups, r)."""
-    scaled = groups.c[run, None] * H
-    sums.E += np.einsum("igr,jgr->ij", scaled, H)
-    sums.Ek += np.einsum("igr,gr->i", H, groups.k[run] / groups.D[run, None])
+    """Add what needs the sums H_g of whole groups."""
+    scaled = np.sqrt(groups.c[run, None, None]) * H
+    by_column = scaled.transpose(1, 0, 2).reshape(H.shape[1], -1)
+    sums.E += by_column @ by_column.T
+    sums.Ek += np.einsum("gir,gr->i", H, groups.k[run] / groups.D[run, None])
     if len(sums.effect_H):
-        sums.effect_H[run] = H[0]
-        sums.effect_E[run] = np.einsum("gr,igr->gi", scaled[0], H)
+        sums.effect_H[run] = H[:, 0]
+        sums.effect_E[run] = np.einsum("gr,gir->gi", scaled[:, 0], scaled)
 
 
 # ----------------------------------------------------------------------- the algebra

@@ -13,10 +13,10 @@ XTOL, RTOL = 1e-14, 4 * np.finfo(float).eps
 # than that is the rounding of a level stretch.
 DIP = 0.7
 
-# Of Newton's method: the rounding of a value, relative to it; a decrement that is as
-# good as none; how many times the rounding a decrement may be where no step lowers the
-# value any more; and the shortest part of a step that is tried.
-ROUNDING, NOTHING_TO_GAIN, STALLED, SHORTEST = 1e-14, 1e-26, 1e4, 1e-9
+# Of Newton's method: a decrement that is as good as none; how many times the rounding of
+# the value a decrement may be where no step lowers it any more; and the shortest part of
+# a step that is tried.
+NOTHING_TO_GAIN, STALLED, SHORTEST = 1e-26, 1e3, 1e-9
 
 
 def descending_roots(slope, grid):
@@ -92,7 +92,7 @@ def newton(evaluate, direction, move, start, *, tol, max_iter):
     Parameters
     ----------
     evaluate : callable
-        ``evaluate(x)`` is a point with a `value`.
+        ``evaluate(x)`` is a point with a `value`, and the `rounding` error of that.
     direction : callable
         ``direction(point)`` is a step and its decrement, gradient' step with the sign
         turned.
@@ -107,24 +107,23 @@ def newton(evaluate, direction, move, start, *, tol, max_iter):
     at, decrement = evaluate(start), np.inf
     for n_iter in range(max_iter):
         step, decrement = direction(at)
-        rounding = ROUNDING * max(abs(at.value), 1.0)
         if decrement <= NOTHING_TO_GAIN:
             return Minimum(at, n_iter, decrement, True)
-        new = _descend(evaluate, move, at, step, rounding)
+        new = _descend(evaluate, move, at, step)
         if new is None:
-            return Minimum(at, n_iter, decrement, decrement <= STALLED * rounding)
+            return Minimum(at, n_iter, decrement, decrement <= STALLED * at.rounding)
         at = new
         if decrement <= tol:
             return Minimum(at, n_iter + 1, decrement, True)
     return Minimum(at, max_iter, decrement, False)
 
 
-def _descend(evaluate, move, at, step, rounding):
+def _descend(evaluate, move, at, step):
     """The first point along the step, halved and halved again, that is not higher."""
     t = 1.0
     while t > SHORTEST:
         new = evaluate(move(at, step, t))
-        if new.value <= at.value + rounding:
+        if new.value <= at.value + at.rounding:
             return new
         t /= 2
     return None

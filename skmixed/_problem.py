@@ -5,7 +5,6 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import sparse
 
 from ._design import (
     Columns,
@@ -103,20 +102,18 @@ def state_problem(data, moments, structure, n_jobs):
     codes = np.zeros(len(data.y), dtype=np.int32)
     if data.index is not None:
         codes = data.index.codes
-    mean_X = data.X[:, structure.mean]
     free = np.empty(0, dtype=int)
     if structure.effects:
-        free = np.flatnonzero(_tells_variance(mean_X, data.y, codes, n_groups))
+        free = np.flatnonzero(_tells_variance(data, codes, n_groups, structure.mean))
     variance_columns = _variance_columns(
         variance_moments, structure, len(free) > 0, tolerance
     )
     rows = arrange(
-        mean_X,
-        data.X[:, structure.variance],
-        data.y,
-        data.weight,
+        data,
         codes,
         n_groups,
+        structure.mean,
+        structure.variance,
         mean_columns,
         variance_columns,
     )
@@ -137,7 +134,8 @@ def state_problem(data, moments, structure, n_jobs):
         n_jobs=n_jobs,
     )
     floor = noise_floor(mean_moments, structure.fixed or mean_columns.has_constant)
-    constant = best_constant(model, np.zeros(len(data.y)), floor)
+    gram = mean_columns.gram(mean_moments)
+    constant = best_constant(model, np.zeros(len(data.y)), floor, gram)
     model = replace(
         model,
         log_bounds=tuple(np.log(constant.noise_variance * np.array([LOWEST, HIGHEST]))),
@@ -178,22 +176,20 @@ def _variance_columns(moments, structure, effects, tolerance):
     return columns.whitened(moments)
 
 
-def _tells_variance(X, y, codes, n_groups):
+def _tells_variance(data, codes, n_groups, mean):
     """Whether the rows of each group differ: rows that are all the same, or one row,
     leave nothing beside an effect of the group on the mean.
     """
-    order = np.argsort(codes, kind="stable")
-    X, y, codes = X[order], y[order], codes[order]
-    changes = y[1:] != y[:-1]
-    if X.shape[1]:
-        differs = X[1:] != X[:-1]
-        if sparse.issparse(differs):
-            changes |= np.asarray(differs.sum(axis=1)).ravel() > 0
-        else:
-            changes |= differs.any(axis=1)
-    changes &= codes[1:] == codes[:-1]
-    tells = np.zeros(n_groups, dtype=bool)
-    tells[codes[1:][changes]] = True
+    size = np.bincount(codes, minlength=n_groups)
+    first = np.empty(n_groups, dtype=np.intp)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    differs = data.y != data.y[first][codes]
+    tells = np.bincount(codes, differs, n_groups) > 0
+    rows = np.flatnonzero((~tells & (size > 1))[codes])
+    if len(rows):
+        X, of_first = data.X[rows][:, mean], data.X[first[codes[rows]]][:, mean]
+        differs = np.asarray((X != of_first).sum(axis=1)).ravel() > 0
+        tells[codes[rows[differs]]] = True
     return tells
 
 

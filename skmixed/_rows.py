@@ -24,9 +24,12 @@ class Rows:
     Attributes
     ----------
     X : ndarray of shape (n, r) or CSR array of shape (n, p)
-        Columns of the mean: working columns, or those of the user where X is sparse.
+        Columns of the mean: working columns, counted from the first row of the group,
+        or those of the user where X is sparse.
     y : ndarray of shape (n,)
-        Target, from the working origin.
+        Target, from the working origin; where X is dense, from the group's first row.
+    origins : ndarray of shape (n_groups, r + 1)
+        The first row [X y] of each group; zeros where rows are not counted from it.
     S : ndarray of shape (n, k) or CSR array of shape (n, p_variance)
         Columns of the log-variance; as X.
     weight : ndarray of shape (n,)
@@ -42,6 +45,7 @@ class Rows:
 
     X: object
     y: np.ndarray
+    origins: np.ndarray
     S: object
     weight: np.ndarray
     codes: np.ndarray
@@ -87,7 +91,9 @@ class Rows:
             block[:, :r], block[:, r] = self.X[rows], self.y[rows]
             return block
 
-        return reduce_rows(read, self.codes, self.n_groups, weight, n_jobs)
+        return reduce_rows(
+            read, self.codes, self.n_groups, weight, n_jobs, self.origins
+        )
 
     def runs(self, n_columns) -> Iterator[tuple[slice, list[slice]]]:
         """Consecutive groups, and their rows in slices that fit the cache."""
@@ -98,39 +104,65 @@ class Rows:
             yield slice(i, j), [slice(k, min(k + step, last)) for k in starts]
 
 
-def arrange(X, S, y, weight, codes, n_groups, mean_columns, variance_columns):
+def arrange(data, codes, n_groups, mean, variance, mean_columns, variance_columns):
     """Put rows in the order of their groups and into working columns.
 
     Parameters
     ----------
-    X, S : {ndarray, CSR array} of shapes (n, p), (n, p_variance)
-        The user's columns of the mean and of the log-variance.
-    y : ndarray of shape (n,)
-    weight : ndarray of shape (n,) or None
+    data : Data
     codes : ndarray of shape (n,)
     n_groups : int
+    mean, variance : ndarray of int
+        Positions among the features of the columns of the mean and the log-variance.
     mean_columns, variance_columns : Columns
+        From those to working columns.
     """
     order, bounds = rows_by_group(codes, n_groups)
-    order = slice(None) if order is None else order
-    weight = np.ones(len(y)) if weight is None else weight[order]
-    y = y[order] - mean_columns.y_shift
+    every = slice(None) if order is None else order
+    weight = np.ones(len(codes)) if data.weight is None else data.weight[every]
+    y, codes = data.y[every] - mean_columns.y_shift, codes[every]
     mean_columns = mean_columns.centred()
-    if sparse.issparse(X):
-        X, S = X[order], S[order]
+    if sparse.issparse(data.X):
+        origins = np.zeros((n_groups, len(mean) + 1))
+        X = data.X if order is None else data.X[order]
+        X, S = X[:, mean], X[:, variance]
     else:
-        X = _apply(mean_columns, X, order, constant=False)
-        S = _apply(variance_columns, S, order, constant=variance_columns.has_constant)
+        starts = bounds[:-1] if order is None else order[bounds[:-1]]
+        first_X = rows_of(data.X, starts).astype(float)[:, mean]
+        first = y[bounds[:-1]]
+        y = y - first[codes]
+        X, S = _working(
+            data.X,
+            order,
+            first_X,
+            codes,
+            mean,
+            variance,
+            mean_columns,
+            variance_columns,
+        )
+        origins = np.column_stack([mean_columns.apply(first_X), first])
         mean_columns = mean_columns.identity()
         variance_columns = variance_columns.identity()
-    return Rows(X, y, S, weight, codes[order], bounds, mean_columns, variance_columns)
+    return Rows(X, y, origins, S, weight, codes, bounds, mean_columns, variance_columns)
 
 
-def _apply(columns, X, order, constant):
-    """Working columns of all rows, in order; with the constant first if asked for."""
-    n, k = X.shape[0], columns.into.shape[1]
-    working = np.ones((n, constant + k))
-    for rows in row_blocks(n, X.shape[1]):
-        source = rows if isinstance(order, slice) else order[rows]
-        working[rows, constant:] = columns.apply(rows_of(X, source))
-    return working
+def _working(X, order, first, codes, mean, variance, mean_columns, variance_columns):
+    """Working columns: those of the mean from the first row of the group, `first`, and
+    those of the log-variance with the constant in front if there is one.
+    """
+    n, p = X.shape
+    constant = int(variance_columns.has_constant)
+    in_mean = np.empty((n, mean_columns.into.shape[1]))
+    in_variance = np.empty((n, constant + variance_columns.into.shape[1]))
+    in_variance[:, :constant] = 1.0
+    for rows in row_blocks(n, p):
+        block = rows_of(X, rows if order is None else order[rows])
+        deviation = _some(block, mean) - first[codes[rows]]
+        np.matmul(deviation, mean_columns.into, out=in_mean[rows])
+        in_variance[rows, constant:] = variance_columns.apply(_some(block, variance))
+    return in_mean, in_variance
+
+
+def _some(block, columns):
+    return block if len(columns) == block.shape[1] else block[:, columns]

@@ -13,7 +13,7 @@ from ._block_cholesky import absorb
 from ._criterion import NO_GAIN, NO_GAIN_PER_ROW, RandomIntercept, best_ratio
 from ._criterion import evaluate as evaluate_ratio
 from ._heteroscedastic_criterion import evaluate
-from ._information import derivatives
+from ._information import derivatives, expected_noise
 from ._optimize import Minimum, newton
 
 # Several optima are a matter of few rows, and many starts of much time with many.
@@ -22,6 +22,9 @@ AXIS_START = 2.0  # of the log-variance, in standard deviations of a column
 # Where the ratio search finds no group variance, Newton's method starts from this part
 # of the noise variance: from 0 it could only tell whether 0 is a local optimum.
 LEAST_RATIO = 1e-3
+# With many rows, psi = 0 is out of the question where the log-likelihood falls by this
+# much for every parameter, with the others where they are.
+FAR_FROM_ZERO = 100.0
 LONGEST_STEP = 5.0  # of any row's log-variance
 # A Newton step of a group's log-variance above this part of the way to infinity, in
 # units of the precision, is cut.
@@ -50,12 +53,17 @@ class Constant:
     identified: bool
 
 
-def best_constant(model, log_variance, floor=0.0):
-    """Scale and group variance at given variances: the random-intercept search."""
+def best_constant(model, log_variance, floor=0.0, gram=None):
+    """Scale and group variance at given variances: the random-intercept search.
+
+    `gram` is that of the rows under weights a / v, if it is known.
+    """
     rows = model.rows
-    moments = rows.moments(rows.weight * np.exp(-log_variance), model.n_jobs)
+    if gram is None:
+        moments = rows.moments(rows.weight * np.exp(-log_variance), model.n_jobs)
+        gram = rows.mean_columns.gram(moments)
     criterion = RandomIntercept(
-        gram=rows.mean_columns.gram(moments),
+        gram=gram,
         n=rows.n,
         reml=model.reml,
         floor=floor,
@@ -124,12 +132,12 @@ def _refresh_effects(model, theta, kappa):
     n_effects = len(model.free)
     if not n_effects:
         return theta
-    rows = model.rows
-    size = np.bincount(rows.codes, model.counted, rows.n_groups)[model.free]
-    gradient, _ = derivatives(model, evaluate(model, theta, kappa))
-    share = np.clip(1 - 2 * gradient[:n_effects] / size, 1e-8, 1e8)
+    noise = expected_noise(model, evaluate(model, theta, kappa))[model.free]
+    size = np.bincount(model.rows.codes, model.counted, model.rows.n_groups)
+    size = size[model.free]
     theta = theta.copy()
-    theta[:n_effects] += np.log(share) * size / (size + 2 * model.effect_penalty)
+    shrunk = size / (size + 2 * model.effect_penalty)
+    theta[:n_effects] += np.log(np.clip(noise / size, 1e-8, 1e8)) * shrunk
     return theta
 
 
@@ -257,7 +265,7 @@ def best_optimum(model, constant, exact, *, tol, max_iter):
         for log_variance in axis_starts(model, constant):
             best = _better(best, run(model, best_constant(model, log_variance)))
     if model.random:
-        best = _at_boundary(model, best, constant, run)
+        best = _at_boundary(model, best, constant, kappa, tol=tol, max_iter=max_iter)
     if kappa is not None:
         best = _settle(model, best, kappa, tol=tol, max_iter=max_iter)
     return best
@@ -272,21 +280,24 @@ def _better(one, other):
     """The lower of two optima; one that keeps off the bounds if there is one."""
 
     def rank(minimum):
-        return not minimum.point.active.all(), minimum.point.value
+        return minimum.point.n_at_bounds > 0, minimum.point.value
 
     return other if rank(other) < rank(one) else one
 
 
-def _at_boundary(model, best, constant, run):
+def _at_boundary(model, best, constant, kappa, **options):
     """Decide by value between psi > 0 and psi = 0."""
+    run = partial(_from_start, kappa=kappa, **options)
     theta = best.point.theta
     if theta[-1] == 0:
         log_variance = model.log_variance(theta)
         inside = best_constant(model, log_variance)
         return _better(best, run(model, inside)) if inside.ratio > 0 else best
+    point = evaluate(model, np.append(theta[:-1], 0.0), kappa)
+    far = point.value - best.point.value > FAR_FROM_ZERO * len(theta)
+    if far and len(model.rows.y) > MANY_STARTS:
+        return best
     without = replace(model, random=False)
-    kappa, options = run.keywords["kappa"], dict(run.keywords)
-    options.pop("kappa")
     at_zero = _better(
         descend(without, theta[:-1], kappa, **options),
         run(without, best_constant(without, constant.log_variance)),

@@ -412,7 +412,7 @@ def _warn(estimator, data, problem, optimum, exact):
     name = partial(column_name, estimator, data)
     for message in group_messages(data, problem, name):
         warn(message)
-    at_bounds = int(np.sum(optimum.point.active == 0))
+    at_bounds = optimum.point.n_at_bounds
     if at_bounds:
         warn(
             f"{at_bounds} of {count(len(data.y), 'row')} have a noise variance at the "
