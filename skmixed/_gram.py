@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from scipy import sparse
 
-from ._blocks import block_rows, cut, map_runs
+from ._blocks import block_rows, cut, map_runs, row_blocks
 
 EPS = np.finfo(float).eps
 
@@ -288,6 +288,20 @@ def merge_pieces(size, mean, within, owner, n_groups):
     between = np.sqrt(size)[:, None] * (mean - joined[owner])
     split = np.bincount(owner, minlength=n_groups)[owner] > 1
     return total, joined, rows_root(np.vstack([within, between[split]]))
+
+
+def reduce_centred(A, weight):
+    """Reduce rows of one group to `Moments`.
+
+    `A` (n, 1 + m) is [1 X y], X and y centred, though not by these weights: the root of
+    its cross-products has the weighted means in its first row.
+    """
+    roots = [np.empty((0, A.shape[1]))]
+    for rows in row_blocks(*A.shape):
+        roots.append(rows_root(A[rows] * np.sqrt(weight[rows])[:, None]))
+    root = rows_root(np.vstack(roots))
+    size, mean = root[0, 0] ** 2, root[0, 1:] / root[0, 0]
+    return _moments(np.zeros(len(mean)), np.array([size]), mean[None], root[1:, 1:])
 
 
 def reduce_sparse(X, y, codes, n_groups, weight=None):

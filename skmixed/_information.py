@@ -55,22 +55,22 @@ class Sums:
         sum s (a - e2 a / v), e2 the expected squared noise.
     square : ndarray of shape (k, k)
         sum q s s', q as in `_row_figures`.
-    K : ndarray of shape (r, k)
-        sum h e t'.
+    cross, K : ndarrays of shapes (p, k), (r, k)
+        sum x e t' and sum h e t'.
     C : ndarray of shape (k, r, r)
         sum t h h' (REML).
     E, Ek : ndarrays of shapes (k, k), (k,)
         sum_g c_g H_g H_g' and sum_g H_g k_g / D_g, H_g = sum t h' of a group (REML).
     t, te : ndarrays of shape (G, k)
         Sums of t and of e t of every group.
-    effect_score, effect_square, effect_K, effect_C, effect_H, effect_E :
-        The sums of 1_g for every group, with its own column for `effect_square`
-        (G, k) and `effect_E` (G, k).
+    effect_score, effect_square, effect_cross, effect_K, effect_C, effect_H, effect_E :
+        The same for the columns 1_g, with one row for each group.
     """
 
     score: np.ndarray
     square: np.ndarray
-    K: np.ndarray
+    cross: np.ndarray
+    K: np.ndarray | None
     C: np.ndarray
     E: np.ndarray
     Ek: np.ndarray
@@ -78,7 +78,8 @@ class Sums:
     te: np.ndarray
     effect_score: np.ndarray
     effect_square: np.ndarray
-    effect_K: np.ndarray
+    effect_cross: np.ndarray
+    effect_K: np.ndarray | None
     effect_C: np.ndarray
     effect_H: np.ndarray
     effect_E: np.ndarray
@@ -127,50 +128,46 @@ def _visit(model, point, groups, expected):
     k = len(model.variance_penalty) + own
     local = _local_posterior(model, point)
     r = local.root.shape[1]
-    sums = _no_sums(rows.n_groups, k, r, model)
+    sums = _no_sums(model, k, r)
     grouped = model.random or model.fixed or own
-    cross = np.zeros((rows.X.shape[1], k))
-    effect_cross = np.zeros((rows.n_groups * own, rows.X.shape[1]))
     for run, slices in rows.runs(k * r // 8 if model.reml else k):
         H = np.zeros((run.stop - run.start, k, r)) if model.reml and grouped else None
         for some in slices:
-            X, S = rows.X[some], rows.variance_rows(some)
+            X, S = rows.X[some], rows.variance_rows(some, own)
             w, e, h, score, q = _row_figures(
                 model, point, groups, local, some, expected
             )
-            both = np.empty((len(S), 2 * k))
-            t, te = both[:, :k], both[:, k:]
-            np.multiply(w[:, None], S, out=t[:, own:])
-            t[:, :own] = w[:, None]
-            np.multiply(e[:, None], t, out=te)
-            qS = q[:, None] * S
-            sums.score[own:] += score @ S
-            sums.square[own:, own:] += S.T @ qS
-            cross += X.T @ te
-            if not grouped:
-                sums.te[0] += te.sum(axis=0)
-                if model.reml:
-                    _add_leverages(sums, run, None, t, h, H)
-                continue
-            members = _members(rows.bounds[run.start : run.stop + 1], some)
-            sums_run = members @ both
-            sums.t[run] += sums_run[:, :k]
-            sums.te[run] += sums_run[:, k:]
+            we = w * e
+            sums.score += score @ S
+            sums.square += S.T @ (q[:, None] * S)
+            sums.cross += X.T @ (we[:, None] * S)
+            members = None
+            if grouped:
+                members = _members(rows.bounds[run.start : run.stop + 1], some)
+                sums.t[run] += _weighted(members, w) @ S
+                sums.te[run] += _weighted(members, we) @ S
+            else:
+                sums.te[0] += we @ S
             if own:
                 sums.effect_score[run] += members @ score
-                sums.effect_square[run, :1] += (members @ q)[:, None]
-                sums.effect_square[run, 1:] += members @ qS
-                members.data[:] = te[:, 0]
-                effect_cross[run] += members @ X
-                members.data[:] = 1.0
+                sums.effect_square[run] += _weighted(members, q) @ S
+                sums.effect_cross[run] += _weighted(members, we) @ X
             if model.reml:
-                _add_leverages(sums, run, members, t, h, H)
+                _add_leverages(sums, run, members, w[:, None] * S, h, H)
         if H is not None:
             _add_between(sums, run, groups, H)
-    sums.K = local.root.T @ cross + local.root_offset.T @ sums.te
+    sums.K = local.root.T @ sums.cross + local.root_offset.T @ sums.te
+    sums.effect_K = sums.effect_cross @ local.root
     if own:
-        sums.effect_K = effect_cross @ local.root + local.root_offset * sums.te[:, :1]
+        sums.effect_K += local.root_offset * sums.te[:, :1]
     return sums
+
+
+def _weighted(members, weight):
+    """The indicator matrix with other numbers in place of its ones."""
+    return sparse.csr_array(
+        (weight, members.indices, members.indptr), shape=members.shape
+    )
 
 
 @dataclass(frozen=True)
@@ -194,13 +191,15 @@ def _local_posterior(model, point):
     return Local(posterior.coef, offset, posterior.coef_root, root_offset)
 
 
-def _no_sums(n_groups, k, r, model):
+def _no_sums(model, k, r):
+    n_groups, p, reml = model.rows.n_groups, model.rows.X.shape[1], model.reml
     effects = n_groups if len(model.free) else 0
-    reml = model.reml
+    keeps_C = reml and effects * r * r <= MOST_COUPLING
     return Sums(
         score=np.zeros(k),
         square=np.zeros((k, k)),
-        K=np.zeros((r, k)),
+        cross=np.zeros((p, k)),
+        K=None,
         C=np.zeros((k, r, r)) if reml else None,
         E=np.zeros((k, k)),
         Ek=np.zeros(k),
@@ -208,12 +207,9 @@ def _no_sums(n_groups, k, r, model):
         te=np.zeros((n_groups, k)),
         effect_score=np.zeros(effects),
         effect_square=np.zeros((effects, k)),
+        effect_cross=np.zeros((effects, p)),
         effect_K=None,
-        effect_C=(
-            np.zeros((effects, r, r))
-            if reml and effects * r * r <= MOST_COUPLING
-            else None
-        ),
+        effect_C=np.zeros((effects, r, r)) if keeps_C else None,
         effect_H=np.zeros((effects, r)),
         effect_E=np.zeros((effects, k)),
     )
@@ -256,11 +252,10 @@ def expected_noise(model, point):
 
 def _members(bounds, some):
     """Indicator matrix (groups, rows) of the rows `some` of consecutive groups."""
-    inside = np.clip(bounds - some.start, 0, some.stop - some.start)
     n = some.stop - some.start
-    return sparse.csr_array(
-        (np.ones(n), np.arange(n), inside), shape=(len(bounds) - 1, n)
-    )
+    inside = np.clip(bounds - some.start, 0, n)
+    shape = (len(bounds) - 1, n)
+    return sparse.csr_array((np.ones(n), np.arange(n), inside), shape=shape)
 
 
 def _add_leverages(sums, run, members, t, h, H):

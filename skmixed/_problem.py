@@ -112,8 +112,7 @@ def state_problem(data, moments, structure, n_jobs):
         data,
         codes,
         n_groups,
-        structure.mean,
-        structure.variance,
+        replace(structure, effects=len(free) > 0),
         mean_columns,
         variance_columns,
     )

@@ -14,7 +14,13 @@ from scipy import sparse
 
 from ._blocks import block_rows, cut, row_blocks
 from ._design import Columns
-from ._gram import reduce_rows, reduce_sparse, rows_by_group, rows_of
+from ._gram import (
+    reduce_centred,
+    reduce_rows,
+    reduce_sparse,
+    rows_by_group,
+    rows_of,
+)
 
 
 @dataclass(frozen=True)
@@ -27,11 +33,16 @@ class Rows:
         Columns of the mean: working columns, counted from the first row of the group,
         or those of the user where X is sparse.
     y : ndarray of shape (n,)
-        Target, from the working origin; where X is dense, from the group's first row.
+        Target, from the working origin; where X is dense, from the group's first row
+        (the origin if there is one group only).
+    A : ndarray of shape (n, 1 + r + 1) or None
+        [1 X y] if X is dense.
     origins : ndarray of shape (n_groups, r + 1)
         The first row [X y] of each group; zeros where rows are not counted from it.
     S : ndarray of shape (n, k) or CSR array of shape (n, p_variance)
-        Columns of the log-variance; as X.
+        Columns of the log-variance; as X.  Behind a column of ones for `effects`.
+    effects : bool
+        Whether groups have effects on the log-variance.
     weight : ndarray of shape (n,)
     codes : ndarray of shape (n,)
         Group of each row, ascending.
@@ -45,8 +56,10 @@ class Rows:
 
     X: object
     y: np.ndarray
+    A: np.ndarray | None
     origins: np.ndarray
     S: object
+    effects: bool
     weight: np.ndarray
     codes: np.ndarray
     bounds: np.ndarray
@@ -62,19 +75,21 @@ class Rows:
         """Sum of the weights."""
         return float(self.weight.sum())
 
-    def variance_rows(self, rows):
-        """Working columns of the log-variance, the constant first, (len(rows), k)."""
+    def variance_rows(self, rows, own=False):
+        """Working columns of the log-variance, the constant first, (len(rows), k).
+
+        With `own` there is one more constant in front, for effects of the groups.
+        """
         if not sparse.issparse(self.S):
-            return self.S[rows]
+            return self.S[rows, self.effects and not own :]
         S = self.variance_columns.apply(self.S[rows])
-        if self.variance_columns.has_constant:
-            S = np.column_stack([np.ones(len(S)), S])
-        return S
+        n_constant = self.variance_columns.has_constant + own
+        return np.column_stack([np.ones((len(S), n_constant)), S])
 
     def log_variance(self, gamma):
         """S gamma for every row."""
         if not sparse.issparse(self.S):
-            return self.S @ gamma
+            return self.S[:, self.effects :] @ gamma
         value = np.empty(len(self.y))
         for rows in row_blocks(len(self.y), len(gamma)):
             value[rows] = self.variance_rows(rows) @ gamma
@@ -84,12 +99,11 @@ class Rows:
         """Moments of [X y] under other weights."""
         if sparse.issparse(self.X):
             return reduce_sparse(self.X, self.y, self.codes, self.n_groups, weight)
-        r = self.X.shape[1]
+        if self.n_groups == 1:
+            return reduce_centred(self.A, weight)
 
         def read(rows):
-            block = np.empty((len(self.y[rows]), r + 1))
-            block[:, :r], block[:, r] = self.X[rows], self.y[rows]
-            return block
+            return self.A[rows, 1:].copy()
 
         return reduce_rows(
             read, self.codes, self.n_groups, weight, n_jobs, self.origins
@@ -104,7 +118,7 @@ class Rows:
             yield slice(i, j), [slice(k, min(k + step, last)) for k in starts]
 
 
-def arrange(data, codes, n_groups, mean, variance, mean_columns, variance_columns):
+def arrange(data, codes, n_groups, structure, mean_columns, variance_columns):
     """Put rows in the order of their groups and into working columns.
 
     Parameters
@@ -112,8 +126,10 @@ def arrange(data, codes, n_groups, mean, variance, mean_columns, variance_column
     data : Data
     codes : ndarray of shape (n,)
     n_groups : int
-    mean, variance : ndarray of int
-        Positions among the features of the columns of the mean and the log-variance.
+    structure : object
+        `mean` and `variance` are the positions among the features of the columns of the
+        mean and the log-variance, `effects` tells whether groups have effects on the
+        latter.
     mean_columns, variance_columns : Columns
         From those to working columns.
     """
@@ -121,47 +137,47 @@ def arrange(data, codes, n_groups, mean, variance, mean_columns, variance_column
     every = slice(None) if order is None else order
     weight = np.ones(len(codes)) if data.weight is None else data.weight[every]
     y, codes = data.y[every] - mean_columns.y_shift, codes[every]
-    mean_columns = mean_columns.centred()
+    mean_columns, A = mean_columns.centred(), None
     if sparse.issparse(data.X):
-        origins = np.zeros((n_groups, len(mean) + 1))
+        origins = np.zeros((n_groups, len(structure.mean) + 1))
         X = data.X if order is None else data.X[order]
-        X, S = X[:, mean], X[:, variance]
+        X, S = X[:, structure.mean], X[:, structure.variance]
     else:
         starts = bounds[:-1] if order is None else order[bounds[:-1]]
-        first_X = rows_of(data.X, starts).astype(float)[:, mean]
-        first = y[bounds[:-1]]
-        y = y - first[codes]
-        X, S = _working(
-            data.X,
-            order,
-            first_X,
-            codes,
-            mean,
-            variance,
-            mean_columns,
-            variance_columns,
+        first = rows_of(data.X, starts).astype(float)[:, structure.mean]
+        first_y = y[bounds[:-1]]
+        if n_groups == 1:
+            first, first_y = mean_columns.shift[None], np.zeros(1)
+        A, S = _working(
+            data.X, order, first[codes], structure, mean_columns, variance_columns
         )
-        origins = np.column_stack([mean_columns.apply(first_X), first])
+        A[:, -1] = y - first_y[codes]
+        X, y = A[:, 1:-1], A[:, -1]
+        origins = np.column_stack([mean_columns.apply(first), first_y])
         mean_columns = mean_columns.identity()
         variance_columns = variance_columns.identity()
-    return Rows(X, y, origins, S, weight, codes, bounds, mean_columns, variance_columns)
+    return Rows(
+        X, y, A, origins, S, structure.effects, weight, codes, bounds,
+        mean_columns, variance_columns,
+    )  # fmt: skip
 
 
-def _working(X, order, first, codes, mean, variance, mean_columns, variance_columns):
-    """Working columns: those of the mean from the first row of the group, `first`, and
-    those of the log-variance with the constant in front if there is one.
+def _working(X, order, first, structure, mean_columns, variance_columns):
+    """[1 X y] but for y, X in working columns from the rows `first`; and those of the
+    log-variance behind their constants.
     """
     n, p = X.shape
-    constant = int(variance_columns.has_constant)
-    in_mean = np.empty((n, mean_columns.into.shape[1]))
-    in_variance = np.empty((n, constant + variance_columns.into.shape[1]))
-    in_variance[:, :constant] = 1.0
+    n_constant = variance_columns.has_constant + structure.effects
+    A = np.empty((n, 1 + mean_columns.into.shape[1] + 1))
+    S = np.empty((n, n_constant + variance_columns.into.shape[1]))
+    A[:, 0] = 1.0
+    S[:, :n_constant] = 1.0
     for rows in row_blocks(n, p):
         block = rows_of(X, rows if order is None else order[rows])
-        deviation = _some(block, mean) - first[codes[rows]]
-        np.matmul(deviation, mean_columns.into, out=in_mean[rows])
-        in_variance[rows, constant:] = variance_columns.apply(_some(block, variance))
-    return in_mean, in_variance
+        deviation = _some(block, structure.mean) - first[rows]
+        A[rows, 1:-1] = deviation @ mean_columns.into
+        S[rows, n_constant:] = variance_columns.apply(_some(block, structure.variance))
+    return A, S
 
 
 def _some(block, columns):
