@@ -226,17 +226,15 @@ def _reduce_run(read, order, bounds, origin, m, weight):
         A = read(rows)
         a = np.ones(len(A)) if weight is None else weight[rows]
         starts, length = bounds[i:j] - bounds[i], np.diff(bounds[i : j + 1])
-        pieces = sparse.csr_array(
-            (a, np.arange(len(A)), bounds[i : j + 1] - bounds[i]), shape=(j - i, len(A))
-        )
+        pieces = _pieces(a, bounds[i : j + 1] - bounds[i])
         size[i:j] = pieces.sum(axis=1)
         if origin is not None:
             # Counted from a row of its own group, a row has lost the offset of the data
             # and the spread between groups, and all its own digits are left.
             own = A[starts]
-            A -= np.repeat(own, length, axis=0)
+            A -= _spread(own, length)
         mean[i:j] = pieces @ A / size[i:j, None]
-        A -= np.repeat(mean[i:j], length, axis=0)
+        A -= _spread(mean[i:j], length)
         if origin is not None:
             mean[i:j] += own - origin
         if weight is not None:
@@ -245,6 +243,19 @@ def _reduce_run(read, order, bounds, origin, m, weight):
         if len(roots) > ROOTS_AT_ONCE:
             roots = [rows_root(np.vstack(roots))]
     return size, mean, rows_root(np.vstack(roots))
+
+
+def _pieces(a, bounds):
+    """The matrix (pieces, rows) that sums rows with weights a over consecutive pieces."""
+    if len(bounds) == 2:
+        return a[None]
+    shape = (len(bounds) - 1, len(a))
+    return sparse.csr_array((a, np.arange(len(a)), bounds), shape=shape)
+
+
+def _spread(figures, length):
+    """Figures of pieces for each of their rows."""
+    return figures if len(length) == 1 else np.repeat(figures, length, axis=0)
 
 
 def rows_root(A):

@@ -240,14 +240,13 @@ def _row_figures(model, point, groups, local, some, expected):
 
 
 def expected_noise(model, point):
-    """sum e2 a / v of every group."""
+    """a e2 of every row."""
     groups, local = _groups(model, point), _local_posterior(model, point)
     score = np.empty(len(model.rows.y))
     for _, slices in model.rows.runs(1):
         for some in slices:
             score[some] = _row_figures(model, point, groups, local, some, False)[3]
-    counted = model.counted - score
-    return np.bincount(model.rows.codes, counted, model.rows.n_groups)
+    return (model.counted - score) * (model.rows.weight / point.w)
 
 
 def _members(bounds, some):

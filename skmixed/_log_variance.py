@@ -52,8 +52,11 @@ class LogVariance:
         return np.exp(np.clip(value, *self.bounds))
 
 
-def log_variance(problem, point):
-    """The log-variance of a fitted point, with the observed information's covariance."""
+def log_variance(problem, point, information=None):
+    """The log-variance of a fitted point, with its covariance.
+
+    `information` is the observed one, if it is known.
+    """
     model, columns = problem.model, problem.variance_columns
     delta, gamma, _ = model.split(point.theta)
     coef, level = columns.back @ gamma, 0.0
@@ -67,7 +70,7 @@ def log_variance(problem, point):
         shift = sharing.shift
         level, along, effects = sharing.effects(delta + sharing.moved @ gamma)
         coef = coef + sharing.null @ along
-    covariance = _covariance(problem, point)
+    covariance = _covariance(problem, point, information)
     return LogVariance(shift, float(level), coef, effects, model.log_bounds, covariance)
 
 
@@ -76,10 +79,11 @@ def _sharing(problem):
     return share(problem.variance_columns, problem.variance_moments, has_intercept)
 
 
-def _covariance(problem, point):
+def _covariance(problem, point, information):
     """Covariance of (intercept, coefficients), from the observed information."""
     model, jacobian = problem.model, _jacobian(problem)
-    _, information = derivatives(model, point)
+    if information is None:
+        _, information = derivatives(model, point)
     if model.random:
         if point.theta[-1] == 0:
             information = information.without(information.border.shape[1] - 1)

@@ -78,12 +78,15 @@ class Minimum:
     decrement : float
         Of the last step: twice what its quadratic model promised to gain.
     converged : bool
+    curvature : object
+        That of the last step, at the point before.
     """
 
     point: object
     n_iter: int
     decrement: float
     converged: bool
+    curvature: object = None
 
 
 def newton(evaluate, direction, move, start, *, tol, max_iter):
@@ -94,8 +97,8 @@ def newton(evaluate, direction, move, start, *, tol, max_iter):
     evaluate : callable
         ``evaluate(x)`` is a point with a `value`, and the `rounding` error of that.
     direction : callable
-        ``direction(point)`` is a step and its decrement, gradient' step with the sign
-        turned.
+        ``direction(point)`` is a step, its decrement, gradient' step with the sign
+        turned, and the curvature that it comes from.
     move : callable
         ``move(point, step, t)`` is the x at part t of the step.
     start : ndarray
@@ -104,18 +107,19 @@ def newton(evaluate, direction, move, start, *, tol, max_iter):
         order of the square.
     max_iter : int
     """
-    at, decrement = evaluate(start), np.inf
+    at, decrement, curvature = evaluate(start), np.inf, None
     for n_iter in range(max_iter):
-        step, decrement = direction(at)
+        step, decrement, curvature = direction(at)
         if decrement <= NOTHING_TO_GAIN:
-            return Minimum(at, n_iter, decrement, True)
+            return Minimum(at, n_iter, decrement, True, curvature)
         new = _descend(evaluate, move, at, step)
         if new is None:
-            return Minimum(at, n_iter, decrement, decrement <= STALLED * at.rounding)
+            converged = decrement <= STALLED * at.rounding
+            return Minimum(at, n_iter, decrement, converged, curvature)
         at = new
         if decrement <= tol:
-            return Minimum(at, n_iter + 1, decrement, True)
-    return Minimum(at, max_iter, decrement, False)
+            return Minimum(at, n_iter + 1, decrement, True, curvature)
+    return Minimum(at, max_iter, decrement, False, curvature)
 
 
 def _descend(evaluate, move, at, step):

@@ -149,7 +149,7 @@ def arrange(data, codes, n_groups, structure, mean_columns, variance_columns):
         if n_groups == 1:
             first, first_y = mean_columns.shift[None], np.zeros(1)
         A, S = _working(
-            data.X, order, first[codes], structure, mean_columns, variance_columns
+            data.X, order, first, codes, structure, mean_columns, variance_columns
         )
         A[:, -1] = y - first_y[codes]
         X, y = A[:, 1:-1], A[:, -1]
@@ -162,9 +162,9 @@ def arrange(data, codes, n_groups, structure, mean_columns, variance_columns):
     )  # fmt: skip
 
 
-def _working(X, order, first, structure, mean_columns, variance_columns):
-    """[1 X y] but for y, X in working columns from the rows `first`; and those of the
-    log-variance behind their constants.
+def _working(X, order, first, codes, structure, mean_columns, variance_columns):
+    """[1 X y] but for y, X in working columns from the row `first` of the group; and
+    those of the log-variance behind their constants.
     """
     n, p = X.shape
     n_constant = variance_columns.has_constant + structure.effects
@@ -174,7 +174,8 @@ def _working(X, order, first, structure, mean_columns, variance_columns):
     S[:, :n_constant] = 1.0
     for rows in row_blocks(n, p):
         block = rows_of(X, rows if order is None else order[rows])
-        deviation = _some(block, structure.mean) - first[rows]
+        origin = first if len(first) == 1 else first[codes[rows]]
+        deviation = _some(block, structure.mean) - origin
         A[rows, 1:-1] = deviation @ mean_columns.into
         S[rows, n_constant:] = variance_columns.apply(_some(block, structure.variance))
     return A, S

@@ -31,7 +31,7 @@ from ._preparation import (
     reduce_data,
 )
 from ._problem import HIGHEST, LOWEST, Structure, group_messages, state_problem
-from ._search import best_optimum
+from ._search import MANY_STARTS, best_optimum
 
 
 class HeteroscedasticGaussianRegressor(GroupedRegressor):
@@ -286,7 +286,7 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
             problem.model, problem.constant, exact, tol=self.tol, max_iter=self.max_iter
         )
         self._set_mean(problem, optimum.point, data)
-        self._set_variance(problem, optimum.point, data)
+        self._set_variance(problem, optimum, data)
         self.log_likelihood_ = likelihood(problem.model, optimum.point)
         self.n_iter_, self.converged_ = optimum.n_iter, bool(optimum.converged)
         _warn(self, data, problem, optimum, exact)
@@ -316,9 +316,12 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
         self.group_effects_, self.group_effects_std_ = effects, effects_std
         self.at_boundary_ = bool(problem.model.random and point.theta[-1] == 0)
 
-    def _set_variance(self, problem, point, data):
+    def _set_variance(self, problem, optimum, data):
         n_groups = 0 if data.index is None else len(data.index)
-        fitted = log_variance(problem, point)
+        # With many rows the information hardly changes in a last, tiny step.
+        many = len(data.y) > MANY_STARTS and optimum.converged
+        information = optimum.curvature if many else None
+        fitted = log_variance(problem, optimum.point, information)
         fitted = widen_variance(fitted, problem.structure.variance, len(data.features))
         self._log_variance = fitted
         p = self.n_features_in_
@@ -334,7 +337,8 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
         if len(fitted.effects):
             self.variance_group_effects_ = fitted.effects
         model = problem.model
-        average = np.exp(model.average @ point.theta[: len(model.average)])
+        theta = optimum.point.theta[: len(model.average)]
+        average = np.exp(model.average @ theta)
         total = self.group_variance_ + average
         self.intraclass_correlation_ = float(self.group_variance_ / total)
 
