@@ -104,6 +104,12 @@ def random_intercept_gram(size, mean, within):
     )
 
 
+def scale(gram, factor):
+    """The Gram of the same rows under weights that are `factor` times as large."""
+    root = np.sqrt(factor)
+    return replace(gram, R11=root * gram.R11, R12=root * gram.R12, R22=root * gram.R22)
+
+
 def pool(gram, resolution=0.0):
     """Let one block stand for many groups (q = 1).
 

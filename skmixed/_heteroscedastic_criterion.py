@@ -134,11 +134,12 @@ class Point:
         return 0 if self.active is None else int(np.sum(self.active == 0))
 
 
-def evaluate(model, theta, kappa=None):
+def evaluate(model, theta, kappa=None, gram=None):
     """The criterion at theta.
 
     `kappa` is a constant under REML, whose ridge is not a function of theta; by default
-    it is that of theta.
+    it is that of theta.  `gram` is that of the rows under the weights a / v of theta, if
+    it is known.
     """
     rows = model.rows
     kappa = model.kappa(theta) if kappa is None else kappa
@@ -150,7 +151,8 @@ def evaluate(model, theta, kappa=None):
         active = (eta == log_v).astype(float)
     w = np.exp(-log_v)
     w *= rows.weight
-    gram = rows.mean_columns.gram(rows.moments(w, model.n_jobs))
+    if gram is None:
+        gram = rows.mean_columns.gram(rows.moments(w, model.n_jobs))
     factor = _factor(model, gram, theta, kappa)
     posterior = condition(rows.mean_columns, factor, 1.0, rows.n_groups)
     shrinkage = _shrinkage(model, factor, posterior, kappa)

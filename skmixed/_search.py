@@ -12,6 +12,7 @@ import numpy as np
 from ._block_cholesky import absorb
 from ._criterion import NO_GAIN, NO_GAIN_PER_ROW, RandomIntercept, best_ratio
 from ._criterion import evaluate as evaluate_ratio
+from ._gram import Gram, scale
 from ._heteroscedastic_criterion import evaluate
 from ._information import derivatives, expected_noise
 from ._optimize import Minimum, newton
@@ -47,12 +48,15 @@ class Constant:
     ratio : float
     identified : bool
         Whether the data tell the ratio.
+    gram : Gram
+        Of the rows under weights a / v, v the given variances.
     """
 
     log_variance: np.ndarray
     noise_variance: float
     ratio: float
     identified: bool
+    gram: Gram
 
 
 def best_constant(model, log_variance, floor=0.0, gram=None):
@@ -74,13 +78,13 @@ def best_constant(model, log_variance, floor=0.0, gram=None):
     )
     if model.fixed:
         variance = max(_fixed_noise(model, criterion), floor)
-        return Constant(log_variance, variance, 0.0, True)
+        return Constant(log_variance, variance, 0.0, True, gram)
     ratio, identified = 0.0, True
     if model.random:
         optimum = best_ratio(criterion)
         ratio, identified = optimum.ratio, optimum.identified
     variance = evaluate_ratio(criterion, ratio).noise_variance
-    return Constant(log_variance, variance, ratio, identified)
+    return Constant(log_variance, variance, ratio, identified, gram)
 
 
 def _fixed_noise(model, criterion):
@@ -129,7 +133,7 @@ def _project(model, eta):
     return gamma / rows.n
 
 
-def _improved(model, theta, kappa):
+def _improved(model, theta, kappa, constant):
     """A start from the squared noise that the parameters `theta` leave.
 
     With its expectation held fixed, the log-variance is fitted to it: the M-step of an
@@ -141,7 +145,11 @@ def _improved(model, theta, kappa):
     columns = len(model.rows.y) > MANY_STARTS
     if not (n_effects or columns):
         return theta
-    noise = expected_noise(model, evaluate(model, theta, kappa))
+    gram = None
+    has_constant = model.rows.variance_columns.has_constant
+    if has_constant and np.ptp(constant.log_variance) == 0:  # theta is this constant
+        gram = scale(constant.gram, 1 / constant.noise_variance)
+    noise = expected_noise(model, evaluate(model, theta, kappa, gram))
     theta = theta.copy()
     for _ in range(MOST_M_STEPS if columns else 1):
         if n_effects:
@@ -311,7 +319,7 @@ def best_optimum(model, constant, exact, *, tol, max_iter):
 
 
 def _from_start(model, constant, *, kappa, tol, max_iter):
-    theta = _improved(model, start_at(model, constant), kappa)
+    theta = _improved(model, start_at(model, constant), kappa, constant)
     return descend(model, theta, kappa, tol=tol, max_iter=max_iter)
 
 
