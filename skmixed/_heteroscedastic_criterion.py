@@ -16,6 +16,7 @@ from ._posterior import Posterior, condition
 from ._rows import Rows
 
 LOG_2PI = np.log(2 * np.pi)
+NEXT_TO = 1.0  # what counts as at the bound of a log-variance
 ROUNDING = 1e-13  # of the criterion, relative to the sum of its terms
 
 
@@ -113,6 +114,8 @@ class Point:
         Constants included, penalties left out.
     value : float
         What is minimised: minus the penalised log-likelihood.
+    n_at_bounds : int
+        Number of rows whose log-variance is at one of its bounds, or next to it.
     rounding : float
         How far rounding may have taken `value` from where it should be.
     """
@@ -126,12 +129,13 @@ class Point:
     shrinkage: float
     log_likelihood: float
     value: float
+    n_at_bounds: int
     rounding: float
 
     @property
-    def n_at_bounds(self):
-        """Number of rows whose log-variance is at one of its bounds."""
-        return 0 if self.active is None else int(np.sum(self.active == 0))
+    def kinked(self):
+        """Whether a row's log-variance is at one of its bounds."""
+        return self.n_at_bounds > 0
 
 
 def evaluate(model, theta, kappa=None, gram=None):
@@ -144,9 +148,10 @@ def evaluate(model, theta, kappa=None, gram=None):
     rows = model.rows
     kappa = model.kappa(theta) if kappa is None else kappa
     eta = model.log_variance(theta)
-    log_v, active = eta, None
+    log_v, active, n_at_bounds = eta, None, 0
     low, high = model.log_bounds
-    if not (eta.min() >= low and eta.max() <= high):
+    if not (eta.min() >= low + NEXT_TO and eta.max() <= high - NEXT_TO):
+        n_at_bounds = np.sum((eta < low + NEXT_TO) | (eta > high - NEXT_TO))
         log_v = np.clip(eta, low, high)
         active = (eta == log_v).astype(float)
     w = np.exp(-log_v)
@@ -172,6 +177,7 @@ def evaluate(model, theta, kappa=None, gram=None):
         shrinkage=shrinkage,
         log_likelihood=-0.5 * deviance,
         value=0.5 * (deviance + shrinkage + ridge),
+        n_at_bounds=int(n_at_bounds),
         rounding=ROUNDING * (rows.n + abs(model.counted @ log_v) + factor.rss),
     )
 

@@ -264,12 +264,13 @@ def _add_leverages(sums, run, members, t, h, H):
     for first in range(0, k, step):
         some = slice(first, min(first + step, k))
         th = _products(t[:, some], h)
-        sums.C[some] += (th.T @ h).reshape(-1, r, r)
+        n_some = some.stop - some.start
+        sums.C[some] += (th.T @ h).reshape(n_some, r, r)
         if H is not None:
-            H[:, some] += (members @ th).reshape(len(H), -1, r)
+            H[:, some] += (members @ th).reshape(len(H), n_some, r)
     if sums.effect_C is not None and len(sums.effect_C):
         products = members @ _products(t[:, :1] * h, h)
-        sums.effect_C[run] += products.reshape(-1, r, r)
+        sums.effect_C[run] += products.reshape(len(products), r, r)
 
 
 def _products(A, B):

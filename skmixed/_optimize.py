@@ -17,6 +17,7 @@ DIP = 0.7
 # the value a decrement may be where no step lowers it any more; and the shortest part of
 # a step that is tried.
 NOTHING_TO_GAIN, STALLED, SHORTEST = 1e-26, 1e3, 1e-9
+LITTLE = 1e-2  # gain at a kink
 
 
 def descending_roots(slope, grid):
@@ -95,7 +96,8 @@ def newton(evaluate, direction, move, start, *, tol, max_iter):
     Parameters
     ----------
     evaluate : callable
-        ``evaluate(x)`` is a point with a `value`, and the `rounding` error of that.
+        ``evaluate(x)`` is a point with a `value`, the `rounding` error of that, and
+        `kinked`, whether the function has a kink there.
     direction : callable
         ``direction(point)`` is a step, its decrement, gradient' step with the sign
         turned, and the curvature that it comes from.
@@ -104,10 +106,11 @@ def newton(evaluate, direction, move, start, *, tol, max_iter):
     start : ndarray
     tol : float
         The step whose decrement is at most this is the last one; its error is of the
-        order of the square.
+        order of the square.  At kinks, where a decrement means nothing, small gains in a
+        row end the search.
     max_iter : int
     """
-    at, decrement, curvature = evaluate(start), np.inf, None
+    at, decrement, curvature, stuck = evaluate(start), np.inf, None, 0
     for n_iter in range(max_iter):
         step, decrement, curvature = direction(at)
         if decrement <= NOTHING_TO_GAIN:
@@ -116,10 +119,15 @@ def newton(evaluate, direction, move, start, *, tol, max_iter):
         if new is None:
             converged = decrement <= STALLED * at.rounding
             return Minimum(at, n_iter, decrement, converged, curvature)
+        stuck = stuck + 1 if _gains_little(at, new) else 0
         at = new
-        if decrement <= tol:
+        if decrement <= tol or stuck == 3:
             return Minimum(at, n_iter + 1, decrement, True, curvature)
     return Minimum(at, max_iter, decrement, False, curvature)
+
+
+def _gains_little(at, new):
+    return (at.kinked or new.kinked) and at.value - new.value < LITTLE
 
 
 def _descend(evaluate, move, at, step):

@@ -137,7 +137,7 @@ def state_problem(data, moments, structure, n_jobs):
     constant = best_constant(model, np.zeros(len(data.y)), floor, gram)
     model = replace(
         model,
-        log_bounds=tuple(np.log(constant.noise_variance * np.array([LOWEST, HIGHEST]))),
+        log_bounds=_log_bounds(model, constant),
         random=structure.random and constant.identified,
     )
     return Problem(
@@ -150,6 +150,17 @@ def state_problem(data, moments, structure, n_jobs):
         constant,
         floor,
     )
+
+
+def _log_bounds(model, constant):
+    """Least and largest log-variance of a row.
+
+    Without an intercept or effects the log-variance is about 0, wherever y is.
+    """
+    typical = np.array([constant.noise_variance])
+    if not (model.rows.variance_columns.has_constant or len(model.free)):
+        typical = np.append(typical, 1.0)
+    return np.log(LOWEST * typical.min()), np.log(HIGHEST * typical.max())
 
 
 def _mean_columns(moments, structure, tolerance):

@@ -33,7 +33,7 @@ MOST_M_STEPS, LONGEST_M_STEP, M_STEP_TOL = 5, 2.0, 1e-1
 # units of the precision, is cut.
 MOST_OF_PRECISION = 0.9
 # When the ridge's kappa agrees with the variances, relatively; and tries to get there.
-KAPPA_TOL, MOST_SECANTS = 1e-12, 50
+KAPPA_TOL, NEARLY_KAPPA, MOST_SECANTS = 1e-12, 1e-8, 25
 
 
 @dataclass(frozen=True)
@@ -324,10 +324,11 @@ def _from_start(model, constant, *, kappa, tol, max_iter):
 
 
 def _better(one, other):
-    """The lower of two optima; one that keeps off the bounds if there is one."""
+    """The lower of two optima; a regular one, off the bounds, if there is one."""
 
     def rank(minimum):
-        return minimum.point.n_at_bounds > 0, minimum.point.value
+        regular = minimum.converged and not minimum.point.kinked
+        return not regular, minimum.point.value
 
     return other if rank(other) < rank(one) else one
 
@@ -366,7 +367,7 @@ def _settle(model, best, kappa, *, tol, max_iter):
     n_iter, past = best.n_iter, None
     for _ in range(MOST_SECANTS):
         gap = np.log(model.kappa(best.point.theta) / kappa)
-        if abs(gap) <= KAPPA_TOL:
+        if abs(gap) <= KAPPA_TOL or not best.converged or best.point.kinked:
             break
         step = gap
         if past is not None and gap != past[1]:
@@ -376,5 +377,5 @@ def _settle(model, best, kappa, *, tol, max_iter):
         kappa = kappa * np.exp(step)
         best = descend(model, best.point.theta, kappa, tol=tol, max_iter=max_iter)
         n_iter += best.n_iter
-    converged = best.converged and abs(gap) <= 1e3 * KAPPA_TOL
+    converged = best.converged and abs(gap) <= NEARLY_KAPPA
     return replace(best, n_iter=n_iter, converged=converged)

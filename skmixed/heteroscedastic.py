@@ -405,14 +405,6 @@ def _warn(estimator, data, problem, optimum, exact):
         std = np.sqrt(problem.constant.noise_variance)
         warn(exact_fit_message(model.rows.n, rank, std), UserWarning)
         return
-    if not optimum.converged:
-        warn(
-            f"Newton's method stopped after {count(optimum.n_iter, 'iteration')} with a "
-            f"decrement of {optimum.decrement:.1g} (tol={estimator.tol:.1g}): the "
-            f"log-likelihood may be some {optimum.decrement / 2:.1g} below its optimum. "
-            "Increase max_iter, use fewer variance features, or a larger variance_alpha.",
-            ConvergenceWarning,
-        )
     name = partial(column_name, estimator, data)
     for message in group_messages(data, problem, name):
         warn(message)
@@ -420,9 +412,18 @@ def _warn(estimator, data, problem, optimum, exact):
     if at_bounds:
         warn(
             f"{at_bounds} of {count(len(data.y), 'row')} have a noise variance at the "
-            f"bounds, {LOWEST:.0e} or {HIGHEST:.0e} times that of a model with one noise "
-            "variance: the likelihood has no maximum, because these rows can be fitted "
-            "exactly. Use fewer variance features, a larger variance_alpha, or coarser "
-            "groups.",
+            f"bounds, {LOWEST:.0e} or {HIGHEST:.0e} times that of a model with one "
+            "noise variance: the likelihood has no maximum, because these rows can be "
+            "fitted exactly. Use fewer variance features, a larger variance_alpha, or "
+            "coarser groups.",
             UserWarning,
+        )
+    elif not optimum.converged:
+        warn(
+            f"Newton's method stopped after {count(optimum.n_iter, 'iteration')} with a "
+            f"decrement of {optimum.decrement:.1g} (tol={estimator.tol:.1g}): the "
+            f"log-likelihood may be some {optimum.decrement / 2:.1g} below its optimum. "
+            "Increase max_iter, use fewer variance features, or a larger "
+            "variance_alpha.",
+            ConvergenceWarning,
         )
