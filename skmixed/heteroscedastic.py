@@ -272,15 +272,7 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
         ConvergenceWarning
             If the iterations end before the optimum.
         """
-        _check_parameters(self)
-        data = read_fit_data(
-            self, X, y, groups, sample_weight, need_labels=self._uses_groups()
-        )
-        structure = _structure(self, X, data)
-        moments = reduce_data(data, self.n_jobs)
-        check_range(moments, partial(column_name, self, data))
-        problem = state_problem(data, moments, structure, self.n_jobs)
-        _check_freedom(problem)
+        data, problem = read_problem(self, X, y, groups, sample_weight)
         exact = is_exact(problem.constant.noise_variance, problem.floor)
         optimum = best_optimum(
             problem.model, problem.constant, exact, tol=self.tol, max_iter=self.max_iter
@@ -344,6 +336,25 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
 
     def _noise_variance(self, data, codes):
         return self._log_variance.variance(data.X, codes)
+
+
+def read_problem(estimator, X, y, groups=None, sample_weight=None):
+    """Validated data, and the likelihood that an estimator maximises on it.
+
+    Returns
+    -------
+    data : Data
+    problem : Problem
+    """
+    _check_parameters(estimator)
+    need_labels = estimator._uses_groups()
+    data = read_fit_data(estimator, X, y, groups, sample_weight, need_labels)
+    structure = _structure(estimator, X, data)
+    moments = reduce_data(data, estimator.n_jobs)
+    check_range(moments, partial(column_name, estimator, data))
+    problem = state_problem(data, moments, structure, estimator.n_jobs)
+    _check_freedom(problem)
+    return data, problem
 
 
 def _check_parameters(estimator):

@@ -1,0 +1,249 @@
+"""Score and information of the heteroscedastic criterion, and arrow-shaped systems."""
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from reference import log_likelihood, with_intercept
+
+from skmixed import HeteroscedasticGaussianRegressor
+from skmixed._arrow import Arrow, assemble_arrow
+from skmixed._heteroscedastic_criterion import evaluate
+from skmixed._information import derivatives
+from skmixed.heteroscedastic import read_problem
+
+# Central differences of fourth order, step 1e-3: truncation and rounding are both some
+# 1e-12 of the function.
+STEP, DIFFERENCED = 1e-3, 1e-8
+EXACT = 1e-10
+
+MODES = [
+    pytest.param(mean, variance, id=f"{mean}/{variance}")
+    for mean, variance in product(("random", "fixed", None), ("fixed", None))
+]
+
+
+def data(seed=0, n=60, n_groups=7):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 3)) + 1
+    groups = rng.integers(n_groups, size=n)
+    groups[:n_groups] = np.arange(n_groups)
+    noise = np.exp(0.3 * X[:, 0]) * rng.normal(size=n)
+    y = X.sum(axis=1) + noise + rng.normal(size=n_groups)[groups]
+    return X, y, groups, rng.integers(1, 4, size=n).astype(float)
+
+
+def model_of(singles=0, weighted=True, **options):
+    """The likelihood of random data, some of it in groups of one row."""
+    X, y, groups, weight = data()
+    groups[:singles] = 7 + np.arange(singles)
+    estimator = HeteroscedasticGaussianRegressor(variance_features=[0, 1], **options)
+    weight = weight if weighted else None
+    return read_problem(estimator, X, y, groups, weight)[1].model
+
+
+def random_theta(model, seed=1):
+    rng = np.random.default_rng(seed)
+    theta = 0.3 * rng.normal(size=len(model.average))
+    return np.append(theta, 0.7) if model.random else theta
+
+
+def difference(function, x):
+    """Jacobian by central differences."""
+    columns = []
+    for step in STEP * np.eye(len(x)):
+        near = function(x + step) - function(x - step)
+        far = function(x + 2 * step) - function(x - 2 * step)
+        columns.append((8 * near - far) / (12 * STEP))
+    return np.array(columns).T
+
+
+@pytest.mark.parametrize("mean_groups, variance_groups", MODES)
+@pytest.mark.parametrize("method", ["reml", "ml"])
+@pytest.mark.parametrize("alpha, variance_alpha", [(0, 0), (3.0, 0.5)])
+@pytest.mark.parametrize("singles", [0, 3])
+@pytest.mark.parametrize("variance_intercept", [True, False])
+def test_derivatives_are_those_of_the_criterion(
+    mean_groups, variance_groups, method, alpha, variance_alpha, singles,
+    variance_intercept,
+):  # fmt: skip
+    model = model_of(
+        singles,
+        method=method, mean_groups=mean_groups, variance_groups=variance_groups,
+        alpha=float(alpha), variance_alpha=float(variance_alpha),
+        fit_variance_intercept=variance_intercept,
+    )  # fmt: skip
+    theta = random_theta(model)
+    # Under REML the ridge is held at one kappa.
+    kappa = model.kappa(theta) if method == "reml" else None
+    gradient, information = derivatives(model, evaluate(model, theta, kappa))
+
+    expected = difference(lambda x: evaluate(model, x, kappa).value, theta)
+    scale = np.abs(expected).max()
+    assert_allclose(gradient, expected, rtol=DIFFERENCED, atol=DIFFERENCED * scale)
+    expected = difference(
+        lambda x: derivatives(model, evaluate(model, x, kappa))[0], theta
+    )
+    scale = np.abs(expected).max()
+    assert_allclose(
+        information.toarray(), expected, rtol=DIFFERENCED, atol=DIFFERENCED * scale
+    )
+
+
+def test_derivatives_leave_out_rows_at_the_bounds():
+    model = model_of(mean_groups="random")
+    theta = random_theta(model)
+    log_variance = np.sort(model.log_variance(theta))
+    bounds = (log_variance[19:21].mean(), log_variance[49:51].mean())
+    model = replace(model, log_bounds=bounds)
+    point = evaluate(model, theta)
+    assert np.sum(point.active == 0) == 30
+    gradient, information = derivatives(model, point)
+    expected = difference(lambda x: evaluate(model, x).value, theta)
+    assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6)
+    expected = difference(lambda x: derivatives(model, evaluate(model, x))[0], theta)
+    assert_allclose(information.toarray(), expected, rtol=1e-6, atol=1e-6)
+
+
+N_DRAWS = 400
+
+
+@pytest.mark.parametrize("variance_groups", ["fixed", None])
+@pytest.mark.parametrize(
+    "method, mean_groups",
+    [("reml", "random"), ("reml", "fixed"), ("reml", None), ("ml", "random")],
+)
+def test_expected_information_is_the_mean_of_observed_ones(
+    method, mean_groups, variance_groups
+):
+    """Over y drawn from the model.
+
+    ML's expected information takes the coefficients as known, so that it is tried
+    without any.
+    """
+    columns = {"mean_features": [], "fit_intercept": False} if method == "ml" else {}
+    model = model_of(
+        weighted=False,
+        method=method, mean_groups=mean_groups, variance_groups=variance_groups,
+        **columns,
+    )  # fmt: skip
+    theta = random_theta(model)
+    expected = derivatives(model, evaluate(model, theta), expected=True)[1].toarray()
+    observed = [_drawn_information(model, theta, seed) for seed in range(N_DRAWS)]
+    error = np.std(observed, axis=0) / np.sqrt(N_DRAWS)
+    # 4.5 standard errors: one in 100,000 for each of some hundred figures.
+    difference = np.abs(np.mean(observed, axis=0) - expected)
+    assert (difference <= 4.5 * error + 1e-10).all()
+
+
+def _drawn_information(model, theta, seed):
+    rng, rows = np.random.default_rng(seed), model.rows
+    y = np.exp(model.log_variance(theta) / 2) * rng.normal(size=len(rows.y))
+    if model.random:
+        y += np.sqrt(theta[-1]) * rng.normal(size=rows.n_groups)[rows.codes]
+    A = np.column_stack([rows.A[:, :-1], y])
+    origins = np.column_stack([rows.origins[:, :-1], np.zeros(rows.n_groups)])
+    rows = replace(rows, A=A, X=A[:, 1:-1], y=y, origins=origins)
+    model = replace(model, rows=rows)
+    return derivatives(model, evaluate(model, theta))[1].toarray()
+
+
+@pytest.mark.parametrize("variance_groups", ["fixed", None])
+@pytest.mark.parametrize("method", ["reml", "ml"])
+def test_expected_information_is_the_dense_trace(method, variance_groups):
+    """1/2 tr(P V_i P V_j); P is V^-1 under ML."""
+    model = model_of(method=method, weighted=False, variance_groups=variance_groups)
+    theta = random_theta(model)
+    rows = model.rows
+    shared = (rows.codes[:, None] == rows.codes).astype(float)
+    v = np.exp(model.log_variance(theta))
+    V = np.diag(v) + theta[-1] * shared
+    P = np.linalg.inv(V)
+    if method == "reml":
+        D = np.column_stack([np.ones(len(v)), rows.X + rows.origins[rows.codes, :-1]])
+        P -= P @ D @ np.linalg.solve(D.T @ P @ D, D.T @ P)
+    columns = list(rows.variance_rows(slice(None)).T)
+    if variance_groups == "fixed":
+        columns = [*(rows.codes == g for g in range(rows.n_groups)), *columns]
+    slopes = [*(np.diag(v * s) for s in columns), shared]
+    expected = [[0.5 * np.trace(P @ A @ P @ B) for A in slopes] for B in slopes]
+    got = derivatives(model, evaluate(model, theta), expected=True)[1].toarray()
+    assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["reml", "ml"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_criterion_is_the_dense_density(method, weighted):
+    """Repetition weights are repeated rows."""
+    model = model_of(method=method, weighted=weighted)
+    theta = random_theta(model)
+    point = evaluate(model, theta)
+    X, y, groups, weight = data()
+    order = np.argsort(groups, kind="stable")
+    if weighted:
+        order = np.repeat(order, weight[order].astype(int))
+    log_v = model.log_variance(theta)
+    if weighted:
+        log_v = np.repeat(log_v, model.rows.weight.astype(int))
+    shared = groups[order][:, None] == groups[order]
+    V = np.diag(np.exp(log_v)) + theta[-1] * shared
+    D = with_intercept(X[order])
+    expected = log_likelihood(D, y[order], V, method == "reml")
+    assert_allclose(point.log_likelihood, expected, rtol=EXACT)
+    assert_allclose(point.value, -expected, rtol=EXACT)
+
+
+# ------------------------------------------------------------------------------- arrows
+
+
+def random_arrow(n_groups=9, q=3, k=2, seed=0):
+    rng = np.random.default_rng(seed)
+    corner = rng.normal(size=(q, q))
+    return Arrow(
+        diagonal=rng.uniform(1, 2, size=n_groups),
+        border=0.3 * rng.normal(size=(n_groups, q)),
+        corner=corner @ corner.T + 3 * np.eye(q),
+        U=0.3 * rng.normal(size=(n_groups + q, k)),
+        B=np.diag([-1.0, 0.5][:k]),
+    )
+
+
+@pytest.mark.parametrize("n_groups", [0, 1, 9])
+@pytest.mark.parametrize("k", [0, 2])
+def test_an_arrow_is_the_matrix_that_it_stands_for(n_groups, k):
+    arrow = random_arrow(n_groups, k=k)
+    dense = arrow.toarray()
+    x = np.random.default_rng(1).normal(size=(len(dense), 2))
+    assert_allclose(arrow @ x[:, 0], dense @ x[:, 0], rtol=EXACT, atol=EXACT)
+    assert_allclose(arrow.solve(x), np.linalg.solve(dense, x), rtol=1e-9, atol=EXACT)
+    solved = np.linalg.solve(dense, x[:, 0])
+    assert_allclose(arrow.solve(x[:, 0]), solved, rtol=1e-9, atol=EXACT)
+    assert arrow.is_positive_definite() == (np.linalg.eigvalsh(dense).min() > 0)
+    keep = np.delete(np.arange(len(dense)), n_groups + 1)
+    assert_allclose(arrow.without(1).toarray(), dense[np.ix_(keep, keep)])
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_an_arrow_knows_whether_it_is_positive_definite(seed):
+    arrow = random_arrow(seed=seed)
+    rng = np.random.default_rng(seed)
+    arrow = replace(arrow, B=arrow.B * rng.uniform(0.1, 20))
+    if seed % 4 == 0:
+        arrow = replace(arrow, diagonal=arrow.diagonal - 1.2)
+    smallest = np.linalg.eigvalsh(arrow.toarray()).min()
+    # A negative pivot on the diagonal may be made good by a coupling; no is then safe.
+    if (arrow.diagonal > 0).all() or smallest < 0:
+        assert arrow.is_positive_definite() == (smallest > 0)
+
+
+@pytest.mark.parametrize("n_groups", [1, 9])
+def test_couplings_may_be_written_out(n_groups):
+    arrow = random_arrow(n_groups)
+    q = n_groups + 3
+    couplings = [(arrow.U[:, [i]], arrow.B[i : i + 1, i : i + 1]) for i in range(2)]
+    joined = assemble_arrow(arrow.diagonal, arrow.border, arrow.corner, couplings)
+    assert len(joined.diagonal) == (0 if n_groups < 2 else n_groups)
+    assert_allclose(joined.toarray(), arrow.toarray(), atol=EXACT)
+    assert joined.toarray().shape == (q, q)
