@@ -202,7 +202,7 @@ def test_misses_reports_what_is_not_a_figure():
         assert misses(meta, got) == [(key, np.inf)]
 
 
-# ---------------------------------------------------------------- a variance for each row
+# -------------------------------------------------------------- a variance for each row
 
 HETEROSCEDASTIC_CASES = [
     name
