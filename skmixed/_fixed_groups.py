@@ -2,8 +2,8 @@
 
 The fit has a level for every group, and coefficients of the columns that vary within
 groups.  A column that is constant within groups is not identified beside such levels;
-intercept, coefficients and effects are those of minimal norm, as of a model with one-hot
-columns.  Then the effects sum to zero, and a group that was not seen has effect 0.
+intercept, coefficients and effects are those of minimal norm, as of a model with
+one-hot columns.  Then the effects sum to zero, and a group that was not seen has effect 0.
 """
 
 from dataclasses import dataclass, replace

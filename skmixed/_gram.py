@@ -252,7 +252,7 @@ def _reduce_run(read, order, bounds, origin, m, weight):
 
 
 def _pieces(a, bounds):
-    """The matrix (pieces, rows) that sums rows with weights a over consecutive pieces."""
+    """The matrix (pieces, rows) of weighted sums over consecutive pieces."""
     if len(bounds) == 2:
         return a[None]
     shape = (len(bounds) - 1, len(a))

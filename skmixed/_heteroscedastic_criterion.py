@@ -142,8 +142,8 @@ def evaluate(model, theta, kappa=None, gram=None):
     """The criterion at theta.
 
     `kappa` is a constant under REML, whose ridge is not a function of theta; by default
-    it is that of theta.  `gram` is that of the rows under the weights a / v of theta, if
-    it is known.
+    it is that of theta.  `gram` is that of the rows under the weights a / v of theta,
+    if it is known.
     """
     rows = model.rows
     kappa = model.kappa(theta) if kappa is None else kappa

@@ -1,7 +1,7 @@
 """Score and information of the heteroscedastic criterion (docs/math.md, 9.3 to 9.5).
 
 One visit to the rows collects `Sums`; what follows is algebra of groups and columns.
-The observed information is exact.  Coordinates are those of theta = [delta, gamma, psi].
+The observed information is exact.  Coordinates are theta = [delta, gamma, psi].
 """
 
 from dataclasses import dataclass
@@ -63,8 +63,10 @@ class Sums:
         sum_g c_g H_g H_g' and sum_g H_g k_g / D_g, H_g = sum t h' of a group (REML).
     t, te : ndarrays of shape (G, k)
         Sums of t and of e t of every group.
-    effect_score, effect_square, effect_cross, effect_K, effect_C, effect_H, effect_E :
-        The same for the columns 1_g, with one row for each group.
+    effect_score, effect_square, effect_cross, effect_residual : ndarrays of shape (G, .)
+        score, square, cross and K of the columns 1_g, one row for each group.
+    effect_leverage, effect_mean, effect_between : ndarrays of shape (G, ...)
+        C, H_g and E of the same.
     """
 
     score: np.ndarray
@@ -79,14 +81,14 @@ class Sums:
     effect_score: np.ndarray
     effect_square: np.ndarray
     effect_cross: np.ndarray
-    effect_K: np.ndarray | None
-    effect_C: np.ndarray
-    effect_H: np.ndarray
-    effect_E: np.ndarray
+    effect_residual: np.ndarray | None
+    effect_leverage: np.ndarray
+    effect_mean: np.ndarray
+    effect_between: np.ndarray
 
 
 def derivatives(model, point, expected=False):
-    """Gradient of the criterion at a point, and its Hessian or the expected information.
+    """Gradient of the criterion at a point, and its observed or expected information.
 
     Parameters
     ----------
@@ -157,9 +159,9 @@ def _visit(model, point, groups, expected):
         if H is not None:
             _add_between(sums, run, groups, H)
     sums.K = local.root.T @ sums.cross + local.root_offset.T @ sums.te
-    sums.effect_K = sums.effect_cross @ local.root
+    sums.effect_residual = sums.effect_cross @ local.root
     if own:
-        sums.effect_K += local.root_offset * sums.te[:, :1]
+        sums.effect_residual += local.root_offset * sums.te[:, :1]
     return sums
 
 
@@ -208,10 +210,10 @@ def _no_sums(model, k, r):
         effect_score=np.zeros(effects),
         effect_square=np.zeros((effects, k)),
         effect_cross=np.zeros((effects, p)),
-        effect_K=None,
-        effect_C=np.zeros((effects, r, r)) if keeps_C else None,
-        effect_H=np.zeros((effects, r)),
-        effect_E=np.zeros((effects, k)),
+        effect_residual=None,
+        effect_leverage=np.zeros((effects, r, r)) if keeps_C else None,
+        effect_mean=np.zeros((effects, r)),
+        effect_between=np.zeros((effects, k)),
     )
 
 
@@ -268,9 +270,9 @@ def _add_leverages(sums, run, members, t, h, H):
         sums.C[some] += (th.T @ h).reshape(n_some, r, r)
         if H is not None:
             H[:, some] += (members @ th).reshape(len(H), n_some, r)
-    if sums.effect_C is not None and len(sums.effect_C):
+    if sums.effect_leverage is not None and len(sums.effect_leverage):
         products = members @ _products(t[:, :1] * h, h)
-        sums.effect_C[run] += products.reshape(len(products), r, r)
+        sums.effect_leverage[run] += products.reshape(len(products), r, r)
 
 
 def _products(A, B):
@@ -288,9 +290,9 @@ def _add_between(sums, run, groups, H):
     by_column = scaled.transpose(1, 0, 2).reshape(H.shape[1], -1)
     sums.E += by_column @ by_column.T
     sums.Ek += np.einsum("gir,gr->i", H, groups.k[run] / groups.D[run, None])
-    if len(sums.effect_H):
-        sums.effect_H[run] = H[:, 0]
-        sums.effect_E[run] = np.einsum("gr,gir->gi", scaled[:, 0], scaled)
+    if len(sums.effect_mean):
+        sums.effect_mean[run] = H[:, 0]
+        sums.effect_between[run] = np.einsum("gr,gir->gi", scaled[:, 0], scaled)
 
 
 # ----------------------------------------------------------------------- the algebra
@@ -339,7 +341,7 @@ def _local(model, groups, sums, expected):
         if groups.in_trace:
             border += sign * 0.5 * c**2 * t[:, :1] * t
         if model.reml:
-            border += sign * sums.effect_E
+            border += sign * sums.effect_between
     if model.random:
         mixed = sign * 0.5 * t / groups.D[:, None] ** 2
         if not expected:
@@ -348,7 +350,7 @@ def _local(model, groups, sums, expected):
         if own:
             mixed_effect = mixed[:, :1]
             if model.reml:
-                inner = np.sum(sums.effect_H * groups.k, axis=1) / groups.D
+                inner = np.sum(sums.effect_mean * groups.k, axis=1) / groups.D
                 mixed_effect = mixed_effect - sign * inner[:, None]
             border = np.hstack([border, mixed_effect])
         square = np.block(
@@ -404,7 +406,7 @@ def _stack(model, effect, columns, psi):
 
 def _coefficient_coupling(model, point, groups, sums):
     """-K'M^-1K: the coefficients follow the variances."""
-    U = _stack(model, sums.effect_K, sums.K.T, groups.u @ groups.k)
+    U = _stack(model, sums.effect_residual, sums.K.T, groups.u @ groups.k)
     if model.penalty is not None and not model.reml:
         U = U + np.outer(_average(model), _ridge_residuals(model, point))
     return U, -np.eye(U.shape[1])
@@ -418,9 +420,9 @@ def _leverage_coupling(model, groups, sums, expected):
     def flat(C):
         return C[..., first, second] * twice
 
-    effect = sums.effect_C
+    effect = sums.effect_leverage
     if effect is None:  # too many pairs to keep; see MOST_COUPLING
-        effect = np.zeros((len(sums.effect_H), 1, 1))
+        effect = np.zeros((len(sums.effect_mean), 1, 1))
         effect = np.broadcast_to(effect, (len(effect), *sums.C[0].shape))
     U = _stack(model, flat(effect), flat(sums.C), flat(groups.k.T @ groups.k))
     return U, (0.5 if expected else -0.5) * np.eye(U.shape[1])

@@ -124,7 +124,7 @@ def _jacobian(problem):
 
 
 def _tied(weights, free):
-    """Weights of all groups as those of the free ones, of which the others are a mean."""
+    """Weights of all groups as those of the free ones; the others are their mean."""
     tied = np.delete(weights, free, axis=1).sum(axis=1)
     return weights[:, free] + tied[:, None] / len(free)
 

@@ -13,9 +13,9 @@ XTOL, RTOL = 1e-14, 4 * np.finfo(float).eps
 # than that is the rounding of a level stretch.
 DIP = 0.7
 
-# Of Newton's method: a decrement that is as good as none; how many times the rounding of
-# the value a decrement may be where no step lowers it any more; and the shortest part of
-# a step that is tried.
+# Of Newton's method: a decrement that is as good as none; how many times the rounding
+# of the value a decrement may be where no step lowers it any more; and the shortest part
+# of a step that is tried.
 NOTHING_TO_GAIN, STALLED, SHORTEST = 1e-26, 1e3, 1e-9
 LITTLE = 1e-2  # gain at a kink
 
@@ -106,8 +106,8 @@ def newton(evaluate, direction, move, start, *, tol, max_iter):
     start : ndarray
     tol : float
         The step whose decrement is at most this is the last one; its error is of the
-        order of the square.  At kinks, where a decrement means nothing, small gains in a
-        row end the search.
+        order of the square.  At kinks, where a decrement means nothing, small gains in
+        a row end the search.
     max_iter : int
     """
     at, decrement, curvature, stuck = evaluate(start), np.inf, None, 0

@@ -9,8 +9,9 @@ from scipy import sparse
 from ._gram import EPS, SPARSE_TOLERANCE, reduce_rows, reduce_sparse, rows_of
 
 NO_GROUPS = (
-    "No `groups` were given, so no random intercepts are fitted: pass `groups=` (inside "
-    "scikit-learn's tools with enable_metadata_routing=True) or set `group_feature`."
+    "No `groups` were given, so no random intercepts are fitted: pass `groups=` "
+    "(inside scikit-learn's tools with enable_metadata_routing=True) or set "
+    "`group_feature`."
 )
 
 # A noise variance of up to this many floors, 1e-11 of y in standard deviation, is what
@@ -80,9 +81,9 @@ def exact_fit_message(n, rank, noise_std):
             "left for the variance"
         )
     return (
-        f"{cause}. What is left as the standard deviation of the noise, {noise_std:.2g}, "
-        "is the rounding of y, and intervals mean nothing. Use more rows, fewer "
-        "features or a larger alpha."
+        f"{cause}. What is left as the standard deviation of the noise, "
+        f"{noise_std:.2g}, is the rounding of y, and intervals mean nothing. Use more "
+        "rows, fewer features or a larger alpha."
     )
 
 

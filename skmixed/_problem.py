@@ -17,7 +17,7 @@ from ._gram import column_norms
 from ._heteroscedastic_criterion import Heteroscedastic
 from ._preparation import count, rank_tolerance, why_not_identified
 from ._rows import arrange
-from ._search import Constant, best_constant
+from ._starts import Constant, best_constant
 
 # The noise variance of a row lies within these multiples of that of the same model with
 # one noise variance: a thousandth of a percent to 100,000 times in standard deviation.
@@ -93,45 +93,20 @@ def state_problem(data, moments, structure, n_jobs):
     structure : Structure
     n_jobs : int or None
     """
-    n_features = len(data.features)
-    tolerance = rank_tolerance(data.X)
-    mean_moments = moments.columns(np.append(structure.mean, n_features))
-    variance_moments = moments.columns(np.append(structure.variance, n_features))
-    mean_columns = _mean_columns(mean_moments, structure, tolerance)
-    n_groups = len(moments.size)
-    codes = np.zeros(len(data.y), dtype=np.int32)
+    n_features, tolerance = len(data.features), rank_tolerance(data.X)
+    n_groups, codes = len(moments.size), np.zeros(len(data.y), dtype=np.int32)
     if data.index is not None:
         codes = data.index.codes
     free = np.empty(0, dtype=int)
     if structure.effects:
         free = np.flatnonzero(_tells_variance(data, codes, n_groups, structure.mean))
-    variance_columns = _variance_columns(
-        variance_moments, structure, len(free) > 0, tolerance
-    )
-    rows = arrange(
-        data,
-        codes,
-        n_groups,
-        replace(structure, effects=len(free) > 0),
-        mean_columns,
-        variance_columns,
-    )
-    back = variance_columns.back
-    model = Heteroscedastic(
-        rows=rows,
-        reml=structure.reml,
-        random=structure.random,
-        fixed=structure.fixed,
-        free=free,
-        counted=_counted(rows, structure, free),
-        average=_average(rows, free, back.shape[1]),
-        log_bounds=(-np.inf, np.inf),
-        alpha=structure.alpha,
-        penalty=mean_columns.penalty(structure.alpha),
-        variance_penalty=structure.variance_alpha * back.T @ back,
-        effect_penalty=structure.variance_alpha,
-        n_jobs=n_jobs,
-    )
+    told = replace(structure, effects=len(free) > 0)
+    mean_moments = moments.columns(np.append(structure.mean, n_features))
+    variance_moments = moments.columns(np.append(structure.variance, n_features))
+    mean_columns = _mean_columns(mean_moments, told, tolerance)
+    variance_columns = _variance_columns(variance_moments, told, tolerance)
+    rows = arrange(data, codes, n_groups, told, mean_columns, variance_columns)
+    model = _model(rows, told, free, mean_columns, variance_columns, n_jobs)
     floor = noise_floor(mean_moments, structure.fixed or mean_columns.has_constant)
     gram = mean_columns.gram(mean_moments)
     constant = best_constant(model, np.zeros(len(data.y)), floor, gram)
@@ -152,6 +127,26 @@ def state_problem(data, moments, structure, n_jobs):
     )
 
 
+def _model(rows, structure, free, mean_columns, variance_columns, n_jobs):
+    """The likelihood without bounds on the log-variance."""
+    back = variance_columns.back
+    return Heteroscedastic(
+        rows=rows,
+        reml=structure.reml,
+        random=structure.random,
+        fixed=structure.fixed,
+        free=free,
+        counted=_counted(rows, structure, free),
+        average=_average(rows, free, back.shape[1]),
+        log_bounds=(-np.inf, np.inf),
+        alpha=structure.alpha,
+        penalty=mean_columns.penalty(structure.alpha),
+        variance_penalty=structure.variance_alpha * back.T @ back,
+        effect_penalty=structure.variance_alpha,
+        n_jobs=n_jobs,
+    )
+
+
 def _log_bounds(model, constant):
     """Least and largest log-variance of a row.
 
@@ -164,7 +159,7 @@ def _log_bounds(model, constant):
 
 
 def _mean_columns(moments, structure, tolerance):
-    """Working columns of the mean; unpenalised fixed effects take the constant's place."""
+    """Working columns of the mean; free effects take the place of a constant."""
     if structure.fixed and not structure.alpha:
         moments = ungrouped(moments, absorbed=True, has_constant=False)
         columns = choose_within(moments, has_constant=False, tolerance=tolerance)
@@ -178,8 +173,8 @@ def _mean_columns(moments, structure, tolerance):
     return columns.whitened(moments)
 
 
-def _variance_columns(moments, structure, effects, tolerance):
-    absorbed = effects and not structure.variance_alpha
+def _variance_columns(moments, structure, tolerance):
+    absorbed = structure.effects and not structure.variance_alpha
     has_constant = structure.fit_variance_intercept and not absorbed
     moments = ungrouped(moments, absorbed=absorbed, has_constant=has_constant)
     columns = choose_within(moments, has_constant=has_constant, tolerance=tolerance)
@@ -198,7 +193,7 @@ def _tells_variance(data, codes, n_groups, mean):
     rows = np.flatnonzero((~tells & (size > 1))[codes])
     if len(rows):
         X, of_first = data.X[rows][:, mean], data.X[first[codes[rows]]][:, mean]
-        differs = np.asarray((X != of_first).sum(axis=1)).ravel() > 0
+        differs = np.asarray((of_first != X).sum(axis=1)).ravel() > 0
         tells[codes[rows[differs]]] = True
     return tells
 
@@ -265,17 +260,18 @@ def _effects_messages(problem):
     n_tied = n_groups - len(model.free)
     if n_tied:
         yield (
-            f"{n_tied} of {count(n_groups, 'group')} have one row, or rows that are all "
-            "alike, which tells nothing about a variance: their log-variance is the "
-            "average of the other groups'. Use coarser groups, or variance_groups=None."
+            f"{n_tied} of {count(n_groups, 'group')} have one row, or rows that are "
+            "all alike, which tells nothing about a variance: their log-variance is "
+            "the average of the other groups'. Use coarser groups, or "
+            "variance_groups=None."
         )
     n_small = int(np.sum(np.diff(model.rows.bounds) < SMALL_GROUP))
     if structure.fixed and not structure.reml and n_small:
         yield (
             f"{n_small} of {count(n_groups, 'group')} have fewer than {SMALL_GROUP} "
             "rows: with fixed effects in mean and variance, maximum likelihood makes "
-            "the variances of small groups too small, and has no maximum where rows can "
-            'be fitted exactly. Use method="reml".'
+            "the variances of small groups too small, and has no maximum where rows "
+            'can be fitted exactly. Use method="reml".'
         )
 
 

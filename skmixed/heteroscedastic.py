@@ -31,7 +31,8 @@ from ._preparation import (
     reduce_data,
 )
 from ._problem import HIGHEST, LOWEST, Structure, group_messages, state_problem
-from ._search import MANY_STARTS, best_optimum
+from ._search import best_optimum
+from ._starts import MANY_ROWS
 
 
 class HeteroscedasticGaussianRegressor(GroupedRegressor):
@@ -51,9 +52,9 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
       model of :class:`RandomInterceptRegressor`.
     - ``"fixed"``: an effect of each group, as if the groups were one-hot encoded into
       the features of the mean, or of the log-variance.
-    - ``None``: no difference between groups.  With ``method="ml"`` the loss is then what
-      deep learning calls the Gaussian negative log-likelihood.  It leaves observations
-      independent: a variance for each row does not make a random effect.
+    - ``None``: no difference between groups.  With ``method="ml"`` the loss is then
+      what deep learning calls the Gaussian negative log-likelihood.  It leaves
+      observations independent: a variance for each row does not make a random effect.
 
     Parameters
     ----------
@@ -111,7 +112,7 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
         not enter.
     variance_intercept_ : float
         Intercept of the log-variance: the logarithm of squared units of y.
-    variance_coef_covariance_ : ndarray of shape (1 + n_features_in_, 1 + n_features_in_)
+    variance_coef_covariance_ : ndarray of shape (1 + n_features_in_,) * 2
         Covariance of (variance_intercept_, variance_coef_): the inverse observed
         information.
     group_variance_ : float
@@ -188,15 +189,15 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
     >>> X, y, groups = load_sleepstudy(return_X_y_groups=True)
     >>> model = HeteroscedasticGaussianRegressor().fit(X, y, groups=groups)
     >>> print(f"{model.variance_coef_[0]:.3f} per day")
-    0.120 per day
+    0.165 per day
 
     The noise of day 0 and of day 9, and what a new subject is predicted with:
 
     >>> model.predict_noise_std([[0], [9]]).round(1)
-    array([17.6, 41.6])
+    array([20.9, 43.9])
     >>> mean, std = model.predict([[0], [9]], return_std=True)
     >>> std.round(1)
-    array([38.0, 53.6])
+    array([39.1, 55.1])
     """
 
     def __init__(
@@ -311,7 +312,7 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
     def _set_variance(self, problem, optimum, data):
         n_groups = 0 if data.index is None else len(data.index)
         # With many rows the information hardly changes in a last, tiny step.
-        many = len(data.y) > MANY_STARTS and optimum.converged
+        many = len(data.y) > MANY_ROWS and optimum.converged
         information = optimum.curvature if many else None
         fitted = log_variance(problem, optimum.point, information)
         fitted = widen_variance(fitted, problem.structure.variance, len(data.features))
@@ -431,10 +432,10 @@ def _warn(estimator, data, problem, optimum, exact):
         )
     elif not optimum.converged:
         warn(
-            f"Newton's method stopped after {count(optimum.n_iter, 'iteration')} with a "
-            f"decrement of {optimum.decrement:.1g} (tol={estimator.tol:.1g}): the "
-            f"log-likelihood may be some {optimum.decrement / 2:.1g} below its optimum. "
-            "Increase max_iter, use fewer variance features, or a larger "
+            f"Newton's method stopped after {count(optimum.n_iter, 'iteration')} with "
+            f"a decrement of {optimum.decrement:.1g} (tol={estimator.tol:.1g}): the "
+            f"log-likelihood may be some {optimum.decrement / 2:.1g} below its "
+            "optimum. Increase max_iter, use fewer variance features, or a larger "
             "variance_alpha.",
             ConvergenceWarning,
         )

@@ -401,8 +401,9 @@ def test_a_start_from_expected_noise_leads_to_the_same_optimum(monkeypatch):
     for structure in STRUCTURES:
         (options,) = structure.values
         model = fit(X, y, groups, **options)
-        monkeypatch.setattr("skmixed._search.MANY_STARTS", 100)
-        monkeypatch.setattr("skmixed.heteroscedastic.MANY_STARTS", 100)
+        monkeypatch.setattr("skmixed._search.MANY_ROWS", 100)
+        monkeypatch.setattr("skmixed._starts.MANY_ROWS", 100)
+        monkeypatch.setattr("skmixed.heteroscedastic.MANY_ROWS", 100)
         other = fit(X, y, groups, **options)
         monkeypatch.undo()
         figures = [name for name in FIGURES if name != "variance_coef_covariance_"]

@@ -22,18 +22,29 @@ LAYERS = (
     "_blocks",
     "_groups",
     "_optimize",
+    "_arrow",
     "_gram",
     "_block_cholesky",
     "_criterion",
     "_design",
     "_posterior",
+    "_fixed_groups",
     "_input",
+    "_preparation",
+    "_rows",
+    "_heteroscedastic_criterion",
+    "_information",
+    "_starts",
+    "_search",
+    "_problem",
+    "_log_variance",
     "_base",
     "random_intercept",
+    "heteroscedastic",
 )
 MAY_IMPORT = {
     "joblib": {"_blocks"},
-    "sklearn": {"_input", "_base", "random_intercept"},
+    "sklearn": {"_input", "_base", "random_intercept", "heteroscedastic"},
 }
 LONGEST_FUNCTION = 40  # lines, without the docstring
 

@@ -24,7 +24,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 from sklearn.utils.metadata_routing import get_routing_for_object
 
-from skmixed import GroupsWarning, RandomInterceptRegressor
+from skmixed import (
+    GroupsWarning,
+    HeteroscedasticGaussianRegressor,
+    RandomInterceptRegressor,
+)
 
 EXACT = 1e-12  # the same computation on the same rows
 
@@ -40,16 +44,28 @@ def data():
     return simulate(n=200, group_std=3.0)
 
 
+CHECKED = [
+    RandomInterceptRegressor(),
+    RandomInterceptRegressor(group_feature=-1),
+    RandomInterceptRegressor(method="ml", alpha=1.0),
+    HeteroscedasticGaussianRegressor(),
+    HeteroscedasticGaussianRegressor(group_feature=-1),
+    HeteroscedasticGaussianRegressor(method="ml", alpha=1.0, variance_alpha=1.0),
+    HeteroscedasticGaussianRegressor(variance_groups="fixed"),
+    *(
+        HeteroscedasticGaussianRegressor(mean_groups=mean, variance_groups=variance)
+        for mean in ("fixed", None)
+        for variance in ("fixed", None)
+    ),
+]
+
+
 @pytest.mark.filterwarnings("ignore")  # the checks fit without groups, and tiny data
 @pytest.mark.parametrize("enabled", [False, True])
-@pytest.mark.parametrize(
-    "parameters",
-    [{}, {"group_feature": -1}, {"method": "ml", "alpha": 1.0}],
-    ids=["default", "group_feature", "ridge"],
-)
-def test_check_estimator(parameters, enabled):
+@pytest.mark.parametrize("estimator", CHECKED, ids=str)
+def test_check_estimator(estimator, enabled):
     with sklearn.config_context(enable_metadata_routing=enabled):
-        results = check_estimator(RandomInterceptRegressor(**parameters), on_fail=None)
+        results = check_estimator(estimator, on_fail=None)
     outcome = {result["check_name"]: result["status"] for result in results}
     assert len(outcome) > 40
     # The array API is not supported, so that its check has nothing to look at.

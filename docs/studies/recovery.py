@@ -4,7 +4,7 @@
 
 Simulates sets of 60 groups with known coefficients, fits each by REML and by ML, and
 prints for every parameter the bias, its Monte Carlo standard error and their ratio, and
-how often 90 % prediction intervals hold a new observation of a known and of a new group.
+how often 90 % prediction intervals hold a new observation, of known and of new groups.
 """
 
 import sys

@@ -2,11 +2,11 @@
 
     python docs/studies/several_optima.py [n_sets]
 
-Simulates sets like the Machines data (6 workers, 3 machines, 3 observations each, worker
-by machine interaction taken for noise), whose likelihood often has several optima: each
-machine may be the one that tells what a worker is like.  Every set is fitted, and its
-likelihood is searched from 25 random starts as well.  Counts the sets with several
-optima, and those where the fit missed the best of the random starts.
+Simulates sets like the Machines data (6 workers, 3 machines, 3 observations each, the
+interaction of worker and machine taken for noise), whose likelihood often has several
+optima: each machine may be the one that tells what a worker is like.  Every set is
+fitted, and its likelihood is searched from 25 random starts as well.  Counts the sets
+with several optima, and those where the fit missed the best of the random starts.
 """
 
 import sys
@@ -14,7 +14,8 @@ import sys
 import numpy as np
 
 from skmixed import HeteroscedasticGaussianRegressor
-from skmixed._search import best_constant, descend, start_at
+from skmixed._search import descend
+from skmixed._starts import best_constant, start_at
 from skmixed.heteroscedastic import read_problem
 
 N_STARTS = 25
