@@ -1,9 +1,10 @@
-"""Fixed effects of groups in the user's terms (docs/math.md, 9.7).
+"""Fixed effects of groups in the user's terms (docs/math.md, 9.9).
 
 The fit has a level for every group, and coefficients of the columns that vary within
 groups.  A column that is constant within groups is not identified beside such levels;
 intercept, coefficients and effects are those of minimal norm, as of a model with
-one-hot columns.  Then the effects sum to zero, and a group that was not seen has effect 0.
+one-hot columns.  Then the effects sum to zero, and a group that was not seen has
+effect 0.
 """
 
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The criterion with a noise variance of its own for every row (docs/math.md, 9).
+"""The criterion with a noise variance of its own for every row (docs/math.md, 9.2).
 
     log v_j = s_j'gamma + delta_g,    V = diag(v / a) + psi ZZ'
 

@@ -63,9 +63,9 @@ class Sums:
         sum_g c_g H_g H_g' and sum_g H_g k_g / D_g, H_g = sum t h' of a group (REML).
     t, te : ndarrays of shape (G, k)
         Sums of t and of e t of every group.
-    effect_score, effect_square, effect_cross, effect_residual : ndarrays of shape (G, .)
+    effect_score, effect_square, effect_cross, effect_residual : shape (G, ...)
         score, square, cross and K of the columns 1_g, one row for each group.
-    effect_leverage, effect_mean, effect_between : ndarrays of shape (G, ...)
+    effect_leverage, effect_mean, effect_between : shape (G, ...)
         C, H_g and E of the same.
     """
 

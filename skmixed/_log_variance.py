@@ -1,4 +1,4 @@
-"""The fitted log-variance in the user's terms (docs/math.md, 9.7)."""
+"""The fitted log-variance in the user's terms (docs/math.md, 9.9)."""
 
 from dataclasses import dataclass, replace
 

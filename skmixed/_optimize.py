@@ -14,8 +14,8 @@ XTOL, RTOL = 1e-14, 4 * np.finfo(float).eps
 DIP = 0.7
 
 # Of Newton's method: a decrement that is as good as none; how many times the rounding
-# of the value a decrement may be where no step lowers it any more; and the shortest part
-# of a step that is tried.
+# of the value a decrement may be where no step lowers it any more; and the shortest
+# part of a step that is tried.
 NOTHING_TO_GAIN, STALLED, SHORTEST = 1e-26, 1e3, 1e-9
 LITTLE = 1e-2  # gain at a kink
 

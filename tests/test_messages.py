@@ -14,7 +14,13 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
-from skmixed import GroupsWarning, RandomInterceptRegressor, random_intercept
+from skmixed import (
+    GroupsWarning,
+    HeteroscedasticGaussianRegressor,
+    RandomInterceptRegressor,
+    heteroscedastic,
+    random_intercept,
+)
 from skmixed.datasets import load_hsb82, load_machines, load_sleepstudy
 
 N, N_GROUPS = 24, 6
@@ -28,12 +34,23 @@ NAMES = np.array([f"school {code}" for code in GROUPS], dtype=object)
 FRAME = pd.DataFrame(X, columns=["age", "size"])
 WITH_SCHOOL = FRAME.assign(school=NAMES)
 
-METHODS = ["predict", "predict_interval", "sample_y", "log_predictive_density", "score"]
+ESTIMATORS = {
+    random_intercept: RandomInterceptRegressor,
+    heteroscedastic: HeteroscedasticGaussianRegressor,
+}
+METHODS = [
+    "predict",
+    "predict_noise_std",
+    "predict_interval",
+    "sample_y",
+    "log_predictive_density",
+    "score",
+]
 
 
-def fit(parameters=None, **arguments):
+def fit(parameters=None, estimator=RandomInterceptRegressor, **arguments):
     arguments = {"X": X, "y": Y, "groups": GROUPS} | arguments
-    return RandomInterceptRegressor(**(parameters or {})).fit(**arguments)
+    return estimator(**(parameters or {})).fit(**arguments)
 
 
 def call(model, method, X=X, groups=GROUPS, **arguments):
@@ -396,11 +413,11 @@ WEIGHTS = [
 ]
 
 
-def assert_fit_refuses(parameters, arguments, error, message):
+def assert_fit_refuses(parameters, arguments, error, message, **estimator):
     given = {"X": X, "y": Y, "groups": GROUPS} | arguments
     before = copy.deepcopy(given)
     with pytest.raises(error) as caught:
-        fit(parameters, **arguments)
+        fit(parameters, **estimator, **arguments)
     assert_says(caught.value, message)
     for name, array in given.items():
         if isinstance(array, (np.ndarray, pd.DataFrame)):
@@ -411,14 +428,16 @@ def assert_fit_refuses(parameters, arguments, error, message):
     "parameters, arguments, error, message",
     PARAMETERS + LABELS + FEATURES_AND_TARGET + WEIGHTS,
 )
+@pytest.mark.parametrize("module", [random_intercept, heteroscedastic])
 def test_fit_refuses_before_any_work(
-    parameters, arguments, error, message, monkeypatch
+    parameters, arguments, error, message, module, monkeypatch
 ):
     def work(*_):
         raise AssertionError("the rows were read before the input was refused")
 
-    monkeypatch.setattr(random_intercept, "_reduce", work)
-    assert_fit_refuses(parameters, arguments, error, message)
+    monkeypatch.setattr(module, "reduce_data", work)
+    estimator = ESTIMATORS[module]
+    assert_fit_refuses(parameters, arguments, error, message, estimator=estimator)
 
 
 def test_columns_are_required_again_after_a_fit_without():

@@ -8,13 +8,26 @@ from numpy.testing import assert_allclose
 from reference import block_covariance, condition, simulate, with_intercept
 from scipy import sparse
 from scipy.stats import multivariate_normal, norm
+from sklearn.base import clone
 
-from skmixed import RandomInterceptRegressor, _blocks
+from skmixed import (
+    HeteroscedasticGaussianRegressor,
+    RandomInterceptRegressor,
+    _blocks,
+)
 
 DENSE = 1e-10  # the dense oracle solves with matrices of condition up to 1e3
 # Known, known and repeated, unseen, unseen and repeated, missing twice.
 LABELS = [3, 0, 3, 77, 88, 77, None, None]
 OWNERS = [3, 0, 3, 77, 88, 77, "first missing", "second missing"]
+
+MODELS = [
+    RandomInterceptRegressor(),
+    HeteroscedasticGaussianRegressor(variance_groups="fixed"),
+    HeteroscedasticGaussianRegressor(mean_groups="fixed"),
+    HeteroscedasticGaussianRegressor(mean_groups="fixed", alpha=1.0),
+    HeteroscedasticGaussianRegressor(mean_groups=None),
+]
 
 
 def new_features(seed=1, p=3):
@@ -97,9 +110,10 @@ def test_random_intercepts_and_their_standard_deviations():
     assert_allclose(model.groups_, np.arange(12))
 
 
-def test_log_predictive_density_is_that_of_mean_and_covariance():
+@pytest.mark.parametrize("estimator", MODELS, ids=str)
+def test_log_predictive_density_is_that_of_mean_and_covariance(estimator):
     X, y, groups = simulate()
-    model = RandomInterceptRegressor().fit(X, y, groups=groups)
+    model = clone(estimator).fit(X, y, groups=groups)
     X_new = new_features()
     y_new = np.random.default_rng(2).normal(scale=5, size=len(X_new))
     for labels in (LABELS, None):
@@ -126,9 +140,10 @@ def test_log_predictive_density_at_the_ends(case):
     assert_allclose(density, multivariate_normal(mean, cov).logpdf(y[:9]), rtol=1e-8)
 
 
-def test_samples_have_the_predicted_mean_and_covariance():
+@pytest.mark.parametrize("estimator", MODELS, ids=str)
+def test_samples_have_the_predicted_mean_and_covariance(estimator):
     X, y, groups = simulate()
-    model = RandomInterceptRegressor().fit(X, y, groups=groups)
+    model = clone(estimator).fit(X, y, groups=groups)
     X_new, n = new_features(), 40_000
     draws = model.sample_y(X_new, groups=LABELS, n_samples=n)
     assert draws.shape == (len(LABELS), n)
@@ -140,9 +155,10 @@ def test_samples_have_the_predicted_mean_and_covariance():
     assert (error < 5 * np.sqrt(2 / n) * np.outer(std, std)).all()
 
 
-def test_samples_are_reproducible():
+@pytest.mark.parametrize("estimator", MODELS, ids=str)
+def test_samples_are_reproducible(estimator):
     X, y, groups = simulate()
-    model = RandomInterceptRegressor().fit(X, y, groups=groups)
+    model = clone(estimator).fit(X, y, groups=groups)
     again = [model.sample_y(X, groups=groups, random_state=s) for s in (0, 0, 1)]
     assert (again[0] == again[1]).all()
     assert (again[0] != again[2]).all()
@@ -150,9 +166,10 @@ def test_samples_are_reproducible():
 
 
 @pytest.mark.parametrize("coverage", [0.5, 0.9, 0.99])
-def test_interval_holds_its_probability(coverage):
+@pytest.mark.parametrize("estimator", MODELS, ids=str)
+def test_interval_holds_its_probability(coverage, estimator):
     X, y, groups = simulate()
-    model = RandomInterceptRegressor().fit(X, y, groups=groups)
+    model = clone(estimator).fit(X, y, groups=groups)
     interval = model.predict_interval(X, groups=groups, coverage=coverage)
     mean, std = model.predict(X, groups=groups, return_std=True)
     assert interval.shape == (len(y), 2)
@@ -161,9 +178,10 @@ def test_interval_holds_its_probability(coverage):
     assert_allclose(interval.mean(axis=1), mean)
 
 
-def test_score_is_r2_of_the_routed_prediction():
+@pytest.mark.parametrize("estimator", MODELS[:4], ids=str)
+def test_score_is_r2_of_the_routed_prediction(estimator):
     X, y, groups = simulate(group_std=5.0)
-    model = RandomInterceptRegressor().fit(X, y, groups=groups)
+    model = clone(estimator).fit(X, y, groups=groups)
     residual = y - model.predict(X, groups=groups)
     expected = 1 - np.sum(residual**2) / np.sum((y - y.mean()) ** 2)
     assert_allclose(model.score(X, y, groups=groups), expected)
@@ -176,9 +194,10 @@ def test_score_is_r2_of_the_routed_prediction():
 
 
 @pytest.mark.parametrize("kind", ["dense", "csr", "csc", "float32", "fortran"])
-def test_prediction_in_blocks_is_prediction_at_once(monkeypatch, kind):
+@pytest.mark.parametrize("estimator", MODELS, ids=str)
+def test_prediction_in_blocks_is_prediction_at_once(monkeypatch, kind, estimator):
     X, y, groups = simulate(n=300)
-    model = RandomInterceptRegressor().fit(X, y, groups=groups)
+    model = clone(estimator).fit(X, y, groups=groups)
     X_new = {
         "dense": X,
         "csr": sparse.csr_array(X),
@@ -195,9 +214,10 @@ def test_prediction_in_blocks_is_prediction_at_once(monkeypatch, kind):
     assert {blocks[0].dtype, blocks[1].dtype} == {np.dtype(float)}
 
 
-def test_predictions_come_back_in_the_given_order():
+@pytest.mark.parametrize("estimator", MODELS, ids=str)
+def test_predictions_come_back_in_the_given_order(estimator):
     X, y, groups = simulate()
-    model = RandomInterceptRegressor().fit(X, y, groups=groups)
+    model = clone(estimator).fit(X, y, groups=groups)
     order = np.random.default_rng(0).permutation(len(y))
     for flag in ({}, {"return_std": True}):
         straight = np.atleast_2d(model.predict(X, groups=groups, **flag))

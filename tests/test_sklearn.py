@@ -1,5 +1,6 @@
 """The estimator as a citizen of scikit-learn."""
 
+import pickle
 import warnings
 
 import numpy as np
@@ -159,6 +160,52 @@ def test_pipeline_routes_groups_and_the_std(data):
     assert_allclose(got, alone.predict(X, groups=groups, return_std=True), rtol=1e-9)
     score = pipe.score(X, y, groups=groups)
     assert_allclose(score, alone.score(X, y, groups=groups), rtol=1e-9)
+
+
+@pytest.mark.usefixtures("routing")
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_a_search_over_what_groups_are(data, n_jobs):
+    X, y, groups = data
+    name = "heteroscedasticgaussianregressor"
+    grid = {
+        f"{name}__mean_groups": ["random", "fixed", None],
+        f"{name}__variance_groups": ["fixed", None],
+    }
+    pipe = make_pipeline(
+        StandardScaler(), HeteroscedasticGaussianRegressor(variance_features=[0])
+    )
+    cv = KFold(3, shuffle=True, random_state=0)
+    search = GridSearchCV(pipe, grid, cv=cv, n_jobs=n_jobs, error_score="raise")
+    search.fit(X, y, groups=groups)
+    assert search.best_params_[f"{name}__mean_groups"] is not None
+    best = search.best_estimator_.predict(X[:3], groups=groups[:3], return_std=True)
+    assert (best[1] > 0).all()
+
+
+def test_one_instance_forgets_its_last_fit(data):
+    X, y, groups = data
+    model = HeteroscedasticGaussianRegressor(variance_groups="fixed")
+    model.fit(X, y, groups=groups)
+    model.set_params(mean_groups=None, variance_groups=None).fit(X[:, :2], y)
+    fresh = clone(model).fit(X[:, :2], y)
+    for name, value in vars(fresh).items():
+        if name.endswith("_") and not name.startswith("_"):
+            assert np.array_equal(getattr(model, name), value), name
+    assert set(vars(model)) == set(vars(fresh))
+
+
+def test_a_pickle_predicts_the_same(data):
+    X, y, groups = data
+    for structure in ("random", "fixed"):
+        model = HeteroscedasticGaussianRegressor(mean_groups=structure)
+        model.fit(X, y, groups=groups)
+        other = pickle.loads(pickle.dumps(model))
+        assert np.array_equal(
+            other.predict(X, groups=groups, return_std=True),
+            model.predict(X, groups=groups, return_std=True),
+        )
+        # Figures of groups and columns, not of rows.
+        assert len(pickle.dumps(model)) < 30_000
 
 
 @pytest.mark.usefixtures("routing")
