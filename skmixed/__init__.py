@@ -3,14 +3,25 @@
 How a fit flows through the package, one module per arrow::
 
     user's arrays -> Data       _input, _groups    labels, features, weights
-                  -> Moments    _gram, _blocks     n rows become figures per group
+                  -> Moments    _preparation       n rows become figures per group
+                                _gram, _blocks
                   -> Columns    _design            working columns and back
                   -> Gram       _gram              the same figures in blocks
                   -> factor     _block_cholesky    at one value of the variances
                   -> criterion  _criterion         its value and slope
                   -> optimum    _optimize          roots of a function of one variable
                   -> Posterior  _posterior         what is known about a new row
-    predict, ...  <-            _base              what all estimators share
+    predict, ...  <-            _base              what both estimators share
+
+With a variance for each row the way from Columns to the optimum is a loop::
+
+    Columns       -> Rows       _rows              in group order, kept
+                  -> likelihood _problem           parameters and their bounds
+                  -> start      _starts            several, by the search above
+       +--------> -> Gram       _rows, _gram       weighted by the variances
+       |          -> value      _heteroscedastic_criterion, _block_cholesky
+       +--------- <- step       _information, _arrow, _search
+                  -> optimum    _log_variance, _fixed_groups    in the user's terms
 
 docs/math.md derives the formulas in the names that the code uses; docs/design.md gives
 the reasons.
