@@ -52,9 +52,11 @@ class Arrow:
 
     def is_positive_definite(self):
         """Whether all eigenvalues are positive, by their number in each pivot."""
-        if not (np.isfinite(self.corner).all() and (self.diagonal > 0).all()):
+        if not (self.diagonal > 0).all():
             return False
         schur, _ = self._schur()
+        if not np.isfinite(schur).all():
+            return False
         scale = np.sqrt(np.abs(np.diag(schur)))
         scale[scale == 0] = 1.0
         values = np.linalg.eigvalsh(schur / np.outer(scale, scale))
@@ -96,20 +98,31 @@ class Arrow:
 
 
 def assemble_arrow(diagonal, border, corner, couplings):
-    """The arrow with all couplings U B U' added.
+    """The arrow with all couplings added, pairs (U, B) that stand for U B U'.
 
-    Where there are fewer groups than columns in the couplings, or none, the matrix is
-    small enough to be written out: all unknowns are then "others".
+    B may be a number, for that number times the identity; U may have rows for the
+    others only.  Where there are fewer groups than columns in the couplings, or none,
+    the matrix is small enough to be written out: all unknowns are then "others".
     """
-    U = np.hstack(
-        [np.empty((len(diagonal) + len(corner), 0)), *[c[0] for c in couplings]]
-    )
-    B = block_diag(np.empty((0, 0)), *[c[1] for c in couplings])
-    arrow = Arrow(diagonal, border, corner, U, B)
-    if len(diagonal) > U.shape[1]:
-        return arrow
-    dense = arrow.toarray()
-    q = len(dense)
-    return Arrow(
-        np.empty(0), np.empty((0, q)), dense, np.empty((q, 0)), np.empty((0, 0))
-    )
+    n_groups, q = border.shape
+    corner, low_rank = corner.copy(), []
+    for U, B in couplings:
+        if len(U) == q:
+            corner += _product(U, B)
+        else:
+            low_rank.append((U, B))
+    n_columns = sum(U.shape[1] for U, _ in low_rank)
+    no_U, no_B = np.empty((n_groups + q, 0)), np.empty((0, 0))
+    if n_groups > n_columns:
+        square = [B * np.eye(U.shape[1]) if np.ndim(B) == 0 else B for U, B in low_rank]
+        U = np.hstack([no_U, *(U for U, _ in low_rank)])
+        return Arrow(diagonal, border, corner, U, block_diag(no_B, *square))
+    dense = Arrow(diagonal, border, corner, no_U, no_B).toarray()
+    for U, B in low_rank:
+        dense += _product(U, B)
+    size = len(dense)
+    return Arrow(np.empty(0), np.empty((0, size)), dense, np.empty((size, 0)), no_B)
+
+
+def _product(U, B):
+    return B * (U @ U.T) if np.ndim(B) == 0 else U @ B @ U.T

@@ -21,8 +21,9 @@ def row_blocks(n_rows, n_columns):
     return [slice(i, min(i + step, n_rows)) for i in range(0, n_rows, step)]
 
 
-def cut(bounds, max_rows):
-    """Cut pieces of rows into runs of consecutive pieces of at most `max_rows` rows.
+def cut(bounds, max_rows, max_pieces=None):
+    """Cut pieces of rows into runs of consecutive pieces of at most `max_rows` rows,
+    and at most `max_pieces` pieces.
 
     Piece k holds the rows ``bounds[k]:bounds[k + 1]``.  A longer piece is a run of its
     own.  Returns the positions in `bounds` at which runs begin, and the end.
@@ -31,6 +32,8 @@ def cut(bounds, max_rows):
     while cuts[-1] < len(bounds) - 1:
         first = cuts[-1]
         last = np.searchsorted(bounds, bounds[first] + max_rows, side="right") - 1
+        if max_pieces is not None:
+            last = min(last, first + max_pieces)
         cuts.append(int(max(last, first + 1)))
     return cuts
 

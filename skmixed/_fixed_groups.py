@@ -133,7 +133,7 @@ def penalised_posterior(columns, factor, n_groups, has_intercept):
     """
     plain = condition(columns, factor, 1.0, n_groups)
     superfluous = has_intercept * plain.group_variance / n_groups
-    effects_std = np.sqrt(plain.modes_std() ** 2 - superfluous)
+    effects_std = np.sqrt(np.maximum(plain.modes_std() ** 2 - superfluous, 0.0))
     level_root = plain.level_root.copy()
     if has_intercept:
         # The part of the level's error that the coefficients have no part in.

@@ -39,6 +39,9 @@ class Heteroscedastic:
         The weights; 0 where nothing of a row is left to tell its variance.
     average : ndarray of shape (n_effects + k,)
         The weighted mean of the log-variance as a function of [delta, gamma].
+    axes : ndarray of shape (k, p)
+        The user's columns of the log-variance, centred, as combinations of the working
+        ones.
     log_bounds : tuple of float
         Least and largest log-variance of a row.
     alpha : float
@@ -58,6 +61,7 @@ class Heteroscedastic:
     free: np.ndarray
     counted: np.ndarray
     average: np.ndarray
+    axes: np.ndarray
     log_bounds: tuple
     alpha: float
     penalty: np.ndarray | None

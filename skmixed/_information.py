@@ -1,7 +1,8 @@
 """Score and information of the heteroscedastic criterion (docs/math.md, 9.3 to 9.5).
 
 One visit to the rows collects `Sums`; what follows is algebra of groups and columns.
-The observed information is exact.  Coordinates are theta = [delta, gamma, psi].
+The observed information is exact (but see MOST_COUPLING).  Coordinates are
+theta = [delta, gamma, psi].
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from ._arrow import assemble_arrow
 MOST_COUPLING = 2e7
 # Columns of products of a log-variance column and coefficients that are formed at once.
 MOST_PRODUCTS = 256
+FEW_COLUMNS = 16
 
 
 @dataclass(frozen=True)
@@ -131,8 +133,8 @@ def _visit(model, point, groups, expected):
     local = _local_posterior(model, point)
     r = local.root.shape[1]
     sums = _no_sums(model, k, r)
-    grouped = model.random or model.fixed or own
-    for run, slices in rows.runs(k * r // 8 if model.reml else k):
+    grouped = rows.n_groups > 1 or model.random or model.fixed or own
+    for run, slices in rows.runs(k + r, k * r if model.reml else k):
         H = np.zeros((run.stop - run.start, k, r)) if model.reml and grouped else None
         for some in slices:
             X, S = rows.X[some], rows.variance_rows(some, own)
@@ -248,7 +250,10 @@ def expected_noise(model, point):
     for _, slices in model.rows.runs(1):
         for some in slices:
             score[some] = _row_figures(model, point, groups, local, some, False)[3]
-    return (model.counted - score) * (model.rows.weight / point.w)
+    counted = model.counted
+    if point.active is not None:
+        counted = counted * point.active
+    return (counted - score) * (model.rows.weight / point.w)
 
 
 def _members(bounds, some):
@@ -278,16 +283,18 @@ def _add_leverages(sums, run, members, t, h, H):
 def _products(A, B):
     """All products of a column of A and one of B, (n, columns of A x columns of B).
 
-    The columns are repeated by matrix products, which is faster than broadcasting.
+    Few columns are repeated by matrix products, which is faster than broadcasting.
     """
     k, r = A.shape[1], B.shape[1]
+    if r > FEW_COLUMNS:
+        return (A[:, :, None] * B[:, None, :]).reshape(len(A), k * r)
     return (A @ np.repeat(np.eye(k), r, axis=1)) * (B @ np.tile(np.eye(r), k))
 
 
 def _add_between(sums, run, groups, H):
     """Add what needs the sums H_g of whole groups."""
     scaled = np.sqrt(groups.c[run, None, None]) * H
-    by_column = scaled.transpose(1, 0, 2).reshape(H.shape[1], -1)
+    by_column = scaled.transpose(1, 0, 2).reshape(H.shape[1], len(H) * H.shape[2])
     sums.E += by_column @ by_column.T
     sums.Ek += np.einsum("gir,gr->i", H, groups.k[run] / groups.D[run, None])
     if len(sums.effect_mean):
@@ -390,30 +397,30 @@ def _assemble(model, point, groups, sums, local, expected):
         if tied:
             average = np.zeros((n_free + len(corner), 1))
             average[:n_free] = 1 / n_free
-            couplings.append((average, np.array([[tied]])))
+            couplings.append((average, tied))
     return assemble_arrow(diagonal, border, corner, couplings)
 
 
 def _stack(model, effect, columns, psi):
-    """Rows of a coupling: those of the effects, of the columns, of psi."""
+    """Rows of a coupling: those of the effects if there are any, the columns, psi."""
     rows = [columns]
     if len(model.free):
-        rows = [_tie(model, effect), columns[1:]]
+        rows = [columns[1:]] if effect is None else [_tie(model, effect), columns[1:]]
     if model.random:
         rows.append(psi[None])
     return np.vstack(rows)
 
 
 def _coefficient_coupling(model, point, groups, sums):
-    """-K'M^-1K: the coefficients follow the variances."""
+    """-K'K: the coefficients follow the variances."""
     U = _stack(model, sums.effect_residual, sums.K.T, groups.u @ groups.k)
     if model.penalty is not None and not model.reml:
         U = U + np.outer(_average(model), _ridge_residuals(model, point))
-    return U, -np.eye(U.shape[1])
+    return U, -1.0
 
 
 def _leverage_coupling(model, groups, sums, expected):
-    """-+ 1/2 tr(M^-1 C_i M^-1 C_j): the information of the coefficients follows too."""
+    """-+ 1/2 tr(C_i C_j): the information of the coefficients follows too."""
     first, second = np.triu_indices(len(sums.K))
     twice = np.where(first == second, 1.0, np.sqrt(2.0))
 
@@ -421,11 +428,10 @@ def _leverage_coupling(model, groups, sums, expected):
         return C[..., first, second] * twice
 
     effect = sums.effect_leverage
-    if effect is None:  # too many pairs to keep; see MOST_COUPLING
-        effect = np.zeros((len(sums.effect_mean), 1, 1))
-        effect = np.broadcast_to(effect, (len(effect), *sums.C[0].shape))
-    U = _stack(model, flat(effect), flat(sums.C), flat(groups.k.T @ groups.k))
-    return U, (0.5 if expected else -0.5) * np.eye(U.shape[1])
+    if effect is not None:
+        effect = flat(effect)
+    U = _stack(model, effect, flat(sums.C), flat(groups.k.T @ groups.k))
+    return U, 0.5 if expected else -0.5
 
 
 def _average(model):
@@ -447,7 +453,7 @@ def _ridge_coupling(model, point, groups, sums, expected):
     average = _average(model)[:, None]
     own = 0.5 * point.shrinkage
     if expected or not model.fixed:
-        return np.sqrt(own) * average, np.eye(1)
+        return np.sqrt(own) * average, 1.0
     pull = -point.kappa * point.posterior.modes
     weighted = (groups.c * pull)[:, None] * sums.te
     mixed = _stack(model, weighted[:, :1], weighted.sum(axis=0)[:, None], np.zeros(1))

@@ -80,7 +80,7 @@ class Minimum:
         Of the last step: twice what its quadratic model promised to gain.
     converged : bool
     curvature : object
-        That of the last step, at the point before.
+        That of the last step, at the point before; None if it is not known.
     """
 
     point: object
@@ -100,7 +100,7 @@ def newton(evaluate, direction, move, start, *, tol, max_iter):
         `kinked`, whether the function has a kink there.
     direction : callable
         ``direction(point)`` is a step, its decrement, gradient' step with the sign
-        turned, and the curvature that it comes from.
+        turned, and the curvature that it comes from, if it is the function's own.
     move : callable
         ``move(point, step, t)`` is the x at part t of the step.
     start : ndarray

@@ -129,7 +129,9 @@ def state_problem(data, moments, structure, n_jobs):
 
 def _model(rows, structure, free, mean_columns, variance_columns, n_jobs):
     """The likelihood without bounds on the log-variance."""
-    back = variance_columns.back
+    back, has_constant = variance_columns.back, int(variance_columns.has_constant)
+    axes = np.zeros(back.T.shape)
+    axes[has_constant:] = np.linalg.pinv(back[:, has_constant:])
     return Heteroscedastic(
         rows=rows,
         reml=structure.reml,
@@ -138,6 +140,7 @@ def _model(rows, structure, free, mean_columns, variance_columns, n_jobs):
         free=free,
         counted=_counted(rows, structure, free),
         average=_average(rows, free, back.shape[1]),
+        axes=axes,
         log_bounds=(-np.inf, np.inf),
         alpha=structure.alpha,
         penalty=mean_columns.penalty(structure.alpha),
@@ -199,11 +202,12 @@ def _tells_variance(data, codes, n_groups, mean):
 
 
 def _counted(rows, structure, free):
-    """The weights, without rows that their group's effects leave nothing of.
+    """The weights, without rows that free effects of their group leave nothing of.
 
-    Under REML one row's worth of each such group is taken up by its effect on the mean.
+    Under REML one row's worth of each such group stays, which the information of its
+    effect takes up.
     """
-    if not (structure.fixed and structure.effects):
+    if structure.alpha or not (structure.fixed and structure.effects):
         return rows.weight
     size = np.bincount(rows.codes, rows.weight, rows.n_groups)
     share = np.full(rows.n_groups, 1.0 if structure.reml else 0.0) / size
@@ -242,7 +246,7 @@ def group_messages(data, problem, name):
     constant = set()
     if structure.fixed and not structure.alpha:
         constant |= _constant_within(problem.mean_moments, structure.mean)
-    if structure.effects and not structure.variance_alpha:
+    if len(model.free) and not structure.variance_alpha:
         constant |= _constant_within(problem.variance_moments, structure.variance)
     if constant:
         names = ", ".join(name(j) for j in sorted(constant))
@@ -258,7 +262,13 @@ def _effects_messages(problem):
     model, structure = problem.model, problem.structure
     n_groups = model.rows.n_groups
     n_tied = n_groups - len(model.free)
-    if n_tied:
+    if n_tied == n_groups:
+        yield (
+            f"All {n_groups} groups have one row, or rows that are all alike, which "
+            "tells nothing about their variances: the log-variance has no effects of "
+            "groups. Use coarser groups, or variance_groups=None."
+        )
+    elif n_tied:
         yield (
             f"{n_tied} of {count(n_groups, 'group')} have one row, or rows that are "
             "all alike, which tells nothing about a variance: their log-variance is "

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from scipy import sparse
 
-from ._blocks import block_rows, cut, row_blocks
+from ._blocks import BLOCK_SIZE, block_rows, cut, row_blocks
 from ._design import Columns
 from ._gram import (
     reduce_centred,
@@ -81,7 +81,7 @@ class Rows:
         With `own` there is one more constant in front, for effects of the groups.
         """
         if not sparse.issparse(self.S):
-            return self.S[rows, self.effects and not own :]
+            return self.S[rows, int(self.effects and not own) :]
         S = self.variance_columns.apply(self.S[rows])
         n_constant = self.variance_columns.has_constant + own
         return np.column_stack([np.ones((len(S), n_constant)), S])
@@ -89,7 +89,7 @@ class Rows:
     def log_variance(self, gamma):
         """S gamma for every row."""
         if not sparse.issparse(self.S):
-            return self.S[:, self.effects :] @ gamma
+            return self.S[:, int(self.effects) :] @ gamma
         value = np.empty(len(self.y))
         for rows in row_blocks(len(self.y), len(gamma)):
             value[rows] = self.variance_rows(rows) @ gamma
@@ -109,10 +109,14 @@ class Rows:
             read, self.codes, self.n_groups, weight, n_jobs, self.origins
         )
 
-    def runs(self, n_columns) -> Iterator[tuple[slice, list[slice]]]:
-        """Consecutive groups, and their rows in slices that fit the cache."""
+    def runs(self, n_columns, per_group=1) -> Iterator[tuple[slice, list[slice]]]:
+        """Consecutive groups, and their rows in slices that fit the cache.
+
+        `n_columns` numbers are at hand for a row, and `per_group` for a group.
+        """
         step = block_rows(n_columns)
-        for i, j in pairwise(cut(self.bounds, step)):
+        most_groups = max(BLOCK_SIZE // max(per_group, 1), 1)
+        for i, j in pairwise(cut(self.bounds, step, most_groups)):
             first, last = self.bounds[i], self.bounds[j]
             starts = range(first, last, step)
             yield slice(i, j), [slice(k, min(k + step, last)) for k in starts]

@@ -37,7 +37,7 @@ def _direction(model, at):
             break
     else:
         step = -gradient
-    return step, -(gradient @ step), information
+    return step, -(gradient @ step), None if expected else information
 
 
 def padded(information):
@@ -171,7 +171,7 @@ def _at_boundary(model, best, constant, kappa, **options):
         run(without, best_constant(without, constant.log_variance)),
     )
     point = evaluate(model, np.append(at_zero.point.theta, 0.0), kappa)
-    at_zero = replace(at_zero, point=point)
+    at_zero = replace(at_zero, point=point, curvature=None)
     gain = point.value - best.point.value
     if 0 <= gain <= NO_GAIN + NO_GAIN_PER_ROW * model.rows.n:
         return at_zero

@@ -14,6 +14,8 @@ from ._information import expected_noise
 # From so many rows on there is one start: several optima are a matter of few rows.
 MANY_ROWS = 50_000
 AXIS_START = 2.0  # of the log-variance, in standard deviations of a column
+MOST_AXES = 10  # columns that starts are made along
+LEAST_SPREAD = 1e-8  # of a column, relative to its size, less is constant
 # Where the ratio search finds no group variance, Newton's method starts from this part
 # of the noise variance: from 0 it could only tell whether 0 is a local optimum.
 LEAST_RATIO = 1e-3
@@ -174,15 +176,22 @@ def _columns_step(model, theta, noise):
 
 
 def axis_starts(model, constant):
-    """Variances that change along one column of the log-variance, up or down."""
-    rows = model.rows
-    columns = rows.variance_columns
-    has_constant = columns.has_constant
-    S = np.vstack([rows.variance_rows(s) for _, ss in rows.runs(1) for s in ss])
-    S = S[:, has_constant:] @ np.linalg.pinv(columns.back[:, has_constant:])
-    for s in S.T:
+    """Variances that change along one column of the log-variance, up or down.
+
+    Of many columns, those that the squared noise of the constant model follows most.
+    """
+    rows, found = model.rows, []
+    for axis in model.axes.T:
+        s = rows.log_variance(axis)
         deviation = s - np.average(s, weights=rows.weight)
-        scale = np.sqrt(np.average(deviation**2, weights=rows.weight))
-        if scale > 1e-8 * np.abs(s).max(initial=0.0):
-            for sign in (1, -1):
-                yield sign * AXIS_START * deviation / scale
+        spread = np.sqrt(np.average(deviation**2, weights=rows.weight))
+        if spread > LEAST_SPREAD * np.abs(s).max(initial=0.0):
+            found.append(deviation / spread)
+    if len(found) > MOST_AXES:
+        point = evaluate(model, start_at(model, constant))
+        noise = expected_noise(model, point) * point.w / rows.weight - model.counted
+        order = np.argsort([-abs(s @ noise) for s in found], kind="stable")
+        found = [found[i] for i in order[:MOST_AXES]]
+    for s in found:
+        yield AXIS_START * s
+        yield -AXIS_START * s

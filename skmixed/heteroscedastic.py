@@ -274,6 +274,7 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
             If the iterations end before the optimum.
         """
         data, problem = read_problem(self, X, y, groups, sample_weight)
+        self._has_groups = _depends_on_groups(self)
         exact = is_exact(problem.constant.noise_variance, problem.floor)
         optimum = best_optimum(
             problem.model, problem.constant, exact, tol=self.tol, max_iter=self.max_iter
@@ -286,7 +287,7 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
         return self
 
     def _uses_groups(self):
-        return self.mean_groups is not None or self.variance_groups is not None
+        return self._has_groups
 
     def _set_mean(self, problem, point, data):
         structure, columns = problem.structure, problem.mean_columns
@@ -348,14 +349,19 @@ def read_problem(estimator, X, y, groups=None, sample_weight=None):
     problem : Problem
     """
     _check_parameters(estimator)
-    need_labels = estimator._uses_groups()
-    data = read_fit_data(estimator, X, y, groups, sample_weight, need_labels)
+    data = read_fit_data(
+        estimator, X, y, groups, sample_weight, _depends_on_groups(estimator)
+    )
     structure = _structure(estimator, X, data)
     moments = reduce_data(data, estimator.n_jobs)
     check_range(moments, partial(column_name, estimator, data))
     problem = state_problem(data, moments, structure, estimator.n_jobs)
     _check_freedom(problem)
     return data, problem
+
+
+def _depends_on_groups(estimator):
+    return not (estimator.mean_groups is None and estimator.variance_groups is None)
 
 
 def _check_parameters(estimator):

@@ -1,5 +1,6 @@
 """HeteroscedasticGaussianRegressor: equivalences, invariances, and awkward data."""
 
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -16,6 +17,10 @@ from skmixed import (
     HeteroscedasticGaussianRegressor,
     RandomInterceptRegressor,
 )
+from skmixed._heteroscedastic_criterion import evaluate
+from skmixed._information import derivatives
+from skmixed._starts import axis_starts
+from skmixed.heteroscedastic import read_problem
 
 EXACT = 1e-10  # two solutions of one well-conditioned linear system
 UNITY = 1e-8  # two searches for one optimum
@@ -773,7 +778,77 @@ def test_more_columns_than_rows():
         assert model.converged_
 
 
-# -------------------------------------------------------------------------- many starts
-
 # Simulated sets like Machines on which a single start from a constant variance ends
 # in another optimum than the best.
+
+
+def test_singles_beside_penalised_effects_keep_their_noise():
+    """With a ridge, rows of one-row groups leave residuals, and count."""
+    rng = np.random.default_rng(0)
+    groups = np.r_[np.repeat(np.arange(20), 20), 20 + np.arange(400)]
+    y = rng.normal(size=800)
+    X = np.zeros((800, 1))
+    for method in ("reml", "ml"):
+        with pytest.warns(GroupsWarning) as caught:
+            model = fit(
+                X, y, groups, method=method, alpha=1e8, mean_groups="fixed",
+                variance_groups="fixed",
+            )  # fmt: skip
+        assert str(caught[0].message).startswith("400 of 420 groups have one row")
+        noise = model.predict_noise_std(X, groups=groups)
+        assert_allclose(np.mean(noise**2), 1.0, atol=0.15)
+
+
+def test_all_groups_of_one_row_have_no_effects():
+    X, y, _ = simulate(n=60)
+    with pytest.warns(GroupsWarning, match="no effects of groups") as caught:
+        model = fit(X, y, np.arange(60), mean_groups=None, variance_groups="fixed")
+    assert len(caught) == 1
+    plain = fit(X, y, mean_groups=None)
+    assert_same(model, plain, SEARCHED, figures=("coef_", "variance_coef_"))
+
+
+@pytest.mark.parametrize("method", ["reml", "ml"])
+@pytest.mark.parametrize("mean_groups", MODES)
+@pytest.mark.filterwarnings("ignore:There is one group:skmixed.GroupsWarning")
+def test_nothing_but_groups(method, mean_groups):
+    X, y, groups = simulate()
+    nothing = {"mean_features": [], "variance_features": []}
+    for intercepts in (True, False):
+        for labels in (groups, np.zeros(len(y))):
+            model = fit(
+                X, y, labels, method=method, mean_groups=mean_groups,
+                fit_intercept=intercepts, fit_variance_intercept=intercepts,
+                alpha=float(intercepts), **nothing,
+            )  # fmt: skip
+            assert_finite(model, X, labels)
+
+
+def test_wide_data_stay_within_memory():
+    """Not the squares of the squares of the number of columns."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 80))
+    groups = np.arange(600) // 2
+    y = X[:, 0] + rng.normal(size=600)
+    _, problem = read_problem(
+        HeteroscedasticGaussianRegressor(variance_features=range(40)), X, y, groups
+    )
+    theta = np.append(np.zeros(len(problem.model.average)), 1.0)
+    point = evaluate(problem.model, theta)
+    tracemalloc.start()
+    derivatives(problem.model, point)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # C has 41 * 80 * 80 numbers; a handful of copies of it is all there should be.
+    assert peak < 10 * 8 * 41 * 80**2
+
+
+def test_with_many_columns_starts_follow_the_noise():
+    X, y, _ = simulate(n=300)
+    X = np.column_stack([np.random.default_rng(5).normal(size=(300, 15)), X])
+    _, problem = read_problem(HeteroscedasticGaussianRegressor(mean_groups=None), X, y)
+    starts = list(axis_starts(problem.model, problem.constant))
+    assert len(starts) == 20
+    # The log-variance depends on the first of the last three columns.
+    correlation = [abs(np.corrcoef(start, X[:, 15])[0, 1]) for start in starts]
+    assert max(correlation) > 0.999

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ from skmixed import HeteroscedasticGaussianRegressor
 from skmixed._arrow import Arrow, assemble_arrow
 from skmixed._heteroscedastic_criterion import evaluate
 from skmixed._information import derivatives
+from skmixed._optimize import Minimum
+from skmixed._search import _at_boundary, _better, descend
+from skmixed._starts import best_constant, start_at
 from skmixed.heteroscedastic import read_problem
 
 # Central differences of fourth order, step 1e-3: truncation and rounding are both some
@@ -90,6 +94,21 @@ def test_derivatives_are_those_of_the_criterion(
     assert_allclose(
         information.toarray(), expected, rtol=DIFFERENCED, atol=DIFFERENCED * scale
     )
+
+
+@pytest.mark.parametrize("method", ["reml", "ml"])
+def test_derivatives_where_groups_do_not_matter(method):
+    X, y, _, _ = data()
+    estimator = HeteroscedasticGaussianRegressor(
+        method=method, mean_groups=None, variance_groups="fixed"
+    )
+    model = read_problem(estimator, X, y, np.arange(len(y)))[1].model
+    assert not len(model.free)
+    theta = random_theta(model)
+    information = derivatives(model, evaluate(model, theta))[1].toarray()
+    expected = difference(lambda x: derivatives(model, evaluate(model, x))[0], theta)
+    scale = np.abs(expected).max()
+    assert_allclose(information, expected, rtol=DIFFERENCED, atol=DIFFERENCED * scale)
 
 
 def test_derivatives_leave_out_rows_at_the_bounds():
@@ -247,3 +266,53 @@ def test_couplings_may_be_written_out(n_groups):
     assert len(joined.diagonal) == (0 if n_groups < 2 else n_groups)
     assert_allclose(joined.toarray(), arrow.toarray(), atol=EXACT)
     assert joined.toarray().shape == (q, q)
+
+
+# --------------------------------------------------------------------------- the search
+
+
+def minimum_at(model, psi):
+    """What a search that stopped at some psi would report, the rest being optimal."""
+    without = replace(model, random=False)
+    constant = best_constant(model, np.zeros(len(model.rows.y)))
+    start = start_at(model, constant)[:-1]
+    theta = descend(without, start, None, tol=1e-10, max_iter=100).point.theta
+    return Minimum(evaluate(model, np.append(theta, psi)), 3, 0.0, True, "curvature")
+
+
+@pytest.mark.parametrize("many_rows", [50_000, 10])
+def test_the_boundary_is_decided_by_value(many_rows, monkeypatch):
+    monkeypatch.setattr("skmixed._search.MANY_ROWS", many_rows)
+    X, y, groups, _ = data()
+    estimator = HeteroscedasticGaussianRegressor()
+    options = {"tol": 1e-10, "max_iter": 100}
+    for between, inside in ((0.0, False), (5.0, True)):
+        members = np.eye(7)[groups]
+        within = y - members @ (members.T @ y / members.sum(axis=0))
+        shift = between * np.random.default_rng(0).normal(size=7)
+        demeaned = X - members @ (members.T @ X / members.sum(axis=0)[:, None])
+        target = within + shift[groups]
+        _, problem = read_problem(estimator, demeaned, target, groups)
+        for psi in (0.0, 0.5):
+            wrong = minimum_at(problem.model, psi)
+            best = _at_boundary(problem.model, wrong, problem.constant, None, **options)
+            assert best.point.value <= wrong.point.value
+            if not (inside and psi):  # else it is a search that others began
+                assert (best.point.theta[-1] > 0) == inside
+            if psi and not inside:  # a curvature without psi is of no use with it
+                assert best.curvature is None
+
+
+def test_a_regular_optimum_is_better_than_a_lower_end():
+    def minimum(value, converged=True, kinked=False):
+        point = SimpleNamespace(value=value, kinked=kinked)
+        return Minimum(point, 1, 0.0, converged)
+
+    regular = minimum(0.0)
+    for other in (minimum(-9.0, kinked=True), minimum(-9.0, False), minimum(1.0)):
+        assert _better(regular, other) is regular
+        assert _better(other, regular) is regular
+    lower = minimum(-1.0)
+    assert _better(regular, lower) is lower
+    ends = minimum(-3.0, kinked=True), minimum(-2.0, False)
+    assert _better(*ends) is _better(*ends[::-1]) is ends[0]
