@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import block_diag
 
+PADDING = 1e-9  # of the largest element on the diagonal
+
 
 @dataclass(frozen=True)
 class Arrow:
@@ -65,6 +67,13 @@ class Arrow:
         return int(np.sum(values < -tiny)) == of_B and bool(
             (np.abs(values) > tiny).all()
         )
+
+    def padded(self):
+        """A with something on the diagonal of unknowns that have nothing there."""
+        size = np.abs(np.diag(self.corner)).max(initial=0.0) or 1.0
+        corner = self.corner + PADDING * size * np.eye(len(self.corner))
+        diagonal = np.where(self.diagonal > 0, self.diagonal, 1.0)
+        return Arrow(diagonal, self.border, corner, self.U, self.B)
 
     def without(self, i):
         """A without the row and the column of the i-th of the others."""

@@ -86,7 +86,8 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         The prediction includes the random intercept of every group that was seen in
         `fit`.  A row of another group, a row whose label is missing, and every row
         where there are no labels gets the population mean, and a standard deviation
-        that includes the variance between groups.
+        that includes the variance of random intercepts (but nothing for differences
+        between fixed effects).
 
         Parameters
         ----------
@@ -282,7 +283,7 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
             if not len(self.groups_):
                 warn(
                     "Group labels are ignored: the model was fitted without `groups`, "
-                    "so it has no random intercepts."
+                    "so it knows no groups."
                 )
             codes, owner = _match(data.index, self.groups_)
         noise_variance = self._noise_variance(data, codes)
@@ -345,7 +346,7 @@ def check_method(method):
     return method == "reml"
 
 
-def check_penalty(value, name):
+def check_nonnegative(value, name):
     """`value` as a float: a finite number of at least 0."""
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not real or not 0 <= value < np.inf:

@@ -140,14 +140,8 @@ def factorize(gram, Lambda, penalty=None):
     return BlockCholesky(gram, Lambda, _solve_lower(C, K), rows, root, logdet)
 
 
-def absorb(gram, penalty=None):
+def absorb(gram):
     """The factor of fixed group effects, which are solved for with the coefficients.
-
-    Parameters
-    ----------
-    gram : Gram
-    penalty : ndarray of shape (k, m), default=None
-        As in `factorize`.
 
     Returns
     -------
@@ -155,13 +149,13 @@ def absorb(gram, penalty=None):
     """
     q, m = gram.R12.shape[1:]
     rows = np.empty((0, q, m))
-    root = _root(gram, rows, penalty)
+    root = _root(gram, rows)
     Lambda = np.full((q, q), np.inf)
     H = np.empty((0, q, q))
     return FixedGroups(gram, Lambda, H, rows, root, _logdet(gram, gram.R11))
 
 
-def _root(gram, rows, penalty):
+def _root(gram, rows, penalty=None):
     """Upper triangular root (m, m) of A'V^-1A and the penalty."""
     m = gram.R22.shape[1]
     parts = [gram.R22, rows.reshape(-1, m)]

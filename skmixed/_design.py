@@ -198,11 +198,17 @@ def ungrouped(moments, *, absorbed, has_constant):
     return Moments(shift, size, mean, root)
 
 
-def choose_within(moments, *, has_constant, tolerance):
-    """Working columns from `ungrouped` moments; parameters as in `choose_columns`."""
+def choose_within(moments, norm, *, has_constant, tolerance):
+    """Working columns from `ungrouped` moments; parameters as in `choose_columns`.
+
+    What is left of a column counts relative to `norm`, that of its whole scatter, which
+    is what its rounding errors are relative to.
+    """
     p = len(moments.shift) - 1
     none = np.empty((0, p))
-    into, expand, within = _independent(moments.within[:, :p], none, tolerance)
+    root = moments.within[:, :p]
+    norm = np.maximum(norm, column_norms(root))
+    into, expand, within = _independent(root, none, tolerance, norm)
     back, logdet_basis = _minimal_norm(expand)
     if has_constant:
         back = np.column_stack([np.zeros(p), back])
@@ -217,7 +223,7 @@ def choose_within(moments, *, has_constant, tolerance):
     )
 
 
-def _independent(within, between, tolerance):
+def _independent(within, between, tolerance, norm=None):
     """Columns that span X.
 
     `into` (p, r) makes them, `expand` (r, p) takes them back to X, and a mask (r,) says
@@ -230,7 +236,7 @@ def _independent(within, between, tolerance):
     both would drown.
     """
     p = within.shape[1]
-    norm = column_norms(np.vstack([within, between]))
+    norm = column_norms(np.vstack([within, between])) if norm is None else norm.copy()
     norm[norm == 0] = 1.0
     _, spanned = _select(np.vstack([within, between]) / norm, tolerance, p)
     rank = len(spanned)  # of all columns: what is left below is never more than that

@@ -32,13 +32,16 @@ class Heteroscedastic:
         Whether the mean has random intercepts: psi is then a parameter.
     fixed : bool
         Whether the mean has fixed effects of the groups.
-    free : ndarray of shape (k,)
+    free : ndarray of shape (n_effects,)
         Groups with an effect delta_g of their own on the log-variance.  The other
         groups have the average of these; no effects at all if it is empty.
     counted : ndarray of shape (n,)
         The weights; 0 where nothing of a row is left to tell its variance.
     average : ndarray of shape (n_effects + k,)
         The weighted mean of the log-variance as a function of [delta, gamma].
+    centres : ndarray of shape (n_effects, k)
+        Where the groups with an effect are in the columns of the log-variance: the
+        weighted mean.
     axes : ndarray of shape (k, p)
         The user's columns of the log-variance, centred, as combinations of the working
         ones.
@@ -61,6 +64,7 @@ class Heteroscedastic:
     free: np.ndarray
     counted: np.ndarray
     average: np.ndarray
+    centres: np.ndarray
     axes: np.ndarray
     log_bounds: tuple
     alpha: float
@@ -138,7 +142,7 @@ class Point:
 
     @property
     def kinked(self):
-        """Whether a row's log-variance is at one of its bounds."""
+        """Whether a row's log-variance is at one of its bounds, or next to it."""
         return self.n_at_bounds > 0
 
 

@@ -107,8 +107,8 @@ def derivatives(model, point, expected=False):
     groups = _groups(model, point)
     sums = _visit(model, point, groups, expected)
     gradient = _gradient(model, point, groups, sums)
-    local = _local(model, groups, sums, expected)
-    return gradient, _assemble(model, point, groups, sums, local, expected)
+    uncoupled = _uncoupled(model, groups, sums, expected)
+    return gradient, _assemble(model, point, groups, sums, uncoupled, expected)
 
 
 def _groups(model, point):
@@ -231,15 +231,15 @@ def _row_figures(model, point, groups, local, some, expected):
     if point.active is not None:
         w, counted = w * point.active[some], counted * point.active[some]
     e = rows.y[some] - X @ local.coef - local.offset[codes]
-    h, known = None, 0.0
+    h, uncertain = None, 0.0
     if model.reml:
         h = X @ local.root
         h += local.root_offset[codes]
-        known = np.einsum("ij,ij->i", h, h)
+        uncertain = np.einsum("ij,ij->i", h, h)
     if groups.in_trace:
-        known = known + groups.c[codes]
-    noise = w * (e * e + known)
-    q = 0.5 * counted - w * known if expected else 0.5 * noise
+        uncertain = uncertain + groups.c[codes]
+    noise = w * (e * e + uncertain)
+    q = 0.5 * counted - w * uncertain if expected else 0.5 * noise
     return w, e, h, counted - noise, q
 
 
@@ -328,7 +328,7 @@ def _tie(model, figures):
     return figures[model.free] + tied / len(model.free)
 
 
-def _local(model, groups, sums, expected):
+def _uncoupled(model, groups, sums, expected):
     """Information without what couples all groups: diagonal, border, corner.
 
     The diagonal is that of all groups, tied ones included.
@@ -378,9 +378,9 @@ def _psi_psi(model, groups, sign):
     return value
 
 
-def _assemble(model, point, groups, sums, local, expected):
+def _assemble(model, point, groups, sums, uncoupled, expected):
     """The information of the parameters, what couples all groups included."""
-    diagonal, border, corner = local
+    diagonal, border, corner = uncoupled
     k, n_free = len(model.variance_penalty), len(model.free)
     corner[:k, :k] += model.variance_penalty
     couplings = []

@@ -8,7 +8,7 @@ from scipy import sparse
 from ._blocks import row_blocks
 from ._fixed_groups import share
 from ._information import derivatives
-from ._search import padded
+from ._problem import log_bounds
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class LogVariance:
 
     def variance(self, X, codes):
         """v of each row; `codes` is -1 for a row of a new group."""
-        value = np.full(X.shape[0], self.level - self.shift @ self.coef)
+        value = np.empty(X.shape[0])
         for rows in row_blocks(*X.shape):
             if sparse.issparse(X):
-                value[rows] += X[rows] @ self.coef
+                value[rows] = self.intercept + X[rows] @ self.coef
             else:
                 value[rows] = self.level + (X[rows] - self.shift) @ self.coef
         if len(self.effects):
@@ -70,8 +70,11 @@ def log_variance(problem, point, information=None):
         shift = sharing.shift
         level, along, effects = sharing.effects(delta + sharing.moved @ gamma)
         coef = coef + sharing.null @ along
+    # A new group may be far from where all others are.
+    around_one = not problem.structure.fit_variance_intercept
+    bounds = log_bounds(problem.constant, around_one)
     covariance = _covariance(problem, point, information)
-    return LogVariance(shift, float(level), coef, effects, model.log_bounds, covariance)
+    return LogVariance(shift, float(level), coef, effects, bounds, covariance)
 
 
 def _sharing(problem):
@@ -90,7 +93,7 @@ def _covariance(problem, point, information):
         else:
             jacobian = np.pad(jacobian, ((0, 0), (0, 1)))
     if not information.is_positive_definite():
-        information = padded(derivatives(model, point, expected=True)[1])
+        information = derivatives(model, point, expected=True)[1].padded()
         jacobian = np.pad(jacobian, ((0, 0), (0, len(point.theta) - jacobian.shape[1])))
     covariance = jacobian @ information.solve(jacobian.T)
     if len(model.free) and problem.variance_columns.has_constant:

@@ -9,9 +9,8 @@ from scipy import sparse
 from ._gram import EPS, SPARSE_TOLERANCE, reduce_rows, reduce_sparse, rows_of
 
 NO_GROUPS = (
-    "No `groups` were given, so no random intercepts are fitted: pass `groups=` "
-    "(inside scikit-learn's tools with enable_metadata_routing=True) or set "
-    "`group_feature`."
+    "No `groups` were given, so the model has no group effects: pass `groups=` (inside "
+    "scikit-learn's tools with enable_metadata_routing=True) or set `group_feature`."
 )
 
 # A noise variance of up to this many floors, 1e-11 of y in standard deviation, is what

@@ -81,6 +81,11 @@ class Problem:
     constant: Constant
     floor: float
 
+    @property
+    def rank(self):
+        """Number of coefficients of the mean, fixed effects of groups included."""
+        return self.mean_columns.rank + self.model.rows.n_groups * self.structure.fixed
+
 
 def state_problem(data, moments, structure, n_jobs):
     """The likelihood of validated data.
@@ -112,7 +117,7 @@ def state_problem(data, moments, structure, n_jobs):
     constant = best_constant(model, np.zeros(len(data.y)), floor, gram)
     model = replace(
         model,
-        log_bounds=_log_bounds(model, constant),
+        log_bounds=log_bounds(constant, around_one=not _has_level(model)),
         random=structure.random and constant.identified,
     )
     return Problem(
@@ -140,6 +145,7 @@ def _model(rows, structure, free, mean_columns, variance_columns, n_jobs):
         free=free,
         counted=_counted(rows, structure, free),
         average=_average(rows, free, back.shape[1]),
+        centres=_centres(rows, free, back.shape[1]),
         axes=axes,
         log_bounds=(-np.inf, np.inf),
         alpha=structure.alpha,
@@ -150,13 +156,19 @@ def _model(rows, structure, free, mean_columns, variance_columns, n_jobs):
     )
 
 
-def _log_bounds(model, constant):
+def _has_level(model):
+    """Whether the log-variance goes up and down with the units of y."""
+    free_effects = len(model.free) > 0 and not model.effect_penalty
+    return model.rows.variance_columns.has_constant or free_effects
+
+
+def log_bounds(constant, around_one):
     """Least and largest log-variance of a row.
 
-    Without an intercept or effects the log-variance is about 0, wherever y is.
+    Without an intercept the log-variance may be about 0, wherever y is.
     """
     typical = np.array([constant.noise_variance])
-    if not (model.rows.variance_columns.has_constant or len(model.free)):
+    if around_one:
         typical = np.append(typical, 1.0)
     return np.log(LOWEST * typical.min()), np.log(HIGHEST * typical.max())
 
@@ -164,8 +176,9 @@ def _log_bounds(model, constant):
 def _mean_columns(moments, structure, tolerance):
     """Working columns of the mean; free effects take the place of a constant."""
     if structure.fixed and not structure.alpha:
+        norm = column_norms(moments.total)[:-1]
         moments = ungrouped(moments, absorbed=True, has_constant=False)
-        columns = choose_within(moments, has_constant=False, tolerance=tolerance)
+        columns = choose_within(moments, norm, has_constant=False, tolerance=tolerance)
     else:
         columns = choose_columns(
             moments,
@@ -179,8 +192,11 @@ def _mean_columns(moments, structure, tolerance):
 def _variance_columns(moments, structure, tolerance):
     absorbed = structure.effects and not structure.variance_alpha
     has_constant = structure.fit_variance_intercept and not absorbed
+    norm = column_norms(moments.total)[:-1]
     moments = ungrouped(moments, absorbed=absorbed, has_constant=has_constant)
-    columns = choose_within(moments, has_constant=has_constant, tolerance=tolerance)
+    columns = choose_within(
+        moments, norm, has_constant=has_constant, tolerance=tolerance
+    )
     return columns.whitened(moments)
 
 
@@ -213,6 +229,18 @@ def _counted(rows, structure, free):
     share = np.full(rows.n_groups, 1.0 if structure.reml else 0.0) / size
     share[free] = 1.0
     return rows.weight * share[rows.codes]
+
+
+def _centres(rows, free, k):
+    """Weighted means of the columns of the log-variance in the groups with effects."""
+    if not len(free):
+        return np.empty((0, k))
+    total = np.zeros((rows.n_groups, k))
+    for j, axis in enumerate(np.eye(k)):
+        s = rows.weight * rows.log_variance(axis)
+        total[:, j] = np.bincount(rows.codes, s, rows.n_groups)
+    size = np.bincount(rows.codes, rows.weight, rows.n_groups)
+    return (total / size[:, None])[free]
 
 
 def _average(rows, free, k):

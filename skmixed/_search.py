@@ -18,7 +18,7 @@ from ._starts import MANY_ROWS, axis_starts, best_constant, improved, start_at
 # With many rows, psi = 0 is out of the question where the log-likelihood falls by this
 # much for every parameter, with the others where they are.
 FAR_FROM_ZERO = 100.0
-LONGEST_STEP = 5.0  # of any row's log-variance
+LONGEST_STEP = 5.0  # of any row's log-variance, and of the logarithm of kappa
 # A Newton step of a group's log-variance above this part of the way to infinity, in
 # units of the precision, is cut.
 MOST_OF_PRECISION = 0.9
@@ -31,21 +31,13 @@ def _direction(model, at):
     for expected in (False, True):
         gradient, information = derivatives(model, at, expected)
         if expected:
-            information = padded(information)
+            information = information.padded()
         step = _bounded_step(model, at, gradient, information)
         if step is not None and np.isfinite(step).all() and gradient @ step <= 0:
             break
     else:
         step = -gradient
     return step, -(gradient @ step), None if expected else information
-
-
-def padded(information):
-    """With something on the diagonal of parameters that have no information."""
-    scale = np.abs(np.diag(information.corner)).max(initial=0.0) or 1.0
-    corner = information.corner + 1e-9 * scale * np.eye(len(information.corner))
-    diagonal = np.where(information.diagonal > 0, information.diagonal, 1.0)
-    return replace(information, corner=corner, diagonal=diagonal)
 
 
 def _bounded_step(model, at, gradient, information):
@@ -70,19 +62,31 @@ def _bounded_step(model, at, gradient, information):
 def _move(model, at, step, t):
     """theta at part t of a step.
 
-    A group's effect moves as its precision does in a Newton step of its own, which is
-    where it would go if it depended on nothing else: -log(1 - d) = d + O(d^2).
+    A group's level, the log-variance at the mean of its rows, moves as its precision
+    does in a Newton step of its own, which is where it would go if it depended on
+    nothing else: -log(1 - d) = d + O(d^2).
     """
     n_effects, n_variance = len(model.free), len(model.average)
-    step = t * step
-    longest = np.abs(model.rows.log_variance(step[n_effects:n_variance])).max()
-    step = step * min(1.0, LONGEST_STEP / max(longest, 1e-300))
-    theta = at.theta + step
-    cut = np.minimum(step[:n_effects], MOST_OF_PRECISION)
-    theta[:n_effects] = at.theta[:n_effects] - np.log1p(-cut)
+    gamma_step = step[n_effects:n_variance]
+    longest = np.abs(_within_groups(model, gamma_step)).max(initial=0.0)
+    t = t * min(1.0, LONGEST_STEP / max(t * longest, 1e-300))
+    theta = at.theta + t * step
+    moved = t * model.centres @ gamma_step
+    level = np.minimum(t * step[:n_effects] + moved, MOST_OF_PRECISION)
+    theta[:n_effects] = at.theta[:n_effects] - np.log1p(-level) - moved
     if model.random:
         theta[-1] = max(theta[-1], 0.0)
     return theta
+
+
+def _within_groups(model, gamma):
+    """S gamma, from the mean of the group where that has an effect."""
+    value = model.rows.log_variance(gamma)
+    if len(model.free):
+        mean = np.zeros(model.rows.n_groups)
+        mean[model.free] = model.centres @ gamma
+        value = value - mean[model.rows.codes]
+    return value
 
 
 def descend(model, theta, kappa, *, tol, max_iter):

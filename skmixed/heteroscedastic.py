@@ -11,7 +11,7 @@ from ._base import (
     check_flag,
     check_jobs,
     check_method,
-    check_penalty,
+    check_nonnegative,
     warn,
 )
 from ._design import check_range
@@ -114,7 +114,7 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
         Intercept of the log-variance: the logarithm of squared units of y.
     variance_coef_covariance_ : ndarray of shape (1 + n_features_in_,) * 2
         Covariance of (variance_intercept_, variance_coef_): the inverse observed
-        information.
+        information (the expected one where the first is not positive definite).
     group_variance_ : float
         Variance of random intercepts, in squared units of y; 0 unless
         ``mean_groups="random"``.
@@ -144,7 +144,8 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
     log_likelihood_ : float
         The maximised criterion, constants included, penalties left out.
     n_iter_ : int
-        Iterations of Newton's method from the start that led to the optimum.
+        Iterations of Newton's method from the start that led to the optimum; under REML
+        with `alpha`, those of the search for the penalty's units included.
     converged_ : bool
     n_features_in_ : int
         Number of columns of X, the label column included.
@@ -158,13 +159,15 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
     Notes
     -----
     The likelihood of a variance model can have several optima.  Up to 50,000 rows the
-    search starts from several points, and an optimum that fits no row exactly is
+    search starts from the constant variance and from two points along each column of
+    the log-variance, ten columns at most, and an optimum that fits no row exactly is
     preferred to one that does.
 
     Nothing keeps the likelihood of such a model from growing without bound where rows
     can be fitted exactly.  The noise variance of a row is kept within 1e-10 and 1e10
     times that of the same model with one noise variance, in `fit` and in `predict`; a
-    `UserWarning` counts the rows that end there.  With fixed effects in the
+    `UserWarning` counts the rows that end there.  (Without an intercept of the
+    log-variance the range includes 1e-10 to 1e10 as well.)  With fixed effects in the
     log-variance, a group whose rows are all alike (one row, say) has the average of the
     other groups' log-variances.
 
@@ -237,8 +240,10 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_rows, n_features)
-            Features; the label column among them if `group_feature` is set.  A sparse X
-            is made dense some rows at a time, never as a whole.
+            Features; the label column among them if `group_feature` is set.  Of a dense
+            X the columns of the mean and of the log-variance are copied once each.  A
+            sparse X is made dense some rows at a time, never as a whole, but its sums
+            over groups are dense, (n_groups, n_features).
         y : array-like of shape (n_rows,)
             Target.
         groups : array-like of shape (n_rows,), default=None
@@ -368,9 +373,9 @@ def _check_parameters(estimator):
     check_method(estimator.method)
     check_flag(estimator.fit_intercept, "fit_intercept")
     check_flag(estimator.fit_variance_intercept, "fit_variance_intercept")
-    check_penalty(estimator.alpha, "alpha")
-    check_penalty(estimator.variance_alpha, "variance_alpha")
-    check_penalty(estimator.tol, "tol")
+    check_nonnegative(estimator.alpha, "alpha")
+    check_nonnegative(estimator.variance_alpha, "variance_alpha")
+    check_nonnegative(estimator.tol, "tol")
     check_jobs(estimator.n_jobs)
     max_iter = estimator.max_iter
     whole = isinstance(max_iter, numbers.Integral) and not isinstance(max_iter, bool)
@@ -407,10 +412,9 @@ def _structure(estimator, X, data):
 
 def _check_freedom(problem):
     """Refuse REML with weights that sum to less than the number of coefficients."""
-    model, structure = problem.model, problem.structure
+    structure = problem.structure
     if structure.reml and not structure.alpha:
-        rank = problem.mean_columns.rank + model.rows.n_groups * structure.fixed
-        check_freedom(model.rows.n, rank)
+        check_freedom(problem.model.rows.n, problem.rank)
 
 
 def _warn(estimator, data, problem, optimum, exact):
@@ -418,10 +422,9 @@ def _warn(estimator, data, problem, optimum, exact):
     if data.index is None and estimator._uses_groups():
         warn(NO_GROUPS)
     if exact:
-        model = problem.model
-        rank = problem.mean_columns.rank + model.rows.n_groups * problem.structure.fixed
         std = np.sqrt(problem.constant.noise_variance)
-        warn(exact_fit_message(model.rows.n, rank, std), UserWarning)
+        message = exact_fit_message(problem.model.rows.n, problem.rank, std)
+        warn(message, UserWarning)
         return
     name = partial(column_name, estimator, data)
     for message in group_messages(data, problem, name):
@@ -430,10 +433,10 @@ def _warn(estimator, data, problem, optimum, exact):
     if at_bounds:
         warn(
             f"{at_bounds} of {count(len(data.y), 'row')} have a noise variance at the "
-            f"bounds, {LOWEST:.0e} or {HIGHEST:.0e} times that of a model with one "
-            "noise variance: the likelihood has no maximum, because these rows can be "
-            "fitted exactly. Use fewer variance features, a larger variance_alpha, or "
-            "coarser groups.",
+            f"bounds or next to them, {LOWEST:.0e} and {HIGHEST:.0e} times that of a "
+            "model with one noise variance: where rows can be fitted exactly, the "
+            "likelihood has no maximum. Use fewer variance features, a larger "
+            "variance_alpha, or coarser groups.",
             UserWarning,
         )
     elif not optimum.converged:

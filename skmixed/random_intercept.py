@@ -9,7 +9,7 @@ from ._base import (
     check_flag,
     check_jobs,
     check_method,
-    check_penalty,
+    check_nonnegative,
     warn,
 )
 from ._criterion import (
@@ -208,7 +208,7 @@ class RandomInterceptRegressor(GroupedRegressor):
         """
         reml = check_method(self.method)
         check_flag(self.fit_intercept, "fit_intercept")
-        alpha = check_penalty(self.alpha, "alpha")
+        alpha = check_nonnegative(self.alpha, "alpha")
         check_jobs(self.n_jobs)
         data = read_fit_data(self, X, y, groups, sample_weight)
         moments = reduce_data(data, self.n_jobs)

@@ -852,3 +852,59 @@ def test_with_many_columns_starts_follow_the_noise():
     # The log-variance depends on the first of the last three columns.
     correlation = [abs(np.corrcoef(start, X[:, 15])[0, 1]) for start in starts]
     assert max(correlation) > 0.999
+
+
+@pytest.mark.parametrize("mean_groups", MODES)
+@pytest.mark.parametrize("ratio", [30.0, 1e3, 1e6])
+def test_a_feature_that_varies_mostly_between_groups(mean_groups, ratio):
+    """Beside effects of the groups only what varies within them counts."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(10), 12)
+    deviation = rng.normal(size=120)
+    deviation -= one_hot(groups) @ (one_hot(groups).T @ deviation / 12)
+    y = deviation + np.exp(0.3 * deviation) * rng.normal(size=120)
+    x = ratio * rng.normal(size=10)[groups] + deviation
+    options = {
+        "mean_groups": mean_groups, "variance_groups": "fixed",
+        "mean_features": [0], "variance_features": [1],
+    }  # fmt: skip
+    within = fit(np.column_stack([deviation, deviation]), y, groups, **options)
+    model = fit(np.column_stack([deviation, x]), y, groups, **options)
+    assert model.converged_
+    assert model.n_iter_ < 12
+    assert_allclose(model.log_likelihood_, within.log_likelihood_, atol=1e-8)
+    assert_allclose(model.variance_coef_[1], within.variance_coef_[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-4, 1e-6])
+def test_columns_dependent_through_one_that_is_constant_within_groups(scale):
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(6), 6)
+    a, b, y = (
+        scale * rng.normal(size=36),
+        rng.normal(size=6)[groups],
+        rng.normal(size=36),
+    )
+    for variance_groups in ("fixed", None):
+        with pytest.warns(GroupsWarning, match="Constant within groups"):
+            model = fit(
+                np.column_stack([a, b, a + b]), y, groups, mean_groups="fixed",
+                variance_groups=variance_groups, variance_features=[],
+            )  # fmt: skip
+        plain = fit(
+            a[:, None], y, groups, mean_groups="fixed",
+            variance_groups=variance_groups, variance_features=[],
+        )  # fmt: skip
+        assert_allclose(model.log_likelihood_, plain.log_likelihood_, atol=20)
+        known = model.predict(np.column_stack([a, b, a + b]), groups=groups)
+        assert_allclose(known, plain.predict(a[:, None], groups=groups), atol=1e-6)
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_an_unseen_group_without_an_intercept_of_the_log_variance(unit):
+    X, y, groups = simulate()
+    model = fit(
+        X, unit * y, groups, variance_groups="fixed", fit_variance_intercept=False
+    )
+    expected = np.exp(X[:5] @ model.variance_coef_ / 2)
+    assert_allclose(model.predict_noise_std(X[:5]), expected, rtol=1e-9)

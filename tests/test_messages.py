@@ -702,12 +702,12 @@ def test_methods_need_a_fit(method):
 # --- warnings -----------------------------------------------------------------
 
 NO_GROUPS = (
-    "No `groups` were given, so no random intercepts are fitted: pass `groups=` ..."
+    "No `groups` were given, so the model has no group effects: pass `groups=` ..."
     "enable_metadata_routing=True) or set `group_feature`."
 )
 IGNORED = (
-    "Group labels are ignored: the model was fitted without `groups`, so it has no "
-    "random intercepts."
+    "Group labels are ignored: the model was fitted without `groups`, so it knows "
+    "no groups."
 )
 NO_FREEDOM = (
     "3 rows, 3 coefficients: no degrees of freedom left for the variance. ... Use more "
