@@ -18,12 +18,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 from sklearn.linear_model import LinearRegression
 
-from skmixed import HeteroscedasticGaussianRegressor
+from skmixed import GroupsWarning, HeteroscedasticGaussianRegressor
 
 REPEATS = 7
 
@@ -64,6 +65,7 @@ def compare_with_least_squares(n=1_000_000, n_groups=50_000):
 
 
 def _pair(model, X, y, groups):
+    warnings.simplefilter("ignore", GroupsWarning)  # of small groups under ML
     base, _ = seconds(lambda: LinearRegression().fit(X, y))
     return base, seconds(lambda: model.fit(X, y, groups=groups))[0]
 
