@@ -110,12 +110,8 @@ def _jacobian(problem):
     jacobian[1:, n_free:] = back
     if n_free and not columns.has_constant:
         sharing = _sharing(problem)
-        moved = (columns.shift - sharing.shift) @ back
         weights = np.hstack(
-            [
-                _tied(sharing.weights, model.free),
-                -np.outer(sharing.weights.sum(1), moved),
-            ]
+            [_tied(sharing.weights, model.free), sharing.weights @ sharing.moved]
         )
         jacobian[1:] += sharing.null @ weights[1:]
         jacobian[0] = weights[0] - sharing.average @ weights[1:]

@@ -222,6 +222,34 @@ def test_columns_constant_within_groups_share_as_one_hot_columns_do(fit_intercep
     assert_allclose(model.predict(X, groups=groups, return_std=True)[1], std, rtol=1e-7)
 
 
+@pytest.mark.filterwarnings("ignore:.*within groups:skmixed.GroupsWarning")
+@pytest.mark.parametrize("variance_intercept", [True, False])
+def test_so_do_columns_of_the_log_variance(variance_intercept):
+    X, y, groups = simulate()
+    X[:, 1] = np.arange(12)[groups] / 6
+    X = np.column_stack([X, X[:, 0] - X[:, 1]])
+    columns = np.column_stack([X, one_hot(groups)])
+    options = {
+        "mean_groups": None,
+        "mean_features": [0, 2],
+        "fit_variance_intercept": variance_intercept,
+    }
+    model = fit(
+        X, y, groups, variance_groups="fixed", variance_features=[0, 1, 3], **options
+    )
+    explicit = fit(columns, y, variance_features=[0, 1, 3, *range(4, 16)], **options)
+    assert_allclose(model.variance_coef_, explicit.variance_coef_[:4], atol=1e-6)
+    assert_allclose(model.variance_intercept_, explicit.variance_intercept_, atol=1e-6)
+    assert_allclose(
+        model.variance_group_effects_, explicit.variance_coef_[4:], atol=1e-6
+    )
+    assert_allclose(
+        model.variance_coef_covariance_,
+        explicit.variance_coef_covariance_[:5, :5],
+        atol=1e-6,
+    )
+
+
 # -------------------------------------------------------------------- the dense density
 
 
