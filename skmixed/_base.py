@@ -6,7 +6,6 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
@@ -14,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._groups import GroupsWarning
 from ._input import read_new_data
+from ._normal import normal_interval
 from ._posterior import joint_covariance, joint_log_density, sample
 
 
@@ -176,13 +176,9 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         interval : ndarray of shape (n_rows, 2)
             Lower and upper bound, in the units of y.
         """
-        if not isinstance(coverage, numbers.Real) or not 0 < coverage < 1:
-            raise ValueError(
-                f"coverage is a probability between 0 and 1, got {coverage!r}."
-            )
+        check_coverage(coverage)
         mean, std = self.predict(X, groups=groups, return_std=True)
-        half = ndtri(0.5 + coverage / 2) * std
-        return np.column_stack([mean - half, mean + half])
+        return np.column_stack(normal_interval(mean, std, coverage))
 
     def sample_y(self, X, *, groups=None, n_samples=1, random_state=0):
         """Draw new observations from their joint predictive distribution.
@@ -337,6 +333,14 @@ def warn(message, category=GroupsWarning):
     while frame.f_back and frame.f_globals["__name__"].split(".")[0] == __package__:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
+
+
+def check_coverage(coverage):
+    """A probability between 0 and 1."""
+    if not isinstance(coverage, numbers.Real) or not 0 < coverage < 1:
+        raise ValueError(
+            f"coverage is a probability between 0 and 1, got {coverage!r}."
+        )
 
 
 def check_method(method):

@@ -47,7 +47,7 @@ def read_fit_data(estimator, X, y, groups, sample_weight, need_labels=True):
     Without `need_labels` there is no index of the groups, and they may be missing.
     """
     data = _read(estimator, X, groups, y=y, fitting=True)
-    weight = _check_weight(sample_weight, len(data.y))
+    weight = check_weight(sample_weight, len(data.y))
     data = Data(data.X, data.features, data.index, data.y, weight)
     if not need_labels:
         data = replace(data, index=None)
@@ -75,8 +75,8 @@ def _read(estimator, X, groups, *, y, fitting):
             f"{estimator.group_feature!r} takes the labels from X, and `groups` was "
             "passed as well. Use one of them."
         )
-    _refuse_masked(X, "X")
-    _refuse_masked(y, "y")
+    refuse_masked(X, "X")
+    refuse_masked(y, "y")
     if hasattr(X, "columns") and not X.shape[1]:
         X = np.empty(X.shape)  # a frame without columns has no type to check
     if estimator.group_feature is None:
@@ -118,7 +118,8 @@ def _check_columns(estimator, X, y, features, fitting, checks):
     return X, None if y is None else y.astype(np.float64, copy=False)
 
 
-def _refuse_masked(array, name):
+def refuse_masked(array, name):
+    """Refuse a masked array with masked entries."""
     if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
         raise ValueError(
             f"{name} is a masked array with {np.ma.count_masked(array)} masked "
@@ -301,11 +302,11 @@ def _first_unreadable(values):
     return None
 
 
-def _check_weight(sample_weight, n_rows):
+def check_weight(sample_weight, n_rows):
     """Weights as a float64 array, or None where all of them are 1."""
     if sample_weight is None:
         return None
-    _refuse_masked(sample_weight, "`sample_weight`")
+    refuse_masked(sample_weight, "`sample_weight`")
     is_array_scalar = getattr(sample_weight, "shape", None) == ()
     if is_array_scalar or isinstance(sample_weight, numbers.Real):
         sample_weight = np.full(n_rows, float(sample_weight))

@@ -151,26 +151,42 @@ def sample(posterior, X, codes, owner, noise_variance, n_samples, random_state):
 
 
 def joint_log_density(posterior, X, y, codes, owner, noise_variance):
-    """Log-density of y under the joint normal distribution, in O(n).
-
-    The coefficients' errors u ~ N(0, I) enter as h u, so this is the factor of a model
-    with the columns h, the groups' own variances, and a penalty |u|^2.
-    """
+    """Log-density of y under the joint normal distribution, in O(n)."""
     residual = y - posterior.mean(X, codes)
 
     def read(rows):
         h = posterior.coefficient_rows(X[rows], codes[rows])
         return np.column_stack([h, residual[rows]])
 
+    return block_log_density(
+        read, owner, noise_variance, posterior.intercept_variance(codes)
+    )
+
+
+def block_log_density(read, owner, noise_variance, intercept_variance):
+    """Log-density of residuals r = h u + b[owner] + e, in O(n).
+
+    The errors u ~ N(0, I), which all rows share, enter as the coefficients of a model
+    with the columns h and the penalty |u|^2; so this is its factor.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(rows)`` gives those rows of [h r], as a new array.
+    owner : ndarray of shape (n,)
+        Rows with equal `owner` share the random intercept b.
+    noise_variance, intercept_variance : ndarray of shape (n,)
+        Variances of e and b; the latter is the same for rows of one owner.
+    """
     owners, member = unique(owner)
     moments = reduce_rows(read, member, len(owners), 1 / noise_variance)
     gram = random_intercept_gram(
         moments.size, moments.mean + moments.shift, moments.within
     )
     variance = np.empty(len(owners))
-    variance[member] = posterior.intercept_variance(codes)
+    variance[member] = intercept_variance
     Lambda = np.sqrt(variance)[:, None, None]
-    k = len(posterior.level_root)
+    k = len(moments.shift) - 1
     factor = factorize(gram, Lambda, np.eye(k, k + 1))
     logdet = np.sum(np.log(noise_variance)) + factor.logdet + factor.logdet_x
-    return -0.5 * (len(y) * np.log(2 * np.pi) + logdet + factor.rss)
+    return -0.5 * (len(owner) * np.log(2 * np.pi) + logdet + factor.rss)

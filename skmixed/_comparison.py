@@ -1,0 +1,129 @@
+"""The table of a comparison of models on known and on new groups."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+# Name of each score: its heading, and how it is written.
+SCORES = {
+    "r2": ("R^2", "{:.3f}"),
+    "rmse": ("RMSE", "{:.4g}"),
+    "nll": ("NLL", "{:.4f}"),
+    "joint_nll": ("joint NLL", "{:.4f}"),
+    "crps": ("CRPS", "{:.4g}"),
+    "coverage": ("{:.0%} cover", "{:.1%}"),
+}
+
+
+@dataclass(frozen=True)
+class GroupsComparison:
+    """Scores of models on groups that they know, and on new ones.
+
+    It prints as a table of means over folds.
+
+    Attributes
+    ----------
+    scores : dict of (str, str) to dict of str to ndarray of shape (n_folds,)
+        By ``("known" or "new", model)`` and score: `r2`, `rmse`, `nll`, `joint_nll`,
+        `crps`, `coverage`; NaN where a model gives no standard deviation.
+    unseen : dict of str to float
+        For ``"known"`` and ``"new"``, the share of test rows whose group is not in the
+        training rows: near 0 and 1 where the splits ask what they should.
+    splitters : dict of str to str
+        The two cross-validators.
+    coverage : float
+        Nominal probability of the intervals.
+    """
+
+    scores: dict = field(repr=False)
+    unseen: dict
+    splitters: dict
+    coverage: float
+
+    def to_frame(self):
+        """Means over folds as a DataFrame.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            A row for every (groups, model), a column for every score, and `unseen`,
+            the share of test rows whose group is not in the training rows.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                "to_frame requires pandas. Install it with `pip install pandas`, or "
+                "use `scores`, a dict of arrays."
+            ) from error
+        index = pandas.MultiIndex.from_tuples(self.scores, names=["groups", "model"])
+        rows = [
+            {name: values.mean() for name, values in of_folds.items()}
+            for of_folds in self.scores.values()
+        ]
+        frame = pandas.DataFrame(rows, index=index)
+        frame["unseen"] = [self.unseen[kind] for kind, _ in self.scores]
+        return frame
+
+    def __str__(self):
+        width = max(len(name) for _, name in self.scores)
+        heads = [title.format(self.coverage) for title, _ in SCORES.values()]
+        heading = " " * width + "".join(head.rjust(10) for head in heads)
+        lines = []
+        for kind, share in self.unseen.items():
+            lines += [
+                f"{kind} groups: {self.splitters[kind]}",
+                f"{share:.1%} of the test rows are of groups not in the training rows",
+                heading,
+            ]
+            for (of_kind, name), of_folds in self.scores.items():
+                if of_kind == kind:
+                    cells = [_cell(of_folds[score], score) for score in SCORES]
+                    lines.append(name.ljust(width) + "".join(cells))
+            lines.append("")
+        return "\n".join(lines[:-1])
+
+    __repr__ = __str__
+
+    def _repr_html_(self):
+        """The frame in a notebook, where pandas is installed."""
+        try:
+            frame = self.to_frame()
+        except ImportError:
+            return None
+        return frame.to_html(na_rep="-", float_format="{:.4g}".format)
+
+
+def collect(of_folds):
+    """A dict of arrays from the dicts of several folds."""
+    return {name: np.array([fold[name] for fold in of_folds]) for name in SCORES}
+
+
+def name_estimators(estimators):
+    """A dict of estimators; those without a name are called after their class."""
+    if hasattr(estimators, "items"):
+        return {str(name): estimator for name, estimator in estimators.items()}
+    if hasattr(estimators, "fit"):
+        estimators = [estimators]
+    named = {}
+    for estimator in estimators:
+        model = estimator
+        while isinstance(model, Pipeline):
+            model = model[-1]
+        base = name = type(model).__name__
+        while name in named:
+            name = f"{base} {sum(known.startswith(base) for known in named) + 1}"
+        named[name] = estimator
+    return named
+
+
+def _cell(values, score):
+    mean = values.mean()
+    text = "-" if np.isnan(mean) else SCORES[score][1].format(mean)
+    return text.rjust(10)

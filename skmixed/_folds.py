@@ -1,0 +1,195 @@
+"""Folds of a cross-validation: rows, splits, and what one fold does.
+
+Groups go where they are asked for, whatever `enable_metadata_routing` says.
+"""
+
+import sys
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import r2_score, root_mean_squared_error
+from sklearn.model_selection import check_cv
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.metadata_routing import get_routing_for_object
+from sklearn.utils.parallel import Parallel, delayed
+
+from ._any_model import (
+    fit_clone,
+    gives_std,
+    joint_log_density,
+    predict_distribution,
+    predict_mean,
+    take_rows,
+    unwrap,
+    warn_of_lost_labels,
+)
+from ._groups import index_groups
+from .metrics import gaussian_crps, gaussian_nll, interval_coverage
+
+REPORT_EVERY = 10.0  # seconds
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows of a cross-validation.
+
+    Attributes
+    ----------
+    X : array-like of shape (n_rows, n_features)
+        As the user passed it.
+    y : ndarray of shape (n_rows,)
+    metadata : dict
+        What `fit` may request, `groups` among it.
+    """
+
+    X: object
+    y: np.ndarray
+    metadata: dict
+
+    @property
+    def groups(self):
+        """Group labels, (n_rows,)."""
+        return self.metadata["groups"]
+
+    def take(self, rows):
+        """Some of the rows, by position."""
+        n = len(self.y)
+        metadata = {
+            name: take_rows(value, rows) if _is_per_row(value, n) else value
+            for name, value in self.metadata.items()
+        }
+        return Sample(take_rows(self.X, rows), self.y[rows], metadata)
+
+
+def read_sample(X, y, groups, params):
+    """A `Sample` of what the user passed."""
+    y = column_or_1d(y)
+    check_consistent_length(X, y)
+    if params and "groups" in params:
+        raise TypeError("params has 'groups'; pass them as groups=, not in params.")
+    index = index_present(groups, len(y))
+    return Sample(X, y, {"groups": index.labels[index.codes], **(params or {})})
+
+
+def index_present(groups, n_rows):
+    """The index of labels none of which is missing."""
+    if groups is None:
+        raise ValueError("`groups` is None; the split needs one label per row.")
+    index = index_groups(groups, n_rows)
+    missing = int(np.sum(index.codes < 0))
+    if missing:
+        raise ValueError(
+            f"{missing} of {n_rows} group labels are missing. Drop those rows, or give "
+            "them a label of their own."
+        )
+    return index
+
+
+def n_rows_of(X):
+    """Number of rows of an array, a sparse matrix, a list, or a frame."""
+    return X.shape[0] if hasattr(X, "shape") else len(X)
+
+
+def check_params(sample, estimators, cvs):
+    """Refuse metadata that nobody requests."""
+    names = sample.metadata.keys()
+    used = {"groups"} | {_split_key(cv) for cv in cvs}
+    for estimator in estimators:
+        used |= get_routing_for_object(estimator).consumes("fit", names)
+    unused = sorted(names - used)
+    if unused:
+        raise TypeError(
+            f"params has {', '.join(map(repr, unused))}, which no model requests; say "
+            "who takes it, such as with set_fit_request(sample_weight=True) under "
+            "enable_metadata_routing=True."
+        )
+
+
+def make_splits(cv, sample):
+    """List of (train, test) row numbers; the splitter gets the groups it asks for."""
+    key = _split_key(cv)
+    if key not in sample.metadata:
+        raise ValueError(
+            f"The cross-validator requests {key!r} as its groups; pass them with "
+            f"params={{{key!r}: ...}}."
+        )
+    splitter = check_cv(cv)
+    return list(splitter.split(sample.X, sample.y, groups=sample.metadata[key]))
+
+
+def unseen_share(splits, sample):
+    """Share of the test rows whose group is not in the training rows."""
+    groups = index_groups(sample.groups, len(sample.y)).codes
+    unseen = [~np.isin(groups[test], groups[train]) for train, test in splits]
+    return float(np.mean(np.concatenate(unseen)))
+
+
+def predict_fold(estimator, sample, train, test, return_std):
+    """Predictions (n_test,) of the model fitted without them, or (2, n_test)."""
+    model, new = _fit_fold(estimator, sample, train, test)
+    predict = predict_distribution if return_std else predict_mean
+    return predict(model, new.X, new.groups)
+
+
+def score_fold(estimator, sample, train, test, coverage):
+    """All scores of one fold, a dict; NaN without a standard deviation."""
+    model, new = _fit_fold(estimator, sample, train, test)
+    mean = predict_mean(model, new.X, new.groups)
+    scores = {
+        "r2": r2_score(new.y, mean),
+        "rmse": root_mean_squared_error(new.y, mean),
+        **dict.fromkeys(["nll", "joint_nll", "crps", "coverage"], np.nan),
+    }
+    if gives_std(model):
+        mean, std = predict_distribution(model, new.X, new.groups)
+        if (std > 0).all():  # a dummy's zeros are no distribution
+            density = joint_log_density(model, new.X, new.y, new.groups)
+            scores["nll"] = gaussian_nll(new.y, mean, std, eps=0)
+            scores["joint_nll"] = scores["nll"]
+            if density is not None:
+                scores["joint_nll"] = -density / len(new.y)
+            scores["crps"] = gaussian_crps(new.y, mean, std)
+            scores["coverage"] = interval_coverage(new.y, mean, std, coverage=coverage)
+    return scores
+
+
+def run_all(function, tasks, n_jobs, verbose):
+    """``[function(*task) for task in tasks]``, several at a time; long work reports."""
+    parallel = Parallel(n_jobs=n_jobs, return_as="generator")
+    start = last = time.monotonic()
+    results = []
+    for result in parallel(delayed(function)(*task) for task in tasks):
+        results.append(result)
+        now = time.monotonic()
+        if verbose and now - last > REPORT_EVERY and len(results) < len(tasks):
+            last = now
+            left = (now - start) / len(results) * (len(tasks) - len(results))
+            print(
+                f"{len(results)} of {len(tasks)} fits done, about {left:.0f} s left",
+                file=sys.stderr,
+            )
+    return results
+
+
+def _fit_fold(estimator, sample, train, test):
+    """The model fitted to the training rows, and the test rows as it sees them."""
+    part, new = sample.take(train), sample.take(test)
+    fitted = fit_clone(estimator, part.X, part.y, part.metadata)
+    model, X = unwrap(fitted, new.X, new.groups)
+    warn_of_lost_labels(model, new.groups)
+    return model, Sample(X, new.y, new.metadata)
+
+
+def _split_key(cv):
+    """Under which name a cross-validator requests its groups."""
+    if not hasattr(cv, "get_metadata_routing"):
+        return "groups"
+    alias = get_routing_for_object(cv).split.requests.get("groups")
+    return alias if isinstance(alias, str) else "groups"
+
+
+def _is_per_row(value, n_rows):
+    if isinstance(value, (str, dict)) or np.ndim(value) == 0:
+        return False
+    return n_rows_of(value) == n_rows

@@ -1,0 +1,506 @@
+"""Scores of predictive distributions: losses, and scorers that carry `groups`.
+
+The losses judge a normal distribution for each row, given by its mean and standard
+deviation.  `joint_gaussian_nll` judges all the rows together, with errors that are
+correlated within groups: row by row, a model with random intercepts and one with
+independent errors can promise the same, and only jointly do they differ.
+
+The scorers go where scikit-learn takes a `scoring`.  They hand `groups` to `predict`,
+which the ready-made ones of scikit-learn do not.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from sklearn.metrics import r2_score, root_mean_squared_error
+from sklearn.utils import check_array
+from sklearn.utils.metadata_routing import MetadataRequest
+
+from ._any_model import (
+    joint_log_density,
+    predict_distribution,
+    predict_mean,
+    unwrap,
+    warn_of_lost_labels,
+)
+from ._base import check_coverage, check_nonnegative
+from ._groups import index_groups
+from ._input import check_weight, refuse_masked
+from ._normal import normal_cdf, normal_crps, normal_interval, normal_nll
+from ._posterior import block_log_density
+
+__all__ = [
+    "gaussian_crps",
+    "gaussian_nll",
+    "interval_coverage",
+    "interval_score",
+    "joint_gaussian_nll",
+    "make_distribution_scorer",
+    "neg_crps_scorer",
+    "neg_joint_nll_scorer",
+    "neg_nll_scorer",
+    "neg_rmse_scorer",
+    "pit_values",
+    "r2_scorer",
+]
+
+
+# ------------------------------------------------------------------------------ losses
+
+
+def gaussian_nll(y_true, mean, std, *, sample_weight=None, eps=1e-6):
+    """Mean negative log-likelihood of independent normal predictions.
+
+    PyTorch's ``GaussianNLLLoss(full=True)`` of the variances ``std**2``.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_rows,)
+        Observations.
+    mean : array-like of shape (n_rows,) or float
+        Predicted means, in the units of y.
+    std : array-like of shape (n_rows,) or float
+        Predicted standard deviations of observations, in the units of y.
+    sample_weight : array-like of shape (n_rows,), default=None
+        Weights of the rows in the mean.
+    eps : float, default=1e-6
+        Smaller variances are replaced by this one, in squared units of y.  Use 0 where
+        the units of y are large, as `neg_nll_scorer` does: then the loss changes with
+        the units by a constant only.
+
+    Returns
+    -------
+    loss : float
+        In nats per row; lower is better.
+
+    Raises
+    ------
+    ValueError
+        If `std` has negative values, or zeros while `eps` is 0.
+
+    Examples
+    --------
+    >>> from skmixed.metrics import gaussian_nll
+    >>> round(gaussian_nll([1.0, 2.0], [0.0, 2.5], [1.0, 0.5]), 4)
+    1.0724
+    """
+    floor = np.sqrt(check_nonnegative(eps, "eps"))
+    y, mean, std, weight = _read(y_true, mean, std, sample_weight, positive=not floor)
+    return _average(normal_nll(y, mean, np.maximum(std, floor)), weight)
+
+
+def gaussian_crps(y_true, mean, std, *, sample_weight=None):
+    """Mean continuous ranked probability score of normal predictions.
+
+    The integral of the squared difference between the predicted distribution function
+    and the step at the observation; the absolute error where the std is 0.  It is less
+    strict with outliers than the log-likelihood, and in the units of y [1]_.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_rows,)
+        Observations.
+    mean : array-like of shape (n_rows,) or float
+        Predicted means, in the units of y.
+    std : array-like of shape (n_rows,) or float
+        Predicted standard deviations of observations, in the units of y.
+    sample_weight : array-like of shape (n_rows,), default=None
+        Weights of the rows in the mean.
+
+    Returns
+    -------
+    loss : float
+        In the units of y; lower is better.
+
+    References
+    ----------
+    .. [1] T. Gneiting and A. E. Raftery (2007), Strictly proper scoring rules,
+       prediction, and estimation, Journal of the American Statistical Association
+       102, 359-378.
+
+    Examples
+    --------
+    >>> from skmixed.metrics import gaussian_crps
+    >>> round(gaussian_crps([1.0, 2.0], [0.0, 2.5], [1.0, 0.5]), 4)
+    0.4518
+    """
+    y, mean, std, weight = _read(y_true, mean, std, sample_weight)
+    return _average(normal_crps(y, mean, std), weight)
+
+
+def interval_coverage(y_true, mean, std, *, coverage=0.9, sample_weight=None):
+    """Share of observations inside their central normal prediction interval.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_rows,)
+        Observations.
+    mean : array-like of shape (n_rows,) or float
+        Predicted means, in the units of y.
+    std : array-like of shape (n_rows,) or float
+        Predicted standard deviations of observations, in the units of y.
+    coverage : float, default=0.9
+        Nominal probability of the intervals, above 0 and below 1.
+    sample_weight : array-like of shape (n_rows,), default=None
+        Weights of the rows in the share.
+
+    Returns
+    -------
+    share : float
+        Close to `coverage` where the predictions are calibrated.
+
+    Examples
+    --------
+    >>> from skmixed.metrics import interval_coverage
+    >>> interval_coverage([1.0, 2.0], [0.0, 2.5], [1.0, 0.2])
+    0.5
+    """
+    check_coverage(coverage)
+    y, mean, std, weight = _read(y_true, mean, std, sample_weight)
+    low, high = normal_interval(mean, std, coverage)
+    return _average((low <= y) & (y <= high), weight)
+
+
+def interval_score(y_true, mean, std, *, coverage=0.9, sample_weight=None):
+    """Mean interval score of central normal prediction intervals.
+
+    The width of the interval, plus ``2 / (1 - coverage)`` times the distance of an
+    observation that lies outside; narrow intervals that hold what they promise score
+    best (Gneiting and Raftery 2007, equation 43).
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_rows,)
+        Observations.
+    mean : array-like of shape (n_rows,) or float
+        Predicted means, in the units of y.
+    std : array-like of shape (n_rows,) or float
+        Predicted standard deviations of observations, in the units of y.
+    coverage : float, default=0.9
+        Nominal probability of the intervals, above 0 and below 1.
+    sample_weight : array-like of shape (n_rows,), default=None
+        Weights of the rows in the mean.
+
+    Returns
+    -------
+    loss : float
+        In the units of y; lower is better.
+
+    Examples
+    --------
+    >>> from skmixed.metrics import interval_score
+    >>> round(interval_score([1.0, 2.0], [0.0, 2.5], [1.0, 0.2]), 4)
+    3.6841
+    """
+    check_coverage(coverage)
+    y, mean, std, weight = _read(y_true, mean, std, sample_weight)
+    low, high = normal_interval(mean, std, coverage)
+    outside = np.maximum(low - y, 0) + np.maximum(y - high, 0)
+    return _average(high - low + 2 / (1 - coverage) * outside, weight)
+
+
+def pit_values(y_true, mean, std):
+    """Probability integral transform: the predicted probability of less than y.
+
+    Uniform between 0 and 1 where the predictions are calibrated: a histogram with a
+    hump says that the stds are too large, one with horns that they are too small.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_rows,)
+        Observations.
+    mean : array-like of shape (n_rows,) or float
+        Predicted means, in the units of y.
+    std : array-like of shape (n_rows,) or float
+        Predicted standard deviations of observations, in the units of y; positive.
+
+    Returns
+    -------
+    pit : ndarray of shape (n_rows,)
+        Probabilities.
+
+    Examples
+    --------
+    >>> from skmixed.metrics import pit_values
+    >>> pit_values([1.0, 2.0], [0.0, 2.5], [1.0, 0.5]).round(3)
+    array([0.841, 0.159])
+    """
+    y, mean, std, _ = _read(y_true, mean, std, None, positive=True)
+    return normal_cdf(y, mean, std)
+
+
+def joint_gaussian_nll(
+    y_true, mean, noise_variance, group_variance, groups, *, normalize=False
+):
+    """Negative log-likelihood of normal predictions with errors that groups share.
+
+    The Gaussian likelihood that does not assume independent errors: the covariance of
+    the rows of a group is ``diag(noise_variance) + group_variance * 11'``.  Of any
+    model's predictions, in time proportional to the number of rows; with
+    ``group_variance=0`` it is the sum over rows of the independent one.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_rows,)
+        Observations.
+    mean : array-like of shape (n_rows,) or float
+        Predicted means, in the units of y.
+    noise_variance : array-like of shape (n_rows,) or float
+        Variance that each row has for itself, in squared units of y; positive.
+    group_variance : array-like of shape (n_rows,) or float
+        Variance of what the rows of a group share, in squared units of y.  It may
+        differ between groups, not within one.
+    groups : array-like of shape (n_rows,) or None
+        Group labels.  A row whose label is missing, and every row where `groups` is
+        None, is a group of its own.
+    normalize : bool, default=False
+        Whether to divide by the number of rows, which makes it comparable with
+        `gaussian_nll`.
+
+    Returns
+    -------
+    loss : float
+        In nats; lower is better.
+
+    Examples
+    --------
+    >>> from scipy.stats import multivariate_normal
+    >>> from skmixed.metrics import joint_gaussian_nll
+    >>> y, mean, groups = [1.0, 2.0, 0.5], [0.0, 1.5, 1.0], ["a", "a", "b"]
+    >>> round(joint_gaussian_nll(y, mean, 1.0, 2.0, groups), 4)
+    4.3275
+    >>> cov = [[3, 2, 0], [2, 3, 0], [0, 0, 3]]
+    >>> print(round(-multivariate_normal(mean, cov).logpdf(y), 4))
+    4.3275
+    """
+    y = _column(y_true, "y_true")
+    mean = _column(mean, "mean", len(y))
+    noise_variance = _spread(noise_variance, "noise_variance", len(y), positive=True)
+    group_variance = _spread(group_variance, "group_variance", len(y))
+    owner = np.arange(len(y))
+    if groups is not None:
+        index = index_groups(groups, len(y))
+        owner = np.where(index.codes < 0, len(index) + owner, index.codes)
+        _check_shared(group_variance, index)
+    residual = y - mean
+
+    def read(rows):
+        return np.array(residual[rows])[:, None]  # a new array, also of a slice
+
+    density = block_log_density(read, owner, noise_variance, group_variance)
+    return -float(density) / (len(y) if normalize else 1)
+
+
+def _read(y_true, mean, std, sample_weight, positive=False):
+    """The arguments of a loss as float64 arrays (n,); the weights may be None."""
+    y = _column(y_true, "y_true")
+    mean = _column(mean, "mean", len(y))
+    std = _spread(std, "std", len(y), positive)
+    return y, mean, std, check_weight(sample_weight, len(y))
+
+
+def _column(values, name, n_rows=None):
+    """One finite number per row; a single one stands for all `n_rows` rows."""
+    if n_rows is not None and np.ndim(values) == 0:
+        values = np.full(n_rows, values)
+    refuse_masked(values, f"`{name}`")
+    values = check_array(values, ensure_2d=False, dtype=np.float64, input_name=name)
+    if values.ndim == 2 and values.shape[1] != 1:
+        raise ValueError(f"`{name}` has shape {values.shape}; it needs one column.")
+    values = values.ravel()
+    if n_rows is not None and len(values) != n_rows:
+        raise ValueError(
+            f"`{name}` has {len(values)} values but y_true has {n_rows}; it needs one "
+            "per observation, or a single one for all."
+        )
+    return values
+
+
+def _spread(values, name, n_rows, positive=False):
+    """One standard deviation or variance per row."""
+    values = _column(values, name, n_rows)
+    wrong = values <= 0 if positive else values < 0
+    if wrong.any():
+        raise ValueError(
+            f"`{name}` has {np.sum(wrong)} values that are not "
+            f"{'positive' if positive else 'at least 0'}, the least {values.min():g}."
+        )
+    return values
+
+
+def _check_shared(group_variance, index):
+    """Refuse a variance that differs within a group."""
+    labelled = index.codes >= 0
+    codes, values = index.codes[labelled], group_variance[labelled]
+    shared = np.empty(len(index))
+    shared[codes] = values
+    if (shared[codes] != values).any():
+        label = index.labels.tolist()[codes[shared[codes] != values][0]]
+        raise ValueError(
+            f"`group_variance` differs within group {label!r}; the rows of a group "
+            "share one variance."
+        )
+
+
+def _average(values, weight):
+    return float(np.average(values, weights=weight))
+
+
+# ----------------------------------------------------------------------------- scorers
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    """A loss of any fitted model, as scikit-learn calls it.
+
+    It hands the `groups` of the rows to the model's `predict`, and does not change:
+    `set_score_request` returns another one, so that the ready-made scorers stay as
+    they are.
+    """
+
+    loss: object
+    sign: int
+    options: dict = field(default_factory=dict)
+    requests: dict = field(
+        default_factory=lambda: {"groups": True, "sample_weight": None}
+    )
+
+    def __call__(self, estimator, X, y, *, groups=None, sample_weight=None):
+        """Score a fitted estimator; greater is better.
+
+        Parameters
+        ----------
+        estimator : fitted estimator
+            A model, or a Pipeline or search around one.
+        X : array-like of shape (n_rows, n_features)
+            Features.
+        y : array-like of shape (n_rows,)
+            Observations.
+        groups : array-like of shape (n_rows,), default=None
+            Group labels.
+        sample_weight : array-like of shape (n_rows,), default=None
+            Weights of the rows in the loss.
+
+        Returns
+        -------
+        score : float
+        """
+        model, X = unwrap(estimator, X, groups)
+        warn_of_lost_labels(model, groups)
+        options = dict(self.options)
+        if sample_weight is not None:
+            options["sample_weight"] = sample_weight
+        return self.sign * float(self._loss(model, X, y, groups, options))
+
+    def set_score_request(self, **requests):
+        """A scorer with other metadata requests.
+
+        Parameters
+        ----------
+        **requests : bool, None or str
+            For `groups` and `sample_weight`, as in scikit-learn's `set_score_request`.
+
+        Returns
+        -------
+        scorer : scorer
+            A new one; this one keeps its requests.
+        """
+        unknown = requests.keys() - self.requests.keys()
+        if unknown:
+            raise TypeError(
+                f"The scorer takes {' and '.join(self.requests)}, not "
+                f"{', '.join(sorted(unknown))}."
+            )
+        return replace(self, requests={**self.requests, **requests})
+
+    def get_metadata_routing(self):
+        """The scorer's metadata requests; see scikit-learn's metadata routing.
+
+        Returns
+        -------
+        routing : MetadataRequest
+        """
+        request = MetadataRequest(owner=self)
+        for name, alias in self.requests.items():
+            request.score.add_request(param=name, alias=alias)
+        return request
+
+    def __repr__(self):
+        name = getattr(self.loss, "__name__", repr(self.loss))
+        options = "".join(f", {key}={value!r}" for key, value in self.options.items())
+        better = "greater" if self.sign > 0 else "lower"
+        return f"{type(self).__name__[1:]}({name}{options}, {better} is better)"
+
+
+class _MeanScorer(_Scorer):
+    """Of a loss of (y_true, mean)."""
+
+    def _loss(self, model, X, y, groups, options):
+        return self.loss(y, predict_mean(model, X, groups), **options)
+
+
+class _DistributionScorer(_Scorer):
+    """Of a loss of (y_true, mean, std)."""
+
+    def _loss(self, model, X, y, groups, options):
+        return self.loss(y, *predict_distribution(model, X, groups), **options)
+
+
+class _JointScorer(_Scorer):
+    """Of the joint density per row; of the loss where a model has no joint density."""
+
+    def _loss(self, model, X, y, groups, options):
+        density = joint_log_density(model, X, y, groups)
+        if density is None:
+            return self.loss(y, *predict_distribution(model, X, groups), **options)
+        return -density / len(y)
+
+
+def make_distribution_scorer(loss, *, greater_is_better=False, **options):
+    """Make a scorer from a loss of predictive distributions.
+
+    The scorer asks for `groups` by itself, hands them to the model's `predict` where
+    that takes them, and asks for the standard deviation.  It works on any estimator
+    whose `predict` has `return_std`, alone, in a Pipeline, or in a search, with
+    metadata routing on or off (then the groups are a column of X, `group_feature`).
+
+    Parameters
+    ----------
+    loss : callable
+        ``loss(y_true, mean, std, **options)``, such as `gaussian_crps`.  It gets
+        `sample_weight` where that is requested and passed.
+    greater_is_better : bool, default=False
+        Whether the loss is a score already; otherwise the scorer changes its sign.
+    **options
+        Further arguments of the loss.
+
+    Returns
+    -------
+    scorer : callable
+        ``scorer(estimator, X, y, *, groups=None, sample_weight=None)``; greater is
+        better.  Its `set_score_request` returns a new scorer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from skmixed import RandomInterceptRegressor
+    >>> from skmixed.datasets import load_sleepstudy
+    >>> from skmixed.metrics import interval_score, make_distribution_scorer
+    >>> days, y, subjects = load_sleepstudy(return_X_y_groups=True)
+    >>> X = np.column_stack([days, subjects])
+    >>> model = RandomInterceptRegressor(group_feature=-1)
+    >>> scorer = make_distribution_scorer(interval_score, coverage=0.5)
+    >>> cross_val_score(model, X, y, scoring=scorer, cv=3).shape
+    (3,)
+    """
+    sign = 1 if greater_is_better else -1
+    return _DistributionScorer(loss, sign, options)
+
+
+# A score must not depend on the units of y, hence no eps.
+neg_nll_scorer = _DistributionScorer(gaussian_nll, -1, {"eps": 0.0})
+neg_crps_scorer = _DistributionScorer(gaussian_crps, -1)
+neg_joint_nll_scorer = _JointScorer(gaussian_nll, -1, {"eps": 0.0}, {"groups": True})
+r2_scorer = _MeanScorer(r2_score, 1)
+neg_rmse_scorer = _MeanScorer(root_mean_squared_error, -1)
