@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import r2_score, root_mean_squared_error
 from sklearn.model_selection import check_cv
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import column_or_1d, indexable
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -64,8 +64,7 @@ class Sample:
 
 def read_sample(X, y, groups, params):
     """A `Sample` of what the user passed."""
-    y = column_or_1d(y)
-    check_consistent_length(X, y)
+    X, y = indexable(X, column_or_1d(y))
     if params and "groups" in params:
         raise TypeError("params has 'groups'; pass them as groups=, not in params.")
     index = index_present(groups, len(y))
@@ -109,13 +108,14 @@ def check_params(sample, estimators, cvs):
 def make_splits(cv, sample):
     """List of (train, test) row numbers; the splitter gets the groups it asks for."""
     key = _split_key(cv)
+    if key is None:
+        return list(check_cv(cv).split(sample.X, sample.y))
     if key not in sample.metadata:
         raise ValueError(
             f"The cross-validator requests {key!r} as its groups; pass them with "
             f"params={{{key!r}: ...}}."
         )
-    splitter = check_cv(cv)
-    return list(splitter.split(sample.X, sample.y, groups=sample.metadata[key]))
+    return list(cv.split(sample.X, sample.y, groups=sample.metadata[key]))
 
 
 def unseen_share(splits, sample):
@@ -154,12 +154,17 @@ def score_fold(estimator, sample, train, test, coverage):
     return scores
 
 
-def run_all(function, tasks, n_jobs, verbose):
-    """``[function(*task) for task in tasks]``, several at a time; long work reports."""
+def run_all(function, tasks, n_jobs, verbose, names=None):
+    """``[function(*task) for task in tasks]``, several at a time; long work reports.
+
+    An error gets a note with the task's name.
+    """
+    names = names or [f"fold {k}" for k in range(1, len(tasks) + 1)]
     parallel = Parallel(n_jobs=n_jobs, return_as="generator")
     start = last = time.monotonic()
     results = []
-    for result in parallel(delayed(function)(*task) for task in tasks):
+    jobs = zip(names, tasks, strict=True)
+    for result in parallel(delayed(_run)(function, *job) for job in jobs):
         results.append(result)
         now = time.monotonic()
         if verbose and now - last > REPORT_EVERY and len(results) < len(tasks):
@@ -172,6 +177,14 @@ def run_all(function, tasks, n_jobs, verbose):
     return results
 
 
+def _run(function, name, task):
+    try:
+        return function(*task)
+    except Exception as error:
+        error.add_note(f"This happened in {name}.")
+        raise
+
+
 def _fit_fold(estimator, sample, train, test):
     """The model fitted to the training rows, and the test rows as it sees them."""
     part, new = sample.take(train), sample.take(test)
@@ -182,11 +195,11 @@ def _fit_fold(estimator, sample, train, test):
 
 
 def _split_key(cv):
-    """Under which name a cross-validator requests its groups."""
+    """Under which name a cross-validator requests its groups; None if it does not."""
     if not hasattr(cv, "get_metadata_routing"):
-        return "groups"
+        return "groups" if hasattr(cv, "split") else None
     alias = get_routing_for_object(cv).split.requests.get("groups")
-    return alias if isinstance(alias, str) else "groups"
+    return "groups" if alias is True else alias or None
 
 
 def _is_per_row(value, n_rows):

@@ -105,7 +105,7 @@ class WithinGroupKFold(BaseCrossValidator):
             Rows of the test set, ascending.
         """
         n = n_rows_of(X)
-        codes = index_present(groups, n).codes
+        codes = _by_appearance(index_present(groups, n).codes)
         if self.n_splits > n:
             raise ValueError(
                 f"n_splits={self.n_splits} folds need as many rows; X has {n}."
@@ -292,12 +292,17 @@ def cross_validate_groups(
     check_params(sample, models.values(), cvs.values())
     splits = {kind: make_splits(cv, sample) for kind, cv in cvs.items()}
     keys = [(kind, name) for kind in cvs for name in models]
-    tasks = [
-        (models[name], sample, *split, coverage)
+    tasks = {
+        f"{name!r}, {kind} groups, fold {k} of {len(splits[kind])}": (
+            models[name],
+            sample,
+            *split,
+            coverage,
+        )
         for kind, name in keys
-        for split in splits[kind]
-    ]
-    folds = iter(run_all(score_fold, tasks, n_jobs, verbose))
+        for k, split in enumerate(splits[kind], start=1)
+    }
+    folds = iter(run_all(score_fold, tasks.values(), n_jobs, verbose, tasks))
     scores = {key: [next(folds) for _ in splits[key[0]]] for key in keys}
     return GroupsComparison(
         scores={key: collect(of_folds) for key, of_folds in scores.items()},
@@ -305,6 +310,12 @@ def cross_validate_groups(
         splitters={kind: str(cv) for kind, cv in cvs.items()},
         coverage=coverage,
     )
+
+
+def _by_appearance(codes):
+    """Groups in order of first appearance, so that folds do not depend on labels."""
+    first = np.unique(codes, return_index=True)[1]
+    return np.argsort(np.argsort(first))[codes]
 
 
 def _within_groups(cv):
