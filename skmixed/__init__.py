@@ -12,6 +12,7 @@ How a fit flows through the package, one module per arrow::
                   -> optimum    _optimize          roots of a function of one variable
                   -> Posterior  _posterior         what is known about a new row
     predict, ...  <-            _base              what both estimators share
+                                _normal            closed forms of the predictions
 
 With a variance for each row the way from Columns to the optimum is a loop::
 
@@ -23,8 +24,16 @@ With a variance for each row the way from Columns to the optimum is a loop::
        +--------- <- step       _information, _arrow, _search
                   -> optimum    _log_variance, _fixed_groups    in the user's terms
 
+What any model, ours or foreign, is worth, with its groups at hand wherever it sits::
+
+    fitted model  -> model, X   _any_model         out of Pipeline and search
+                  -> scores     metrics            losses, and scorers for scikit-learn
+    user's arrays -> folds      _folds             each fitted and scored by itself
+                  -> table      model_selection    known groups and new ones
+                                _comparison
+
 docs/math.md derives the formulas in the names that the code uses; docs/design.md gives
-the reasons.
+the reasons, docs/groups.md says which door for groups goes with which tool.
 """
 
 from ._groups import GroupsWarning

@@ -8,10 +8,10 @@ from sklearn.pipeline import Pipeline
 # Name of each score: its heading, and how it is written.
 SCORES = {
     "r2": ("R^2", "{:.3f}"),
-    "rmse": ("RMSE", "{:.4g}"),
+    "rmse": ("RMSE", "{:#.4g}"),
     "nll": ("NLL", "{:.4f}"),
     "joint_nll": ("joint NLL", "{:.4f}"),
-    "crps": ("CRPS", "{:.4g}"),
+    "crps": ("CRPS", "{:#.4g}"),
     "coverage": ("{:.0%} cover", "{:.1%}"),
 }
 

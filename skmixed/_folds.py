@@ -24,7 +24,7 @@ from ._any_model import (
     unwrap,
     warn_of_lost_labels,
 )
-from ._groups import index_groups
+from ._groups import check_present, index_groups
 from .metrics import gaussian_crps, gaussian_nll, interval_coverage
 
 REPORT_EVERY = 10.0  # seconds
@@ -76,12 +76,7 @@ def index_present(groups, n_rows):
     if groups is None:
         raise ValueError("`groups` is None; the split needs one label per row.")
     index = index_groups(groups, n_rows)
-    missing = int(np.sum(index.codes < 0))
-    if missing:
-        raise ValueError(
-            f"{missing} of {n_rows} group labels are missing. Drop those rows, or give "
-            "them a label of their own."
-        )
+    check_present(index)
     return index
 
 
@@ -167,9 +162,9 @@ def run_all(function, tasks, n_jobs, verbose, names=None):
     for result in parallel(delayed(_run)(function, *job) for job in jobs):
         results.append(result)
         now = time.monotonic()
-        if verbose and now - last > REPORT_EVERY and len(results) < len(tasks):
+        left = (now - start) / len(results) * (len(tasks) - len(results))
+        if verbose and min(now - last, left) > REPORT_EVERY:
             last = now
-            left = (now - start) / len(results) * (len(tasks) - len(results))
             print(
                 f"{len(results)} of {len(tasks)} fits done, about {left:.0f} s left",
                 file=sys.stderr,

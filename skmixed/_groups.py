@@ -114,6 +114,16 @@ def index_groups(groups, n_rows):
     return _index(groups)
 
 
+def check_present(index):
+    """Refuse missing labels."""
+    missing = int(np.sum(index.codes < 0))
+    if missing:
+        raise ValueError(
+            f"{missing} of {len(index.codes)} group labels are missing. Drop those "
+            "rows, or give them a label of their own."
+        )
+
+
 def _one_column(groups):
     """`groups` as a list or an array with one entry per row."""
     if hasattr(groups, "to_pylist"):  # pyarrow, whose to_numpy can lose missing labels

@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_X_y, validate_data
 
-from ._groups import GroupIndex, index_groups, is_missing
+from ._groups import GroupIndex, check_present, index_groups, is_missing
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,7 @@ def read_fit_data(estimator, X, y, groups, sample_weight, need_labels=True):
     if weight is not None and not weight.all():
         data = data.take(weight > 0)
     if data.index is not None:
-        missing = int(np.sum(data.index.codes < 0))
-        if missing:
-            raise ValueError(
-                f"{missing} of {len(data.y)} group labels are missing. Drop those "
-                "rows, or give them a label of their own."
-            )
+        check_present(data.index)
     return data
 
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import sklearn
 
 import skmixed
 
@@ -130,6 +131,31 @@ def test_readme_runs():
     result = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
     assert result.attempted >= 12
     assert result.failed == 0
+
+
+def test_the_page_on_groups_runs():
+    with sklearn.config_context():  # it switches routing on and off
+        page = ROOT / "docs" / "groups.md"
+        result = doctest.testfile(str(page), module_relative=False)
+    assert result.attempted >= 40
+    assert result.failed == 0
+
+
+def test_the_comparison_prints_what_the_page_shows():
+    """Up to scikit-learn's folds of new groups, and trees that grow otherwise."""
+    printed = run_python(ROOT / "examples" / "compare_models.py").splitlines()
+    page = (ROOT / "docs" / "groups.md").read_text()
+    shown = re.search(r"( {4}known groups: .*?)\n\n[^ ]", page, re.S)
+    lines = [line[4:] for line in shown[1].splitlines()]
+    assert len(printed) == len(lines)
+    for got, line in zip(printed, lines, strict=True):
+        words, expected = got.split(), line.split()
+        assert len(words) == len(expected)
+        for word, other in zip(words, expected, strict=True):
+            if other.replace(".", "").isdigit():
+                assert abs(float(word) - float(other)) < 0.05, line
+            elif not other.endswith("%"):
+                assert word == other, line
 
 
 def test_quickstart_prints_what_the_readme_shows(tmp_path):

@@ -45,7 +45,12 @@ from sklearn.model_selection import (
 )
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScaler
+from sklearn.preprocessing import (
+    OneHotEncoder,
+    SplineTransformer,
+    StandardScaler,
+    TargetEncoder,
+)
 
 from skmixed import (
     GroupsWarning,
@@ -689,6 +694,21 @@ def test_tools_that_do_not_take_groups_in_predict():
         make_pipeline(StandardScaler(), frozen).fit(X, Y).predict(X, groups=GROUPS)
 
 
+def test_partial_dependence_through_the_first_door_is_the_populations():
+    model = clone(MODELS[0]).fit(X, Y, groups=GROUPS)
+    curve = partial_dependence(model, X, [2], grid_resolution=2)
+    low = X.copy()
+    low[:, 2] = curve["grid_values"][0][0]
+    assert_allclose(curve["average"][0, 0], model.predict(low).mean(), rtol=1e-9)
+
+
+@pytest.mark.skipif(not sklearn.__version__.startswith("1.9."), reason="only in 1.9")
+@pytest.mark.usefixtures("routing")
+def test_target_encoder_needs_routing_off():
+    with pytest.raises(KeyError, match="groups"):
+        TargetEncoder().fit_transform(GROUPS[:, None], Y)
+
+
 @pytest.mark.usefixtures("routing")
 def test_tools_that_do_not_take_groups_in_fit():
     with pytest.raises(TypeError, match="groups"):
@@ -707,6 +727,8 @@ def second_door_tools():
         BaggingRegressor(COLUMN, n_estimators=5, random_state=0),
         AdaBoostRegressor(COLUMN, n_estimators=5, random_state=0),
         GridSearchCV(COLUMN, {"alpha": [0.0, 1.0]}, cv=3, scoring="r2"),
+        HalvingGridSearchCV(COLUMN, {"alpha": [0.0, 1.0]}, cv=3, scoring="r2"),
+        FrozenEstimator(clone(COLUMN).fit(WITH_LABEL, Y)),
     ]
 
 
@@ -717,6 +739,33 @@ def test_second_door_tools_know_the_groups(tool):
     assert known.min() > population + 0.1
     predicted = cross_val_predict(tool, WITH_LABEL, Y, groups=GROUPS, cv=CVS[1])
     assert r2_score(Y, predicted) > population + 0.1
+
+
+def test_the_second_door_with_several_targets():
+    both = MultiOutputRegressor(COLUMN).fit(WITH_LABEL, np.column_stack([Y, -Y]))
+    expected = clone(COLUMN).fit(WITH_LABEL, Y).predict(WITH_LABEL)
+    predicted = both.predict(WITH_LABEL)
+    assert_allclose(predicted, np.column_stack([expected, -expected]), rtol=1e-10)
+
+
+def test_the_second_door_in_curves():
+    options = {"cv": WithinGroupKFold(3), "groups": GROUPS, "scoring": "r2"}
+    *_, learned = learning_curve(COLUMN, WITH_LABEL, Y, train_sizes=[1.0], **options)
+    expected = fold_scores(r2_scorer, MODELS[0], CVS[1])
+    assert_allclose(learned[0], expected, rtol=EXACT)
+    _, validated = validation_curve(
+        COLUMN, WITH_LABEL, Y, param_name="alpha", param_range=[0.0], **options
+    )
+    assert_allclose(validated[0], expected, rtol=EXACT)
+
+
+def test_feature_selection_would_drop_the_label():
+    table = frame()[["a", "b", "c"]].assign(school=GROUPS)
+    model = RandomInterceptRegressor(group_feature="school")
+    with pytest.raises(ValueError, match="group_feature='school'"):
+        RFE(model, n_features_to_select=2).fit(table, Y)
+    with pytest.raises(ValueError, match="group_feature='school'"):
+        SequentialFeatureSelector(model).fit(table, Y)
 
 
 def test_second_door_inspection():
