@@ -63,8 +63,9 @@ class GroupRoutingMixin:
         """
         request = super().get_metadata_routing()
         if self.group_feature is not None:
-            for method in ("fit", "score", "predict"):
-                getattr(request, method).add_request(param="groups", alias=False)
+            for method in ("fit", "partial_fit", "score", "predict"):
+                if hasattr(self, method):
+                    getattr(request, method).add_request(param="groups", alias=False)
         return request
 
 
@@ -288,12 +289,12 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
     def _uses_groups(self):
         return True
 
-    def _set_posterior(self, posterior, data, random=True):
+    def _set_posterior(self, posterior, features, labels, random=True):
         """Set the attributes that all estimators have, in the user's units.
 
         `random` is False where the modes are not those of random intercepts.
         """
-        self._posterior, self._features = posterior, data.features
+        self._posterior, self._features = posterior, features
         coef, root = posterior.coef, posterior.coef_root
         intercept, intercept_root = 0.0, np.zeros(root.shape[1])
         if self.fit_intercept:
@@ -301,15 +302,15 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
             intercept_root = posterior.level_root - posterior.shift @ root
         p = self.n_features_in_
         wide_root = np.zeros((1 + p, root.shape[1]))
-        wide_root[0], wide_root[1 + data.features] = intercept_root, root
+        wide_root[0], wide_root[1 + features] = intercept_root, root
         self.coef_ = np.zeros(p)
-        self.coef_[data.features] = coef
+        self.coef_[features] = coef
         self.intercept_ = float(intercept)
         self.coef_covariance_ = wide_root @ wide_root.T
         std = np.sqrt(np.diag(self.coef_covariance_))
         self.intercept_std_, self.coef_std_ = float(std[0]), std[1:]
         self.group_variance_ = posterior.group_variance
-        self.groups_ = np.empty(0) if data.index is None else data.index.labels
+        self.groups_ = np.empty(0) if labels is None else labels
         self.random_intercepts_ = random * posterior.modes
         self.random_intercepts_conditional_std_ = random * np.sqrt(
             posterior.modes_variance

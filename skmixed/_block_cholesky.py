@@ -12,12 +12,13 @@ come the coefficients, the residual sum of squares and log|X'V^-1X|.  All is add
 nothing subtracted: the factor keeps its digits however large the group variance is.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from ._gram import Gram, rows_root
+from ._blocks import row_blocks
+from ._gram import Gram, stacked_root
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,8 @@ class BlockCholesky:
     ----------
     gram : Gram
     Lambda : ndarray of shape (q, q), or (K, q, q) where groups differ
-    H : ndarray of shape (K, q, q)
-        C_g^-1 K_g; H_g H_g' is how far the group's means are shrunk out of A'V^-1A.
-    rows : ndarray of shape (K, q, m)
+    C : ndarray of shape (K, q, q)
+        Lower triangular.
     root : ndarray of shape (m, m)
         Upper triangular; of A'V^-1A, with the penalty's rows if there are any.
     logdet : float
@@ -39,10 +39,19 @@ class BlockCholesky:
 
     gram: Gram
     Lambda: np.ndarray
-    H: np.ndarray
-    rows: np.ndarray
+    C: np.ndarray
     root: np.ndarray
     logdet: float
+
+    @cached_property
+    def H(self):
+        """C_g^-1 K_g, (K, q, q): H_g H_g' is how far group means are shrunk."""
+        return _solve_lower(self.C, _times(self.gram.R11, self.Lambda))
+
+    @cached_property
+    def rows(self):
+        """C_g^-1 R12_g, (K, q, m)."""
+        return _solve_lower(self.C, self.gram.R12)
 
     @cached_property
     def rss(self):
@@ -69,6 +78,18 @@ class BlockCholesky:
         """[-beta; 1], which turns a row of A into a residual."""
         return np.append(-self.beta, 1.0)
 
+    def part(self, groups):
+        """The factor as far as it is about some groups, a slice."""
+        gram, Lambda = self.gram, self.Lambda
+        of_groups = replace(
+            gram,
+            R11=gram.R11[groups],
+            R12=gram.R12[groups],
+            multiplicity=gram.multiplicity[groups],
+        )
+        Lambda = Lambda[groups] if Lambda.ndim == 3 else Lambda
+        return replace(self, gram=of_groups, Lambda=Lambda, C=self.C[groups])
+
     def modes(self):
         """Conditional modes of the random effects, E(b_g | y), (K, q)."""
         residual = (self.rows @ self.contrast)[:, :, None]
@@ -81,9 +102,17 @@ class BlockCholesky:
         half = _solve_lower(C, _transpose(self.Lambda))
         return _times(_transpose(half), half)
 
-    def modes_slope(self):
-        """-d b_g / d beta, (K, q, m - 1): what an error in beta does to the modes."""
-        return _times(self.Lambda, _times(_transpose(self.H), self.rows[:, :, :-1]))
+    def modes_slope(self, root):
+        """(-d b_g / d beta) root, (K, q, k): what an error root u in beta does to b."""
+        rows = self._turn(self.rows, root)
+        return _times(self.Lambda, _times(_transpose(self.H), rows))
+
+    @staticmethod
+    def _turn(rows, root):
+        """The columns of X of `rows` (K, q, m), times `root` (m - 1, k)."""
+        m = rows.shape[2]
+        padded = np.vstack([root, np.zeros((1, root.shape[1]))])  # copies no rows
+        return (rows.reshape(-1, m) @ padded).reshape(*rows.shape[:2], -1)
 
     def projection(self):
         """Z_g'V_g^-1 A_g, (K, q, m)."""
@@ -96,25 +125,22 @@ class BlockCholesky:
 class FixedGroups(BlockCholesky):
     """The factor where the groups' effects are free: the limit Lambda -> infinity.
 
-    Nothing is left of a group's mean in A'V^-1A, so that `rows` is empty; `logdet` is
-    that of the effects' information, log|Z'R^-1Z|.
+    Nothing is left of a group's mean in A'V^-1A; C is R11, and `logdet` that of the
+    effects' information, log|Z'R^-1Z|.
     """
 
     def modes(self):
         """Estimated effects of the groups, (K, q)."""
-        return self._effects() @ self.contrast
+        return self.rows @ self.contrast
 
     def modes_covariance(self):
         """Covariance of the effects with the coefficients taken as known, (K, q, q)."""
-        inverse = _solve_lower(self.gram.R11, np.eye(self.gram.R11.shape[-1]))
+        inverse = _solve_lower(self.C, np.eye(self.C.shape[-1]))
         return _times(inverse, _transpose(inverse))
 
-    def modes_slope(self):
-        """-d b_g / d beta, (K, q, m - 1): what an error in beta does to the effects."""
-        return self._effects()[:, :, :-1]
-
-    def _effects(self):
-        return _solve_lower(self.gram.R11, self.gram.R12)
+    def modes_slope(self, root):
+        """(-d b_g / d beta) root, (K, q, k): what an error root u in beta does to b."""
+        return self._turn(self.rows, root)
 
 
 def factorize(gram, Lambda, penalty=None):
@@ -134,10 +160,8 @@ def factorize(gram, Lambda, penalty=None):
     """
     K = _times(gram.R11, Lambda)
     C = _cholesky(_times(K, _transpose(K)))
-    rows = _solve_lower(C, gram.R12)
-    root = _root(gram, rows, penalty)
-    logdet = _logdet(gram, C)
-    return BlockCholesky(gram, Lambda, _solve_lower(C, K), rows, root, logdet)
+    root = _root(gram, C, penalty)
+    return BlockCholesky(gram, Lambda, C, root, _logdet(gram, C))
 
 
 def absorb(gram):
@@ -147,19 +171,21 @@ def absorb(gram):
     -------
     FixedGroups
     """
-    q, m = gram.R12.shape[1:]
-    rows = np.empty((0, q, m))
-    root = _root(gram, rows)
+    q = gram.R11.shape[1]
     Lambda = np.full((q, q), np.inf)
-    H = np.empty((0, q, q))
-    return FixedGroups(gram, Lambda, H, rows, root, _logdet(gram, gram.R11))
+    root = _root(gram, gram.R11[:0])
+    return FixedGroups(gram, Lambda, gram.R11, root, _logdet(gram, gram.R11))
 
 
-def _root(gram, rows, penalty=None):
+def _root(gram, C, penalty=None):
     """Upper triangular root (m, m) of A'V^-1A and the penalty."""
-    m = gram.R22.shape[1]
-    parts = [gram.R22, rows.reshape(-1, m)]
-    R = rows_root(np.vstack(parts if penalty is None else [*parts, penalty]))
+    q, m = gram.R12.shape[1:]
+    parts = [gram.R22] if penalty is None else [gram.R22, penalty]
+    for groups in row_blocks(len(C), q * m):
+        parts.append(_solve_lower(C[groups], gram.R12[groups]).reshape(-1, m))
+        if len(parts) > 2:
+            parts = [stacked_root(parts)]
+    R = stacked_root(parts)
     root = np.zeros((m, m))
     root[: len(R)] = R
     return root

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import qr
 
+from ._blocks import row_blocks
 from ._gram import Moments, column_norms, random_intercept_gram
 
 # The noise standard deviation is never estimated below this part of y's own: some
@@ -59,13 +60,14 @@ class Columns:
     def gram(self, moments):
         """The Gram of the working columns [1, X, y]."""
         offset = moments.shift - np.append(self.shift, self.y_shift)
-        mean = self._work(moments.mean + offset)
+        constant = int(self.has_constant)
+        mean = np.ones((len(moments.mean), constant + len(self.within) + 1))
+        for rows in row_blocks(*moments.mean.shape):
+            mean[rows, constant:] = self._work(moments.mean[rows] + offset)
         # Where a working column is constant within groups by arithmetic, it shall be
         # so to the last digit.
         within = self._work(moments.within) * np.append(self.within, True)
-        if self.has_constant:
-            mean = np.column_stack([np.ones(len(mean)), mean])
-            within = np.column_stack([np.zeros(len(within)), within])
+        within = np.pad(within, [(0, 0), (constant, 0)])
         return random_intercept_gram(moments.size, mean, within)
 
     def apply(self, X):
@@ -152,8 +154,7 @@ def choose_columns(moments, *, fit_intercept, penalised, tolerance):
             shift = np.zeros(p + 1)
         else:
             stands_in = int(np.argmax(is_constant))
-    means = (moments.mean + (moments.shift - shift))[:, :p]
-    between = np.sqrt(moments.size)[:, None] * means
+    between = moments.between_root(moments.shift - shift)[:, :p]
     into, expand, within = _independent(moments.within[:, :p], between, tolerance)
     has_constant = fit_intercept or stands_in is not None
     back, logdet_basis = _minimal_norm(expand)

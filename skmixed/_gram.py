@@ -65,8 +65,11 @@ class Moments:
     @cached_property
     def total(self):
         """Root (m, m) of the scatter about `shift`."""
-        between = np.sqrt(self.size)[:, None] * self.mean
-        return rows_root(np.vstack([self.within, between]))
+        return stacked_root([self.within, self.between_root(0.0)])
+
+    def between_root(self, offset):
+        """Root of the scatter of the group means about `shift` - `offset`."""
+        return stacked_root([self.mean], weight=self.size, offset=offset)
 
 
 @dataclass(frozen=True)
@@ -173,9 +176,7 @@ def reduce_rows(read, codes, n_groups, weight=None, n_jobs=None, origins=None):
     def reduce_run(run):
         return _reduce_run(read, order, run, origin, len(first), weight)
 
-    parts = map_runs(reduce_run, bounds, n_jobs)
-    size, mean = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
-    within = rows_root(np.vstack([part[2] for part in parts]))
+    size, mean, within = _join(map_runs(reduce_run, bounds, n_jobs))
     size, mean, within = merge_pieces(size, mean, within, owner, n_groups)
     if origins is None:
         return _moments(first, size, mean, within)
@@ -203,10 +204,16 @@ def rows_by_group(codes, n_groups):
     # sort, ten times as fast as argsort.
     n = len(codes)
     entries = np.ones(n, dtype=np.int8)
-    indicator = sparse.csr_array(
-        (entries, codes, np.arange(n + 1)), shape=(n, n_groups)
-    )
+    starts = np.arange(n + 1, dtype=np.int32 if n < 2**31 - 1 else np.int64)
+    indicator = sparse.csr_array((entries, codes, starts), shape=(n, n_groups))
     return indicator.tocsc().indices, bounds
+
+
+def _join(parts):
+    if len(parts) == 1:
+        return parts[0]
+    size, mean, within = zip(*parts, strict=True)
+    return np.concatenate(size), np.concatenate(mean), rows_root(np.vstack(within))
 
 
 def _split_long(bounds, max_rows):
@@ -273,6 +280,25 @@ def rows_root(A):
     return np.linalg.qr(A, mode="r") if root is None else root
 
 
+def stacked_root(parts, weight=None, offset=0.0):
+    """Root of the rows of all parts, a block at a time.
+
+    With `weight`, one figure for each row of every part, of the rows plus `offset`
+    that weigh so much.
+    """
+    m = parts[0].shape[1]
+    pending = [np.empty((0, m))]
+    for part in parts:
+        for rows in row_blocks(len(part), m):
+            block = part[rows]
+            if weight is not None:
+                block = np.sqrt(weight[rows])[:, None] * (block + offset)
+            pending.append(block)
+            if sum(map(len, pending)) > block_rows(m):
+                pending = [rows_root(np.vstack(pending))]
+    return rows_root(np.vstack(pending))
+
+
 def _cholesky_root(A):
     """Root of A'A from columns of unit norm, or None if they are too close."""
     with np.errstate(over="ignore", under="ignore"):
@@ -304,7 +330,28 @@ def merge_pieces(size, mean, within, owner, n_groups):
     joined = pieces @ mean / total[:, None]
     between = np.sqrt(size)[:, None] * (mean - joined[owner])
     split = np.bincount(owner, minlength=n_groups)[owner] > 1
-    return total, joined, rows_root(np.vstack([within, between[split]]))
+    return total, joined, stacked_root([within, between[split]])
+
+
+def join_moments(first, second, positions):
+    """The moments of the rows of both, whose groups may overlap.
+
+    Parameters
+    ----------
+    first, second : Moments
+        Of the same columns.
+    positions : pair of ndarray
+        Where the groups of each of them are among the joined groups.
+    """
+    owner = np.concatenate(positions)
+    size = np.concatenate([first.size, second.size])
+    moved = second.mean + (second.shift - first.shift)
+    mean = np.concatenate([first.mean, moved])
+    within = np.vstack([first.within, second.within])
+    n_groups = int(owner.max()) + 1
+    order = np.argsort(owner, kind="stable")  # for as many pieces as groups
+    pieces = size[order], mean[order], within, owner[order]
+    return _moments(first.shift, *merge_pieces(*pieces, n_groups))
 
 
 def reduce_centred(A, weight):
@@ -367,14 +414,13 @@ def _root_of(scatter, scale):
 
 def _moments(origin, size, mean, within):
     """Moments about the weighted mean, from means that are counted from `origin`."""
-    shift = origin + size @ mean / size.sum()
-    mean = mean - (shift - origin)
     # Deviations of a column that is constant within groups are rounding; kept, they
     # would be information about its coefficient where the group variance is large.
-    from_origin = np.sqrt(size)[:, None] * (mean + (shift - origin))
-    kept = column_norms(within) > 16 * EPS * column_norms(from_origin)
+    from_origin = column_norms(stacked_root([mean], weight=size))
+    kept = column_norms(within) > 16 * EPS * from_origin
     within = np.where(kept, within, 0.0)
-    return Moments(shift, size, mean, within)
+    shift = origin + size @ mean / size.sum()
+    return Moments(shift, size, mean - (shift - origin), within)
 
 
 def column_norms(A):

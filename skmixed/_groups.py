@@ -65,13 +65,7 @@ class GroupIndex:
 
     def positions_in(self, known):
         """Position of each of `labels` in the labels `known`, -1 where it is new."""
-        mine, theirs = kinds_of(self.labels), kinds_of(known)
-        if mine and theirs and not mine & theirs:
-            raise ValueError(
-                f"The group labels are of kind {_and(mine)}, those of the fit were of "
-                f"kind {_and(theirs)}; they can never match. Convert them to the kind "
-                "used in fit."
-            )
+        check_kinds(self.labels, known)
         # Across types NumPy compares rounded numbers.
         if self.labels.dtype == known.dtype and np.array_equal(self.labels, known):
             return np.arange(len(known))
@@ -112,6 +106,31 @@ def index_groups(groups, n_rows):
             "label per row."
         )
     return _index(groups)
+
+
+def join_labels(first, second):
+    """Sorted distinct labels of both, and where the labels of each are among them."""
+    check_kinds(second, first)
+    if first.dtype.kind in "mM":
+        unit = np.promote_types(first.dtype, second.dtype)
+        first, second = _exactly_in_unit(first, unit), _exactly_in_unit(second, unit)
+    if first.dtype == second.dtype and first.dtype.kind != "O":
+        labels, codes = unique(np.concatenate([first, second]))
+    else:  # across types NumPy compares rounded numbers
+        index = _index_objects(first.tolist() + second.tolist())
+        labels, codes = index.labels, index.codes
+    return labels, (codes[: len(first)], codes[len(first) :])
+
+
+def check_kinds(labels, known):
+    """Refuse labels that can never match those of the fit."""
+    mine, theirs = kinds_of(labels), kinds_of(known)
+    if mine and theirs and not mine & theirs:
+        raise ValueError(
+            f"The group labels are of kind {_and(mine)}, those of the fit were of "
+            f"kind {_and(theirs)}; they can never match. Convert them to the kind "
+            "used in fit."
+        )
 
 
 def check_present(index):
@@ -331,6 +350,17 @@ def _comparable(mine, theirs):
         unit = np.promote_types(mine.dtype, theirs.dtype)
         mine, theirs = _in_unit(mine, unit), _in_unit(theirs, unit)
     return mine.tolist(), theirs.tolist()
+
+
+def _exactly_in_unit(instants, unit):
+    converted = instants.astype(unit)
+    lost = converted.astype(instants.dtype) != instants
+    if lost.any():
+        raise ValueError(
+            f"The group label {instants[lost][0]} is out of the range that {unit} "
+            "holds, the finest unit among the labels. Round them to a coarser unit."
+        )
+    return converted
 
 
 def _in_unit(instants, unit):

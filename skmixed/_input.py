@@ -35,18 +35,29 @@ class Data:
     y: np.ndarray | None = None
     weight: np.ndarray | None = None
 
+    @property
+    def n_rows(self):
+        """Number of rows."""
+        return self.X.shape[0]
+
+    @property
+    def labels(self):
+        """Group labels, (n_groups,), or None."""
+        return None if self.index is None else self.index.labels
+
     def take(self, rows):
         """The rows of a boolean mask; groups that lose all their rows are gone."""
         index = None if self.index is None else self.index.take(rows)
         return Data(self.X[rows], self.features, index, self.y[rows], self.weight[rows])
 
 
-def read_fit_data(estimator, X, y, groups, sample_weight, need_labels=True):
+def read_fit_data(estimator, X, y, groups, sample_weight, need_labels=True, reset=True):
     """Validate the input of `fit`; rows of weight zero are gone.
 
     Without `need_labels` there is no index of the groups, and they may be missing.
+    Without `reset` the columns are those of an earlier fit.
     """
-    data = _read(estimator, X, groups, y=y, fitting=True)
+    data = _read(estimator, X, groups, y=y, reset=reset)
     weight = check_weight(sample_weight, len(data.y))
     data = Data(data.X, data.features, data.index, data.y, weight)
     if not need_labels:
@@ -60,10 +71,11 @@ def read_fit_data(estimator, X, y, groups, sample_weight, need_labels=True):
 
 def read_new_data(estimator, X, groups, y=None):
     """Validate the input of `predict` (and of what scores predictions, with y)."""
-    return _read(estimator, X, groups, y=y, fitting=False)
+    return _read(estimator, X, groups, y=y, reset=None)
 
 
-def _read(estimator, X, groups, *, y, fitting):
+def _read(estimator, X, groups, *, y, reset):
+    """Validated input; `reset` is None where it is not to be fitted."""
     if estimator.group_feature is not None and groups is not None:
         raise ValueError(
             f"Both doors for groups are open: group_feature="
@@ -77,14 +89,14 @@ def _read(estimator, X, groups, *, y, fitting):
     if estimator.group_feature is None:
         labels, columns, features = groups, X, None
     else:
-        labels, columns, features = _split(estimator, X, fitting)
+        labels, columns, features = _split(estimator, X, bool(reset))
     checks = {
         "accept_sparse": "csr",
         "dtype": [np.float64, np.float32],
-        "ensure_min_features": 1 if fitting and labels is None else 0,
+        "ensure_min_features": int(reset is not None and labels is None),
     }
     try:
-        columns, y = _check_columns(estimator, columns, y, features, fitting, checks)
+        columns, y = _check_columns(estimator, columns, y, features, reset, checks)
     except (TypeError, ValueError) as error:
         _explain(error, columns, features, y, grouped=labels is not None)
         raise
@@ -94,12 +106,13 @@ def _read(estimator, X, groups, *, y, fitting):
     return Data(columns, features, index, y)
 
 
-def _check_columns(estimator, X, y, features, fitting, checks):
+def _check_columns(estimator, X, y, features, reset, checks):
     """Features and y as arrays, with scikit-learn's own checks and messages."""
+    fitting = reset is not None
     if fitting:
         checks = {**checks, "y_numeric": True}
         if features is None:
-            X, y = validate_data(estimator, X, y, **checks)
+            X, y = validate_data(estimator, X, y, reset=reset, **checks)
         else:
             X, y = check_X_y(X, y, estimator=estimator, **checks)
     elif features is None:
@@ -122,12 +135,12 @@ def refuse_masked(array, name):
         )
 
 
-def _split(estimator, X, fitting):
+def _split(estimator, X, reset):
     """Labels, the other columns, and the positions of those, of the second door."""
     X = _as_table(X)
     if len(X.shape) != 2 or not X.shape[1]:
         check_array(X, accept_sparse=True)  # raises, in scikit-learn's words
-    validate_data(estimator, X, reset=fitting, skip_check_array=True)
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
     n_columns = X.shape[1]
     j = feature_position(estimator.group_feature, X, "group_feature")
     others = np.delete(np.arange(n_columns), j)

@@ -71,7 +71,8 @@ class Posterior:
 
     def modes_std(self):
         """Standard deviation of the prediction error of each mode."""
-        return np.sqrt(self.modes_variance + np.sum(self.loading**2, axis=1))
+        of_coefficients = np.einsum("ij,ij->i", self.loading, self.loading)
+        return np.sqrt(self.modes_variance + of_coefficients)
 
     def coefficient_rows(self, X, codes):
         """The rows h, (n_rows, k)."""
@@ -106,15 +107,22 @@ def condition(columns, factor, scale, n_groups):
     """
     root = np.sqrt(scale) * factor.root_inverse
     coef, level = columns.coefficients(factor.beta)
+    modes, modes_variance = np.empty(n_groups), np.empty(n_groups)
+    loading = np.empty((n_groups, len(root)))
+    for groups in row_blocks(*loading.shape):
+        part = factor.part(groups)
+        modes[groups] = part.modes()[:, 0]
+        modes_variance[groups] = scale * part.modes_covariance()[:, 0, 0]
+        loading[groups] = part.modes_slope(root)[:, 0]
     return Posterior(
         shift=columns.shift,
         level=float(level),
         coef=coef,
         level_root=root[0] if columns.has_constant else np.zeros(len(root)),
         coef_root=columns.back @ root,
-        modes=factor.modes()[:n_groups, 0],
-        modes_variance=scale * factor.modes_covariance()[:n_groups, 0, 0],
-        loading=factor.modes_slope()[:n_groups, 0] @ root,
+        modes=modes,
+        modes_variance=modes_variance,
+        loading=loading,
         group_variance=float(scale * factor.Lambda[0, 0] ** 2),
     )
 

@@ -37,16 +37,16 @@ def reduce_data(data, n_jobs):
     return reduce_rows(read, codes, n_groups, data.weight, n_jobs)
 
 
-def rank_tolerance(X):
+def rank_tolerance(n_rows, n_features, is_sparse):
     """How much the other columns must leave of a column that is independent."""
-    return SPARSE_TOLERANCE if sparse.issparse(X) else 8 * max(X.shape) * EPS
+    return SPARSE_TOLERANCE if is_sparse else 8 * max(n_rows, n_features) * EPS
 
 
-def column_name(estimator, data, j):
+def column_name(estimator, features, j):
     """What to call column j of [X y] in a message."""
-    if j == len(data.features):
+    if j == len(features):
         return "y"
-    position = data.features[j]
+    position = features[j]
     names = getattr(estimator, "feature_names_in_", None)
     return f"Column {int(position) if names is None else names[position]!r} of X"
 
@@ -86,9 +86,8 @@ def exact_fit_message(n, rank, noise_std):
     )
 
 
-def why_not_identified(data, columns):
+def why_not_identified(labels, n_rows, columns):
     """Why the group variance cannot be told from the noise; None if it is no news."""
-    labels = data.index.labels
     if len(labels) == 1:
         if not columns.has_constant:
             return None
@@ -97,7 +96,7 @@ def why_not_identified(data, columns):
             "duplicates the intercept, and the group variance is set to 0. Use two "
             "groups or more."
         )
-    if len(labels) == len(data.y):
+    if len(labels) == n_rows:
         return (
             f"All {len(labels)} groups have one row each: their variance cannot be "
             "told from the noise, and is set to 0. Use coarser groups."

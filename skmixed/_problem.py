@@ -5,6 +5,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import sparse
 
 from ._design import (
     Columns,
@@ -98,7 +99,8 @@ def state_problem(data, moments, structure, n_jobs):
     structure : Structure
     n_jobs : int or None
     """
-    n_features, tolerance = len(data.features), rank_tolerance(data.X)
+    n_features = len(data.features)
+    tolerance = rank_tolerance(data.n_rows, n_features, sparse.issparse(data.X))
     n_groups, codes = len(moments.size), np.zeros(len(data.y), dtype=np.int32)
     if data.index is not None:
         codes = data.index.codes
@@ -266,7 +268,7 @@ def group_messages(data, problem, name):
     if data.index is None:
         return
     if structure.random and not model.random:
-        message = why_not_identified(data, problem.mean_columns)
+        message = why_not_identified(data.labels, data.n_rows, problem.mean_columns)
         if message:
             yield message
     if structure.effects:

@@ -309,7 +309,8 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
                 columns, point.factor, problem.mean_moments, structure.fit_intercept
             )
         posterior = widen(posterior, structure.mean, len(data.features))
-        self._set_posterior(posterior, data, random=not structure.fixed)
+        random = not structure.fixed
+        self._set_posterior(posterior, data.features, data.labels, random)
         if structure.fixed:
             effects = posterior.modes
         self.group_effects_, self.group_effects_std_ = effects, effects_std
@@ -359,7 +360,7 @@ def read_problem(estimator, X, y, groups=None, sample_weight=None):
     )
     structure = _structure(estimator, X, data)
     moments = reduce_data(data, estimator.n_jobs)
-    check_range(moments, partial(column_name, estimator, data))
+    check_range(moments, partial(column_name, estimator, data.features))
     problem = state_problem(data, moments, structure, estimator.n_jobs)
     _check_freedom(problem)
     return data, problem
@@ -426,7 +427,7 @@ def _warn(estimator, data, problem, optimum, exact):
         message = exact_fit_message(problem.model.rows.n, problem.rank, std)
         warn(message, UserWarning)
         return
-    name = partial(column_name, estimator, data)
+    name = partial(column_name, estimator, data.features)
     for message in group_messages(data, problem, name):
         warn(message)
     at_bounds = optimum.point.n_at_bounds

@@ -1,5 +1,6 @@
 """The Gaussian random-intercept model."""
 
+from copy import copy
 from functools import partial
 
 import numpy as np
@@ -30,9 +31,9 @@ from ._preparation import (
     exact_fit_message,
     is_exact,
     rank_tolerance,
-    reduce_data,
     why_not_identified,
 )
+from ._statistics import join, summarize
 
 
 class RandomInterceptRegressor(GroupedRegressor):
@@ -158,6 +159,8 @@ class RandomInterceptRegressor(GroupedRegressor):
     356.1 +- 49.4 ms
     """
 
+    __metadata_request__partial_fit = {"groups": True}
+
     def __init__(
         self,
         *,
@@ -206,35 +209,99 @@ class RandomInterceptRegressor(GroupedRegressor):
         TypeError
             If `groups` is not a column of labels.
         """
-        reml = check_method(self.method)
-        check_flag(self.fit_intercept, "fit_intercept")
-        alpha = check_nonnegative(self.alpha, "alpha")
-        check_jobs(self.n_jobs)
+        self._check_parameters()
         data = read_fit_data(self, X, y, groups, sample_weight)
-        moments = reduce_data(data, self.n_jobs)
-        check_range(moments, partial(column_name, self, data))
+        self._statistics = summarize(data, self.n_jobs)
+        del data  # what follows depends on groups and columns only
+        return self._estimate()
+
+    def partial_fit(self, X, y, *, groups=None, sample_weight=None):
+        """Fit to these rows and all that were fitted before.
+
+        Exact: after any sequence of batches, in whatever order and with groups spread
+        over them, the model is that of `fit` on all the rows.  What is kept of the
+        rows is one figure per group and column, and the square of the columns.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            Features, as in `fit`.
+        y : array-like of shape (n_rows,)
+            Target.
+        groups : array-like of shape (n_rows,), default=None
+            One label per row; either all batches have labels, or none.
+        sample_weight : array-like of shape (n_rows,), default=None
+            How many times each row counts, at least 0.
+
+        Returns
+        -------
+        self : RandomInterceptRegressor
+
+        Raises
+        ------
+        ValueError
+            As `fit`, or if the columns or the kind of labels are not those of the
+            rows before.  Then, and if it is interrupted, the model stays as it was.
+
+        Examples
+        --------
+        >>> from skmixed import RandomInterceptRegressor
+        >>> from skmixed.datasets import load_sleepstudy
+        >>> X, y, groups = load_sleepstudy(return_X_y_groups=True)
+        >>> model = RandomInterceptRegressor()
+        >>> for rows in (slice(0, 50), slice(50, 180)):
+        ...     model = model.partial_fit(X[rows], y[rows], groups=groups[rows])
+        >>> print(f"{model.coef_[0]:.3f} {model.group_variance_:.1f}")
+        10.467 1378.2
+        """
+        self._check_parameters()
+        before = getattr(self, "_statistics", None)
+        new = copy(self)
+        first = before is None
+        data = read_fit_data(new, X, y, groups, sample_weight, reset=first)
+        statistics = summarize(data, self.n_jobs)
+        new._statistics = statistics if first else join(before, statistics)
+        vars(self).update(vars(new._estimate()))
+        return self
+
+    def _check_parameters(self):
+        check_method(self.method)
+        check_flag(self.fit_intercept, "fit_intercept")
+        check_nonnegative(self.alpha, "alpha")
+        check_jobs(self.n_jobs)
+
+    def _state(self):
+        """Working columns, and the likelihood of the statistics in them."""
+        read = self._statistics
+        moments, alpha = read.moments, float(self.alpha)
+        check_range(moments, partial(column_name, self, read.features))
         columns = choose_columns(
             moments,
             fit_intercept=self.fit_intercept,
             penalised=alpha > 0,
-            tolerance=rank_tolerance(data.X),
+            tolerance=rank_tolerance(read.n_rows, len(read.features), read.is_sparse),
         )
-        model = RandomIntercept(
+        return columns, RandomIntercept(
             gram=columns.gram(moments),
             n=moments.n,
-            reml=reml,
+            reml=self.method == "reml",
             floor=noise_floor(moments, columns.has_constant),
             penalty=columns.penalty(alpha),
             logdet_basis=columns.logdet_basis,
         )
+
+    def _estimate(self):
+        """Set all attributes from the statistics."""
+        labels = self._statistics.labels
+        grouped = labels is not None
+        columns, model = self._state()
         free = degrees_of_freedom(model, evaluate(model, 0.0).factor)
         check_freedom(model.n, model.n - free)
-        grouped = data.index is not None
         optimum = best_ratio(model) if grouped else Optimum(0.0, True, 0)
         at = evaluate(model, optimum.ratio)
-        n_groups = len(data.index) if grouped else 0
+        n_groups = len(labels) if grouped else 0
         posterior = condition(columns, at.factor, at.noise_variance, n_groups)
-        self._set_posterior(posterior, data)
+        self._set_posterior(posterior, self._statistics.features, labels)
         self.noise_variance_ = float(at.noise_variance)
         total_variance = self.group_variance_ + self.noise_variance_
         self.intraclass_correlation_ = self.group_variance_ / total_variance
@@ -242,22 +309,22 @@ class RandomInterceptRegressor(GroupedRegressor):
         self.at_boundary_ = bool(grouped and optimum.identified and not optimum.ratio)
         self.n_iter_ = optimum.n_evaluations
         self.converged_ = True
-        _warn(data, columns, model, at, optimum)
+        _warn(self._statistics, columns, model, at, optimum)
         return self
 
     def _noise_variance(self, data, codes):
         return np.full(data.X.shape[0], self.noise_variance_)
 
 
-def _warn(data, columns, model, at, optimum):
+def _warn(read, columns, model, at, optimum):
     """Say what the data could not tell: at most one warning where there are groups."""
     exact = is_exact(at.noise_variance, model.floor)
     if exact:
         std = np.sqrt(at.noise_variance)
         warn(exact_fit_message(model.n, columns.rank, std), UserWarning)
-    if data.index is None:
+    if read.labels is None:
         warn(NO_GROUPS)
-    elif not exact and (len(data.index) == 1 or not optimum.identified):
-        message = why_not_identified(data, columns)
+    elif not exact and (len(read.labels) == 1 or not optimum.identified):
+        message = why_not_identified(read.labels, read.n_rows, columns)
         if message:
             warn(message)

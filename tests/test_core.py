@@ -177,7 +177,9 @@ def test_factor_equals_dense_algebra(ratio):
     modes_covariance = ratio * np.eye(12) - gain @ (ratio * Z)
     expected = np.diag(modes_covariance)
     assert_allclose(factor.modes_covariance()[:, 0, 0], expected, rtol=1e-6)
-    assert_allclose(factor.modes_slope()[:, 0], gain @ D, rtol=1e-9, atol=1e-12)
+    assert_allclose(
+        factor.modes_slope(np.eye(4))[:, 0], gain @ D, rtol=1e-9, atol=1e-12
+    )
 
 
 def test_two_random_effects_equal_dense_algebra():
@@ -216,7 +218,12 @@ def test_two_random_effects_equal_dense_algebra():
         gain = Psi @ z[rows].T @ np.linalg.inv(V[np.ix_(rows, rows)])
         assert_allclose(factor.modes()[g], gain @ residual[rows], rtol=1e-9)
         assert_allclose(factor.modes_covariance()[g], Psi - gain @ z[rows] @ Psi)
-        assert_allclose(factor.modes_slope()[g], gain @ D[rows], rtol=1e-9, atol=1e-12)
+        assert_allclose(
+            factor.modes_slope(np.eye(D.shape[1]))[g],
+            gain @ D[rows],
+            rtol=1e-9,
+            atol=1e-12,
+        )
 
     for reml in (True, False):
         value = deviance_of(gram, Lambda, 100, reml) - np.sum(np.log(weight))

@@ -435,7 +435,8 @@ def test_fit_refuses_before_any_work(
     def work(*_):
         raise AssertionError("the rows were read before the input was refused")
 
-    monkeypatch.setattr(module, "reduce_data", work)
+    worker = "summarize" if module is random_intercept else "reduce_data"
+    monkeypatch.setattr(module, worker, work)
     estimator = ESTIMATORS[module]
     assert_fit_refuses(parameters, arguments, error, message, estimator=estimator)
 

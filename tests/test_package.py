@@ -33,6 +33,7 @@ LAYERS = (
     "_fixed_groups",
     "_input",
     "_preparation",
+    "_statistics",
     "_rows",
     "_heteroscedastic_criterion",
     "_information",
