@@ -2,13 +2,16 @@
 says about new rows, given their groups.
 
 scikit-learn's tools drop `groups` on the way to `predict` in half of the places
-(docs/groups.md has the table), so that here the model is taken out of them.
+(docs/groups.md has the table), so that here the model is taken out of them.  Metadata
+are a dict of what the caller has, `groups` among it; whoever requests nothing of it is
+called with metadata routing off, because a tool that knows no routing may fail when it
+is on.
 """
 
 import inspect
 
 import numpy as np
-from scipy.stats import multivariate_normal
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.feature_selection import RFE
@@ -17,17 +20,18 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
 
 from ._base import warn
+from ._normal import normal_nll
 
 
-def unwrap(estimator, X, groups=None):
+def unwrap(estimator, X, metadata):
     """The model inside searches, pipelines and the like, and X as that model sees it.
 
     Parameters
     ----------
     estimator : fitted estimator
     X : array-like of shape (n_rows, n_features)
-    groups : array-like of shape (n_rows,), default=None
-        For transformers that request it.
+    metadata : dict
+        Of the rows of X, for transformers that request it.
 
     Returns
     -------
@@ -38,8 +42,11 @@ def unwrap(estimator, X, groups=None):
         if hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_
         elif isinstance(estimator, Pipeline):
-            if len(estimator) > 1:
-                X = _call(estimator[:-1], "transform", X, groups)
+            # Step by step: a Pipeline asks its last step whether it is fitted, and a
+            # transformer without state cannot tell.
+            for _, step in estimator.steps[:-1]:
+                if step is not None and step != "passthrough":
+                    X = _call(step, "transform", X, metadata)
             estimator = estimator[-1]
         elif isinstance(estimator, RFE):
             X, estimator = estimator.transform(X), estimator.estimator_
@@ -49,31 +56,60 @@ def unwrap(estimator, X, groups=None):
             return estimator, X
 
 
-def takes_groups(model, method="predict"):
-    """Whether a method of the model requests `groups`, under whatever alias."""
-    request = get_routing_for_object(model)
+def requested(model, method, metadata):
+    """Those of the metadata that a method requests, under the names it takes."""
+    request = _requests(model)
     if isinstance(request, MetadataRequest):
-        return getattr(request, method).requests.get("groups") not in (None, False)
-    return bool(request.consumes(method, {"groups"}))
+        keys = {
+            name: name if alias is True else alias
+            for name, alias in getattr(request, method).requests.items()
+            if alias not in (None, False)
+        }
+        return {name: metadata[key] for name, key in keys.items() if key in metadata}
+    return {name: metadata[name] for name in request.consumes(method, metadata.keys())}
 
 
-def warn_of_lost_labels(model, groups):
+def requested_keys(estimator, metadata):
+    """Keys of the metadata that `fit` requests."""
+    return set(_requests(estimator).consumes("fit", metadata.keys()))
+
+
+def fit_clone(estimator, X, y, metadata):
+    """Fit a clone with those of the metadata that it requests."""
+    used = requested(estimator, "fit", metadata)
+    with config_context(enable_metadata_routing=bool(used)):
+        return clone(estimator).fit(X, y, **used)
+
+
+def warn_of_lost_labels(model, metadata):
     """Warn where group effects of an unwrapped model are left out of its predictions.
 
-    That is where nobody passed `groups`, or a tool around the model drops them.
+    That is where nobody passed `groups`, where a tool around the model drops them, or
+    where the model takes them but does not ask.
     """
-    takes, known = takes_groups(model), len(getattr(model, "groups_", ()))
-    if groups is None and known and takes:
+    name, used = type(model).__name__, requested(model, "predict", metadata)
+    request = _requests(model)
+    if not isinstance(request, MetadataRequest):
+        inner = model.get_params().values() if hasattr(model, "get_params") else ()
+        dropped = any(hasattr(part, "predict") and _wants(part) for part in inner)
+        if dropped and not used and metadata:
+            warn(
+                f"{name} hands `groups` to fit but not to predict, so that every row "
+                "is scored as one of a new group: set `group_feature` on the model "
+                "inside it."
+            )
+    elif _wants(model) and not used and np.size(getattr(model, "groups_", ())):
         warn(
-            f"The model knows {known} groups but the scorer got no `groups`, so that "
-            "every row is scored as one of a new group: pass `groups` as metadata with "
-            "enable_metadata_routing=True, or set `group_feature`."
+            f"The model knows {np.size(model.groups_)} groups but the scorer got no "
+            "`groups`, so that every row is scored as one of a new group: pass "
+            "`groups` as metadata with enable_metadata_routing=True, or set "
+            "`group_feature`."
         )
-    if groups is not None and not takes and _routes(model, "fit"):
+    elif metadata and request.predict.requests.get("groups", False) is None:
         warn(
-            f"{type(model).__name__} hands `groups` to fit but not to predict, so that "
-            "every row is scored as one of a new group: set `group_feature` on the "
-            "model inside it."
+            f"{name} takes `groups` in predict but does not request them, so that "
+            "they are left out: call set_predict_request(groups=True) and "
+            "set_fit_request(groups=True)."
         )
 
 
@@ -82,12 +118,12 @@ def gives_std(model):
     return _has_flag(model, "return_std")
 
 
-def predict_mean(model, X, groups=None):
+def predict_mean(model, X, metadata):
     """Predictions (n,) of an unwrapped model, with its groups if it takes them."""
-    return _call(model, "predict", X, groups)
+    return _column(_call(model, "predict", X, metadata))
 
 
-def predict_distribution(model, X, groups=None):
+def predict_distribution(model, X, metadata):
     """Mean and standard deviation (n,) of an unwrapped model's new observations.
 
     Raises
@@ -95,64 +131,90 @@ def predict_distribution(model, X, groups=None):
     TypeError
         If its `predict` has no `return_std`: nothing is made up.
     """
+    check_gives_std(model)
+    mean, std = _call(model, "predict", X, metadata, return_std=True)
+    return _column(mean), _column(std)
+
+
+def check_gives_std(model):
+    """Refuse a model that gives no standard deviation."""
     if not gives_std(model):
         raise TypeError(
             f"{type(model).__name__} gives no standard deviation: its predict has no "
             "`return_std`. Score its mean, with r2_scorer or neg_rmse_scorer, or use "
             "a model that gives one."
         )
-    return _call(model, "predict", X, groups, return_std=True)
 
 
-def joint_log_density(model, X, y, groups=None):
+def joint_log_density(model, X, y, metadata):
     """Joint log-density of y under an unwrapped model, as the model itself tells it.
 
-    By its `log_predictive_density`, else by the covariance of its predictions; None if
-    it has neither, so that it leaves its rows independent.
+    By its `log_predictive_density`, else by the covariance of its predictions, else of
+    independent rows with the std of each.  NaN if the covariance is singular.
     """
     if hasattr(model, "log_predictive_density"):
-        used = groups if takes_groups(model) else None
-        return model.log_predictive_density(X, y, groups=used)
+        used = requested(model, "predict", metadata)
+        return model.log_predictive_density(X, y, **used)
     if _has_flag(model, "return_cov"):
-        mean, cov = _call(model, "predict", X, groups, return_cov=True)
-        return multivariate_normal(mean, cov, allow_singular=True).logpdf(y)
-    return None
-
-
-def fit_clone(estimator, X, y, metadata):
-    """Fit a clone with those of the metadata that it requests.
-
-    Whoever requests nothing is fitted with metadata routing off, because a tool that
-    knows no routing may fail when it is on.
-    """
-    used = get_routing_for_object(estimator).consumes("fit", metadata.keys())
-    with config_context(enable_metadata_routing=bool(used)):
-        return clone(estimator).fit(X, y, **{name: metadata[name] for name in used})
-
-
-def _routes(model, method):
-    """Whether the model is a tool that hands `groups` on to another."""
-    is_consumer = isinstance(get_routing_for_object(model), MetadataRequest)
-    return not is_consumer and takes_groups(model, method)
-
-
-def _has_flag(model, flag):
-    return flag in inspect.signature(model.predict).parameters
-
-
-def _call(model, method, X, groups, **flags):
-    """Call a method with `groups` if it takes them; metadata are routed only then."""
-    takes = takes_groups(model, method)
-    if takes and groups is not None:
-        flags["groups"] = groups
-    with config_context(enable_metadata_routing=takes):
-        return getattr(model, method)(X, **flags)
+        mean, cov = _call(model, "predict", X, metadata, return_cov=True)
+        return _normal_log_density(_column(y) - _column(mean), cov)
+    mean, std = predict_distribution(model, X, metadata)
+    return -np.sum(normal_nll(_column(y), mean, std))
 
 
 def take_rows(array, rows):
     """The rows of an array, a sparse matrix, a list, or a frame, by position."""
     if hasattr(array, "iloc"):
         return array.iloc[rows]
+    if hasattr(array, "column_names") and hasattr(array, "take"):  # pyarrow
+        return array.take(rows)
     if isinstance(array, (list, tuple)):
         return [array[row] for row in rows]
-    return (np.asarray(array) if not hasattr(array, "shape") else array)[rows]
+    return (array if hasattr(array, "shape") else np.asarray(array))[rows]
+
+
+def _normal_log_density(residual, covariance):
+    try:
+        factor = cho_factor(covariance, lower=True)
+    except LinAlgError:
+        return np.nan
+    logdet = 2 * np.sum(np.log(np.diag(factor[0])))
+    rss = residual @ cho_solve(factor, residual)
+    return -0.5 * (len(residual) * np.log(2 * np.pi) + logdet + rss)
+
+
+def _requests(model):
+    """The metadata requests of a model; none where it cannot tell them."""
+    try:
+        return get_routing_for_object(model)
+    except (NotImplementedError, RecursionError):
+        # Of tools without routing, and of RidgeCV, whose default scorer is its own.
+        return get_routing_for_object(None)
+
+
+def _wants(model):
+    """Whether `predict` of the model requests `groups`, under whatever alias."""
+    request = _requests(model)
+    if isinstance(request, MetadataRequest):
+        return request.predict.requests.get("groups") not in (None, False)
+    return bool(request.consumes("predict", {"groups"}))
+
+
+def _has_flag(model, flag):
+    try:
+        return flag in inspect.signature(model.predict).parameters
+    except ValueError:  # of a function that does not tell
+        return False
+
+
+def _call(model, method, X, metadata, **flags):
+    """Call a method with the metadata that it requests; they are routed only then."""
+    used = requested(model, method, metadata)
+    with config_context(enable_metadata_routing=bool(used)):
+        return getattr(model, method)(X, **used, **flags)
+
+
+def _column(values):
+    """Predictions, which some models give as a column (n, 1)."""
+    values = np.asarray(values)
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values

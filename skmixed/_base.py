@@ -338,7 +338,8 @@ def warn(message, category=GroupsWarning):
 
 def check_coverage(coverage):
     """A probability between 0 and 1."""
-    if not isinstance(coverage, numbers.Real) or not 0 < coverage < 1:
+    real = isinstance(coverage, numbers.Real) and not isinstance(coverage, bool)
+    if not real or not 0 < coverage < 1 or 0.5 + coverage / 2 == 1:
         raise ValueError(
             f"coverage is a probability between 0 and 1, got {coverage!r}."
         )

@@ -1,10 +1,12 @@
 """The table of a comparison of models on known and on new groups."""
 
 from dataclasses import dataclass, field
+from itertools import count
 
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+WIDTH = 10  # of a column
 # Name of each score: its heading, and how it is written.
 SCORES = {
     "r2": ("R^2", "{:.3f}"),
@@ -16,7 +18,7 @@ SCORES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GroupsComparison:
     """Scores of models on groups that they know, and on new ones.
 
@@ -74,7 +76,7 @@ class GroupsComparison:
     def __str__(self):
         width = max(len(name) for _, name in self.scores)
         heads = [title.format(self.coverage) for title, _ in SCORES.values()]
-        heading = " " * width + "".join(head.rjust(10) for head in heads)
+        heading = " " * width + "".join(head.rjust(WIDTH) for head in heads)
         lines = []
         for kind, share in self.unseen.items():
             lines += [
@@ -108,22 +110,39 @@ def collect(of_folds):
 def name_estimators(estimators):
     """A dict of estimators; those without a name are called after their class."""
     if hasattr(estimators, "items"):
-        return {str(name): estimator for name, estimator in estimators.items()}
-    if hasattr(estimators, "fit"):
-        estimators = [estimators]
-    named = {}
-    for estimator in estimators:
-        model = estimator
-        while isinstance(model, Pipeline):
-            model = model[-1]
-        base = name = type(model).__name__
-        while name in named:
-            name = f"{base} {sum(known.startswith(base) for known in named) + 1}"
-        named[name] = estimator
+        named = dict(estimators)
+    elif isinstance(estimators, (list, tuple)):
+        named = {}
+        for estimator in estimators:
+            is_pair = isinstance(estimator, tuple) and len(estimator) == 2
+            name, model = estimator if is_pair else (_class_name(estimator), estimator)
+            named[_unused(name, named)] = model
+    else:
+        named = {_class_name(estimators): estimators}
+    if not named or not all(isinstance(name, str) for name in named):
+        raise TypeError(
+            "estimators is an estimator, a list of them, or a dict of their names to "
+            f"them, got {estimators!r:.60}."
+        )
     return named
+
+
+def _class_name(estimator):
+    while isinstance(estimator, Pipeline):
+        estimator = estimator[-1]
+    return type(estimator).__name__
+
+
+def _unused(name, names):
+    candidates = (f"{name} {k}" if k > 1 else name for k in count(1))
+    return next(candidate for candidate in candidates if candidate not in names)
 
 
 def _cell(values, score):
     mean = values.mean()
-    text = "-" if np.isnan(mean) else SCORES[score][1].format(mean)
-    return text.rjust(10)
+    text = SCORES[score][1].format(mean)
+    if np.isnan(mean):
+        text = "nan" if score in ("r2", "rmse") else "-"
+    elif len(text) > WIDTH - 1:
+        text = f"{mean:.2e}"
+    return text.rjust(WIDTH)

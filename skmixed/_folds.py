@@ -5,27 +5,38 @@ Groups go where they are asked for, whatever `enable_metadata_routing` says.
 
 import sys
 import time
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.metrics import r2_score, root_mean_squared_error
 from sklearn.model_selection import check_cv
-from sklearn.utils import column_or_1d, indexable
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_array, column_or_1d, indexable
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.parallel import Parallel, delayed
 
 from ._any_model import (
+    check_gives_std,
     fit_clone,
     gives_std,
     joint_log_density,
     predict_distribution,
     predict_mean,
+    requested_keys,
     take_rows,
     unwrap,
     warn_of_lost_labels,
 )
-from ._groups import check_present, index_groups
-from .metrics import gaussian_crps, gaussian_nll, interval_coverage
+from ._comparison import SCORES
+from ._groups import check_present, index_groups, kinds_of
+from ._input import refuse_masked
+from .metrics import (
+    gaussian_crps,
+    gaussian_nll,
+    interval_coverage,
+    joint_nll_per_row,
+)
 
 REPORT_EVERY = 10.0  # seconds
 
@@ -64,7 +75,10 @@ class Sample:
 
 def read_sample(X, y, groups, params):
     """A `Sample` of what the user passed."""
+    refuse_masked(X, "X")
+    refuse_masked(y, "y")
     X, y = indexable(X, column_or_1d(y))
+    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
     if params and "groups" in params:
         raise TypeError("params has 'groups'; pass them as groups=, not in params.")
     index = index_present(groups, len(y))
@@ -87,11 +101,10 @@ def n_rows_of(X):
 
 def check_params(sample, estimators, cvs):
     """Refuse metadata that nobody requests."""
-    names = sample.metadata.keys()
     used = {"groups"} | {_split_key(cv) for cv in cvs}
     for estimator in estimators:
-        used |= get_routing_for_object(estimator).consumes("fit", names)
-    unused = sorted(names - used)
+        used |= requested_keys(estimator, sample.metadata)
+    unused = sorted(sample.metadata.keys() - used)
     if unused:
         raise TypeError(
             f"params has {', '.join(map(repr, unused))}, which no model requests; say "
@@ -100,17 +113,44 @@ def check_params(sample, estimators, cvs):
         )
 
 
+def check_estimator(estimator, return_std=False):
+    """Refuse what cannot be fitted, or gives no standard deviation."""
+    if isinstance(estimator, type) or not hasattr(estimator, "fit"):
+        raise TypeError(
+            f"An estimator is an object with fit and predict, got {estimator!r:.60}"
+            + (": make one, with ()." if isinstance(estimator, type) else ".")
+        )
+    while isinstance(estimator, Pipeline):
+        estimator = estimator[-1]
+    is_plain = not hasattr(estimator, "get_params") or not any(
+        hasattr(value, "fit") for value in estimator.get_params().values()
+    )
+    if return_std and is_plain:  # what a search or another tool gives is seen later
+        check_gives_std(estimator)
+
+
 def make_splits(cv, sample):
     """List of (train, test) row numbers; the splitter gets the groups it asks for."""
+    if isinstance(cv, str) or not (hasattr(cv, "split") or hasattr(cv, "__iter__")):
+        raise TypeError(
+            "A cv is a number of folds, a cross-validator, or pairs of (train, test), "
+            f"got {cv!r}."
+        )
     key = _split_key(cv)
-    if key is None:
-        return list(check_cv(cv).split(sample.X, sample.y))
     if key not in sample.metadata:
         raise ValueError(
             f"The cross-validator requests {key!r} as its groups; pass them with "
             f"params={{{key!r}: ...}}."
         )
-    return list(cv.split(sample.X, sample.y, groups=sample.metadata[key]))
+    groups = sample.metadata[key]
+    if len(kinds_of(sample.groups)) > 1 and key == "groups":
+        groups = index_groups(groups, len(sample.y)).codes  # which can be sorted
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The groups parameter is ignored by")
+        splits = list(check_cv(cv).split(sample.X, sample.y, groups))
+    if not splits:
+        raise ValueError("cv has no splits.")
+    return [(_row_numbers(train), _row_numbers(test)) for train, test in splits]
 
 
 def unseen_share(splits, sample):
@@ -124,28 +164,26 @@ def predict_fold(estimator, sample, train, test, return_std):
     """Predictions (n_test,) of the model fitted without them, or (2, n_test)."""
     model, new = _fit_fold(estimator, sample, train, test)
     predict = predict_distribution if return_std else predict_mean
-    return predict(model, new.X, new.groups)
+    return predict(model, new.X, new.metadata)
 
 
 def score_fold(estimator, sample, train, test, coverage):
     """All scores of one fold, a dict; NaN without a standard deviation."""
     model, new = _fit_fold(estimator, sample, train, test)
-    mean = predict_mean(model, new.X, new.groups)
-    scores = {
-        "r2": r2_score(new.y, mean),
-        "rmse": root_mean_squared_error(new.y, mean),
-        **dict.fromkeys(["nll", "joint_nll", "crps", "coverage"], np.nan),
-    }
+    y, std = new.y, None
     if gives_std(model):
-        mean, std = predict_distribution(model, new.X, new.groups)
-        if (std > 0).all():  # a dummy's zeros are no distribution
-            density = joint_log_density(model, new.X, new.y, new.groups)
-            scores["nll"] = gaussian_nll(new.y, mean, std, eps=0)
-            scores["joint_nll"] = scores["nll"]
-            if density is not None:
-                scores["joint_nll"] = -density / len(new.y)
-            scores["crps"] = gaussian_crps(new.y, mean, std)
-            scores["coverage"] = interval_coverage(new.y, mean, std, coverage=coverage)
+        mean, std = predict_distribution(model, new.X, new.metadata)
+    else:
+        mean = predict_mean(model, new.X, new.metadata)
+    scores = dict.fromkeys(SCORES, np.nan)
+    scores["r2"] = r2_score(y, mean) if len(y) > 1 else np.nan
+    scores["rmse"] = root_mean_squared_error(y, mean)
+    if std is not None and (std > 0).all():  # a dummy's zeros are no distribution
+        density = joint_log_density(model, new.X, y, new.metadata)
+        scores["nll"] = gaussian_nll(y, mean, std, eps=0)
+        scores["joint_nll"] = joint_nll_per_row(density, len(y))
+        scores["crps"] = gaussian_crps(y, mean, std)
+        scores["coverage"] = interval_coverage(y, mean, std, coverage=coverage)
     return scores
 
 
@@ -155,7 +193,10 @@ def run_all(function, tasks, n_jobs, verbose, names=None):
     An error gets a note with the task's name.
     """
     names = names or [f"fold {k}" for k in range(1, len(tasks) + 1)]
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator")
+    try:
+        parallel = Parallel(n_jobs=n_jobs, return_as="generator")
+    except ValueError:  # a backend that returns all at once
+        parallel = Parallel(n_jobs=n_jobs)
     start = last = time.monotonic()
     results = []
     jobs = zip(names, tasks, strict=True)
@@ -184,17 +225,22 @@ def _fit_fold(estimator, sample, train, test):
     """The model fitted to the training rows, and the test rows as it sees them."""
     part, new = sample.take(train), sample.take(test)
     fitted = fit_clone(estimator, part.X, part.y, part.metadata)
-    model, X = unwrap(fitted, new.X, new.groups)
-    warn_of_lost_labels(model, new.groups)
+    model, X = unwrap(fitted, new.X, new.metadata)
+    warn_of_lost_labels(model, new.metadata)
     return model, Sample(X, new.y, new.metadata)
 
 
 def _split_key(cv):
-    """Under which name a cross-validator requests its groups; None if it does not."""
+    """Under which name a cross-validator requests its groups."""
     if not hasattr(cv, "get_metadata_routing"):
-        return "groups" if hasattr(cv, "split") else None
+        return "groups"
     alias = get_routing_for_object(cv).split.requests.get("groups")
-    return "groups" if alias is True else alias or None
+    return alias if isinstance(alias, str) else "groups"
+
+
+def _row_numbers(rows):
+    rows = np.asarray(rows)
+    return np.flatnonzero(rows) if rows.dtype == bool else rows
 
 
 def _is_per_row(value, n_rows):

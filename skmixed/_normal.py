@@ -6,8 +6,9 @@ from scipy.special import ndtr, ndtri
 
 def normal_interval(mean, std, coverage):
     """Lower and upper bound of the central interval of probability `coverage`."""
-    half = ndtri(0.5 + coverage / 2) * std
-    return mean - half, mean + half
+    with np.errstate(over="ignore"):
+        half = ndtri(0.5 + coverage / 2) * std
+        return mean - half, mean + half
 
 
 def normal_nll(y, mean, std):
@@ -31,6 +32,6 @@ def normal_crps(y, mean, std):
     certain = std == 0
     with np.errstate(over="ignore"):
         z = np.abs(y - mean) / np.where(certain, 1.0, std)
-    z = np.minimum(z, 40.0)  # beyond it the tails are 0 in doubles
-    tails = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi) - z * ndtr(-z)
-    return np.abs(y - mean) + std * (2 * tails - 1 / np.sqrt(np.pi))
+        z = np.minimum(z, 40.0)  # beyond it the tails are 0 in doubles
+        tails = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi) - z * ndtr(-z)
+        return np.abs(y - mean) + std * (2 * tails - 1 / np.sqrt(np.pi))

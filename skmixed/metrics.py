@@ -9,7 +9,9 @@ The scorers go where scikit-learn takes a `scoring`.  They hand `groups` to `pre
 which the ready-made ones of scikit-learn do not.
 """
 
+import inspect
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 from sklearn.metrics import r2_score, root_mean_squared_error
@@ -23,11 +25,15 @@ from ._any_model import (
     unwrap,
     warn_of_lost_labels,
 )
-from ._base import check_coverage, check_nonnegative
+from ._base import check_coverage, check_flag, check_nonnegative
 from ._groups import index_groups
 from ._input import check_weight, refuse_masked
 from ._normal import normal_cdf, normal_crps, normal_interval, normal_nll
 from ._posterior import block_log_density
+
+# Variances beyond this and its inverse leave the range in which sums of their inverses
+# and products are representable.
+LARGEST_VARIANCE = 1e150
 
 __all__ = [
     "gaussian_crps",
@@ -277,11 +283,14 @@ def joint_gaussian_nll(
     mean = _column(mean, "mean", len(y))
     noise_variance = _spread(noise_variance, "noise_variance", len(y), positive=True)
     group_variance = _spread(group_variance, "group_variance", len(y))
+    check_flag(normalize, "normalize")
+    _check_representable(noise_variance, group_variance)
     owner = np.arange(len(y))
     if groups is not None:
         index = index_groups(groups, len(y))
-        owner = np.where(index.codes < 0, len(index) + owner, index.codes)
         _check_shared(group_variance, index)
+        alone = (index.codes < 0) | (group_variance == 0)
+        owner = np.where(alone, len(index) + owner, index.codes)
     residual = y - mean
 
     def read(rows):
@@ -334,11 +343,22 @@ def _check_shared(group_variance, index):
     codes, values = index.codes[labelled], group_variance[labelled]
     shared = np.empty(len(index))
     shared[codes] = values
-    if (shared[codes] != values).any():
-        label = index.labels.tolist()[codes[shared[codes] != values][0]]
+    differs = ~np.isclose(values, shared[codes], rtol=1e-9, atol=0)
+    if differs.any():
+        code, value = codes[differs][0], values[differs][0]
         raise ValueError(
-            f"`group_variance` differs within group {label!r}; the rows of a group "
-            "share one variance."
+            f"`group_variance` is {value:g} and {shared[code]:g} within group "
+            f"{index.labels.tolist()[code]!r}; the rows of a group share one variance."
+        )
+
+
+def _check_representable(noise_variance, group_variance):
+    least, most = noise_variance.min(), max(noise_variance.max(), group_variance.max())
+    if least < 1 / LARGEST_VARIANCE or most > LARGEST_VARIANCE:
+        raise ValueError(
+            f"The variances range from {least:.0e} to {most:.0e}; beyond "
+            f"{1 / LARGEST_VARIANCE:.0e} and {LARGEST_VARIANCE:.0e} they leave the "
+            "range of double precision. Rescale y."
         )
 
 
@@ -349,15 +369,16 @@ def _average(values, weight):
 # ----------------------------------------------------------------------------- scorers
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Scorer:
-    """A loss of any fitted model, as scikit-learn calls it.
+    """A loss of any fitted model, as scikit-learn calls it; subclasses have `_loss`.
 
     It hands the `groups` of the rows to the model's `predict`, and does not change:
     `set_score_request` returns another one, so that the ready-made scorers stay as
     they are.
     """
 
+    kind: ClassVar[str]
     loss: object
     sign: int
     options: dict = field(default_factory=dict)
@@ -385,12 +406,28 @@ class _Scorer:
         -------
         score : float
         """
-        model, X = unwrap(estimator, X, groups)
-        warn_of_lost_labels(model, groups)
+        metadata = {}
+        if groups is not None:
+            # A tool around the model may know them by the name that the user gave.
+            alias = self.requests["groups"]
+            metadata = dict.fromkeys(
+                {"groups", alias if isinstance(alias, str) else "groups"}, groups
+            )
+        model, X = unwrap(estimator, X, metadata)
+        warn_of_lost_labels(model, metadata)
         options = dict(self.options)
         if sample_weight is not None:
             options["sample_weight"] = sample_weight
-        return self.sign * float(self._loss(model, X, y, groups, options))
+        loss = self._loss(model, X, y, metadata, options)
+        if np.ndim(loss):
+            raise TypeError(
+                f"{self} got a loss of shape {np.shape(loss)}; it must be one number."
+            )
+        return self.sign * float(loss)
+
+    def _loss(self, model, X, y, metadata, options):
+        """The loss of an unwrapped model; lower is better if `sign` is -1."""
+        raise NotImplementedError
 
     def set_score_request(self, **requests):
         """A scorer with other metadata requests.
@@ -429,31 +466,47 @@ class _Scorer:
         name = getattr(self.loss, "__name__", repr(self.loss))
         options = "".join(f", {key}={value!r}" for key, value in self.options.items())
         better = "greater" if self.sign > 0 else "lower"
-        return f"{type(self).__name__[1:]}({name}{options}, {better} is better)"
+        return f"{self.kind} scorer({name}{options}, {better} is better)"
 
 
 class _MeanScorer(_Scorer):
-    """Of a loss of (y_true, mean)."""
+    """Scorer by a loss of (y_true, mean)."""
 
-    def _loss(self, model, X, y, groups, options):
-        return self.loss(y, predict_mean(model, X, groups), **options)
+    kind = "mean"
+
+    def _loss(self, model, X, y, metadata, options):
+        return self.loss(y, predict_mean(model, X, metadata), **options)
 
 
 class _DistributionScorer(_Scorer):
-    """Of a loss of (y_true, mean, std)."""
+    """Scorer by a loss of (y_true, mean, std)."""
 
-    def _loss(self, model, X, y, groups, options):
-        return self.loss(y, *predict_distribution(model, X, groups), **options)
+    kind = "distribution"
+
+    def _loss(self, model, X, y, metadata, options):
+        return self.loss(y, *predict_distribution(model, X, metadata), **options)
 
 
 class _JointScorer(_Scorer):
-    """Of the joint density per row; of the loss where a model has no joint density."""
+    """Scorer by the joint density of all rows, a function of (density, n_rows)."""
 
-    def _loss(self, model, X, y, groups, options):
-        density = joint_log_density(model, X, y, groups)
-        if density is None:
-            return self.loss(y, *predict_distribution(model, X, groups), **options)
-        return -density / len(y)
+    kind = "joint"
+
+    def _loss(self, model, X, y, metadata, options):
+        if options:
+            raise TypeError("The joint likelihood takes no sample_weight.")
+        density = joint_log_density(model, X, y, metadata)
+        if np.isnan(density):
+            raise ValueError(
+                f"{type(model).__name__} gives {len(y)} predictions whose covariance "
+                "is not positive definite, and so no joint density."
+            )
+        return self.loss(density, len(y))
+
+
+def joint_nll_per_row(density, n_rows):
+    """Joint negative log-likelihood per row, comparable with that row by row."""
+    return -density / n_rows
 
 
 def make_distribution_scorer(loss, *, greater_is_better=False, **options):
@@ -494,13 +547,24 @@ def make_distribution_scorer(loss, *, greater_is_better=False, **options):
     >>> cross_val_score(model, X, y, scoring=scorer, cv=3).shape
     (3,)
     """
-    sign = 1 if greater_is_better else -1
-    return _DistributionScorer(loss, sign, options)
+    check_flag(greater_is_better, "greater_is_better")
+    if not callable(loss):
+        raise TypeError(f"loss is a function of (y_true, mean, std), got {loss!r}.")
+    try:
+        inspect.signature(loss).bind(None, None, None, **options)
+    except ValueError:
+        pass  # a function that does not tell its arguments
+    except TypeError as error:
+        raise TypeError(
+            f"The loss {loss!r} is called as loss(y_true, mean, std, **{options}), "
+            f"which it refuses: {error}."
+        ) from None
+    return _DistributionScorer(loss, 1 if greater_is_better else -1, options)
 
 
 # A score must not depend on the units of y, hence no eps.
 neg_nll_scorer = _DistributionScorer(gaussian_nll, -1, {"eps": 0.0})
 neg_crps_scorer = _DistributionScorer(gaussian_crps, -1)
-neg_joint_nll_scorer = _JointScorer(gaussian_nll, -1, {"eps": 0.0}, {"groups": True})
+neg_joint_nll_scorer = _JointScorer(joint_nll_per_row, -1, {}, {"groups": True})
 r2_scorer = _MeanScorer(r2_score, 1)
 neg_rmse_scorer = _MeanScorer(root_mean_squared_error, -1)

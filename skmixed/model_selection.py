@@ -11,9 +11,10 @@ import numpy as np
 from sklearn.model_selection import BaseCrossValidator, GroupKFold
 from sklearn.utils import check_random_state
 
-from ._base import check_coverage
+from ._base import check_coverage, check_flag, check_jobs
 from ._comparison import GroupsComparison, collect, name_estimators
 from ._folds import (
+    check_estimator,
     check_params,
     index_present,
     make_splits,
@@ -62,6 +63,7 @@ class WithinGroupKFold(BaseCrossValidator):
     def __init__(self, n_splits=5, *, shuffle=False, random_state=None):
         if not isinstance(n_splits, numbers.Integral) or n_splits < 2:
             raise ValueError(f"n_splits is an integer of at least 2, got {n_splits!r}.")
+        check_flag(shuffle, "shuffle")
         if random_state is not None and not shuffle:
             raise ValueError(
                 f"random_state={random_state!r} has no effect with shuffle=False; "
@@ -104,7 +106,7 @@ class WithinGroupKFold(BaseCrossValidator):
         test : ndarray
             Rows of the test set, ascending.
         """
-        n = n_rows_of(X)
+        n = len(groups) if X is None and groups is not None else n_rows_of(X)
         codes = _by_appearance(index_present(groups, n).codes)
         if self.n_splits > n:
             raise ValueError(
@@ -188,6 +190,8 @@ def cross_val_predict_groups(
     >>> bool(np.corrcoef(mean, y)[0, 1] > 0.8)
     True
     """
+    check_jobs(n_jobs)
+    check_estimator(estimator, return_std)
     sample = read_sample(X, y, groups, params)
     cv = _within_groups(cv)
     check_params(sample, [estimator], [cv])
@@ -286,7 +290,10 @@ def cross_validate_groups(
     RandomInterceptRegressor     0.092     49.58    5.3308    5.0746     27.71     87.7%
     """
     check_coverage(coverage)
+    check_jobs(n_jobs)
     models = name_estimators(estimators)
+    for model in models.values():
+        check_estimator(model)
     sample = read_sample(X, y, groups, params)
     cvs = {"known": _within_groups(cv_known), "new": _between_groups(cv_new)}
     check_params(sample, models.values(), cvs.values())
@@ -307,7 +314,7 @@ def cross_validate_groups(
     return GroupsComparison(
         scores={key: collect(of_folds) for key, of_folds in scores.items()},
         unseen={kind: unseen_share(splits[kind], sample) for kind in cvs},
-        splitters={kind: str(cv) for kind, cv in cvs.items()},
+        splitters={kind: _describe(cv) for kind, cv in cvs.items()},
         coverage=coverage,
     )
 
@@ -327,4 +334,10 @@ def _within_groups(cv):
 
 def _between_groups(cv):
     """A cross-validator that tests new groups where `cv` is a number of folds."""
-    return GroupKFold(cv) if isinstance(cv, numbers.Integral) else cv
+    if cv is None or isinstance(cv, numbers.Integral):
+        return GroupKFold(5 if cv is None else cv)
+    return cv
+
+
+def _describe(cv):
+    return str(cv) if hasattr(cv, "split") else "given splits"

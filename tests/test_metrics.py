@@ -191,6 +191,13 @@ def test_joint_nll_keeps_its_digits_where_groups_are_far_apart():
     assert_allclose(got, expected, rtol=1e-9)
 
 
+def test_joint_nll_where_noise_variances_differ_by_all_of_double_precision():
+    y, mean, noise, groups = joint_case()
+    noise = np.where(np.arange(40) % 2, 1e-12, 1e12) * noise
+    rows = -norm.logpdf(y, mean, np.sqrt(noise)).sum()
+    assert_allclose(joint_gaussian_nll(y, mean, noise, 0.0, groups), rows, rtol=1e-12)
+
+
 def test_only_the_joint_nll_tells_blocks_from_independent_errors():
     """The same std for every row of new groups, and so the same row by row loss."""
     rng = np.random.default_rng(0)
@@ -258,13 +265,19 @@ def test_refused_weights(loss):
 def test_refused_coverage(loss):
     with pytest.raises(ValueError, match="coverage is a probability"):
         loss([1.0], 0.0, 1.0, coverage=90)
+    with pytest.raises(ValueError, match="coverage is a probability"):
+        loss([1.0], 0.0, 0.0, coverage=np.nextafter(1.0, 0.0))
 
 
 def test_refused_options():
     with pytest.raises(ValueError, match="eps is a finite number of at least 0"):
         gaussian_nll([1.0], 0.0, 1.0, eps=-1)
-    with pytest.raises(ValueError, match="differs within group 'a'"):
+    with pytest.raises(ValueError, match="is 1 and 2 within group 'a'"):
         joint_gaussian_nll([1.0, 2.0], 0.0, 1.0, [1.0, 2.0], ["a", "a"])
+    with pytest.raises(ValueError, match="The variances range from 1e-310"):
+        joint_gaussian_nll([1.0, 2.0], 0.0, 1e-310, 1.0, ["a", "a"])
+    with pytest.raises(TypeError, match="normalize is True or False"):
+        joint_gaussian_nll([1.0, 2.0], 0.0, 1.0, 1.0, ["a", "a"], normalize="no")
     with pytest.raises(ValueError, match="`noise_variance` has 2 values that are not"):
         joint_gaussian_nll([1.0, 2.0], 0.0, 0.0, 1.0, ["a", "a"])
     with pytest.raises(ValueError, match="`groups` has 1 labels"):

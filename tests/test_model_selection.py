@@ -3,6 +3,7 @@
 import sys
 import warnings
 
+import joblib
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -17,10 +18,12 @@ from sklearn.ensemble import VotingRegressor
 from sklearn.linear_model import BayesianRidge, LinearRegression
 from sklearn.metrics import r2_score
 from sklearn.model_selection import (
+    BaseCrossValidator,
     GridSearchCV,
     GroupKFold,
     KFold,
     LeaveOneGroupOut,
+    LeaveOneOut,
     ShuffleSplit,
     cross_val_score,
     cross_validate,
@@ -34,6 +37,7 @@ from skmixed import (
     RandomInterceptRegressor,
     _folds,
 )
+from skmixed._comparison import GroupsComparison
 from skmixed.datasets import load_hsb82
 from skmixed.metrics import (
     interval_coverage,
@@ -242,6 +246,79 @@ def test_a_splitter_with_groups_of_its_own():
         cross_val_predict_groups(model, X, Y, groups=GROUPS, cv=cv)
 
 
+def test_an_aliased_model_gets_its_own_groups():
+    district = GROUPS // 4
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = RandomInterceptRegressor()
+        model.set_fit_request(groups="school").set_predict_request(groups="school")
+    cv = GroupKFold(3)
+    splits = list(cv.split(X, Y, district))
+    expected = cross_val_predict_groups(
+        RandomInterceptRegressor(), X, Y, groups=GROUPS, cv=splits
+    )
+    for aliased in (model, make_pipeline(StandardScaler(), model)):
+        got = cross_val_predict_groups(
+            aliased, X, Y, groups=district, cv=cv, params={"school": GROUPS}
+        )
+        assert_allclose(got, expected, rtol=1e-9)
+
+
+class OwnSplitter(BaseCrossValidator):
+    """A user's splitter, which needs groups and requests nothing."""
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        return 2
+
+    def split(self, X, y=None, groups=None):
+        odd = np.asarray(groups) % 2 == 1
+        yield ~odd, odd
+        yield odd, ~odd
+
+
+def test_masks_and_splitters_without_requests():
+    model = RandomInterceptRegressor()
+    odd = np.flatnonzero(GROUPS % 2)
+    even = np.flatnonzero(GROUPS % 2 == 0)
+    expected = cross_val_predict_groups(
+        model, X, Y, groups=GROUPS, cv=[(even, odd), (odd, even)]
+    )
+    got = cross_val_predict_groups(model, X, Y, groups=GROUPS, cv=OwnSplitter())
+    assert_array_equal(got, expected)
+
+
+def test_labels_of_several_kinds():
+    groups = [label if label % 2 else f"s{label}" for label in GROUPS.tolist()]
+    expected = cross_val_predict_groups(
+        RandomInterceptRegressor(), X, Y, groups=groups, cv=4
+    )
+    assert r2_score(Y, expected) > 0.9
+    new = cross_val_predict_groups(
+        RandomInterceptRegressor(), X, Y, groups=groups, cv=GroupKFold(3)
+    )
+    assert r2_score(Y, new) < 0.9
+
+
+class Column(RegressorMixin, BaseEstimator):
+    """A user's model that predicts a column."""
+
+    def fit(self, X, y):
+        self.mean_ = np.mean(y)
+        return self
+
+    def predict(self, X):
+        return np.full((len(X), 1), self.mean_)
+
+
+def test_predictions_in_a_column():
+    assert cross_val_predict_groups(Column(), X, Y, groups=GROUPS).shape == (150,)
+
+
+def test_a_backend_that_returns_all_at_once():
+    with joblib.parallel_config(backend="multiprocessing", n_jobs=2):
+        got = cross_val_predict_groups(Column(), X, Y, groups=GROUPS)
+    assert_array_equal(got, cross_val_predict_groups(Column(), X, Y, groups=GROUPS))
+
+
 def test_refused_predictions():
     model = RandomInterceptRegressor()
     with pytest.raises(ValueError, match="tests every row once"):
@@ -258,6 +335,17 @@ def test_refused_predictions():
         cross_val_predict_groups(model, X, Y, groups=GROUPS, params={"groups": GROUPS})
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         cross_val_predict_groups(model, X, Y[:9], groups=GROUPS)
+    with pytest.raises(ValueError, match="y is a masked array"):
+        masked = np.ma.masked_greater(Y, 0)
+        cross_val_predict_groups(model, X, masked, groups=GROUPS)
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        cross_val_predict_groups(model, X, [np.nan, *Y[1:]], groups=GROUPS)
+    with pytest.raises(TypeError, match="A cv is a number of folds"):
+        cross_val_predict_groups(model, X, Y, groups=GROUPS, cv="5")
+    with pytest.raises(ValueError, match="cv has no splits"):
+        cross_val_predict_groups(model, X, Y, groups=GROUPS, cv=[])
+    with pytest.raises(ValueError, match="n_jobs is None or an integer"):
+        cross_val_predict_groups(model, X, Y, groups=GROUPS, n_jobs=1.5)
 
 
 def test_a_tool_that_drops_groups_is_loud():
@@ -402,6 +490,35 @@ def test_names_of_models():
     ]
 
 
+def test_named_pairs_and_default_splitters():
+    pairs = [("one", LinearRegression()), ("two", BayesianRidge())]
+    comparison = cross_validate_groups(
+        pairs, X, Y, groups=GROUPS, cv_known=None, cv_new=None
+    )
+    assert [name for _, name in comparison.scores] == ["one", "two"] * 2
+    assert comparison.unseen == {"known": 0.0, "new": 1.0}
+
+
+def test_scores_that_do_not_fit_a_column_or_do_not_exist():
+    scores = {key: np.array([-1.23456789e9]) for key in (*SCORERS, "coverage")}
+    scores["r2"] = np.array([np.nan])
+    comparison = GroupsComparison(
+        {("new", "m"): scores}, {"new": 1.0}, {"new": ""}, 0.9
+    )
+    *_, line = str(comparison).splitlines()
+    assert line.split()[:3] == ["m", "nan", "-1.23e+09"]
+    one_row_each = LeaveOneOut()
+    table = cross_validate_groups(
+        LinearRegression(),
+        X[:9],
+        Y[:9],
+        groups=GROUPS[:9],
+        cv_new=one_row_each,
+        cv_known=3,
+    )
+    assert np.isnan(table.scores["new", "LinearRegression"]["r2"]).all()
+
+
 def test_splitters_of_the_users_choice():
     comparison = cross_validate_groups(
         LinearRegression(),
@@ -469,6 +586,12 @@ def test_refused_comparisons():
         cross_validate_groups(LinearRegression(), X, Y, groups=GROUPS, coverage=90)
     with pytest.raises(ValueError, match="`groups` is None"):
         cross_validate_groups(LinearRegression(), X, Y, groups=None)
+    for estimators in ([], {1: LinearRegression()}):
+        with pytest.raises(TypeError, match="estimators is an estimator, a list of"):
+            cross_validate_groups(estimators, X, Y, groups=GROUPS)
+    for estimator in (None, "ridge", LinearRegression):
+        with pytest.raises(TypeError, match="An estimator is an object with fit"):
+            cross_validate_groups([estimator], X, Y, groups=GROUPS)
     with pytest.raises(ValueError, match="number of splits n_splits=5 greater than"):
         cross_validate_groups(LinearRegression(), X, Y, groups=GROUPS % 3)
 

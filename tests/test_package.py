@@ -46,8 +46,8 @@ LAYERS = (
     "heteroscedastic",
     "_any_model",
     "metrics",
-    "_folds",
     "_comparison",
+    "_folds",
     "model_selection",
 )
 MAY_IMPORT = {

@@ -17,19 +17,23 @@ import sklearn
 from numpy.testing import assert_allclose
 from reference import simulate
 from scipy import sparse
-from sklearn.base import clone
+from scipy.stats import multivariate_normal
+from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import (
     AdaBoostRegressor,
     BaggingRegressor,
+    HistGradientBoostingRegressor,
     StackingRegressor,
     VotingRegressor,
 )
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.feature_selection import RFE, RFECV, SequentialFeatureSelector
 from sklearn.frozen import FrozenEstimator
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 from sklearn.inspection import partial_dependence, permutation_importance
-from sklearn.linear_model import BayesianRidge, LinearRegression, RidgeCV
+from sklearn.linear_model import BayesianRidge, LassoCV, LinearRegression, RidgeCV
 from sklearn.metrics import r2_score
 from sklearn.model_selection import (
     GridSearchCV,
@@ -61,11 +65,13 @@ from skmixed.metrics import (
     gaussian_crps,
     gaussian_nll,
     interval_score,
+    joint_gaussian_nll,
     make_distribution_scorer,
     neg_crps_scorer,
     neg_joint_nll_scorer,
     neg_nll_scorer,
     neg_rmse_scorer,
+    pit_values,
     r2_scorer,
 )
 from skmixed.model_selection import WithinGroupKFold
@@ -247,9 +253,36 @@ def test_a_ready_scorer_cannot_be_changed():
 
 
 def test_scorers_tell_what_they_are():
-    assert repr(neg_crps_scorer) == "DistributionScorer(gaussian_crps, lower is better)"
+    assert repr(neg_crps_scorer) == (
+        "distribution scorer(gaussian_crps, lower is better)"
+    )
     assert "coverage=0.5" in repr(SCORERS[-1])
     assert len({repr(scorer) for scorer in SCORERS}) == len(SCORERS)
+
+
+def test_scorers_are_keys_and_go_into_other_estimators():
+    assert len({*SCORERS, neg_nll_scorer}) == len(SCORERS)
+    model = HistGradientBoostingRegressor(
+        max_iter=3, early_stopping=True, scoring=neg_rmse_scorer
+    )
+    assert model.fit(X, Y).n_iter_ == 3
+
+
+def test_a_loss_is_checked_when_the_scorer_is_made():
+    for loss, options in (
+        ("crps", {}),
+        (joint_gaussian_nll, {}),
+        (gaussian_crps, {"coverge": 0.5}),
+    ):
+        with pytest.raises(TypeError, match="loss"):
+            make_distribution_scorer(loss, **options)
+    with pytest.raises(TypeError, match="greater_is_better is True or False"):
+        make_distribution_scorer(gaussian_crps, greater_is_better="no")
+    model = clone(MODELS[0]).fit(X, Y, groups=GROUPS)
+    with pytest.raises(TypeError, match=r"loss of shape \(150,\)"):
+        make_distribution_scorer(pit_values)(model, X, Y, groups=GROUPS)
+    with pytest.raises(TypeError, match="takes no sample_weight"):
+        neg_joint_nll_scorer(model, X, Y, groups=GROUPS, sample_weight=Y)
 
 
 @pytest.mark.usefixtures("routing")
@@ -294,14 +327,69 @@ def test_a_foreign_model_gets_no_groups(scorer):
 
 
 def test_a_foreign_joint_distribution_is_taken_as_it_is():
-    from scipy.stats import multivariate_normal
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import RBF, WhiteKernel
-
     model = GaussianProcessRegressor(RBF() + WhiteKernel(), optimizer=None).fit(X, Y)
     got = neg_joint_nll_scorer(model, X[:9], Y[:9])
     mean, cov = model.predict(X[:9], return_cov=True)
     assert_allclose(got, multivariate_normal(mean, cov).logpdf(Y[:9]) / 9, rtol=1e-9)
+
+
+def test_a_singular_joint_distribution_has_no_density():
+    model = GaussianProcessRegressor(optimizer=None).fit(X[:20], Y[:20])
+    with pytest.raises(ValueError, match="not positive definite"):
+        neg_joint_nll_scorer(model, np.zeros((5, 3)), Y[:5])
+
+
+def test_a_joint_distribution_of_large_condition_keeps_its_directions():
+    x = np.linspace(0, 1, 40)[:, None]
+    kernel = 1e8 * RBF(1.0) + WhiteKernel(1e-4)
+    model = GaussianProcessRegressor(kernel, optimizer=None, alpha=1e-12)
+    model.fit(x[::20], np.sin(x[::20, 0]))
+    y = model.sample_y(x, random_state=0)[:, 0]
+    _, cov = model.predict(x, return_cov=True)
+    # The density at a draw is the entropy, up to chance.
+    expected = -0.5 * (np.linalg.slogdet(2 * np.pi * cov)[1] + 40) / 40
+    assert_allclose(neg_joint_nll_scorer(model, x, y), expected, atol=0.5)
+
+
+class DropLast(TransformerMixin, BaseEstimator):
+    """A transformer without state, which cannot tell whether it is fitted."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return X[:, :-1]
+
+
+def test_a_transformer_without_state():
+    pipe = make_pipeline(DropLast(), BayesianRidge()).fit(WITH_LABEL, Y)
+    expected = BayesianRidge().fit(X, Y).score(X, Y)
+    assert_allclose(r2_scorer(pipe, WITH_LABEL, Y), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        RidgeCV(),
+        AdaBoostRegressor(BayesianRidge(), n_estimators=2, random_state=0),
+        StackingRegressor([("one", BayesianRidge())]),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_models_that_cannot_tell_their_requests(model):
+    model = make_pipeline(StandardScaler(), model).fit(X, Y)
+    got = r2_scorer(model, X, Y, groups=GROUPS)
+    assert_allclose(got, r2_score(Y, model.predict(X)), rtol=1e-12)
+
+
+@pytest.mark.usefixtures("routing")
+def test_an_alias_inside_a_tool_that_hands_it_on():
+    inner = RandomInterceptRegressor()
+    inner.set_fit_request(groups="school").set_predict_request(groups="school")
+    tool = TransformedTargetRegressor(inner).fit(X, Y, school=GROUPS)
+    scorer = r2_scorer.set_score_request(groups="school")
+    expected = r2_score(Y, tool.predict(X, school=GROUPS))
+    assert_allclose(scorer(tool, X, Y, groups=GROUPS), expected, rtol=EXACT)
 
 
 def test_no_std_is_made_up():
@@ -333,6 +421,34 @@ def test_a_scorer_without_labels_is_loud():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", GroupsWarning)  # one filter is enough
         neg_nll_scorer(model, X, Y)
+
+
+class TakesGroups(RegressorMixin, BaseEstimator):
+    """A user's estimator, which has not said that it requests groups."""
+
+    def fit(self, X, y, groups=None):
+        self.coef_ = 1.0
+        return self
+
+    def predict(self, X, groups=None):
+        return np.zeros(len(X)) if groups is None else np.asarray(groups, float)
+
+
+def test_an_estimator_that_does_not_request_its_groups_is_loud():
+    model = TakesGroups().fit(X, Y)
+    with pytest.warns(GroupsWarning) as record:
+        r2_scorer(model, X, Y, groups=GROUPS)
+    assert "takes `groups` in predict but does not request" in only_message(record)
+    with sklearn.config_context(enable_metadata_routing=True):
+        model.set_predict_request(groups=True)
+    expected = r2_score(Y, GROUPS)
+    assert_allclose(r2_scorer(model, X, Y, groups=GROUPS), expected)
+
+
+@pytest.mark.usefixtures("routing")
+def test_groups_for_a_splitter_inside_a_model_are_no_reason_to_warn():
+    model = LassoCV(cv=GroupKFold(3)).fit(X, Y, groups=GROUPS)
+    assert r2_scorer(model, X, Y, groups=GROUPS) == model.score(X, Y)
 
 
 @pytest.mark.usefixtures("routing")
