@@ -335,8 +335,8 @@ def test_refused_predictions():
         cross_val_predict_groups(model, X, Y, groups=GROUPS, params={"groups": GROUPS})
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         cross_val_predict_groups(model, X, Y[:9], groups=GROUPS)
+    masked = np.ma.masked_greater(Y, 0)
     with pytest.raises(ValueError, match="y is a masked array"):
-        masked = np.ma.masked_greater(Y, 0)
         cross_val_predict_groups(model, X, masked, groups=GROUPS)
     with pytest.raises(ValueError, match="Input y contains NaN"):
         cross_val_predict_groups(model, X, [np.nan, *Y[1:]], groups=GROUPS)
