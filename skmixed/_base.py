@@ -11,10 +11,16 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ._groups import GroupsWarning
+from ._groups import GroupsWarning, check_present, join_labels
 from ._input import read_new_data
 from ._normal import normal_interval
-from ._posterior import joint_covariance, joint_log_density, sample
+from ._posterior import (
+    joint_covariance,
+    joint_log_density,
+    make_room,
+    observe,
+    sample,
+)
 
 
 @dataclass(frozen=True)
@@ -270,6 +276,89 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         """
         return r2_score(y, self.predict(X, groups=groups), sample_weight=sample_weight)
 
+    def update_random_intercepts(self, X, y, *, groups=None):
+        """Learn the levels of groups from further rows, without a new fit.
+
+        What a model in use does with the first measurements of a new group, or with
+        more of one it knows: variance components and coefficients stay as they are,
+        and so do their standard errors; random intercepts are what they would be, given
+        those, on the rows of the fit and of all updates.  The same rows twice count
+        twice.  A later `partial_fit` knows nothing of the rows of updates.
+
+        Inside a fitted Pipeline:
+        ``pipe[-1].update_random_intercepts(pipe[:-1].transform(X), y, groups=groups)``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            Features.
+        y : array-like of shape (n_rows,)
+            Observations.
+        groups : array-like of shape (n_rows,), default=None
+            Group labels, known or new; none of them missing.  In X if `group_feature`
+            is set.
+
+        Returns
+        -------
+        self : object
+            The same model, with `groups_`, `random_intercepts_` and their standard
+            deviations updated.
+
+        Raises
+        ------
+        ValueError
+            If the model has no random intercepts, or the rows are not as in `predict`.
+            Then, and if it is interrupted, the model stays as it was.
+
+        Examples
+        --------
+        >>> from skmixed import RandomInterceptRegressor
+        >>> from skmixed.datasets import load_sleepstudy
+        >>> X, y, subjects = load_sleepstudy(return_X_y_groups=True)
+        >>> old = subjects != 372
+        >>> model = RandomInterceptRegressor().fit(X[old], y[old], groups=subjects[old])
+        >>> mean, std = model.predict([[9.0]], groups=[372], return_std=True)
+        >>> print(f"{mean[0]:.0f} +- {std[0]:.0f} ms")
+        344 +- 51 ms
+        >>> new = (subjects == 372) & (X[:, 0] < 3)
+        >>> model = model.update_random_intercepts(X[new], y[new], groups=subjects[new])
+        >>> mean, std = model.predict([[9.0]], groups=[372], return_std=True)
+        >>> print(f"{mean[0]:.0f} +- {std[0]:.0f} ms")
+        360 +- 36 ms
+        """
+        check_is_fitted(self)
+        if y is None:
+            raise ValueError("y is None; an update needs observations y.")
+        data = read_new_data(self, X, groups, y)
+        if data.index is None:
+            raise ValueError("`groups` is None; an update needs one label per row.")
+        check_present(data.index)
+        if not self._has_random_intercepts():
+            raise ValueError(
+                "The model has no random intercepts (it was fitted without `groups`, "
+                "or with other effects of them); fit it anew with these rows."
+            )
+        labels, (known, mine) = join_labels(self.groups_, data.labels)
+        new = self._observe(data, labels, known, mine[data.index.codes])
+        vars(self).update(new)
+        return self
+
+    def _has_random_intercepts(self):
+        return len(self.groups_) > 0
+
+    def _observe(self, data, labels, known, codes):
+        """Attributes after rows whose groups are `codes` among `labels`."""
+        before = np.full(len(labels), -1)
+        before[known] = np.arange(len(known))
+        noise_variance = self._noise_variance(data, before[codes])
+        posterior = make_room(self._posterior, known, len(labels))
+        posterior = observe(posterior, data.X, data.y, codes, noise_variance)
+        return {
+            "_posterior": posterior,
+            "groups_": labels,
+            **_random_intercepts(posterior),
+        }
+
     def _read_new(self, X, groups, y=None):
         check_is_fitted(self)
         data = read_new_data(self, X, groups, y)
@@ -311,11 +400,16 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         self.intercept_std_, self.coef_std_ = float(std[0]), std[1:]
         self.group_variance_ = posterior.group_variance
         self.groups_ = np.empty(0) if labels is None else labels
-        self.random_intercepts_ = random * posterior.modes
-        self.random_intercepts_conditional_std_ = random * np.sqrt(
-            posterior.modes_variance
-        )
-        self.random_intercepts_std_ = random * posterior.modes_std()
+        for name, value in _random_intercepts(posterior).items():
+            setattr(self, name, random * value)
+
+
+def _random_intercepts(posterior):
+    return {
+        "random_intercepts_": posterior.modes,
+        "random_intercepts_std_": posterior.modes_std(),
+        "random_intercepts_conditional_std_": np.sqrt(posterior.modes_variance),
+    }
 
 
 def _match(index, groups):

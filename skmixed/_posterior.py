@@ -136,6 +136,54 @@ def widen(posterior, positions, n_features):
     return replace(posterior, shift=shift, coef=coef, coef_root=coef_root)
 
 
+def make_room(posterior, positions, n_groups):
+    """The same posterior with further groups, of which nothing is known.
+
+    `positions` is where the groups it knows are among the `n_groups`.
+    """
+    modes, loading = np.zeros(n_groups), np.zeros((n_groups, len(posterior.level_root)))
+    modes_variance = np.full(n_groups, posterior.group_variance)
+    modes[positions], loading[positions] = posterior.modes, posterior.loading
+    modes_variance[positions] = posterior.modes_variance
+    return replace(
+        posterior, modes=modes, modes_variance=modes_variance, loading=loading
+    )
+
+
+def observe(posterior, X, y, codes, noise_variance):
+    """The posterior of the random intercepts after further rows of the groups.
+
+    Variance components, coefficients and their covariance stay as they are.  With c_g
+    the variance of a mode before, S_g the sum of 1 / v over the new rows, and r, h
+    their residuals and rows without the group,
+
+        c_g' = c_g / (1 + c_g S_g),  mode' = (mode + c_g sum r / v) / (1 + c_g S_g),
+
+    and the loading as the mode, with h in the place of r.
+    """
+    n_groups, k = posterior.loading.shape
+    without = replace(posterior, modes=np.zeros(0), loading=np.empty((0, k)))
+    nobody = np.full(len(y), -1)
+    residual = y - without.mean(X, nobody)
+    precision = np.bincount(codes, 1 / noise_variance, n_groups)
+    pull = np.bincount(codes, residual / noise_variance, n_groups)
+    of_rows = np.zeros((n_groups, k))
+    for rows in row_blocks(len(y), posterior.coef_root.size):
+        h = without.coefficient_rows(X[rows], nobody[rows])
+        present, member = unique(codes[rows])
+        shape = (len(present), len(member))
+        weights = 1 / noise_variance[rows], member, np.arange(len(member) + 1)
+        of_rows[present] += sparse.csc_array(weights, shape=shape) @ h
+    before = posterior.modes_variance
+    shrink = 1 / (1 + before * precision)
+    return replace(
+        posterior,
+        modes=shrink * (posterior.modes + before * pull),
+        modes_variance=shrink * before,
+        loading=shrink[:, None] * (posterior.loading + before[:, None] * of_rows),
+    )
+
+
 def joint_covariance(posterior, X, codes, owner, noise_variance):
     """Covariance (n, n) of new observations; rows with equal `owner` share a group."""
     h = posterior.coefficient_rows(X, codes)

@@ -1,6 +1,7 @@
 """The Gaussian model whose mean and variance both depend on the features."""
 
 import numbers
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -280,6 +281,7 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
         """
         data, problem = read_problem(self, X, y, groups, sample_weight)
         self._has_groups = _depends_on_groups(self)
+        self._is_random = problem.structure.random
         exact = is_exact(problem.constant.noise_variance, problem.floor)
         optimum = best_optimum(
             problem.model, problem.constant, exact, tol=self.tol, max_iter=self.max_iter
@@ -293,6 +295,20 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
 
     def _uses_groups(self):
         return self._has_groups
+
+    def _has_random_intercepts(self):
+        return self._is_random and super()._has_random_intercepts()
+
+    def _observe(self, data, labels, known, codes):
+        new = super()._observe(data, labels, known, codes)
+        fitted = self._log_variance
+        for name in ("group_effects_", "group_effects_std_", "variance_group_effects_"):
+            new[name] = np.zeros(len(labels))
+            new[name][known] = getattr(self, name)
+        if len(fitted.effects):
+            effects = new["variance_group_effects_"]
+            new["_log_variance"] = replace(fitted, effects=effects)
+        return new
 
     def _set_mean(self, problem, point, data):
         structure, columns = problem.structure, problem.mean_columns
