@@ -8,8 +8,10 @@ a group called ``'nan'``).
 
 import datetime
 import numbers
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
@@ -181,7 +183,14 @@ def _index(groups):
     if isinstance(groups, np.ma.MaskedArray):
         return _index_present(groups.data, ~np.ma.getmaskarray(groups))
     if str(getattr(groups, "dtype", "")) == "category":
-        return _index_categorical(getattr(groups, "cat", groups))
+        categorical = getattr(groups, "cat", groups)
+        return _index_coded(categorical.categories, categorical.codes)
+    if hasattr(groups, "factorize") and getattr(groups.dtype, "kind", "O") == "O":
+        try:
+            codes, distinct = groups.factorize()  # pandas' hash table
+        except TypeError:
+            return _index_objects(list(groups))  # which says what is wrong
+        return _index_coded(distinct, codes)
     values = _values(groups)
     if isinstance(values, list):
         return _index_objects(values)
@@ -199,11 +208,11 @@ def _index_present(groups, present):
     return GroupIndex(index.labels, codes)
 
 
-def _index_categorical(groups):
-    """Index a pandas categorical through its categories; unused ones do not count."""
-    index = _index(groups.categories)
+def _index_coded(values, codes):
+    """Index rows that are coded already, -1 for none; unused values do not count."""
+    index = _index_objects(list(values)) if values.dtype.kind == "O" else _index(values)
     rank = np.append(index.codes, np.int32(-1))  # the last is for code -1
-    return GroupIndex(index.labels, rank[np.asarray(groups.codes)]).take(slice(None))
+    return GroupIndex(index.labels, rank[np.asarray(codes)]).take(slice(None))
 
 
 def _values(groups):
@@ -251,26 +260,37 @@ def _as_integers(values):
 
 def _index_objects(values):
     """Index a list of Python scalars through a dictionary."""
-    distinct = _distinct(values)
-    present = [value for value in distinct if not is_missing(value)]
-    labels = _label_array(present)
+    position = defaultdict(count().__next__)
     try:
-        labels, rank = unique(labels)
-    except (TypeError, ValueError):  # unsortable labels keep their order of appearance
-        rank = np.arange(len(labels))
-    position = dict.fromkeys(distinct, -1)
-    position.update(zip(present, rank.tolist(), strict=True))
-    codes = np.fromiter(map(position.__getitem__, values), np.int32, len(values))
-    return GroupIndex(labels, codes)
-
-
-def _distinct(values):
-    """The distinct labels in order of appearance; the error if one is no scalar."""
-    try:
-        distinct = list(dict.fromkeys(values))
+        codes = np.fromiter(map(position.__getitem__, values), np.int32, len(values))
     except TypeError:
-        distinct = values
-    for value in distinct:
+        _check_scalars(values)
+        raise
+    _check_scalars(position)
+    present = [value for value in position if not is_missing(value)]
+    labels, order = _sorted(_label_array(present))
+    rank = np.full(len(position), -1, dtype=np.int32)
+    rank[[position[value] for value in present]] = order
+    return GroupIndex(labels, rank[codes])
+
+
+def _sorted(labels):
+    """Distinct labels sorted if they can be, and where each of them has gone."""
+    if labels.dtype.kind != "O":
+        return unique(labels)
+    values = labels.tolist()
+    try:  # a sort of objects by Python takes a fifth of the time of NumPy's
+        order = np.array(sorted(range(len(values)), key=values.__getitem__), np.intp)
+    except (TypeError, ValueError):
+        return labels, np.arange(len(labels))  # in order of appearance
+    rank = np.empty(len(labels), dtype=np.int32)
+    rank[order] = np.arange(len(labels))
+    return labels[order], rank
+
+
+def _check_scalars(values):
+    """Refuse labels that are no scalars."""
+    for value in values:
         if isinstance(value, (tuple, frozenset)):
             raise ValueError(
                 f"The group label {value!r:.60} is compound, but {ONE_FACTOR}"
@@ -282,7 +302,6 @@ def _distinct(values):
                 f"The group label {value!r:.60} is of type {type(value).__name__}; "
                 "labels are scalars such as numbers, strings or dates."
             ) from None
-    return distinct
 
 
 def is_missing(value):
