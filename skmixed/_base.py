@@ -4,6 +4,7 @@ import inspect
 import numbers
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
@@ -12,7 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._groups import GroupsWarning, check_present, join_labels
-from ._input import read_new_data
+from ._input import Data, read_new_data
 from ._normal import normal_interval
 from ._posterior import (
     joint_covariance,
@@ -29,20 +30,33 @@ class NewRows:
 
     Attributes
     ----------
-    X : ndarray or CSR array of shape (n, p)
+    data : Data
     codes : ndarray of shape (n,)
         Position of the row's group among those of the fit; -1 for a new group.
-    owner : ndarray of shape (n,)
-        Rows with the same owner share a random intercept.
-    noise_variance : ndarray of shape (n,)
-    y : ndarray of shape (n,) or None
+    n_known : int
+        Number of groups of the fit.
     """
 
-    X: object
+    data: Data
     codes: np.ndarray
-    owner: np.ndarray
-    noise_variance: np.ndarray
-    y: np.ndarray | None
+    n_known: int
+
+    @property
+    def X(self):
+        """Features, (n, p)."""
+        return self.data.X
+
+    @cached_property
+    def owner(self):
+        """Rows with the same owner share a random intercept, (n,)."""
+        n, index = len(self.codes), self.data.index
+        alone = np.arange(n)
+        if index is None or not self.n_known:
+            return alone
+        no_label = self.n_known + len(index) + alone
+        new_label = self.n_known + index.codes
+        known = np.where(self.codes < 0, new_label, self.codes)
+        return np.where(index.codes < 0, no_label, known)
 
 
 class GroupRoutingMixin:
@@ -135,10 +149,11 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         mean = self._posterior.mean(new.X, new.codes)
         if return_std:
             variance = self._posterior.variance(new.X, new.codes)
-            return mean, np.sqrt(variance + new.noise_variance)
+            variance += self._noise(new)
+            return mean, np.sqrt(variance, out=variance)
         if return_cov:
             return mean, joint_covariance(
-                self._posterior, new.X, new.codes, new.owner, new.noise_variance
+                self._posterior, new.X, new.codes, new.owner, self._noise(new)
             )
         return mean
 
@@ -161,7 +176,7 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         noise_std : ndarray of shape (n_rows,)
             In the units of y.
         """
-        return np.sqrt(self._read_new(X, groups).noise_variance)
+        return np.sqrt(self._noise(self._read_new(X, groups)))
 
     def predict_interval(self, X, *, groups=None, coverage=0.9):
         """Predict the interval that holds a new observation with a given probability.
@@ -219,7 +234,7 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
             new.X,
             new.codes,
             new.owner,
-            new.noise_variance,
+            self._noise(new),
             n_samples,
             random_state,
         )
@@ -251,7 +266,12 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         new = self._read_new(X, groups, y)
         return float(
             joint_log_density(
-                self._posterior, new.X, new.y, new.codes, new.owner, new.noise_variance
+                self._posterior,
+                new.X,
+                new.data.y,
+                new.codes,
+                new.owner,
+                self._noise(new),
             )
         )
 
@@ -362,18 +382,22 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
     def _read_new(self, X, groups, y=None):
         check_is_fitted(self)
         data = read_new_data(self, X, groups, y)
+        codes = np.full(data.n_rows, -1, dtype=np.int32)
         if data.index is None or not self._uses_groups():
-            n = data.X.shape[0]
-            codes, owner = np.full(n, -1), np.arange(n)
+            return NewRows(data, codes, 0)
+        known = self.groups_
+        if not len(known):
+            warn(
+                "Group labels are ignored: the model was fitted without `groups`, "
+                "so it knows no groups."
+            )
         else:
-            if not len(self.groups_):
-                warn(
-                    "Group labels are ignored: the model was fitted without `groups`, "
-                    "so it knows no groups."
-                )
-            codes, owner = _match(data.index, self.groups_)
-        noise_variance = self._noise_variance(data, codes)
-        return NewRows(data.X, codes, owner, noise_variance, data.y)
+            position = np.append(data.index.positions_in(known), -1)
+            codes = position.astype(np.int32)[data.index.codes]
+        return NewRows(data, codes, len(known))
+
+    def _noise(self, new):
+        return self._noise_variance(new.data, new.codes)
 
     def _uses_groups(self):
         return True
@@ -410,16 +434,6 @@ def _random_intercepts(posterior):
         "random_intercepts_std_": posterior.modes_std(),
         "random_intercepts_conditional_std_": np.sqrt(posterior.modes_variance),
     }
-
-
-def _match(index, groups):
-    """Code of each row among the groups of the fit, and who shares an intercept."""
-    position = index.positions_in(groups) if len(groups) else -np.ones(len(index), int)
-    codes = np.append(position, -1)[index.codes]
-    new_label = len(groups) + index.codes
-    no_label = len(groups) + len(index) + np.arange(len(codes))
-    owner = np.where(index.codes < 0, no_label, np.where(codes < 0, new_label, codes))
-    return codes, owner
 
 
 def warn(message, category=GroupsWarning):

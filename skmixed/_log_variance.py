@@ -8,6 +8,7 @@ from scipy import sparse
 from ._blocks import row_blocks
 from ._fixed_groups import share
 from ._information import derivatives
+from ._posterior import of_groups
 from ._problem import log_bounds
 
 
@@ -41,15 +42,17 @@ class LogVariance:
 
     def variance(self, X, codes):
         """v of each row; `codes` is -1 for a row of a new group."""
-        value = np.empty(X.shape[0])
+        variance = np.empty(X.shape[0])
         for rows in row_blocks(*X.shape):
             if sparse.issparse(X):
-                value[rows] = self.intercept + X[rows] @ self.coef
+                value = self.intercept + X[rows] @ self.coef
             else:
-                value[rows] = self.level + (X[rows] - self.shift) @ self.coef
-        if len(self.effects):
-            value[codes >= 0] += self.effects[codes[codes >= 0]]
-        return np.exp(np.clip(value, *self.bounds))
+                value = self.level + (X[rows] - self.shift) @ self.coef
+            if len(self.effects):
+                value += of_groups(self.effects, codes[rows], 0.0)
+            np.clip(value, *self.bounds, out=value)
+            np.exp(value, out=variance[rows])
+        return variance
 
 
 def log_variance(problem, point, information=None):

@@ -57,17 +57,19 @@ class Posterior:
         """Mean of each row's y; `codes` is -1 for a row of a new group."""
         mean = np.empty(X.shape[0])
         for rows in row_blocks(*X.shape):
-            mean[rows] = self.level + self._times(X[rows], self.coef)
-        mean[codes >= 0] += self.modes[codes[codes >= 0]]
+            block = self._times(X[rows], self.coef)
+            block += self.level
+            mean[rows] = block + of_groups(self.modes, codes[rows], 0.0)
         return mean
 
     def variance(self, X, codes):
         """Variance of each row's y without its noise."""
         variance = np.empty(X.shape[0])
-        for rows in row_blocks(X.shape[0], self.coef_root.size):
+        for rows in row_blocks(X.shape[0], sum(self.coef_root.shape)):
             h = self.coefficient_rows(X[rows], codes[rows])
             variance[rows] = np.einsum("ij,ij->i", h, h)
-        return variance + self.intercept_variance(codes)
+            variance[rows] += self.intercept_variance(codes[rows])
+        return variance
 
     def modes_std(self):
         """Standard deviation of the prediction error of each mode."""
@@ -76,20 +78,29 @@ class Posterior:
 
     def coefficient_rows(self, X, codes):
         """The rows h, (n_rows, k)."""
-        h = self.level_root + self._times(X, self.coef_root)
-        h[codes >= 0] -= self.loading[codes[codes >= 0]]
+        h = self._times(X, self.coef_root)
+        h += self.level_root
+        h -= of_groups(self.loading, codes, 0.0)
         return h
 
     def intercept_variance(self, codes):
         """Variance of each row's random intercept, coefficients known."""
-        variance = np.full(len(codes), self.group_variance)
-        variance[codes >= 0] = self.modes_variance[codes[codes >= 0]]
-        return variance
+        return of_groups(self.modes_variance, codes, self.group_variance)
 
     def _times(self, X, right):
         if sparse.issparse(X):
             return X @ right - self.shift @ right
         return (X - self.shift) @ right
+
+
+def of_groups(figures, codes, of_new):
+    """Figures of each row's group; `of_new` where the code is -1."""
+    known = codes >= 0
+    if known.all():
+        return figures.take(codes, axis=0)
+    rows = np.full((len(codes), *figures.shape[1:]), of_new)
+    rows[known] = figures.take(codes[known], axis=0)
+    return rows
 
 
 def condition(columns, factor, scale, n_groups):
@@ -168,7 +179,7 @@ def observe(posterior, X, y, codes, noise_variance):
     precision = np.bincount(codes, 1 / noise_variance, n_groups)
     pull = np.bincount(codes, residual / noise_variance, n_groups)
     of_rows = np.zeros((n_groups, k))
-    for rows in row_blocks(len(y), posterior.coef_root.size):
+    for rows in row_blocks(len(y), sum(posterior.coef_root.shape)):
         h = without.coefficient_rows(X[rows], nobody[rows])
         present, member = unique(codes[rows])
         shape = (len(present), len(member))
