@@ -5,7 +5,8 @@ How a fit flows through the package, one module per arrow::
     user's arrays -> Data       _input, _groups    labels, features, weights
                   -> Moments    _preparation       n rows become figures per group
                                 _gram, _blocks
-                                _statistics        and batches of rows join
+                                _statistics        and batches of rows join,
+                                _partitions        or those that workers hold
                   -> Columns    _design            working columns and back
                   -> Gram       _gram              the same figures in blocks
                   -> factor     _block_cholesky    at one value of the variances

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._groups import GroupsWarning, check_present, join_labels
 from ._input import Data, read_new_data
 from ._normal import normal_interval
+from ._partitions import is_partitioned, predict_partitions
 from ._posterior import (
     joint_covariance,
     joint_log_density,
@@ -125,7 +126,8 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         Returns
         -------
         y_mean : ndarray of shape (n_rows,)
-            Predictive mean, in the units of y.
+            Predictive mean, in the units of y.  Of a Dask collection X, it and `y_std`
+            are Dask arrays.
         y_std : ndarray of shape (n_rows,)
             Standard deviation of a new observation, in the units of y: noise, random
             intercept and coefficients.  Only if ``return_std=True``.
@@ -145,6 +147,9 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
                 "return_std and return_cov are both True; ask for one of them (the "
                 "standard deviations are the roots of the covariance's diagonal)."
             )
+        if is_partitioned(X) and not return_cov:
+            check_is_fitted(self)
+            return predict_partitions(self, X, groups, {"return_std": return_std})
         new = self._read_new(X, groups)
         mean = self._posterior.mean(new.X, new.codes)
         if return_std:

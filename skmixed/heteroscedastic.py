@@ -21,6 +21,7 @@ from ._heteroscedastic_criterion import likelihood
 from ._input import feature_positions, read_fit_data
 from ._log_variance import log_variance
 from ._log_variance import widen as widen_variance
+from ._partitions import is_partitioned
 from ._posterior import condition, widen
 from ._preparation import (
     NO_GROUPS,
@@ -371,6 +372,11 @@ def read_problem(estimator, X, y, groups=None, sample_weight=None):
     problem : Problem
     """
     _check_parameters(estimator)
+    if is_partitioned(X):
+        raise TypeError(
+            "X is a Dask collection; the iterations of this estimator's fit visit the "
+            "rows again and again, and it needs X in memory: X.compute()."
+        )
     data = read_fit_data(
         estimator, X, y, groups, sample_weight, _depends_on_groups(estimator)
     )

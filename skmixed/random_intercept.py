@@ -23,6 +23,7 @@ from ._criterion import (
 )
 from ._design import check_range, choose_columns, noise_floor
 from ._input import read_fit_data
+from ._partitions import is_partitioned, summarize_partitions
 from ._posterior import condition
 from ._preparation import (
     NO_GROUPS,
@@ -181,11 +182,13 @@ class RandomInterceptRegressor(GroupedRegressor):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+        X : {array-like, sparse matrix, Dask collection} of shape (n_rows, n_features)
             Features; the label column among them if `group_feature` is set.  float32
             is read block by block.  A sparse X is never made dense, but its sums over
             groups are, (n_groups, n_features), and it is reduced by cross-products,
-            which find columns dependent from a relative 1e-7 on.
+            which find columns dependent from a relative 1e-7 on.  Partitions of a Dask
+            array or dataframe are reduced where they are, and y, groups and weights
+            are collections with the same partitions.
         y : array-like of shape (n_rows,)
             Target.
         groups : array-like of shape (n_rows,), default=None
@@ -210,9 +213,7 @@ class RandomInterceptRegressor(GroupedRegressor):
             If `groups` is not a column of labels.
         """
         self._check_parameters()
-        data = read_fit_data(self, X, y, groups, sample_weight)
-        self._statistics = summarize(data, self.n_jobs)
-        del data  # what follows depends on groups and columns only
+        self._statistics = self._summarize(X, y, groups, sample_weight)
         return self._estimate()
 
     def partial_fit(self, X, y, *, groups=None, sample_weight=None):
@@ -258,11 +259,17 @@ class RandomInterceptRegressor(GroupedRegressor):
         before = getattr(self, "_statistics", None)
         new = copy(self)
         first = before is None
-        data = read_fit_data(new, X, y, groups, sample_weight, reset=first)
-        statistics = summarize(data, self.n_jobs)
+        statistics = new._summarize(X, y, groups, sample_weight, reset=first)
         new._statistics = statistics if first else join(before, statistics)
         vars(self).update(vars(new._estimate()))
         return self
+
+    def _summarize(self, X, y, groups, sample_weight, reset=True):
+        """All that is kept of rows: what follows depends on groups and columns only."""
+        if is_partitioned(X):
+            return summarize_partitions(self, X, y, groups, sample_weight, reset)
+        data = read_fit_data(self, X, y, groups, sample_weight, reset=reset)
+        return summarize(data, self.n_jobs)
 
     def _check_parameters(self):
         check_method(self.method)

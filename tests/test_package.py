@@ -34,6 +34,7 @@ LAYERS = (
     "_input",
     "_preparation",
     "_statistics",
+    "_partitions",
     "_rows",
     "_heteroscedastic_criterion",
     "_information",

@@ -1,0 +1,170 @@
+"""Rows in partitions, on a real cluster of two processes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from reference import simulate
+from sklearn.base import clone
+
+from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
+
+da = pytest.importorskip("dask.array")
+dd = pytest.importorskip("dask.dataframe")
+distributed = pytest.importorskip("distributed")
+import dask  # noqa: E402
+
+SAME = 1e-12  # partitions sum in another order
+FIGURES = [
+    "coef_",
+    "intercept_",
+    "coef_covariance_",
+    "group_variance_",
+    "noise_variance_",
+    "log_likelihood_",
+    "random_intercepts_",
+    "random_intercepts_std_",
+]
+X, Y, GROUPS = simulate(n=300, group_std=2.0)
+LABELS = np.array([f"s{group:02d}" for group in GROUPS], dtype=object)
+TABLE = pd.DataFrame(X, columns=list("abc")).assign(y=Y, school=LABELS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
+    with (
+        distributed.LocalCluster(**options, dashboard_address=None) as local,
+        distributed.Client(local) as client,
+    ):
+        yield client
+
+
+def assert_same(model, expected):
+    assert_array_equal(model.groups_, expected.groups_)
+    assert model.n_features_in_ == expected.n_features_in_
+    for name in FIGURES:
+        value = getattr(expected, name)
+        scale = np.abs(value).max()
+        assert_allclose(
+            getattr(model, name), value, rtol=SAME, atol=SAME * scale, err_msg=name
+        )
+
+
+def arrays(chunk=70):
+    return (
+        da.from_array(X, chunks=(chunk, 2)),
+        da.from_array(Y, chunks=chunk),
+        da.from_array(GROUPS, chunks=50),
+    )
+
+
+def frame(n=5):
+    return dd.from_pandas(TABLE, npartitions=n)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"method": "ml", "alpha": 1.0}, {"fit_intercept": False}],
+    ids=str,
+)
+def test_arrays(parameters):
+    expected = RandomInterceptRegressor(**parameters).fit(X, Y, groups=GROUPS)
+    lazy_X, lazy_y, lazy_groups = arrays()
+    model = RandomInterceptRegressor(**parameters)
+    assert_same(model.fit(lazy_X, lazy_y, groups=lazy_groups), expected)
+    # Columns in memory are cut as X is.
+    assert_same(clone(model).fit(lazy_X, Y, groups=GROUPS), expected)
+
+
+def test_weights():
+    weight = (np.arange(300) % 3).astype(float)
+    weight[:70] = 0  # a whole partition
+    expected = RandomInterceptRegressor()
+    expected.fit(X, Y, groups=GROUPS, sample_weight=weight)
+    lazy_X, lazy_y, lazy_groups = arrays()
+    model = RandomInterceptRegressor().fit(
+        lazy_X, lazy_y, groups=lazy_groups, sample_weight=weight
+    )
+    assert_same(model, expected)
+
+
+def test_dataframes_of_which_every_partition_has_labels_of_its_own():
+    table = TABLE.sort_values("school", kind="stable")
+    lazy = dd.from_pandas(table.reset_index(drop=True), npartitions=6)
+    expected = RandomInterceptRegressor()
+    expected.fit(TABLE[list("abc")], Y, groups=LABELS)
+    model = RandomInterceptRegressor()
+    model.fit(lazy[list("abc")], lazy["y"], groups=lazy["school"])
+    assert_same(model, expected)
+    assert_array_equal(model.feature_names_in_, list("abc"))
+    categories = lazy["school"].astype("category")
+    model.fit(lazy[list("abc")], lazy["y"], groups=categories)
+    assert_same(model, expected)
+
+
+def test_the_second_door():
+    columns = [*"abc", "school"]
+    expected = RandomInterceptRegressor(group_feature="school")
+    expected.fit(TABLE[columns], Y)
+    lazy = frame()
+    model = clone(expected).fit(lazy[columns], lazy["y"])
+    assert_same(model, expected)
+    assert_allclose(model.predict(lazy[columns]), expected.predict(TABLE[columns]))
+
+
+def test_unknown_lengths_and_empty_partitions():
+    some = frame()[frame()["a"] > 0]
+    some = dd.concat([some, frame()[frame()["a"] > 99]])
+    chosen = TABLE[TABLE["a"] > 0]
+    features = some[list("abc")].to_dask_array()
+    assert np.isnan(features.chunks[0]).all()
+    expected = RandomInterceptRegressor()
+    expected.fit(chosen[list("abc")].to_numpy(), chosen["y"], groups=chosen["school"])
+    target = some["y"].to_dask_array()
+    model = RandomInterceptRegressor().fit(features, target, groups=some["school"])
+    assert_same(model, expected)
+    predicted = model.predict(features, groups=some["school"]).compute()
+    wanted = expected.predict(chosen[list("abc")].to_numpy(), groups=chosen["school"])
+    assert_allclose(predicted, wanted, rtol=1e-10)
+    with pytest.raises(TypeError, match="partitions have unknown lengths"):
+        model.fit(features, chosen["y"], groups=some["school"])
+
+
+@pytest.mark.parametrize(
+    "model", [RandomInterceptRegressor(), HeteroscedasticGaussianRegressor()], ids=str
+)
+def test_predictions_are_lazy_and_the_same(model):
+    model = clone(model).fit(X, Y, groups=GROUPS)
+    lazy_X, _, lazy_groups = arrays()
+    mean, std = model.predict(lazy_X, groups=lazy_groups, return_std=True)
+    assert isinstance(mean, da.Array)
+    assert mean.shape == std.shape == (300,)
+    expected = model.predict(X, groups=GROUPS, return_std=True)
+    assert_allclose(dask.compute(mean, std), expected, rtol=1e-13)
+    assert_allclose(model.predict(lazy_X), model.predict(X), rtol=1e-13)
+
+
+def test_a_partition_is_a_batch():
+    lazy_X, lazy_y, lazy_groups = arrays()
+    model = RandomInterceptRegressor().fit(X[:100], Y[:100], groups=GROUPS[:100])
+    rest = lazy_X[100:], lazy_y[100:]
+    model.partial_fit(*rest, groups=lazy_groups[100:])
+    assert_same(model, RandomInterceptRegressor().fit(X, Y, groups=GROUPS))
+
+
+def test_errors_say_where():
+    lazy_X, lazy_y, lazy_groups = arrays()
+    labels = [None, *GROUPS[1:].tolist()]
+    labels = da.from_array(np.array(labels, dtype=object), chunks=70)
+    with pytest.raises(ValueError, match="1 of 70 group labels are missing") as error:
+        RandomInterceptRegressor().fit(lazy_X, lazy_y, groups=labels)
+    assert "partition 0 of 5" in error.value.__notes__[0]
+    with pytest.raises(ValueError, match="X has 300 rows and another argument 9"):
+        RandomInterceptRegressor().fit(lazy_X, Y[:9], groups=lazy_groups)
+    with pytest.raises(ValueError, match="have no rows of weight"):
+        RandomInterceptRegressor().fit(
+            lazy_X, lazy_y, groups=lazy_groups, sample_weight=np.zeros(300)
+        )
+    with pytest.raises(TypeError, match="needs X in memory"):
+        HeteroscedasticGaussianRegressor().fit(lazy_X, lazy_y, groups=lazy_groups)
