@@ -1,0 +1,51 @@
+"""This package: the estimator that the problem asks for."""
+
+import numpy as np
+
+from adapters import Adapter, versions_of
+
+
+def versions():
+    """Its own, which need not be installed as a distribution, and what it rests on."""
+    import skmixed
+
+    own = {"skmixed": skmixed.__version__}
+    return own | versions_of("numpy", "scipy", "scikit-learn")()
+
+
+def model_of(problem):
+    """The estimator, unfitted."""
+    import skmixed
+
+    if problem.task != "variance":
+        return skmixed.RandomInterceptRegressor(method=problem.method)
+    return skmixed.HeteroscedasticGaussianRegressor(
+        method=problem.method,
+        variance_features=range(problem.n_variance_features),
+        mean_groups=problem.mean_groups,
+        variance_groups=problem.variance_groups,
+    )
+
+
+def prepare(problem, data):
+    """The labels as they come: reading them is part of the fit."""
+    return lambda: model_of(problem).fit(data.X, data.y, groups=data.groups)
+
+
+def estimates(problem, model):
+    """From the attributes of a fitted model."""
+    if problem.task == "variance":
+        coef = model.variance_coef_[: problem.n_variance_features]
+        log_variance = np.append(model.variance_intercept_, coef)
+    else:
+        log_variance = np.log([model.noise_variance_])
+    return {
+        "coef": np.append(model.intercept_, model.coef_),
+        "log_variance": log_variance,
+        "group_variance": model.group_variance_,
+        "log_likelihood": model.log_likelihood_,
+        "iterations": model.n_iter_,
+    }
+
+
+ADAPTER = Adapter("skmixed", "ours", versions, prepare, estimates, ("reml", "ml"))
