@@ -70,8 +70,27 @@ def requested(model, method, metadata):
 
 
 def requested_keys(estimator, metadata):
-    """Keys of the metadata that `fit` requests."""
-    return set(_requests(estimator).consumes("fit", metadata.keys()))
+    """Keys of the metadata that `fit` requests.
+
+    Raises
+    ------
+    UnsetMetadataPassedError, TypeError
+        If something in the estimator takes one of them and does not say whether it
+        requests it: it would be left out in silence.
+    """
+    request = _requests(estimator)
+    asked = {name: value for name, value in metadata.items() if name != "groups"}
+    if isinstance(request, MetadataRequest):
+        unset = [name for name in asked if request.fit.requests.get(name, 0) is None]
+        if unset:
+            raise TypeError(
+                f"{type(estimator).__name__} takes {unset[0]!r} in fit but does not "
+                f"say whether it requests it: call set_fit_request({unset[0]}=True), "
+                "or False, under enable_metadata_routing=True."
+            )
+    elif asked:
+        request.route_params(caller="fit", params=asked)
+    return set(request.consumes("fit", metadata.keys()))
 
 
 def fit_clone(estimator, X, y, metadata):

@@ -15,6 +15,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import VotingRegressor
+from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.linear_model import BayesianRidge, LinearRegression
 from sklearn.metrics import r2_score
 from sklearn.model_selection import (
@@ -231,6 +232,21 @@ def test_further_metadata_are_split_with_the_rows():
         assert_allclose(got[test], fold.predict(X[test], groups=GROUPS[test]))
 
 
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_weights_that_a_model_does_not_request_are_not_left_out_in_silence(wrapped):
+    with sklearn.config_context(enable_metadata_routing=True):
+        ours = RandomInterceptRegressor().set_fit_request(sample_weight=True)
+        silent = LinearRegression()
+        other = make_pipeline(StandardScaler(), silent) if wrapped else silent
+        options = {"groups": GROUPS, "params": {"sample_weight": np.ones(150)}}
+        with pytest.raises(TypeError if not wrapped else UnsetMetadataPassedError):
+            cross_validate_groups([ours, other], X, Y, **options)
+        silent.set_fit_request(sample_weight=False)
+        if wrapped:
+            other[0].set_fit_request(sample_weight=True)
+    cross_validate_groups([ours, other], X, Y, **options)
+
+
 def test_a_splitter_with_groups_of_its_own():
     district = GROUPS // 4
     with sklearn.config_context(enable_metadata_routing=True):
@@ -327,7 +343,9 @@ def test_refused_predictions():
         cross_val_predict_groups(
             LinearRegression(), X, Y, groups=GROUPS, return_std=True
         )
-    with pytest.raises(TypeError, match="params has 'sample_weight', which no model"):
+    with pytest.raises(TypeError, match="params has 'weight', which no model"):
+        cross_val_predict_groups(model, X, Y, groups=GROUPS, params={"weight": Y})
+    with pytest.raises(TypeError, match=r"call set_fit_request\(sample_weight=True"):
         cross_val_predict_groups(
             model, X, Y, groups=GROUPS, params={"sample_weight": np.ones(150)}
         )
