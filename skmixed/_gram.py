@@ -97,13 +97,14 @@ class Gram:
 
 
 def random_intercept_gram(size, mean, within):
-    """The Gram of Z_g = 1 from the moments of the columns A."""
+    """The Gram of Z_g = 1 from the moments of the columns A; `mean` is overwritten."""
     root_size = np.sqrt(size)
+    mean *= root_size[:, None]
     return Gram(
         R11=root_size[:, None, None],
-        R12=(root_size[:, None] * mean)[:, None, :],
+        R12=mean[:, None, :],
         R22=within,
-        multiplicity=np.ones(len(size)),
+        multiplicity=np.broadcast_to(1.0, len(size)),
     )
 
 
@@ -127,19 +128,21 @@ def pool(gram, resolution=0.0):
     order = np.argsort(level, kind="stable")
     starts = np.flatnonzero(np.diff(level[order], prepend=-np.inf))
     counts = np.diff(starts, append=len(order))
-    rows, m = gram.R12[order, 0], gram.R12.shape[2]
+    m = gram.R12.shape[2]
     multiplicity = gram.multiplicity[order]
     total = np.add.reduceat(multiplicity, starts)
     log_mean = np.add.reduceat(multiplicity * log_size[order], starts) / total
     member = np.repeat(np.arange(len(counts)), counts)
     few = (counts <= m)[member]
     large = np.flatnonzero(counts > m)
-    roots = [rows_root(rows[starts[k] : starts[k] + counts[k]]) for k in large]
+    roots = [
+        rows_root(gram.R12[order[starts[k] : starts[k] + counts[k]], 0]) for k in large
+    ]
     lengths = np.array([len(root) for root in roots], dtype=int)
     classes = np.concatenate([member[few], np.repeat(large, lengths)])
     return Gram(
         R11=np.exp(log_mean / 2)[classes, None, None],
-        R12=np.concatenate([rows[few], *roots])[:, None, :],
+        R12=np.concatenate([gram.R12[order[few], 0], *roots])[:, None, :],
         R22=gram.R22,
         multiplicity=(total / np.bincount(classes))[classes],
     )
@@ -177,10 +180,12 @@ def reduce_rows(read, codes, n_groups, weight=None, n_jobs=None, origins=None):
         return _reduce_run(read, order, run, origin, len(first), weight)
 
     size, mean, within = _join(map_runs(reduce_run, bounds, n_jobs))
+    order = None  # memory that the rest can use
     size, mean, within = merge_pieces(size, mean, within, owner, n_groups)
     if origins is None:
         return _moments(first, size, mean, within)
-    return _moments(np.zeros(len(first)), size, mean + origins, within)
+    mean += origins
+    return _moments(np.zeros(len(first)), size, mean, within)
 
 
 def rows_of(X, rows):
@@ -413,14 +418,17 @@ def _root_of(scatter, scale):
 
 
 def _moments(origin, size, mean, within):
-    """Moments about the weighted mean, from means that are counted from `origin`."""
+    """Moments about the weighted mean, from means that are counted from `origin` and
+    are overwritten.
+    """
     # Deviations of a column that is constant within groups are rounding; kept, they
     # would be information about its coefficient where the group variance is large.
     from_origin = column_norms(stacked_root([mean], weight=size))
     kept = column_norms(within) > 16 * EPS * from_origin
     within = np.where(kept, within, 0.0)
     shift = origin + size @ mean / size.sum()
-    return Moments(shift, size, mean - (shift - origin), within)
+    mean -= shift - origin
+    return Moments(shift, size, mean, within)
 
 
 def column_norms(A):

@@ -15,6 +15,8 @@ from itertools import count
 
 import numpy as np
 
+from ._blocks import row_blocks
+
 ONE_FACTOR = (
     "the model has one grouping factor. Join the columns into one label per row, "
     "e.g. [f'{a}/{b}' for a, b in zip(school, room)]."
@@ -33,6 +35,7 @@ COMPLEX = (complex, np.complexfloating)
 # A table over the whole range of the labels is the fastest encoder; it is used while
 # it stays within this many entries per row.
 TABLE_ENTRIES_PER_ROW = 4
+PER_LABEL = 8  # numbers that a block has room for, so that it is a small one
 
 
 class GroupsWarning(UserWarning):
@@ -194,6 +197,8 @@ def _index(groups):
     values = _values(groups)
     if isinstance(values, list):
         return _index_objects(values)
+    if values.dtype.kind in "biu":
+        return GroupIndex(*unique(values))
     present = values == values  # all but NaN and NaT
     if present.all():
         return GroupIndex(*unique(values))
@@ -236,11 +241,15 @@ def unique(values):
     if integers is not None and len(integers):
         low, high = int(integers.min()), int(integers.max())
         if high - low < TABLE_ENTRIES_PER_ROW * len(integers) + 1024:
-            offsets = integers - low if low else integers
             present = np.zeros(high - low + 1, dtype=bool)
-            present[offsets] = True
+            for rows in row_blocks(len(integers), PER_LABEL):
+                present[integers[rows] - low] = True
             labels = (np.flatnonzero(present) + low).astype(values.dtype)
-            return labels, (np.cumsum(present, dtype=np.int32) - 1)[offsets]
+            position = np.cumsum(present, dtype=np.int32) - 1
+            codes = np.empty(len(integers), dtype=np.int32)
+            for rows in row_blocks(len(integers), PER_LABEL):
+                codes[rows] = position[integers[rows] - low]
+            return labels, codes
     labels, codes = np.unique(values, return_inverse=True)
     return labels, codes.astype(np.int32, copy=False)
 

@@ -20,6 +20,8 @@ from ._blocks import row_blocks
 from ._gram import random_intercept_gram, reduce_rows
 from ._groups import unique
 
+PER_GROUP = 4  # arrays like the loading that are at hand for a block of groups
+
 
 @dataclass(frozen=True)
 class Posterior:
@@ -120,7 +122,7 @@ def condition(columns, factor, scale, n_groups):
     coef, level = columns.coefficients(factor.beta)
     modes, modes_variance = np.empty(n_groups), np.empty(n_groups)
     loading = np.empty((n_groups, len(root)))
-    for groups in row_blocks(*loading.shape):
+    for groups in row_blocks(n_groups, PER_GROUP * loading.shape[1]):
         part = factor.part(groups)
         modes[groups] = part.modes()[:, 0]
         modes_variance[groups] = scale * part.modes_covariance()[:, 0, 0]
