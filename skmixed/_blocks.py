@@ -38,16 +38,27 @@ def cut(bounds, max_rows, max_pieces=None):
     return cuts
 
 
-def map_runs(function, bounds, n_jobs):
-    """``function(bounds of a run)`` for `n_jobs` runs of pieces, in order.
+def n_workers(n_jobs):
+    """How many workers `n_jobs` stands for."""
+    return effective_n_jobs(n_jobs)
+
+
+def map_jobs(function, calls, n_jobs):
+    """``function(*call)`` of every call, in order, by `n_jobs` workers.
 
     The backend is joblib's choice (threads unless `joblib.parallel_config` says
     otherwise: the work happens in code that releases the interpreter lock).
     """
-    n_runs = min(effective_n_jobs(n_jobs), len(bounds) - 1)
+    if len(calls) == 1 or n_workers(n_jobs) == 1:
+        return [function(*call) for call in calls]
+    parallel = Parallel(n_jobs=n_jobs, prefer="threads")
+    return parallel(delayed(function)(*call) for call in calls)
+
+
+def map_runs(function, bounds, n_jobs):
+    """``function(bounds of a run)`` for `n_jobs` runs of pieces, in order."""
+    n_runs = min(n_workers(n_jobs), len(bounds) - 1)
     if n_runs <= 1:
         return [function(bounds)]
     cuts = cut(bounds, -(-int(bounds[-1] - bounds[0]) // n_runs))
-    runs = [bounds[i : j + 1] for i, j in pairwise(cuts)]
-    parallel = Parallel(n_jobs=n_jobs, prefer="threads")
-    return parallel(delayed(function)(run) for run in runs)
+    return map_jobs(function, [(bounds[i : j + 1],) for i, j in pairwise(cuts)], n_jobs)

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ._block_cholesky import BlockCholesky, absorb, factorize
+from ._gram import Moments, join_moments
+from ._parts import join_groups
 from ._posterior import Posterior, condition
-from ._rows import Rows
+from ._rows import Rows, Trend
 
 LOG_2PI = np.log(2 * np.pi)
 NEXT_TO = 1.0  # what counts as at the bound of a log-variance
@@ -35,13 +37,13 @@ class Heteroscedastic:
     free : ndarray of shape (n_effects,)
         Groups with an effect delta_g of their own on the log-variance.  The other
         groups have the average of these; no effects at all if it is empty.
-    counted : ndarray of shape (n,)
-        The weights; 0 where nothing of a row is left to tell its variance.
     average : ndarray of shape (n_effects + k,)
         The weighted mean of the log-variance as a function of [delta, gamma].
     centres : ndarray of shape (n_effects, k)
         Where the groups with an effect are in the columns of the log-variance: the
         weighted mean.
+    farthest : ndarray of shape (k,)
+        The largest absolute value of each column of the log-variance.
     axes : ndarray of shape (k, p)
         The user's columns of the log-variance, centred, as combinations of the working
         ones.
@@ -54,7 +56,6 @@ class Heteroscedastic:
         The ridge on gamma: gamma' variance_penalty gamma.
     effect_penalty : float
         The ridge on delta.
-    n_jobs : int or None
     """
 
     rows: Rows
@@ -62,16 +63,15 @@ class Heteroscedastic:
     random: bool
     fixed: bool
     free: np.ndarray
-    counted: np.ndarray
     average: np.ndarray
     centres: np.ndarray
+    farthest: np.ndarray
     axes: np.ndarray
     log_bounds: tuple
     alpha: float
     penalty: np.ndarray | None
     variance_penalty: np.ndarray
     effect_penalty: float
-    n_jobs: int | None = None
 
     @property
     def integrated(self):
@@ -88,11 +88,10 @@ class Heteroscedastic:
         gamma = theta[n_effects : n_effects + k]
         return delta, gamma, float(theta[-1]) if self.random else 0.0
 
-    def log_variance(self, theta):
-        """s'gamma + delta_g of every row, within the bounds or not."""
+    def trend(self, theta, bounds=None):
+        """The log-variance at theta, within the model's bounds or others."""
         delta, gamma, _ = self.split(theta)
-        value = self.rows.log_variance(gamma)
-        return value if delta is None else value + delta[self.rows.codes]
+        return Trend(gamma, delta, bounds=self.log_bounds if bounds is None else bounds)
 
     def kappa(self, theta):
         """The ridge penalty in units of the mean precision."""
@@ -107,11 +106,6 @@ class Point:
     Attributes
     ----------
     theta : ndarray
-    w : ndarray of shape (n,)
-        a / v.
-    active : ndarray of shape (n,) or None
-        0 where the log-variance is at one of its bounds, else 1; None where it is at
-        none of them.
     factor : BlockCholesky
     posterior : Posterior
         In working columns.
@@ -119,7 +113,9 @@ class Point:
     shrinkage : float
         What the ridge on the mean adds to the residual sum of squares.
     log_likelihood : float
-        Constants included, penalties left out.
+        Constants included, penalties left out, of the rows that count.
+    left_out : float
+        What the other rows, which tell no variance, add to it.
     value : float
         What is minimised: minus the penalised log-likelihood.
     n_at_bounds : int
@@ -129,13 +125,12 @@ class Point:
     """
 
     theta: np.ndarray
-    w: np.ndarray
-    active: np.ndarray | None
     factor: BlockCholesky
     posterior: Posterior
     kappa: float
     shrinkage: float
     log_likelihood: float
+    left_out: float
     value: float
     n_at_bounds: int
     rounding: float
@@ -144,6 +139,67 @@ class Point:
     def kinked(self):
         """Whether a row's log-variance is at one of its bounds, or next to it."""
         return self.n_at_bounds > 0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the rows say at one log-variance.
+
+    Attributes
+    ----------
+    groups : ndarray of shape (g,)
+        Of which groups there are rows.
+    moments : Moments or None
+        Of [X y] under the weights a / v.
+    log_v, left_out : float
+        Sums of log v over what counts of the weights, and over what does not.
+    n_at_bounds : int
+        Number of rows at a bound of the log-variance, or next to it.
+    """
+
+    groups: np.ndarray
+    moments: Moments | None
+    log_v: float
+    left_out: float
+    n_at_bounds: int
+
+    def __add__(self, other):
+        groups, positions = join_groups(self.groups, other.groups)
+        moments = self.moments
+        if moments is not None:
+            moments = join_moments(moments, other.moments, positions)
+        return Measured(
+            groups,
+            moments,
+            self.log_v + other.log_v,
+            self.left_out + other.left_out,
+            self.n_at_bounds + other.n_at_bounds,
+        )
+
+
+def measure(part, trend, with_moments=True):
+    """`Measured` of the rows of one part."""
+    low, high = trend.bounds
+    w, log_v, left_out, n_at_bounds = np.empty(len(part.y)), 0.0, 0.0, 0
+    for rows, _, eta in part.visit(trend):
+        weight, counted = part.weight[rows], part.counted(rows)
+        if not (eta.min() >= low + NEXT_TO and eta.max() <= high - NEXT_TO):
+            beside = (eta < low + NEXT_TO) | (eta > high - NEXT_TO)
+            n_at_bounds += int(np.sum(beside))
+            np.clip(eta, low, high, out=eta)
+        log_v += counted @ eta
+        if part.share is not None:
+            left_out += (weight - counted) @ eta
+        w[rows] = np.exp(-eta)
+        w[rows] *= weight
+    moments = part.moments(w) if with_moments else None
+    return Measured(part.groups, moments, log_v, left_out, n_at_bounds)
+
+
+def gram_at(model, trend):
+    """The Gram of the rows under the weights a / v."""
+    rows = model.rows
+    return rows.mean_columns.gram(rows.reduce(measure, trend).moments)
 
 
 def evaluate(model, theta, kappa=None, gram=None):
@@ -155,21 +211,13 @@ def evaluate(model, theta, kappa=None, gram=None):
     """
     rows = model.rows
     kappa = model.kappa(theta) if kappa is None else kappa
-    eta = model.log_variance(theta)
-    log_v, active, n_at_bounds = eta, None, 0
-    low, high = model.log_bounds
-    if not (eta.min() >= low + NEXT_TO and eta.max() <= high - NEXT_TO):
-        n_at_bounds = np.sum((eta < low + NEXT_TO) | (eta > high - NEXT_TO))
-        log_v = np.clip(eta, low, high)
-        active = (eta == log_v).astype(float)
-    w = np.exp(-log_v)
-    w *= rows.weight
+    measured = rows.reduce(measure, model.trend(theta), gram is None)
     if gram is None:
-        gram = rows.mean_columns.gram(rows.moments(w, model.n_jobs))
+        gram = rows.mean_columns.gram(measured.moments)
     factor = _factor(model, gram, theta, kappa)
     posterior = condition(rows.mean_columns, factor, 1.0, rows.n_groups)
     shrinkage = _shrinkage(model, factor, posterior, kappa)
-    deviance = model.counted @ log_v + rows.n * LOG_2PI + factor.rss - shrinkage
+    deviance = measured.log_v + rows.n * LOG_2PI + factor.rss - shrinkage
     deviance += _logdet(model, factor, kappa)
     delta, gamma, _ = model.split(theta)
     ridge = gamma @ model.variance_penalty @ gamma
@@ -177,24 +225,16 @@ def evaluate(model, theta, kappa=None, gram=None):
         ridge += model.effect_penalty * np.sum(delta**2)
     return Point(
         theta=theta,
-        w=w,
-        active=active,
         factor=factor,
         posterior=posterior,
         kappa=kappa,
         shrinkage=shrinkage,
         log_likelihood=-0.5 * deviance,
+        left_out=-0.5 * measured.left_out,
         value=0.5 * (deviance + shrinkage + ridge),
-        n_at_bounds=int(n_at_bounds),
-        rounding=ROUNDING * (rows.n + abs(model.counted @ log_v) + factor.rss),
+        n_at_bounds=measured.n_at_bounds,
+        rounding=ROUNDING * (rows.n + abs(measured.log_v) + factor.rss),
     )
-
-
-def likelihood(model, point):
-    """The log-likelihood of all rows, those included that tell no variance."""
-    log_v = np.log(model.rows.weight / point.w)
-    left_out = (model.rows.weight - model.counted) @ log_v
-    return float(point.log_likelihood - 0.5 * left_out)
 
 
 def _factor(model, gram, theta, kappa):

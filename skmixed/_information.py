@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from ._arrow import assemble_arrow
+from ._parts import add_by_group, join_groups
 
 # How many numbers may hold the coupling of all pairs of variance effects through the
 # leverages (REML); where it takes more, the effects' share of it is left out.
@@ -43,6 +44,33 @@ class Groups:
     u: np.ndarray
     k: np.ndarray
 
+    def part(self, groups):
+        """The figures of some groups."""
+        c, S, D = self.c[groups], self.S[groups], self.D[groups]
+        return Groups(c, self.in_trace, S, D, self.u[groups], self.k[groups])
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a visit is to collect.
+
+    Attributes
+    ----------
+    reml, expected : bool
+    effects : bool
+        Whether groups have effects on the log-variance.
+    grouped : bool
+        Whether groups matter at all.
+    leverages : bool
+        Whether to keep those of the effects.
+    """
+
+    reml: bool
+    expected: bool
+    effects: bool
+    grouped: bool
+    leverages: bool
+
 
 @dataclass
 class Sums:
@@ -57,36 +85,76 @@ class Sums:
         sum s (a - e2 a / v), e2 the expected squared noise.
     square : ndarray of shape (k, k)
         sum q s s', q as in `_row_figures`.
-    cross, K : ndarrays of shapes (p, k), (r, k)
-        sum x e t' and sum h e t'.
+    K : ndarray of shape (r, k)
+        sum h e t'.
     C : ndarray of shape (k, r, r)
         sum t h h' (REML).
     E, Ek : ndarrays of shapes (k, k), (k,)
         sum_g c_g H_g H_g' and sum_g H_g k_g / D_g, H_g = sum t h' of a group (REML).
     t, te : ndarrays of shape (G, k)
         Sums of t and of e t of every group.
-    effect_score, effect_square, effect_cross, effect_residual : shape (G, ...)
-        score, square, cross and K of the columns 1_g, one row for each group.
+    effect_score, effect_square, effect_residual : shape (G, ...)
+        score, square and K of the columns 1_g, one row for each group.
     effect_leverage, effect_mean, effect_between : shape (G, ...)
         C, H_g and E of the same.
+    groups : ndarray of shape (G,)
+        Which groups these are.
+    split_groups : ndarray of shape (s,)
+        Groups with rows in several parts.
+    split : ndarray of shape (s, k, r)
+        H_g of those, which are not in the figures made of H_g before all parts are
+        together.
     """
 
     score: np.ndarray
     square: np.ndarray
-    cross: np.ndarray
-    K: np.ndarray | None
-    C: np.ndarray
+    K: np.ndarray
+    C: np.ndarray | None
     E: np.ndarray
     Ek: np.ndarray
     t: np.ndarray
     te: np.ndarray
     effect_score: np.ndarray
     effect_square: np.ndarray
-    effect_cross: np.ndarray
-    effect_residual: np.ndarray | None
-    effect_leverage: np.ndarray
+    effect_residual: np.ndarray
+    effect_leverage: np.ndarray | None
     effect_mean: np.ndarray
     effect_between: np.ndarray
+    groups: np.ndarray
+    split_groups: np.ndarray
+    split: np.ndarray
+
+    def __add__(self, other):
+        added = {}
+        for groups, names in OF_GROUPS.items():
+            mine, theirs = getattr(self, groups), getattr(other, groups)
+            added[groups], positions = join_groups(mine, theirs)
+            for name in names:
+                both = getattr(self, name), getattr(other, name)
+                added[name] = both[0]
+                if both[0] is not None and len(both[0]) == len(mine):
+                    n_groups = len(added[groups])
+                    added[name] = add_by_group(both, positions, n_groups)
+        for name in TOTALS:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            added[name] = None if mine is None else mine + theirs
+        return Sums(**added)
+
+
+TOTALS = ("score", "square", "K", "C", "E", "Ek")
+OF_GROUPS = {
+    "groups": (
+        "t",
+        "te",
+        "effect_score",
+        "effect_square",
+        "effect_residual",
+        "effect_leverage",
+        "effect_mean",
+        "effect_between",
+    ),
+    "split_groups": ("split",),
+}
 
 
 def derivatives(model, point, expected=False):
@@ -129,40 +197,57 @@ def _groups(model, point):
 def _visit(model, point, groups, expected):
     """Sums over all rows."""
     rows, own = model.rows, len(model.free) > 0
-    k = len(model.variance_penalty) + own
-    local = _local_posterior(model, point)
-    r = local.root.shape[1]
-    sums = _no_sums(model, k, r)
-    grouped = rows.n_groups > 1 or model.random or model.fixed or own
-    for run, slices in rows.runs(k + r, k * r if model.reml else k):
-        H = np.zeros((run.stop - run.start, k, r)) if model.reml and grouped else None
+    r = len(point.factor.root_inverse)
+    asked = Asked(
+        reml=model.reml,
+        expected=expected,
+        effects=own,
+        grouped=rows.n_groups > 1 or model.random or model.fixed or own,
+        leverages=model.reml and rows.n_groups * own * r * r <= MOST_COUPLING,
+    )
+    trend = model.trend(point.theta)
+    sums = rows.reduce(_visit_part, trend, groups, point.posterior, asked)
+    if len(sums.split_groups):
+        _add_between(sums, sums.split_groups, groups, sums.split)
+    return sums
+
+
+def _visit_part(part, trend, groups, posterior, asked):
+    """Sums over the rows of one part."""
+    local = _local_posterior(part, posterior)
+    k, r = len(trend.gamma) + asked.effects, local.root.shape[1]
+    sums = _no_sums(part, k, r, asked)
+    cross = np.zeros((part.X.shape[1], k))
+    effect_cross = np.zeros((len(sums.effect_score), len(cross)))
+    for run, slices in part.runs(k + r, k * r if asked.reml else k):
+        H = None
+        if asked.reml and asked.grouped:
+            H = np.zeros((run.stop - run.start, k, r))
         for some in slices:
-            X, S = rows.X[some], rows.variance_rows(some, own)
-            w, e, h, score, q = _row_figures(
-                model, point, groups, local, some, expected
-            )
+            X, S = part.X[some], part.variance_rows(some, asked.effects)
+            w, e, h, score, q = _row_figures(part, S, trend, groups, local, some, asked)
             we = w * e
             sums.score += score @ S
             sums.square += S.T @ (q[:, None] * S)
-            sums.cross += X.T @ (we[:, None] * S)
+            cross += X.T @ (we[:, None] * S)
             members = None
-            if grouped:
-                members = _members(rows.bounds[run.start : run.stop + 1], some)
+            if asked.grouped:
+                members = _members(part.bounds[run.start : run.stop + 1], some)
                 sums.t[run] += _weighted(members, w) @ S
                 sums.te[run] += _weighted(members, we) @ S
             else:
                 sums.te[0] += we @ S
-            if own:
+            if asked.effects:
                 sums.effect_score[run] += members @ score
                 sums.effect_square[run] += _weighted(members, q) @ S
-                sums.effect_cross[run] += _weighted(members, we) @ X
-            if model.reml:
+                effect_cross[run] += _weighted(members, we) @ X
+            if asked.reml:
                 _add_leverages(sums, run, members, w[:, None] * S, h, H)
         if H is not None:
-            _add_between(sums, run, groups, H)
-    sums.K = local.root.T @ sums.cross + local.root_offset.T @ sums.te
-    sums.effect_residual = sums.effect_cross @ local.root
-    if own:
+            _add_whole(sums, part, run, groups, H)
+    sums.K += local.root.T @ cross + local.root_offset.T @ sums.te
+    if asked.effects:
+        sums.effect_residual += effect_cross @ local.root
         sums.effect_residual += local.root_offset * sums.te[:, :1]
     return sums
 
@@ -187,23 +272,24 @@ class Local:
     root_offset: np.ndarray
 
 
-def _local_posterior(model, point):
-    posterior, origins = point.posterior, model.rows.origins
-    shift = origins[:, :-1] - posterior.shift
-    offset = posterior.level + shift @ posterior.coef + posterior.modes - origins[:, -1]
+def _local_posterior(part, posterior):
+    shift = part.origins[:, :-1] - posterior.shift
+    offset = posterior.level + shift @ posterior.coef + posterior.modes
+    offset -= part.origins[:, -1]
     root_offset = posterior.level_root + shift @ posterior.coef_root - posterior.loading
     return Local(posterior.coef, offset, posterior.coef_root, root_offset)
 
 
-def _no_sums(model, k, r):
-    n_groups, p, reml = model.rows.n_groups, model.rows.X.shape[1], model.reml
-    effects = n_groups if len(model.free) else 0
-    keeps_C = reml and effects * r * r <= MOST_COUPLING
+def _no_sums(part, k, r, asked):
+    n_groups, reml = part.n_groups, asked.reml
+    effects = n_groups if asked.effects else 0
+    n_split = 0
+    if reml and asked.grouped and part.split is not None:
+        n_split = int(part.split.sum())
     return Sums(
         score=np.zeros(k),
         square=np.zeros((k, k)),
-        cross=np.zeros((p, k)),
-        K=None,
+        K=np.zeros((r, k)),
         C=np.zeros((k, r, r)) if reml else None,
         E=np.zeros((k, k)),
         Ek=np.zeros(k),
@@ -211,49 +297,61 @@ def _no_sums(model, k, r):
         te=np.zeros((n_groups, k)),
         effect_score=np.zeros(effects),
         effect_square=np.zeros((effects, k)),
-        effect_cross=np.zeros((effects, p)),
-        effect_residual=None,
-        effect_leverage=np.zeros((effects, r, r)) if keeps_C else None,
+        effect_residual=np.zeros((effects, r)),
+        effect_leverage=np.zeros((effects, r, r)) if asked.leverages else None,
         effect_mean=np.zeros((effects, r)),
         effect_between=np.zeros((effects, k)),
+        groups=part.groups,
+        split_groups=part.groups[part.split] if n_split else np.empty(0, dtype=int),
+        split=np.zeros((n_split, k, r)),
     )
 
 
-def _row_figures(model, point, groups, local, some, expected):
+def _row_figures(part, S, trend, groups, local, some, asked):
     """Figures of some rows: a / v, e, h, a - e2 a / v, and q.
 
     q weighs s s' in the information: e2 a / 2v where it is observed, and
-    a / 2 - (e2 - e^2) a / v where it is expected.
+    a / 2 - (e2 - e^2) a / v where it is expected.  All but e and h are 0 where the
+    log-variance is at one of its bounds.
     """
-    rows = model.rows
-    codes, X = rows.codes[some], rows.X[some]
-    w, counted = point.w[some], model.counted[some]
-    if point.active is not None:
-        w, counted = w * point.active[some], counted * point.active[some]
-    e = rows.y[some] - X @ local.coef - local.offset[codes]
+    codes, X = part.codes[some], part.X[some]
+    eta = trend.at(S[:, int(asked.effects) :], codes)
+    log_v = np.clip(eta, *trend.bounds)
+    inside = eta == log_v
+    w, counted = np.exp(-log_v), part.counted(some)
+    w *= part.weight[some]
+    if not inside.all():
+        w, counted = w * inside, counted * inside
+    e = part.y[some] - X @ local.coef - local.offset[codes]
     h, uncertain = None, 0.0
-    if model.reml:
+    if asked.reml:
         h = X @ local.root
         h += local.root_offset[codes]
         uncertain = np.einsum("ij,ij->i", h, h)
     if groups.in_trace:
         uncertain = uncertain + groups.c[codes]
     noise = w * (e * e + uncertain)
-    q = 0.5 * counted - w * uncertain if expected else 0.5 * noise
+    q = 0.5 * counted - w * uncertain if asked.expected else 0.5 * noise
     return w, e, h, counted - noise, q
 
 
 def expected_noise(model, point):
-    """a e2 of every row."""
-    groups, local = _groups(model, point), _local_posterior(model, point)
-    score = np.empty(len(model.rows.y))
-    for _, slices in model.rows.runs(1):
-        for some in slices:
-            score[some] = _row_figures(model, point, groups, local, some, False)[3]
-    counted = model.counted
-    if point.active is not None:
-        counted = counted * point.active
-    return (counted - score) * (model.rows.weight / point.w)
+    """a e2 of every row, 0 at the bounds of the log-variance; parts of it are where
+    the rows are.
+    """
+    asked = Asked(model.reml, False, False, True, False)
+    groups = _groups(model, point)
+    trend = model.trend(point.theta)
+    return model.rows.map(_noise_of_part, trend, groups, point.posterior, asked)
+
+
+def _noise_of_part(part, trend, groups, posterior, asked):
+    local, noise = _local_posterior(part, posterior), np.empty(len(part.y))
+    for rows, S, eta in part.visit(trend):
+        figures = _row_figures(part, S, trend, groups, local, rows, asked)
+        q = figures[-1]
+        noise[rows] = 2 * q * np.exp(np.clip(eta, *trend.bounds))
+    return noise
 
 
 def _members(bounds, some):
@@ -291,15 +389,26 @@ def _products(A, B):
     return (A @ np.repeat(np.eye(k), r, axis=1)) * (B @ np.tile(np.eye(r), k))
 
 
-def _add_between(sums, run, groups, H):
-    """Add what needs the sums H_g of whole groups."""
-    scaled = np.sqrt(groups.c[run, None, None]) * H
-    by_column = scaled.transpose(1, 0, 2).reshape(H.shape[1], len(H) * H.shape[2])
-    sums.E += by_column @ by_column.T
-    sums.Ek += np.einsum("gir,gr->i", H, groups.k[run] / groups.D[run, None])
+def _add_whole(sums, part, run, groups, H):
+    """Add what needs the sums H_g of groups, of those whose rows are all here."""
     if len(sums.effect_mean):
         sums.effect_mean[run] = H[:, 0]
-        sums.effect_between[run] = np.einsum("gr,gir->gi", scaled[:, 0], scaled)
+    if len(sums.split):
+        split = part.split[run]
+        place = np.cumsum(part.split)[run][split] - 1
+        sums.split[place] = H[split]
+        H[split] = 0.0
+    _add_between(sums, run, groups, H)
+
+
+def _add_between(sums, some, groups, H):
+    """Add what is made of the sums H_g of `some` groups."""
+    scaled = np.sqrt(groups.c[some, None, None]) * H
+    by_column = scaled.transpose(1, 0, 2).reshape(H.shape[1], len(H) * H.shape[2])
+    sums.E += by_column @ by_column.T
+    sums.Ek += np.einsum("gir,gr->i", H, groups.k[some] / groups.D[some, None])
+    if len(sums.effect_between):
+        sums.effect_between[some] = np.einsum("gr,gir->gi", scaled[:, 0], scaled)
 
 
 # ----------------------------------------------------------------------- the algebra

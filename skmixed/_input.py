@@ -190,7 +190,7 @@ def feature_position(feature, X, parameter):
     return int(feature) % n_columns
 
 
-def feature_positions(features, X, data, parameter):
+def feature_positions(features, X, read, parameter):
     """Positions among the features of a list of columns of X, None being all of them.
 
     Parameters
@@ -198,12 +198,12 @@ def feature_positions(features, X, data, parameter):
     features : None, or array-like of str, int or bool
         Names or indices of columns of X as the user gave it, or a mask of them.
     X : {array-like, sparse matrix}
-    data : Data
+    read : Data or Statistics
     parameter : str
         What to call `features` in a message.
     """
     if features is None:
-        return np.arange(len(data.features))
+        return np.arange(len(read.features))
     if isinstance(features, str) or not hasattr(features, "__len__"):
         raise TypeError(
             f"{parameter} is a list of names or indices of columns of X, got "
@@ -220,7 +220,7 @@ def feature_positions(features, X, data, parameter):
         columns = np.flatnonzero(features)
     else:
         columns = np.array([feature_position(f, X, parameter) for f in features], int)
-    labels = np.setdiff1d(columns, data.features)
+    labels = np.setdiff1d(columns, read.features)
     if len(labels):
         raise ValueError(
             f"{parameter} names column {int(labels[0])} of X, which holds the group "
@@ -229,7 +229,7 @@ def feature_positions(features, X, data, parameter):
         )
     if len(np.unique(columns)) < len(columns):
         raise ValueError(f"{parameter} names a column twice: {features!r:.100}.")
-    return np.searchsorted(data.features, columns)
+    return np.searchsorted(read.features, columns)
 
 
 def _not_found(feature, names, parameter):

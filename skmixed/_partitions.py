@@ -1,21 +1,61 @@
 """Rows in partitions that workers hold: Dask arrays and dataframes.
 
-Every worker reduces its partitions to `Statistics`; those, one figure per group and
-column, are all that travels, and they are joined as a tree.  Dask is not imported
-here: a collection brings what is needed with it.
+A fit asks every partition for sums, one figure per group and column; those are all that
+travels, and they are added up as a tree.  Dask is not imported here: a collection
+brings what is needed with it.
 """
 
 from copy import copy
+from operator import add, itemgetter
 
 import numpy as np
 
 from ._input import read_fit_data
-from ._statistics import join, summarize
+from ._parts import Each, own_arguments
+from ._statistics import Sample, join, summarize
+
+
+class LazyParts:
+    """Parts that workers hold; see `Parts`."""
+
+    n_workers = 1  # a part for each is here already
+
+    def __init__(self, values):
+        self.values = tuple(values)
+
+    def map(self, function, *arguments):
+        """Parts ``function(part, *arguments)``, computed and kept by the workers."""
+        from dask import persist
+
+        sent = _sent(arguments)
+        return LazyParts(persist(*self._call(function, sent)))
+
+    def reduce(self, function, *arguments, join=add):
+        """The sum, or what `join` makes of two, of ``function(part, *arguments)``."""
+        sent = _sent(arguments)  # workers have it for as long as there is this name
+        return _compute_tree(self._call(function, sent), join)
+
+    def as_argument(self):
+        """These parts as an argument for others."""
+        return Each(self.values)
+
+    def _call(self, function, arguments):
+        from dask import delayed
+
+        return [
+            delayed(function)(part, *own_arguments(arguments, number))
+            for number, part in enumerate(self.values)
+        ]
 
 
 def is_partitioned(X):
     """Whether X is a Dask collection."""
     return hasattr(X, "__dask_graph__") and hasattr(X, "to_delayed")
+
+
+def table_like(X):
+    """A table with the columns of a collection, of which nothing else is known."""
+    return X if hasattr(X, "columns") else np.empty((0, X.shape[1]))
 
 
 def summarize_partitions(estimator, X, y, groups, sample_weight, reset):
@@ -24,22 +64,88 @@ def summarize_partitions(estimator, X, y, groups, sample_weight, reset):
     Sets `n_features_in_`, and `feature_names_in_` where columns have names, as
     scikit-learn's validation does.
     """
-    from dask import compute, delayed
+    blocks = _blocks(X, y, groups, sample_weight)
+    return _summary(estimator, _read_parts(estimator, blocks, True, reset))
+
+
+def read_partitions(estimator, X, y, groups, sample_weight, need_labels):
+    """The `Sample` of rows in partitions, which the workers keep; sets the same."""
+    from dask import compute, delayed, persist
 
     blocks = _blocks(X, y, groups, sample_weight)
-    reduce_part = delayed(_reduce_part)
+    read = persist(*_read_parts(estimator, blocks, need_labels, True))
+    statistics = _summary(estimator, read)
+    labels = _sent([statistics.labels])
+    groups = compute(*(delayed(_groups_of_part)(part, *labels) for part in read))
     parts = [
-        reduce_part(delayed(estimator), *block, number, len(blocks), reset)
+        delayed(itemgetter(0))(part)
+        for part, present in zip(read, groups, strict=True)
+        if present is not None
+    ]
+    groups = tuple(present for present in groups if present is not None)
+    return Sample(statistics, LazyParts(persist(*parts)), groups)
+
+
+def _read_parts(estimator, blocks, need_labels, reset):
+    """Validated partitions, with what they say of columns."""
+    from dask import delayed
+
+    shared = delayed(estimator)
+    return [
+        delayed(_read_part)(shared, *block, number, len(blocks), need_labels, reset)
         for number, block in enumerate(blocks)
     ]
-    while len(parts) > 1:
-        pairs = [parts[i : i + 2] for i in range(0, len(parts), 2)]
-        parts = [delayed(_join_parts)(*pair) for pair in pairs]
-    ((statistics, columns),) = compute(parts[0])
+
+
+def _summary(estimator, read):
+    from dask import delayed
+
+    parts = [delayed(_summarize_part)(part) for part in read]
+    statistics, columns = _compute_tree(parts, _join_parts)
     if statistics is None:
-        raise ValueError(f"The {len(blocks)} partitions of X have no rows of weight.")
+        raise ValueError(f"The {len(parts)} partitions of X have no rows of weight.")
     vars(estimator).update(columns)
     return statistics
+
+
+def _compute_tree(parts, join):
+    from dask import compute, delayed
+
+    while len(parts) > 1:
+        pairs = [parts[i : i + 2] for i in range(0, len(parts), 2)]
+        parts = [delayed(join)(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
+    return compute(parts[0])[0]
+
+
+def _sent(arguments):
+    """The arguments; those as long as there are groups are where workers find them."""
+    client = _client()
+    large = [
+        number
+        for number, argument in enumerate(arguments)
+        if hasattr(argument, "part") or isinstance(argument, np.ndarray)
+    ]
+    if client is None or not large:
+        return list(arguments)
+    sent = list(arguments)
+    futures = client.scatter([sent[i] for i in large], broadcast=True, hash=False)
+    for number, future in zip(large, futures, strict=True):
+        sent[number] = future
+    return sent
+
+
+def _client():
+    """The client of the cluster that Dask computes on; None if there is none."""
+    from dask import config
+
+    try:
+        from distributed import default_client
+
+        client = default_client()
+    except (ImportError, ValueError):
+        return None
+    scheduler = config.get("scheduler", None)
+    return client if scheduler in (None, "distributed", "dask.distributed") else None
 
 
 def predict_partitions(model, X, groups, flags):
@@ -66,19 +172,32 @@ def predict_partitions(model, X, groups, flags):
     return tuple(outputs) if many else outputs[0]
 
 
-def _reduce_part(estimator, X, y, groups, weight, number, n_parts, reset):
-    """Statistics of one partition, or None if it has no rows, and its columns."""
+def _read_part(estimator, X, y, groups, weight, number, n_parts, need_labels, reset):
+    """One partition, validated, or None if it has no rows; and its columns."""
     reader = copy(estimator)
-    if not len(X) or (weight is not None and len(weight) and not np.any(weight)):
+    if not X.shape[0] or (weight is not None and len(weight) and not np.any(weight)):
         return None, {}
     try:
-        data = read_fit_data(reader, X, y, groups, weight, reset=reset)
+        data = read_fit_data(reader, X, y, groups, weight, need_labels, reset)
     except (TypeError, ValueError) as error:
         error.add_note(f"This happened in partition {number} of {n_parts}.")
         raise
     names = ("n_features_in_", "feature_names_in_")
     columns = {name: vars(reader)[name] for name in names if name in vars(reader)}
-    return summarize(data), columns
+    return data, columns
+
+
+def _summarize_part(read):
+    data, columns = read
+    return None if data is None else summarize(data), columns
+
+
+def _groups_of_part(read, labels):
+    """Positions of a partition's groups; None if it has no rows."""
+    data, _ = read
+    if data is None:
+        return None
+    return np.zeros(1, int) if labels is None else data.index.positions_in(labels)
 
 
 def _join_parts(*parts):

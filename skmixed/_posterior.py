@@ -73,6 +73,15 @@ class Posterior:
             variance[rows] += self.intercept_variance(codes[rows])
         return variance
 
+    def part(self, groups):
+        """The same posterior for rows of some groups only."""
+        return replace(
+            self,
+            modes=self.modes[groups],
+            modes_variance=self.modes_variance[groups],
+            loading=self.loading[groups],
+        )
+
     def modes_std(self):
         """Standard deviation of the prediction error of each mode."""
         of_coefficients = np.einsum("ij,ij->i", self.loading, self.loading)

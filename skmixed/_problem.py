@@ -16,8 +16,9 @@ from ._design import (
 )
 from ._gram import column_norms
 from ._heteroscedastic_criterion import Heteroscedastic
+from ._parts import ByGroup, Each, join_groups
 from ._preparation import count, rank_tolerance, why_not_identified
-from ._rows import arrange
+from ._rows import Rows, Trend, arrange, columns_of_parts
 from ._starts import Constant, best_constant
 
 # The noise variance of a row lies within these multiples of that of the same model with
@@ -88,35 +89,33 @@ class Problem:
         return self.mean_columns.rank + self.model.rows.n_groups * self.structure.fixed
 
 
-def state_problem(data, moments, structure, n_jobs):
-    """The likelihood of validated data.
+def state_problem(sample, structure):
+    """The likelihood of a sample.
 
     Parameters
     ----------
-    data : Data
-    moments : Moments
-        Of all features and y.
+    sample : Sample
+        Its moments are those of all features and y.
     structure : Structure
-    n_jobs : int or None
     """
-    n_features = len(data.features)
-    tolerance = rank_tolerance(data.n_rows, n_features, sparse.issparse(data.X))
-    n_groups, codes = len(moments.size), np.zeros(len(data.y), dtype=np.int32)
-    if data.index is not None:
-        codes = data.index.codes
+    read, moments = sample.statistics, sample.statistics.moments
+    n_features = len(read.features)
+    tolerance = rank_tolerance(read.n_rows, n_features, read.is_sparse)
     free = np.empty(0, dtype=int)
     if structure.effects:
-        free = np.flatnonzero(_tells_variance(data, codes, n_groups, structure.mean))
+        arguments = Each(sample.groups), structure.mean
+        free = np.flatnonzero(sample.parts.reduce(_likeness, *arguments).differs)
     told = replace(structure, effects=len(free) > 0)
     mean_moments = moments.columns(np.append(structure.mean, n_features))
     variance_moments = moments.columns(np.append(structure.variance, n_features))
     mean_columns = _mean_columns(mean_moments, told, tolerance)
     variance_columns = _variance_columns(variance_moments, told, tolerance)
-    rows = arrange(data, codes, n_groups, told, mean_columns, variance_columns)
-    model = _model(rows, told, free, mean_columns, variance_columns, n_jobs)
+    share = _share(told, free, moments.size)
+    rows = _arranged(sample, told, share, (mean_columns, variance_columns))
+    model = _model(rows, told, free, mean_columns, variance_columns)
     floor = noise_floor(mean_moments, structure.fixed or mean_columns.has_constant)
-    gram = mean_columns.gram(mean_moments)
-    constant = best_constant(model, np.zeros(len(data.y)), floor, gram)
+    flat = Trend(np.zeros(variance_columns.rank))
+    constant = best_constant(model, flat, floor, mean_columns.gram(mean_moments))
     model = replace(
         model,
         log_bounds=log_bounds(constant, around_one=not _has_level(model)),
@@ -134,27 +133,48 @@ def state_problem(data, moments, structure, n_jobs):
     )
 
 
-def _model(rows, structure, free, mean_columns, variance_columns, n_jobs):
+def _arranged(sample, structure, share, columns):
+    """The sample's rows, in order and in working columns."""
+    read, groups = sample.statistics, sample.groups
+    size = read.moments.size
+    held = np.bincount(np.concatenate(groups), minlength=len(size))
+    split = [held[some] > 1 if held.max() > 1 else None for some in groups]
+    parts = sample.parts.map(
+        arrange,
+        Each(groups),
+        Each(tuple(split)),
+        Each(tuple(None if share is None else share[some] for some in groups)),
+        structure,
+        columns,
+        len(size),
+        read.is_sparse,
+    )
+    mean_columns = columns_of_parts(columns, read.is_sparse)[0]
+    rows = Rows(parts, size, read.n_rows, mean_columns, columns[1])
+    return rows.divided()
+
+
+def _model(rows, structure, free, mean_columns, variance_columns):
     """The likelihood without bounds on the log-variance."""
     back, has_constant = variance_columns.back, int(variance_columns.has_constant)
     axes = np.zeros(back.T.shape)
     axes[has_constant:] = np.linalg.pinv(back[:, has_constant:])
+    total = rows.reduce(_column_sums, len(free) > 0)
     return Heteroscedastic(
         rows=rows,
         reml=structure.reml,
         random=structure.random,
         fixed=structure.fixed,
         free=free,
-        counted=_counted(rows, structure, free),
-        average=_average(rows, free, back.shape[1]),
-        centres=_centres(rows, free, back.shape[1]),
+        average=_average(rows, free, total),
+        centres=(total.values / rows.size[:, None])[free] if len(free) else total[:0],
+        farthest=rows.reduce(_column_extremes, join=np.maximum),
         axes=axes,
         log_bounds=(-np.inf, np.inf),
         alpha=structure.alpha,
         penalty=mean_columns.penalty(structure.alpha),
         variance_penalty=structure.variance_alpha * back.T @ back,
         effect_penalty=structure.variance_alpha,
-        n_jobs=n_jobs,
     )
 
 
@@ -202,73 +222,109 @@ def _variance_columns(moments, structure, tolerance):
     return columns.whitened(moments)
 
 
-def _tells_variance(data, codes, n_groups, mean):
+@dataclass(frozen=True)
+class Likeness:
     """Whether the rows of each group differ: rows that are all the same, or one row,
     leave nothing beside an effect of the group on the mean.
+
+    Attributes
+    ----------
+    groups : ndarray of shape (g,)
+    differs : ndarray of shape (g,)
+    X, y : {ndarray, sparse matrix} of shape (g, p), ndarray of shape (g,)
+        A row of each group, columns of the mean.
     """
-    size = np.bincount(codes, minlength=n_groups)
-    first = np.empty(n_groups, dtype=np.intp)
-    first[codes[::-1]] = np.arange(len(codes))[::-1]
-    differs = data.y != data.y[first][codes]
-    tells = np.bincount(codes, differs, n_groups) > 0
+
+    groups: np.ndarray
+    differs: np.ndarray
+    X: object
+    y: np.ndarray
+
+    def __add__(self, other):
+        groups, (mine, theirs) = join_groups(self.groups, other.groups)
+        differs = np.zeros(len(groups), dtype=bool)
+        differs[mine] = self.differs
+        differs[theirs] |= other.differs
+        row = np.empty(len(groups), dtype=int)
+        row[theirs] = len(mine) + np.arange(len(theirs))
+        row[mine] = np.arange(len(mine))
+        stack = sparse.vstack if sparse.issparse(self.X) else np.vstack
+        X, y = stack([self.X, other.X])[row], np.append(self.y, other.y)[row]
+        differs[theirs] |= (y[theirs] != other.y) | _unequal(X[theirs], other.X)
+        return Likeness(groups, differs, X, y)
+
+
+def _likeness(data, groups, mean):
+    n_rows, n_groups = len(data.y), len(groups)
+    codes = np.zeros(n_rows, int) if data.index is None else data.index.codes
+    size, first = np.bincount(codes, minlength=n_groups), np.empty(n_groups, np.intp)
+    first[codes[::-1]] = np.arange(n_rows)[::-1]
+    tells = np.bincount(codes, data.y != data.y[first][codes], n_groups) > 0
     rows = np.flatnonzero((~tells & (size > 1))[codes])
     if len(rows):
         X, of_first = data.X[rows][:, mean], data.X[first[codes[rows]]][:, mean]
-        differs = np.asarray((of_first != X).sum(axis=1)).ravel() > 0
-        tells[codes[rows[differs]]] = True
-    return tells
+        tells[codes[rows[_unequal(X, of_first)]]] = True
+    return Likeness(groups, tells, data.X[first][:, mean], data.y[first])
 
 
-def _counted(rows, structure, free):
-    """The weights, without rows that free effects of their group leave nothing of.
+def _unequal(A, B):
+    """Which rows of two matrices are not the same."""
+    return np.asarray((A != B).sum(axis=1)).ravel() > 0
 
-    Under REML one row's worth of each such group stays, which the information of its
-    effect takes up.
+
+def _share(structure, free, size):
+    """How much of the weight of the rows of each group counts for variances, or None.
+
+    Free effects of a group leave nothing of its rows.  Under REML one row's worth of
+    each such group stays, which the information of its effect takes up.
     """
     if structure.alpha or not (structure.fixed and structure.effects):
-        return rows.weight
-    size = np.bincount(rows.codes, rows.weight, rows.n_groups)
-    share = np.full(rows.n_groups, 1.0 if structure.reml else 0.0) / size
+        return None
+    share = (1.0 if structure.reml else 0.0) / size
     share[free] = 1.0
-    return rows.weight * share[rows.codes]
+    return share
 
 
-def _centres(rows, free, k):
-    """Weighted means of the columns of the log-variance in the groups with effects."""
-    if not len(free):
-        return np.empty((0, k))
-    total = np.zeros((rows.n_groups, k))
-    for j, axis in enumerate(np.eye(k)):
-        s = rows.weight * rows.log_variance(axis)
-        total[:, j] = np.bincount(rows.codes, s, rows.n_groups)
-    size = np.bincount(rows.codes, rows.weight, rows.n_groups)
-    return (total / size[:, None])[free]
+def _column_sums(part, by_group):
+    """Weighted sums of the columns of the log-variance, of every group or of all."""
+    total = np.zeros((part.n_groups if by_group else 1, part.n_variance_columns))
+    for rows in part.blocks(total.shape[1]):
+        weighted = part.weight[rows][:, None] * part.variance_rows(rows)
+        if not by_group:
+            total += weighted.sum(axis=0)
+            continue
+        for column, sums in zip(weighted.T, total.T, strict=True):
+            sums += np.bincount(part.codes[rows], column, part.n_groups)
+    return ByGroup(part.groups, total) if by_group else total
 
 
-def _average(rows, free, k):
+def _column_extremes(part):
+    largest = np.zeros(part.n_variance_columns)
+    for rows in part.blocks(len(largest)):
+        values = np.abs(part.variance_rows(rows)).max(axis=0)
+        largest = np.maximum(largest, values)
+    return largest
+
+
+def _average(rows, free, total):
     """Weighted mean of the log-variance as a function of [delta, gamma]."""
-    columns = np.zeros(k)
-    for _, slices in rows.runs(k):
-        for some in slices:
-            columns += rows.weight[some] @ rows.variance_rows(some)
-    effects = np.empty(0)
-    if len(free):
-        size = np.bincount(rows.codes, rows.weight, rows.n_groups)
-        tied = np.delete(size, free).sum()
-        effects = size[free] + tied / len(free)
-    return np.concatenate([effects, columns]) / rows.n
+    if not len(free):
+        return total[0] / rows.n
+    tied = np.delete(rows.size, free).sum()
+    effects = rows.size[free] + tied / len(free)
+    return np.concatenate([effects, total.values.sum(axis=0)]) / rows.n
 
 
-def group_messages(data, problem, name):
-    """What the data could not tell about groups, with counts.
+def group_messages(read, problem, name):
+    """What the data could not tell about groups, with counts; `read` are `Statistics`.
 
     ``name(j)`` is what to call feature j in a message.
     """
     structure, model = problem.structure, problem.model
-    if data.index is None:
+    if read.labels is None:
         return
     if structure.random and not model.random:
-        message = why_not_identified(data.labels, data.n_rows, problem.mean_columns)
+        message = why_not_identified(read.labels, read.n_rows, problem.mean_columns)
         if message:
             yield message
     if structure.effects:
@@ -305,14 +361,20 @@ def _effects_messages(problem):
             "the average of the other groups'. Use coarser groups, or "
             "variance_groups=None."
         )
-    n_small = int(np.sum(np.diff(model.rows.bounds) < SMALL_GROUP))
-    if structure.fixed and not structure.reml and n_small:
+    n_small = 0
+    if structure.fixed and not structure.reml:
+        n_small = int(np.sum(model.rows.reduce(_lengths).values < SMALL_GROUP))
+    if n_small:
         yield (
             f"{n_small} of {count(n_groups, 'group')} have fewer than {SMALL_GROUP} "
             "rows: with fixed effects in mean and variance, maximum likelihood makes "
             "the variances of small groups too small, and has no maximum where rows "
             'can be fitted exactly. Use method="reml".'
         )
+
+
+def _lengths(part):
+    return ByGroup(part.groups, np.diff(part.bounds))
 
 
 def _constant_within(moments, positions):

@@ -13,7 +13,16 @@ from ._criterion import NO_GAIN, NO_GAIN_PER_ROW
 from ._heteroscedastic_criterion import evaluate
 from ._information import derivatives
 from ._optimize import Minimum, newton
-from ._starts import MANY_ROWS, axis_starts, best_constant, improved, start_at
+from ._rows import Trend
+from ._starts import (
+    MANY_ROWS,
+    UNBOUNDED,
+    axis_starts,
+    best_constant,
+    improved,
+    largest,
+    start_at,
+)
 
 # With many rows, psi = 0 is out of the question where the log-likelihood falls by this
 # much for every parameter, with the others where they are.
@@ -68,8 +77,7 @@ def _move(model, at, step, t):
     """
     n_effects, n_variance = len(model.free), len(model.average)
     gamma_step = step[n_effects:n_variance]
-    longest = np.abs(_within_groups(model, gamma_step)).max(initial=0.0)
-    t = t * min(1.0, LONGEST_STEP / max(t * longest, 1e-300))
+    t = t * min(1.0, LONGEST_STEP / max(_longest(model, t * gamma_step), 1e-300))
     theta = at.theta + t * step
     moved = t * model.centres @ gamma_step
     level = np.minimum(t * step[:n_effects] + moved, MOST_OF_PRECISION)
@@ -79,14 +87,19 @@ def _move(model, at, step, t):
     return theta
 
 
-def _within_groups(model, gamma):
-    """S gamma, from the mean of the group where that has an effect."""
-    value = model.rows.log_variance(gamma)
+def _longest(model, gamma):
+    """How far S gamma goes, from the mean of the group where that has an effect; or a
+    bound that is close enough.
+    """
+    bound = model.farthest @ np.abs(gamma)
+    mean = np.zeros(model.rows.n_groups)
     if len(model.free):
-        mean = np.zeros(model.rows.n_groups)
         mean[model.free] = model.centres @ gamma
-        value = value - mean[model.rows.codes]
-    return value
+        bound += np.abs(mean).max()
+    if bound <= LONGEST_STEP:
+        return bound
+    trend = Trend(gamma) if not len(model.free) else Trend(gamma, -mean)
+    return model.rows.reduce(largest, trend, join=max)
 
 
 def descend(model, theta, kappa, *, tol, max_iter):
@@ -132,9 +145,9 @@ def best_optimum(model, constant, exact, *, tol, max_iter):
         kappa = model.kappa(start_at(model, constant))
     run = partial(_from_start, kappa=kappa, tol=tol, max_iter=max_iter)
     best = run(model, constant)
-    if len(model.rows.y) <= MANY_ROWS:
-        for log_variance in axis_starts(model, constant):
-            best = _better(best, run(model, best_constant(model, log_variance)))
+    if model.rows.n_rows <= MANY_ROWS:
+        for trend in axis_starts(model, constant):
+            best = _better(best, run(model, best_constant(model, trend)))
     if model.random:
         best = _at_boundary(model, best, constant, kappa, tol=tol, max_iter=max_iter)
     if kappa is not None:
@@ -162,17 +175,16 @@ def _at_boundary(model, best, constant, kappa, **options):
     run = partial(_from_start, kappa=kappa, **options)
     theta = best.point.theta
     if theta[-1] == 0:
-        log_variance = model.log_variance(theta)
-        inside = best_constant(model, log_variance)
+        inside = best_constant(model, model.trend(theta, UNBOUNDED))
         return _better(best, run(model, inside)) if inside.ratio > 0 else best
     point = evaluate(model, np.append(theta[:-1], 0.0), kappa)
     far = point.value - best.point.value > FAR_FROM_ZERO * len(theta)
-    if far and len(model.rows.y) > MANY_ROWS:
+    if far and model.rows.n_rows > MANY_ROWS:
         return best
     without = replace(model, random=False)
     at_zero = _better(
         descend(without, theta[:-1], kappa, **options),
-        run(without, best_constant(without, constant.log_variance)),
+        run(without, best_constant(without, constant.trend)),
     )
     point = evaluate(model, np.append(at_zero.point.theta, 0.0), kappa)
     at_zero = replace(at_zero, point=point, curvature=None)

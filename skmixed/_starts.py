@@ -1,6 +1,6 @@
 """Where the search for the best parameters starts (docs/math.md, 9.7)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -8,8 +8,9 @@ from ._block_cholesky import absorb
 from ._criterion import RandomIntercept, best_ratio
 from ._criterion import evaluate as evaluate_ratio
 from ._gram import Gram, scale
-from ._heteroscedastic_criterion import evaluate
+from ._heteroscedastic_criterion import evaluate, gram_at
 from ._information import expected_noise
+from ._rows import Trend
 
 # From so many rows on there is one start: several optima are a matter of few rows.
 MANY_ROWS = 50_000
@@ -19,6 +20,7 @@ LEAST_SPREAD = 1e-8  # of a column, relative to its size, less is constant
 # Where the ratio search finds no group variance, Newton's method starts from this part
 # of the noise variance: from 0 it could only tell whether 0 is a local optimum.
 LEAST_RATIO = 1e-3
+UNBOUNDED = (-np.inf, np.inf)
 # Of the fit to expected squared noise, which only makes a start.
 MOST_M_STEPS, LONGEST_M_STEP, M_STEP_TOL = 5, 2.0, 1e-1
 
@@ -29,9 +31,10 @@ class Constant:
 
     Attributes
     ----------
-    log_variance : ndarray of shape (n,)
+    trend : Trend
+        The logarithms of the given variances.
     noise_variance : float
-        Its multiple.
+        Their multiple.
     ratio : float
     identified : bool
         Whether the data tell the ratio.
@@ -39,22 +42,21 @@ class Constant:
         Of the rows under weights a / v, v the given variances.
     """
 
-    log_variance: np.ndarray
+    trend: Trend
     noise_variance: float
     ratio: float
     identified: bool
     gram: Gram
 
 
-def best_constant(model, log_variance, floor=0.0, gram=None):
+def best_constant(model, trend, floor=0.0, gram=None):
     """Scale and group variance at given variances: the random-intercept search.
 
     `gram` is that of the rows under weights a / v, if it is known.
     """
     rows = model.rows
     if gram is None:
-        moments = rows.moments(rows.weight * np.exp(-log_variance), model.n_jobs)
-        gram = rows.mean_columns.gram(moments)
+        gram = gram_at(model, trend)
     criterion = RandomIntercept(
         gram=gram,
         n=rows.n,
@@ -65,13 +67,13 @@ def best_constant(model, log_variance, floor=0.0, gram=None):
     )
     if model.fixed:
         variance = max(_fixed_noise(model, criterion), floor)
-        return Constant(log_variance, variance, 0.0, True, gram)
+        return Constant(trend, variance, 0.0, True, gram)
     ratio, identified = 0.0, True
     if model.random:
         optimum = best_ratio(criterion)
         ratio, identified = optimum.ratio, optimum.identified
     variance = evaluate_ratio(criterion, ratio).noise_variance
-    return Constant(log_variance, variance, ratio, identified, gram)
+    return Constant(trend, variance, ratio, identified, gram)
 
 
 def _fixed_noise(model, criterion):
@@ -86,17 +88,16 @@ def _fixed_noise(model, criterion):
 
 def start_at(model, constant, least_ratio=LEAST_RATIO):
     """theta at the best constant multiple of given variances."""
-    rows, n_effects = model.rows, len(model.free)
-    eta = constant.log_variance + np.log(constant.noise_variance)
-    has_constant = rows.variance_columns.has_constant
-    absorbed = n_effects > 0 and not has_constant
+    rows, n_effects, trend = model.rows, len(model.free), constant.trend
+    trend = replace(trend, offset=trend.offset + np.log(constant.noise_variance))
+    absorbed = n_effects > 0 and not rows.variance_columns.has_constant
     effects = np.zeros(n_effects)
     if absorbed:
-        eta, level = _within(rows, eta)
-        effects = level[model.free]
-    gamma = _project(model, eta)
+        level = group_means(rows, trend)
+        trend, effects = trend.around(level), level[model.free]
+    gamma = rows.reduce(_projection, trend) / rows.n
     if absorbed:
-        effects = effects - _within(rows, rows.log_variance(gamma))[1][model.free]
+        effects = effects - group_means(rows, Trend(gamma))[model.free]
     theta = [effects, gamma]
     if model.random:
         psi = max(constant.ratio, least_ratio) * constant.noise_variance
@@ -104,20 +105,31 @@ def start_at(model, constant, least_ratio=LEAST_RATIO):
     return np.concatenate(theta)
 
 
-def _within(rows, values):
-    """Values without the means of their groups, and those means."""
-    size = np.bincount(rows.codes, rows.weight, rows.n_groups)
-    mean = np.bincount(rows.codes, rows.weight * values, rows.n_groups) / size
-    return values - mean[rows.codes], mean
+def group_means(rows, trend):
+    """Weighted mean of a log-variance in every group."""
+    return rows.reduce(_group_sums, trend).values / rows.size
 
 
-def _project(model, eta):
-    """gamma whose S gamma is closest to eta; the columns are orthonormal, times n."""
-    rows, gamma = model.rows, np.zeros(len(model.variance_penalty))
-    for _, slices in rows.runs(len(gamma)):
-        for some in slices:
-            gamma += rows.variance_rows(some).T @ (rows.weight[some] * eta[some])
-    return gamma / rows.n
+def _group_sums(part, trend):
+    value = np.empty(len(part.y))
+    for rows, _, eta in part.visit(trend):
+        value[rows] = part.weight[rows] * eta
+    return part.by_group(value)
+
+
+def _projection(part, trend):
+    """n gamma whose S gamma is closest to the trend; S has orthonormal columns, times
+    n.
+    """
+    total = np.zeros(len(trend.gamma))
+    for rows, S, eta in part.visit(trend):
+        total += S.T @ (part.weight[rows] * eta)
+    return total
+
+
+def largest(part, trend):
+    """The largest absolute value of a log-variance."""
+    return max(np.abs(eta).max() for _, _, eta in part.visit(trend))
 
 
 def improved(model, theta, kappa, constant):
@@ -129,12 +141,12 @@ def improved(model, theta, kappa, constant):
     on purpose.
     """
     n_effects, n_variance = len(model.free), len(model.average)
-    columns = len(model.rows.y) > MANY_ROWS
+    columns = model.rows.n_rows > MANY_ROWS
     if not (n_effects or columns):
         return theta
     gram = None
     has_constant = model.rows.variance_columns.has_constant
-    if has_constant and np.ptp(constant.log_variance) == 0:  # theta is this constant
+    if has_constant and constant.trend.is_constant:  # theta is this constant
         gram = scale(constant.gram, 1 / constant.noise_variance)
     noise = expected_noise(model, evaluate(model, theta, kappa, gram))
     theta = theta.copy()
@@ -152,27 +164,40 @@ def improved(model, theta, kappa, constant):
 
 def _effects_step(model, theta, noise):
     """To the effects on the log-variance that the noise calls for."""
-    rows = model.rows
-    ratio = noise * np.exp(-model.log_variance(theta))
-    noise = np.bincount(rows.codes, ratio, rows.n_groups)[model.free]
-    size = np.bincount(rows.codes, model.counted, rows.n_groups)[model.free]
+    rows, trend = model.rows, model.trend(theta, UNBOUNDED)
+    noise = rows.reduce(_noise_ratio, trend, noise).values[model.free]
+    size = rows.reduce(_counted_size).values[model.free]
     shrunk = size / (size + 2 * model.effect_penalty)
     return np.log(np.clip(noise / size, 1e-8, 1e8)) * shrunk
+
+
+def _noise_ratio(part, trend, noise):
+    ratio = np.empty(len(noise))
+    for rows, _, eta in part.visit(trend):
+        ratio[rows] = noise[rows] * np.exp(-eta)
+    return part.by_group(ratio)
+
+
+def _counted_size(part):
+    return part.by_group(part.counted(slice(None)))
 
 
 def _columns_step(model, theta, noise):
     """Fisher's step of gamma, short enough for no row to move far."""
     rows, gamma = model.rows, model.split(theta)[1]
-    score = noise * np.exp(-model.log_variance(theta)) - model.counted
-    gradient = np.zeros(len(gamma))
-    for _, slices in rows.runs(len(gamma)):
-        for some in slices:
-            gradient += score[some] @ rows.variance_rows(some)
+    gradient = rows.reduce(_noise_score, model.trend(theta, UNBOUNDED), noise)
     information = 0.5 * rows.n * np.eye(len(gamma)) + model.variance_penalty
     right = 0.5 * gradient - model.variance_penalty @ gamma
     step = np.linalg.solve(information, right)
-    longest = np.abs(rows.log_variance(step)).max()
+    longest = rows.reduce(largest, Trend(step), join=max)
     return step * min(1.0, LONGEST_M_STEP / max(longest, 1e-300))
+
+
+def _noise_score(part, trend, noise):
+    total = np.zeros(len(trend.gamma))
+    for rows, S, eta in part.visit(trend):
+        total += (noise[rows] * np.exp(-eta) - part.counted(rows)) @ S
+    return total
 
 
 def axis_starts(model, constant):
@@ -180,18 +205,48 @@ def axis_starts(model, constant):
 
     Of many columns, those that the squared noise of the constant model follows most.
     """
-    rows, found = model.rows, []
-    for axis in model.axes.T:
-        s = rows.log_variance(axis)
-        deviation = s - np.average(s, weights=rows.weight)
-        spread = np.sqrt(np.average(deviation**2, weights=rows.weight))
-        if spread > LEAST_SPREAD * np.abs(s).max(initial=0.0):
-            found.append(deviation / spread)
-    if len(found) > MOST_AXES:
+    rows, axes = model.rows, model.axes
+    mean = rows.reduce(_axis_sums, axes) / rows.n
+    spread = np.sqrt(rows.reduce(_axis_squares, axes, mean) / rows.n)
+    varies = spread > LEAST_SPREAD * rows.reduce(_axis_extremes, axes, join=np.maximum)
+    axes, mean, spread = axes[:, varies], mean[varies], spread[varies]
+    axes, mean = axes / spread, mean / spread
+    order = np.arange(len(mean))
+    if len(order) > MOST_AXES:
         point = evaluate(model, start_at(model, constant))
-        noise = expected_noise(model, point) * point.w / rows.weight - model.counted
-        order = np.argsort([-abs(s @ noise) for s in found], kind="stable")
-        found = [found[i] for i in order[:MOST_AXES]]
-    for s in found:
-        yield AXIS_START * s
-        yield -AXIS_START * s
+        noise, trend = expected_noise(model, point), model.trend(point.theta)
+        pull = np.abs(rows.reduce(_axis_pull, trend, noise, axes, mean))
+        order = np.argsort(-pull, kind="stable")[:MOST_AXES]
+    for i in order:
+        for length in (AXIS_START, -AXIS_START):
+            yield Trend(length * axes[:, i], offset=-length * mean[i])
+
+
+def _axis_sums(part, axes):
+    total = np.zeros(axes.shape[1])
+    for rows in part.blocks(len(axes)):
+        total += part.weight[rows] @ (part.variance_rows(rows) @ axes)
+    return total
+
+
+def _axis_squares(part, axes, mean):
+    total = np.zeros(axes.shape[1])
+    for rows in part.blocks(len(axes)):
+        total += part.weight[rows] @ (part.variance_rows(rows) @ axes - mean) ** 2
+    return total
+
+
+def _axis_extremes(part, axes):
+    largest = np.zeros(axes.shape[1])
+    for rows in part.blocks(len(axes)):
+        values = np.abs(part.variance_rows(rows) @ axes)
+        largest = np.maximum(largest, values.max(axis=0))
+    return largest
+
+
+def _axis_pull(part, trend, noise, axes, mean):
+    total = np.zeros(axes.shape[1])
+    for rows, S, eta in part.visit(trend):
+        score = noise[rows] * np.exp(-np.clip(eta, *trend.bounds)) - part.counted(rows)
+        total += score @ (S @ axes - mean)
+    return total

@@ -9,6 +9,7 @@ from scipy import sparse
 
 from ._gram import Moments, join_moments
 from ._groups import join_labels
+from ._parts import Parts
 from ._preparation import reduce_data
 
 
@@ -34,6 +35,31 @@ class Statistics:
     n_rows: int
     is_sparse: bool
     moments: Moments
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows, wherever they are, and their statistics.
+
+    Attributes
+    ----------
+    statistics : Statistics
+    parts : Parts
+        Of validated rows, `Data`.
+    groups : tuple
+        The positions of the groups of every part among the labels of the statistics.
+    """
+
+    statistics: Statistics
+    parts: Parts
+    groups: tuple
+
+
+def sample_in_memory(data, n_jobs=None):
+    """The sample of validated rows."""
+    statistics = summarize(data, n_jobs)
+    groups = np.arange(len(statistics.moments.size))
+    return Sample(statistics, Parts([data], n_jobs), (groups,))
 
 
 def summarize(data, n_jobs=None):

@@ -17,11 +17,10 @@ from ._base import (
 )
 from ._design import check_range
 from ._fixed_groups import fixed_posterior, penalised_posterior
-from ._heteroscedastic_criterion import likelihood
 from ._input import feature_positions, read_fit_data
 from ._log_variance import log_variance
 from ._log_variance import widen as widen_variance
-from ._partitions import is_partitioned
+from ._partitions import is_partitioned, read_partitions, table_like
 from ._posterior import condition, widen
 from ._preparation import (
     NO_GROUPS,
@@ -30,11 +29,11 @@ from ._preparation import (
     count,
     exact_fit_message,
     is_exact,
-    reduce_data,
 )
 from ._problem import HIGHEST, LOWEST, Structure, group_messages, state_problem
 from ._search import best_optimum
 from ._starts import MANY_ROWS
+from ._statistics import sample_in_memory
 
 
 class HeteroscedasticGaussianRegressor(GroupedRegressor):
@@ -241,11 +240,13 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+        X : {array-like, sparse matrix, Dask collection} of shape (n_rows, n_features)
             Features; the label column among them if `group_feature` is set.  Of a dense
             X the columns of the mean and of the log-variance are copied once each.  A
             sparse X is made dense some rows at a time, never as a whole, but its sums
-            over groups are dense, (n_groups, n_features).
+            over groups are dense, (n_groups, n_features).  Partitions of a Dask array
+            or dataframe stay where they are, and y, groups and weights are collections
+            with the same partitions.
         y : array-like of shape (n_rows,)
             Target.
         groups : array-like of shape (n_rows,), default=None
@@ -280,18 +281,19 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
         ConvergenceWarning
             If the iterations end before the optimum.
         """
-        data, problem = read_problem(self, X, y, groups, sample_weight)
+        read, problem = read_problem(self, X, y, groups, sample_weight)
         self._has_groups = _depends_on_groups(self)
         self._is_random = problem.structure.random
         exact = is_exact(problem.constant.noise_variance, problem.floor)
         optimum = best_optimum(
             problem.model, problem.constant, exact, tol=self.tol, max_iter=self.max_iter
         )
-        self._set_mean(problem, optimum.point, data)
-        self._set_variance(problem, optimum, data)
-        self.log_likelihood_ = likelihood(problem.model, optimum.point)
+        self._set_mean(problem, optimum.point, read)
+        self._set_variance(problem, optimum, read)
+        point = optimum.point
+        self.log_likelihood_ = float(point.log_likelihood + point.left_out)
         self.n_iter_, self.converged_ = optimum.n_iter, bool(optimum.converged)
-        _warn(self, data, problem, optimum, exact)
+        _warn(self, read, problem, optimum, exact)
         return self
 
     def _uses_groups(self):
@@ -311,9 +313,9 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
             new["_log_variance"] = replace(fitted, effects=effects)
         return new
 
-    def _set_mean(self, problem, point, data):
+    def _set_mean(self, problem, point, read):
         structure, columns = problem.structure, problem.mean_columns
-        n_groups = 0 if data.index is None else len(data.index)
+        n_groups = 0 if read.labels is None else len(read.labels)
         effects, effects_std = np.zeros(n_groups), np.zeros(n_groups)
         if not structure.fixed:
             posterior = condition(columns, point.factor, 1.0, n_groups)
@@ -325,29 +327,29 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
             posterior, effects_std = fixed_posterior(
                 columns, point.factor, problem.mean_moments, structure.fit_intercept
             )
-        posterior = widen(posterior, structure.mean, len(data.features))
+        posterior = widen(posterior, structure.mean, len(read.features))
         random = not structure.fixed
-        self._set_posterior(posterior, data.features, data.labels, random)
+        self._set_posterior(posterior, read.features, read.labels, random)
         if structure.fixed:
             effects = posterior.modes
         self.group_effects_, self.group_effects_std_ = effects, effects_std
         self.at_boundary_ = bool(problem.model.random and point.theta[-1] == 0)
 
-    def _set_variance(self, problem, optimum, data):
-        n_groups = 0 if data.index is None else len(data.index)
+    def _set_variance(self, problem, optimum, read):
+        n_groups = 0 if read.labels is None else len(read.labels)
         # With many rows the information hardly changes in a last, tiny step.
-        many = len(data.y) > MANY_ROWS and optimum.converged
+        many = read.n_rows > MANY_ROWS and optimum.converged
         information = optimum.curvature if many else None
         fitted = log_variance(problem, optimum.point, information)
-        fitted = widen_variance(fitted, problem.structure.variance, len(data.features))
+        fitted = widen_variance(fitted, problem.structure.variance, len(read.features))
         self._log_variance = fitted
         p = self.n_features_in_
         self.variance_coef_ = np.zeros(p)
-        self.variance_coef_[data.features] = fitted.coef
+        self.variance_coef_[read.features] = fitted.coef
         self.variance_intercept_ = 0.0
         if self.fit_variance_intercept:
             self.variance_intercept_ = float(fitted.intercept)
-        wide = np.append(0, 1 + data.features)
+        wide = np.append(0, 1 + read.features)
         self.variance_coef_covariance_ = np.zeros((1 + p, 1 + p))
         self.variance_coef_covariance_[np.ix_(wide, wide)] = fitted.covariance
         self.variance_group_effects_ = np.zeros(n_groups)
@@ -364,28 +366,27 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
 
 
 def read_problem(estimator, X, y, groups=None, sample_weight=None):
-    """Validated data, and the likelihood that an estimator maximises on it.
+    """What the rows say, and the likelihood that an estimator maximises on them.
 
     Returns
     -------
-    data : Data
+    statistics : Statistics
     problem : Problem
     """
     _check_parameters(estimator)
+    with_groups = _depends_on_groups(estimator)
     if is_partitioned(X):
-        raise TypeError(
-            "X is a Dask collection; the iterations of this estimator's fit visit the "
-            "rows again and again, and it needs X in memory: X.compute()."
-        )
-    data = read_fit_data(
-        estimator, X, y, groups, sample_weight, _depends_on_groups(estimator)
-    )
-    structure = _structure(estimator, X, data)
-    moments = reduce_data(data, estimator.n_jobs)
-    check_range(moments, partial(column_name, estimator, data.features))
-    problem = state_problem(data, moments, structure, estimator.n_jobs)
+        sample = read_partitions(estimator, X, y, groups, sample_weight, with_groups)
+        X = table_like(X)
+    else:
+        data = read_fit_data(estimator, X, y, groups, sample_weight, with_groups)
+        sample = sample_in_memory(data, estimator.n_jobs)
+    read = sample.statistics
+    structure = _structure(estimator, X, read)
+    check_range(read.moments, partial(column_name, estimator, read.features))
+    problem = state_problem(sample, structure)
     _check_freedom(problem)
-    return data, problem
+    return read, problem
 
 
 def _depends_on_groups(estimator):
@@ -414,17 +415,17 @@ def _check_parameters(estimator):
         )
 
 
-def _structure(estimator, X, data):
+def _structure(estimator, X, read):
     """What depends on what, with columns by position."""
-    grouped = data.index is not None
+    grouped = read.labels is not None
     return Structure(
         reml=estimator.method == "reml",
         random=grouped and estimator.mean_groups == "random",
         fixed=grouped and estimator.mean_groups == "fixed",
         effects=grouped and estimator.variance_groups == "fixed",
-        mean=feature_positions(estimator.mean_features, X, data, "mean_features"),
+        mean=feature_positions(estimator.mean_features, X, read, "mean_features"),
         variance=feature_positions(
-            estimator.variance_features, X, data, "variance_features"
+            estimator.variance_features, X, read, "variance_features"
         ),
         fit_intercept=estimator.fit_intercept,
         fit_variance_intercept=estimator.fit_variance_intercept,
@@ -440,22 +441,22 @@ def _check_freedom(problem):
         check_freedom(problem.model.rows.n, problem.rank)
 
 
-def _warn(estimator, data, problem, optimum, exact):
+def _warn(estimator, read, problem, optimum, exact):
     """Say what the data could not tell."""
-    if data.index is None and estimator._uses_groups():
+    if read.labels is None and estimator._uses_groups():
         warn(NO_GROUPS)
     if exact:
         std = np.sqrt(problem.constant.noise_variance)
         message = exact_fit_message(problem.model.rows.n, problem.rank, std)
         warn(message, UserWarning)
         return
-    name = partial(column_name, estimator, data.features)
-    for message in group_messages(data, problem, name):
+    name = partial(column_name, estimator, read.features)
+    for message in group_messages(read, problem, name):
         warn(message)
     at_bounds = optimum.point.n_at_bounds
     if at_bounds:
         warn(
-            f"{at_bounds} of {count(len(data.y), 'row')} have a noise variance at the "
+            f"{at_bounds} of {count(read.n_rows, 'row')} have a noise variance at the "
             f"bounds or next to them, {LOWEST:.0e} and {HIGHEST:.0e} times that of a "
             "model with one noise variance: where rows can be fitted exactly, the "
             "likelihood has no maximum. Use fewer variance features, a larger "

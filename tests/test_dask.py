@@ -166,5 +166,96 @@ def test_errors_say_where():
         RandomInterceptRegressor().fit(
             lazy_X, lazy_y, groups=lazy_groups, sample_weight=np.zeros(300)
         )
-    with pytest.raises(TypeError, match="needs X in memory"):
-        HeteroscedasticGaussianRegressor().fit(lazy_X, lazy_y, groups=lazy_groups)
+
+
+# Of a search whose steps are the same, but for the rounding of sums in another order.
+SEARCHED = 1e-10
+SEARCHED_FIGURES = [
+    "coef_",
+    "intercept_",
+    "coef_covariance_",
+    "variance_coef_",
+    "variance_intercept_",
+    "variance_coef_covariance_",
+    "group_variance_",
+    "random_intercepts_",
+    "random_intercepts_std_",
+    "group_effects_",
+    "group_effects_std_",
+    "variance_group_effects_",
+    "log_likelihood_",
+]
+
+
+def assert_same_search(model, expected):
+    assert_array_equal(model.groups_, expected.groups_)
+    for name in SEARCHED_FIGURES:
+        value = getattr(expected, name)
+        scale = np.abs(value).max(initial=0)
+        assert_allclose(
+            getattr(model, name), value, atol=SEARCHED * scale, rtol=0, err_msg=name
+        )
+
+
+@pytest.fixture
+def many_rows(monkeypatch):
+    """Search as where there are many rows: there is one start."""
+    for module in ("_search", "_starts", "heteroscedastic"):
+        monkeypatch.setattr(f"skmixed.{module}.MANY_ROWS", 100)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"method": "ml", "alpha": 1.0, "variance_alpha": 0.1},
+        {"mean_groups": None, "mean_features": [0, 1], "variance_features": [2]},
+        {"mean_groups": "fixed", "variance_groups": "fixed"},
+        {"variance_groups": "fixed", "variance_features": [0]},
+    ],
+    ids=str,
+)
+def test_the_heteroscedastic_search_visits_the_partitions(parameters, many_rows):
+    expected = HeteroscedasticGaussianRegressor(**parameters)
+    expected.fit(X, Y, groups=GROUPS)
+    lazy_X, lazy_y, lazy_groups = arrays()
+    model = HeteroscedasticGaussianRegressor(**parameters)
+    assert_same_search(model.fit(lazy_X, lazy_y, groups=lazy_groups), expected)
+
+
+def test_the_heteroscedastic_search_with_weights(many_rows):
+    weight = (np.arange(300) % 3).astype(float)
+    weight[:70] = 0  # a whole partition
+    options = {"mean_groups": "fixed", "variance_groups": "fixed"}
+    expected = HeteroscedasticGaussianRegressor(**options)
+    model = clone(expected)
+    lazy_X, lazy_y, lazy_groups = arrays()
+    expected.fit(X, Y, groups=GROUPS, sample_weight=weight)
+    model.fit(lazy_X, lazy_y, groups=lazy_groups, sample_weight=weight)
+    assert_same_search(model, expected)
+
+
+def test_a_heteroscedastic_fit_of_dataframes(many_rows):
+    """Names, labels that differ by partition, unknown lengths, partitions without
+    rows.
+    """
+    chosen = TABLE[TABLE["a"] > 0].sort_values("school", kind="stable")
+    lazy = dd.from_pandas(TABLE.sort_values("school"), npartitions=6, sort=False)
+    lazy = dd.concat([lazy[lazy["a"] > 0], lazy[lazy["a"] > 99]])
+    options = {"variance_features": ["a", "b"], "group_feature": "school"}
+    columns = [*"abc", "school"]
+    expected = HeteroscedasticGaussianRegressor(**options)
+    expected.fit(chosen[columns], chosen["y"])
+    model = HeteroscedasticGaussianRegressor(**options)
+    model.fit(lazy[columns], lazy["y"])
+    assert_same_search(model, expected)
+    assert_array_equal(model.feature_names_in_, columns)
+
+
+def test_a_heteroscedastic_fit_without_a_cluster():
+    lazy_X, lazy_y, lazy_groups = arrays()
+    expected = HeteroscedasticGaussianRegressor().fit(X, Y, groups=GROUPS)
+    with dask.config.set(scheduler="threads"):
+        model = HeteroscedasticGaussianRegressor()
+        model.fit(lazy_X, lazy_y, groups=lazy_groups)
+    assert_same_search(model, expected)

@@ -6,16 +6,22 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from reference import log_likelihood, with_intercept
+from scipy import sparse
 
 from skmixed import HeteroscedasticGaussianRegressor
 from skmixed._arrow import Arrow, assemble_arrow
 from skmixed._heteroscedastic_criterion import evaluate
 from skmixed._information import derivatives
+from skmixed._input import read_fit_data
 from skmixed._optimize import Minimum
+from skmixed._parts import Parts
+from skmixed._problem import state_problem
+from skmixed._rows import Trend
 from skmixed._search import _at_boundary, _better, descend
 from skmixed._starts import best_constant, start_at
+from skmixed._statistics import Sample, join, sample_in_memory, summarize
 from skmixed.heteroscedastic import read_problem
 
 # Central differences of fourth order, step 1e-3: truncation and rounding are both some
@@ -46,6 +52,18 @@ def model_of(singles=0, weighted=True, **options):
     estimator = HeteroscedasticGaussianRegressor(variance_features=[0, 1], **options)
     weight = weight if weighted else None
     return read_problem(estimator, X, y, groups, weight)[1].model
+
+
+def part_of(model):
+    """All rows of a model in memory."""
+    (part,) = model.rows.parts.values
+    return part
+
+
+def log_variance_of(model, theta):
+    """Of every row, within the bounds or not."""
+    part = part_of(model)
+    return model.trend(theta).at(part.variance_rows(slice(None)), part.codes)
 
 
 def random_theta(model, seed=1):
@@ -114,16 +132,75 @@ def test_derivatives_where_groups_do_not_matter(method):
 def test_derivatives_leave_out_rows_at_the_bounds():
     model = model_of(mean_groups="random")
     theta = random_theta(model)
-    log_variance = np.sort(model.log_variance(theta))
+    log_variance = np.sort(log_variance_of(model, theta))
     bounds = (log_variance[19:21].mean(), log_variance[49:51].mean())
     model = replace(model, log_bounds=bounds)
     point = evaluate(model, theta)
-    assert np.sum(point.active == 0) == 30
+    assert point.n_at_bounds >= 30
     gradient, information = derivatives(model, point)
     expected = difference(lambda x: evaluate(model, x).value, theta)
     assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6)
     expected = difference(lambda x: derivatives(model, evaluate(model, x))[0], theta)
     assert_allclose(information.toarray(), expected, rtol=1e-6, atol=1e-6)
+
+
+# Sums over the same rows in another order.
+REORDERED = 1e-11
+
+
+def in_parts(estimator, X, y, groups, weight, n_parts):
+    """The likelihood of rows that are held in parts over which groups are scattered."""
+    data = read_fit_data(estimator, X, y, groups, weight)
+    whole = sample_in_memory(data)
+    member = np.arange(len(y)) * 7 % n_parts
+    parts, positions = [], []
+    for number in range(n_parts):
+        rows = member == number
+        parts.append(replace(data, weight=np.asarray(weight)).take(rows))
+        positions.append(np.unique(data.index.codes[rows]))
+    statistics = summarize(parts[0])
+    for part in parts[1:]:
+        statistics = join(statistics, summarize(part))
+    assert_array_equal(statistics.labels, whole.statistics.labels)
+    sample = Sample(statistics, Parts(parts), tuple(positions))
+    problem = read_problem(estimator, X, y, groups, weight)[1]
+    return state_problem(sample, problem.structure).model
+
+
+@pytest.mark.parametrize("mean_groups, variance_groups", MODES)
+@pytest.mark.parametrize("method", ["reml", "ml"])
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_rows_in_parts_say_what_they_say_together(
+    mean_groups, variance_groups, method, is_sparse
+):
+    X, y, groups, weight = data()
+    groups[:3] = 7 + np.arange(3)
+    estimator = HeteroscedasticGaussianRegressor(
+        variance_features=[0, 1],
+        method=method, mean_groups=mean_groups, variance_groups=variance_groups,
+    )  # fmt: skip
+    if mean_groups is None and variance_groups is None:
+        groups[:] = 0
+    X = sparse.csr_array(X) if is_sparse else X
+    model = read_problem(estimator, X, y, groups, weight)[1].model
+    theta = random_theta(model)
+    at = evaluate(model, theta)
+    expected = [derivatives(model, at, which) for which in (False, True)]
+    one = part_of(model)
+    others = [
+        in_parts(estimator, X, y, groups, weight, 4),
+        replace(model, rows=replace(model.rows, parts=Parts(one.divide(5)))),
+    ]
+    for other in others:
+        point = evaluate(other, theta)
+        assert_allclose(point.value, at.value, rtol=REORDERED)
+        for which, (gradient, information) in zip((False, True), expected, strict=True):
+            found, arrow = derivatives(other, point, which)
+            scale = np.abs(gradient).max()
+            assert_allclose(found, gradient, rtol=REORDERED, atol=REORDERED * scale)
+            wanted = information.toarray()
+            scale = np.abs(wanted).max()
+            assert_allclose(arrow.toarray(), wanted, atol=REORDERED * scale)
 
 
 N_DRAWS = 400
@@ -158,14 +235,14 @@ def test_expected_information_is_the_mean_of_observed_ones(
 
 
 def _drawn_information(model, theta, seed):
-    rng, rows = np.random.default_rng(seed), model.rows
-    y = np.exp(model.log_variance(theta) / 2) * rng.normal(size=len(rows.y))
+    rng, part = np.random.default_rng(seed), part_of(model)
+    y = np.exp(log_variance_of(model, theta) / 2) * rng.normal(size=len(part.y))
     if model.random:
-        y += np.sqrt(theta[-1]) * rng.normal(size=rows.n_groups)[rows.codes]
-    A = np.column_stack([rows.A[:, :-1], y])
-    origins = np.column_stack([rows.origins[:, :-1], np.zeros(rows.n_groups)])
-    rows = replace(rows, A=A, X=A[:, 1:-1], y=y, origins=origins)
-    model = replace(model, rows=rows)
+        y += np.sqrt(theta[-1]) * rng.normal(size=part.n_groups)[part.codes]
+    A = np.column_stack([part.A[:, :-1], y])
+    origins = np.column_stack([part.origins[:, :-1], np.zeros(part.n_groups)])
+    part = replace(part, A=A, X=A[:, 1:-1], y=y, origins=origins)
+    model = replace(model, rows=replace(model.rows, parts=Parts([part])))
     return derivatives(model, evaluate(model, theta))[1].toarray()
 
 
@@ -175,9 +252,9 @@ def test_expected_information_is_the_dense_trace(method, variance_groups):
     """1/2 tr(P V_i P V_j); P is V^-1 under ML."""
     model = model_of(method=method, weighted=False, variance_groups=variance_groups)
     theta = random_theta(model)
-    rows = model.rows
+    rows = part_of(model)
     shared = (rows.codes[:, None] == rows.codes).astype(float)
-    v = np.exp(model.log_variance(theta))
+    v = np.exp(log_variance_of(model, theta))
     V = np.diag(v) + theta[-1] * shared
     P = np.linalg.inv(V)
     if method == "reml":
@@ -203,9 +280,9 @@ def test_criterion_is_the_dense_density(method, weighted):
     order = np.argsort(groups, kind="stable")
     if weighted:
         order = np.repeat(order, weight[order].astype(int))
-    log_v = model.log_variance(theta)
+    log_v = log_variance_of(model, theta)
     if weighted:
-        log_v = np.repeat(log_v, model.rows.weight.astype(int))
+        log_v = np.repeat(log_v, part_of(model).weight.astype(int))
     shared = groups[order][:, None] == groups[order]
     V = np.diag(np.exp(log_v)) + theta[-1] * shared
     D = with_intercept(X[order])
@@ -274,7 +351,7 @@ def test_couplings_may_be_written_out(n_groups):
 def minimum_at(model, psi):
     """What a search that stopped at some psi would report, the rest being optimal."""
     without = replace(model, random=False)
-    constant = best_constant(model, np.zeros(len(model.rows.y)))
+    constant = best_constant(model, Trend(np.zeros(model.rows.variance_columns.rank)))
     start = start_at(model, constant)[:-1]
     theta = descend(without, start, None, tol=1e-10, max_iter=100).point.theta
     return Minimum(evaluate(model, np.append(theta, psi)), 3, 0.0, True, "curvature")

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 # A module imports only from those before it.
 LAYERS = (
     "_blocks",
+    "_parts",
     "_groups",
     "_optimize",
     "_normal",

@@ -14,6 +14,7 @@ import sys
 import numpy as np
 
 from skmixed import HeteroscedasticGaussianRegressor
+from skmixed._rows import Trend
 from skmixed._search import descend
 from skmixed._starts import best_constant, start_at
 from skmixed.heteroscedastic import read_problem
@@ -52,8 +53,9 @@ def random_optima(problem, X, seed, n_starts=N_STARTS):
     """Log-likelihoods of the optima that random starts lead to."""
     rng, model, found = np.random.default_rng(seed), problem.model, []
     for _ in range(n_starts):
-        log_variance = X @ rng.normal(scale=2, size=X.shape[1])
-        start = start_at(model, best_constant(model, log_variance))
+        coef = rng.normal(scale=2, size=X.shape[1])
+        trend = Trend(np.linalg.pinv(problem.variance_columns.back) @ coef)
+        start = start_at(model, best_constant(model, trend))
         start[-1] *= np.exp(rng.normal(scale=2))
         optimum = descend(model, start, None, tol=1e-10, max_iter=200)
         found.append(optimum.point.log_likelihood)
