@@ -29,7 +29,8 @@ def unwrap(estimator, X, metadata):
     Parameters
     ----------
     estimator : fitted estimator
-    X : array-like of shape (n_rows, n_features)
+    X : array-like of shape (n_rows, n_features) or None
+        None where there are no rows, but only a model to be found.
     metadata : dict
         Of the rows of X, for transformers that request it.
 
@@ -45,11 +46,12 @@ def unwrap(estimator, X, metadata):
             # Step by step: a Pipeline asks its last step whether it is fitted, and a
             # transformer without state cannot tell.
             for _, step in estimator.steps[:-1]:
-                if step is not None and step != "passthrough":
+                if X is not None and step is not None and step != "passthrough":
                     X = _call(step, "transform", X, metadata)
             estimator = estimator[-1]
         elif isinstance(estimator, RFE):
-            X, estimator = estimator.transform(X), estimator.estimator_
+            X = X if X is None else estimator.transform(X)
+            estimator = estimator.estimator_
         elif isinstance(estimator, FrozenEstimator):
             estimator = estimator.estimator
         else:

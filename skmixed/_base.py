@@ -407,6 +407,11 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
     def _uses_groups(self):
         return True
 
+    def _column_names(self):
+        """What to call the columns of X in a table."""
+        names = [f"x{j}" for j in range(self.n_features_in_)]
+        return [str(name) for name in getattr(self, "feature_names_in_", names)]
+
     def _set_posterior(self, posterior, features, labels, random=True):
         """Set the attributes that all estimators have, in the user's units.
 

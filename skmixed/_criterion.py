@@ -178,7 +178,7 @@ def best_ratio(model):
         scanned = replace(model, gram=pool(exact.gram, resolution))
         resolution *= 2
     counter = _CountedSlope(scanned)
-    grid = _grid(model.gram)
+    grid = ratio_grid(model.gram)
     roots = descending_roots(counter, grid)
     if counter.flat:
         return Optimum(0.0, False, counter.count)
@@ -235,7 +235,8 @@ class _CountedSlope:
         return value
 
 
-def _grid(gram):
+def ratio_grid(gram):
+    """Logarithms of all ratios that doubles can tell apart, with a step of `STEP`."""
     size = gram.R11[:, 0, 0] ** 2
     low, high = np.log(SMALLEST / size.max()), np.log(LARGEST / size.min())
     return np.linspace(low, high, int(np.ceil((high - low) / STEP)) + 1)

@@ -132,6 +132,18 @@ class Columns:
         level = np.append(beta[0] + self.y_shift, beta[1:])
         return self.back @ level, level[0]
 
+    def to_user(self, has_intercept):
+        """(intercept, coefficients) as ``J @ beta + offset``: J (1 + p, k), offset."""
+        J = np.vstack([np.zeros(self.rank), self.back])
+        offset, constant = np.zeros(len(J)), np.zeros(self.rank)
+        if self.has_constant:
+            constant[0] = 1.0
+            offset[1:] = self.back[:, 0] * self.y_shift
+        if has_intercept:
+            J[0] = constant - self.shift @ self.back
+            offset[0] = self.has_constant * self.y_shift - self.shift @ offset[1:]
+        return J, offset
+
 
 def choose_columns(moments, *, fit_intercept, penalised, tolerance):
     """Decide the working columns from the moments of [X y].

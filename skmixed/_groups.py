@@ -194,6 +194,8 @@ def _index(groups):
         except TypeError:
             return _index_objects(list(groups))  # which says what is wrong
         return _index_coded(distinct, codes)
+    if isinstance(groups, np.ndarray) and groups.dtype.kind in "US" and groups.nbytes:
+        return _index_fixed_width(groups)
     values = _values(groups)
     if isinstance(values, list):
         return _index_objects(values)
@@ -265,6 +267,44 @@ def _as_integers(values):
     elif values.dtype == np.uint64 and len(values) and values.max() > 2**63 - 1:
         return None
     return values.astype(np.int64, copy=False)
+
+
+def _index_fixed_width(values):
+    """Index an array of NumPy's strings, without making Python's of them.
+
+    Every row points to the row that is first in the slot of a hash table to which its
+    characters belong.  Rows that are not like that one try again elsewhere.
+    """
+    n, rng = len(values), np.random.default_rng(0)
+    character = np.uint32 if values.dtype.kind == "U" else np.uint8
+    characters = np.ascontiguousarray(values).view(character).reshape(n, -1)
+    like = np.empty(n, dtype=np.int32)
+    rows = np.arange(n, dtype=np.int32)
+    while len(rows):
+        slot = _slots(characters, rows, rng)
+        first = np.empty(slot.max() + 1, dtype=np.int32)
+        first[slot[::-1]] = rows[::-1]
+        found = first[slot]
+        same = np.empty(len(rows), dtype=bool)
+        for some in row_blocks(len(rows), characters.shape[1]):
+            same[some] = values[found[some]] == values[rows[some]]
+        like[rows[same]] = found[same]
+        rows = rows[~same]
+    present = like == np.arange(n)
+    position = np.cumsum(present, dtype=np.int32) - 1
+    labels, rank = _sorted(_label_array(values[present].tolist()))
+    return GroupIndex(labels, rank[position[like]].astype(np.int32, copy=False))
+
+
+def _slots(characters, rows, rng):
+    """Slots of rows in a table of twice as many slots or more."""
+    multipliers = rng.integers(2**63, size=characters.shape[1], dtype=np.uint64) * 2 + 1
+    bits = int(2 * len(rows)).bit_length()
+    slot = np.empty(len(rows), dtype=np.int32)
+    for some in row_blocks(len(rows), 2 * characters.shape[1]):
+        hashed = characters[rows[some]].astype(np.uint64) @ multipliers
+        slot[some] = hashed >> np.uint64(64 - bits)
+    return slot
 
 
 def _index_objects(values):

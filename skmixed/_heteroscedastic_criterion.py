@@ -237,6 +237,18 @@ def evaluate(model, theta, kappa=None, gram=None):
     )
 
 
+def average_noise(model, point):
+    """Weighted mean of the noise variances of the rows."""
+    return float(model.rows.reduce(_noise_sum, model.trend(point.theta)) / model.rows.n)
+
+
+def _noise_sum(part, trend):
+    return sum(
+        part.weight[rows] @ np.exp(np.clip(eta, *trend.bounds))
+        for rows, _, eta in part.visit(trend)
+    )
+
+
 def _factor(model, gram, theta, kappa):
     penalty = model.penalty
     if penalty is not None:

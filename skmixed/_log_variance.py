@@ -56,9 +56,10 @@ class LogVariance:
 
 
 def log_variance(problem, point, information=None):
-    """The log-variance of a fitted point, with its covariance.
+    """The log-variance of a fitted point, and the variance of the estimate of psi.
 
-    `information` is the observed one, if it is known.
+    `information` is the observed one, if it is known.  The variance is NaN where psi is
+    0 or no parameter.
     """
     model, columns = problem.model, problem.variance_columns
     delta, gamma, _ = model.split(point.theta)
@@ -76,8 +77,9 @@ def log_variance(problem, point, information=None):
     # A new group may be far from where all others are.
     around_one = not problem.structure.fit_variance_intercept
     bounds = log_bounds(problem.constant, around_one)
-    covariance = _covariance(problem, point, information)
-    return LogVariance(shift, float(level), coef, effects, bounds, covariance)
+    covariance, psi_variance = _covariance(problem, point, information)
+    fitted = LogVariance(shift, float(level), coef, effects, bounds, covariance)
+    return fitted, psi_variance
 
 
 def _sharing(problem):
@@ -86,15 +88,18 @@ def _sharing(problem):
 
 
 def _covariance(problem, point, information):
-    """Covariance of (intercept, coefficients), from the observed information."""
+    """Covariance of (intercept, coefficients), and variance of psi, from the observed
+    information.
+    """
     model, jacobian = problem.model, _jacobian(problem)
     if information is None:
         _, information = derivatives(model, point)
-    if model.random:
-        if point.theta[-1] == 0:
-            information = information.without(information.border.shape[1] - 1)
-        else:
-            jacobian = np.pad(jacobian, ((0, 0), (0, 1)))
+    inside = model.random and point.theta[-1] > 0
+    if inside:
+        jacobian = np.pad(jacobian, ((0, 1), (0, 1)))
+        jacobian[-1, -1] = 1.0
+    elif model.random:
+        information = information.without(information.border.shape[1] - 1)
     if not information.is_positive_definite():
         information = derivatives(model, point, expected=True)[1].padded()
         jacobian = np.pad(jacobian, ((0, 0), (0, len(point.theta) - jacobian.shape[1])))
@@ -102,7 +107,10 @@ def _covariance(problem, point, information):
     if len(model.free) and problem.variance_columns.has_constant:
         # As in `penalised_posterior`: the prior variance of the effects' mean.
         covariance[0, 0] -= 1 / (model.effect_penalty * model.rows.n_groups)
-    return (covariance + covariance.T) / 2
+    covariance = (covariance + covariance.T) / 2
+    if not inside:
+        return covariance, np.nan
+    return covariance[:-1, :-1], float(covariance[-1, -1])
 
 
 def _jacobian(problem):

@@ -81,6 +81,8 @@ class Minimum:
     converged : bool
     curvature : object
         That of the last step, at the point before; None if it is not known.
+    without : float
+        The least value in a model that has one parameter less; None if it is not known.
     """
 
     point: object
@@ -88,6 +90,7 @@ class Minimum:
     decrement: float
     converged: bool
     curvature: object = None
+    without: float | None = None
 
 
 def newton(evaluate, direction, move, start, *, tol, max_iter):

@@ -176,7 +176,8 @@ def _at_boundary(model, best, constant, kappa, **options):
     theta = best.point.theta
     if theta[-1] == 0:
         inside = best_constant(model, model.trend(theta, UNBOUNDED))
-        return _better(best, run(model, inside)) if inside.ratio > 0 else best
+        found = _better(best, run(model, inside)) if inside.ratio > 0 else best
+        return replace(found, without=best.point.value)
     point = evaluate(model, np.append(theta[:-1], 0.0), kappa)
     far = point.value - best.point.value > FAR_FROM_ZERO * len(theta)
     if far and model.rows.n_rows > MANY_ROWS:
@@ -189,9 +190,10 @@ def _at_boundary(model, best, constant, kappa, **options):
     point = evaluate(model, np.append(at_zero.point.theta, 0.0), kappa)
     at_zero = replace(at_zero, point=point, curvature=None)
     gain = point.value - best.point.value
+    found = _better(best, at_zero)
     if 0 <= gain <= NO_GAIN + NO_GAIN_PER_ROW * model.rows.n:
-        return at_zero
-    return _better(best, at_zero)
+        found = at_zero
+    return replace(found, without=point.value)
 
 
 def _settle(model, best, kappa, *, tol, max_iter):

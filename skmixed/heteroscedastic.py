@@ -6,9 +6,11 @@ from functools import partial
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted
 
 from ._base import (
     GroupedRegressor,
+    check_coverage,
     check_flag,
     check_jobs,
     check_method,
@@ -17,6 +19,7 @@ from ._base import (
 )
 from ._design import check_range
 from ._fixed_groups import fixed_posterior, penalised_posterior
+from ._heteroscedastic_criterion import average_noise
 from ._input import feature_positions, read_fit_data
 from ._log_variance import log_variance
 from ._log_variance import widen as widen_variance
@@ -31,6 +34,7 @@ from ._preparation import (
     is_exact,
 )
 from ._problem import HIGHEST, LOWEST, Structure, group_messages, state_problem
+from ._report import heteroscedastic_facts, heteroscedastic_summary
 from ._search import best_optimum
 from ._starts import MANY_ROWS
 from ._statistics import sample_in_memory
@@ -296,6 +300,41 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
         _warn(self, read, problem, optimum, exact)
         return self
 
+    def summary(self, coverage=0.95):
+        """Estimates, their uncertainty, and how well the model describes the data.
+
+        Coefficients of the mean and of the log-variance have z tests and normal
+        intervals, the standard deviation of random intercepts an interval that is
+        normal in its logarithm: no rows are left to profile the likelihood with.
+
+        Parameters
+        ----------
+        coverage : float, default=0.95
+            Probability of the intervals.
+
+        Returns
+        -------
+        summary : Summary
+            Prints as text, and as HTML in a notebook; its figures are attributes, and
+            its tables give DataFrames by `to_frame`.
+
+        Raises
+        ------
+        ValueError
+            If `coverage` is no probability.
+
+        Examples
+        --------
+        >>> from skmixed import HeteroscedasticGaussianRegressor
+        >>> from skmixed.datasets import load_sleepstudy
+        >>> X, y, groups = load_sleepstudy(return_X_y_groups=True)
+        >>> model = HeteroscedasticGaussianRegressor().fit(X, y, groups=groups)
+        >>> model.summary()
+        """
+        check_is_fitted(self)
+        check_coverage(coverage)
+        return heteroscedastic_summary(self, coverage)
+
     def _uses_groups(self):
         return self._has_groups
 
@@ -340,7 +379,7 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
         # With many rows the information hardly changes in a last, tiny step.
         many = read.n_rows > MANY_ROWS and optimum.converged
         information = optimum.curvature if many else None
-        fitted = log_variance(problem, optimum.point, information)
+        fitted, psi_variance = log_variance(problem, optimum.point, information)
         fitted = widen_variance(fitted, problem.structure.variance, len(read.features))
         self._log_variance = fitted
         p = self.n_features_in_
@@ -360,6 +399,21 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
         average = np.exp(model.average @ theta)
         total = self.group_variance_ + average
         self.intraclass_correlation_ = float(self.group_variance_ / total)
+        self._facts = heteroscedastic_facts(
+            problem,
+            optimum,
+            coef=self.coef_[read.features[problem.structure.mean]],
+            between=self.group_variance_ + self._variance_of_effects(problem),
+            noise=average_noise(model, optimum.point),
+            psi_std=float(np.sqrt(psi_variance)),
+        )
+
+    def _variance_of_effects(self, problem):
+        """Of fixed effects of groups on the mean, as often as there are rows."""
+        if not problem.structure.fixed:
+            return 0.0
+        size, effects = problem.model.rows.size, self.group_effects_
+        return float(size @ (effects - size @ effects / size.sum()) ** 2 / size.sum())
 
     def _noise_variance(self, data, codes):
         return self._log_variance.variance(data.X, codes)

@@ -4,9 +4,11 @@ from copy import copy
 from functools import partial
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from ._base import (
     GroupedRegressor,
+    check_coverage,
     check_flag,
     check_jobs,
     check_method,
@@ -33,6 +35,11 @@ from ._preparation import (
     is_exact,
     rank_tolerance,
     why_not_identified,
+)
+from ._report import (
+    coefficient_intervals,
+    component_intervals,
+    random_intercept_summary,
 )
 from ._statistics import join, summarize
 
@@ -264,6 +271,94 @@ class RandomInterceptRegressor(GroupedRegressor):
         vars(self).update(vars(new._estimate()))
         return self
 
+    def summary(self, coverage=0.95):
+        """Estimates, their uncertainty, and how well the model describes the data.
+
+        Coefficients have t tests and intervals with Satterthwaite's degrees of freedom,
+        variance components profile-likelihood intervals; with a ridge penalty there is
+        z and no interval of the components.
+
+        Parameters
+        ----------
+        coverage : float, default=0.95
+            Probability of the intervals.
+
+        Returns
+        -------
+        summary : Summary
+            Prints as text, and as HTML in a notebook; its figures are attributes, and
+            its tables give DataFrames by `to_frame`.
+
+        Raises
+        ------
+        ValueError
+            If `coverage` is no probability.
+
+        References
+        ----------
+        .. [1] A. Kuznetsova, P. B. Brockhoff, R. H. B. Christensen (2017), "lmerTest
+           package: tests in linear mixed effects models", Journal of Statistical
+           Software 82(13).
+
+        Examples
+        --------
+        >>> from skmixed import RandomInterceptRegressor
+        >>> from skmixed.datasets import load_sleepstudy
+        >>> X, y, groups = load_sleepstudy(return_X_y_groups=True)
+        >>> model = RandomInterceptRegressor().fit(X, y, groups=groups)
+        >>> model.summary()
+        """
+        check_is_fitted(self)
+        check_coverage(coverage)
+        return random_intercept_summary(self, coverage)
+
+    def profile_intervals(self, coverage=0.95):
+        """Profile-likelihood intervals.
+
+        The values of a parameter that the likelihood, at its best over all other
+        parameters, does not reject at the level ``1 - coverage``.  Those of the
+        variances are of the likelihood that was maximised; those of the coefficients
+        always of the full one, as in lme4: restricted likelihoods of different
+        coefficients cannot be compared.
+
+        Parameters
+        ----------
+        coverage : float, default=0.95
+            Probability of the intervals.
+
+        Returns
+        -------
+        intervals : dict of str to ndarray
+            `group_std` and `noise_std` (in the units of y), `intraclass_correlation`
+            and `intercept`, of shape (2,); `coef` of shape (n_features, 2).  An end
+            that the data do not give is 0, or infinite (1 for the correlation); NaN
+            where there is no such parameter.
+
+        Raises
+        ------
+        ValueError
+            If `coverage` is no probability, or the model has a ridge penalty.
+
+        Examples
+        --------
+        >>> from skmixed import RandomInterceptRegressor
+        >>> from skmixed.datasets import load_sleepstudy
+        >>> X, y, groups = load_sleepstudy(return_X_y_groups=True)
+        >>> model = RandomInterceptRegressor(method="ml").fit(X, y, groups=groups)
+        >>> model.profile_intervals()["group_std"].round(2)
+        array([26.01, 52.94])
+        """
+        check_is_fitted(self)
+        check_coverage(coverage)
+        if self.alpha:
+            raise ValueError(
+                f"alpha={self.alpha}: a penalised likelihood has no confidence "
+                "intervals. Fit with alpha=0."
+            )
+        components = component_intervals(self, coverage)
+        coefficients = coefficient_intervals(self, coverage)
+        return components | {"intercept": coefficients[0], "coef": coefficients[1:]}
+
     def _summarize(self, X, y, groups, sample_weight, reset=True):
         """All that is kept of rows: what follows depends on groups and columns only."""
         if is_partitioned(X):
@@ -314,6 +409,7 @@ class RandomInterceptRegressor(GroupedRegressor):
         self.intraclass_correlation_ = self.group_variance_ / total_variance
         self.log_likelihood_ = float(-0.5 * deviance(model, at))
         self.at_boundary_ = bool(grouped and optimum.identified and not optimum.ratio)
+        self._ratio, self._is_identified = optimum.ratio, optimum.identified
         self.n_iter_ = optimum.n_evaluations
         self.converged_ = True
         _warn(self._statistics, columns, model, at, optimum)

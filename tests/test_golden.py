@@ -87,10 +87,40 @@ def _shared_figures(model, X, groups, order):
 def _figures(model, X, groups, meta):
     """The figures of a fitted random-intercept model."""
     order = _positions(meta["X"], meta, model.fit_intercept)
-    return _shared_figures(model, X, groups, order) | {
-        "sigma_f": np.sqrt(model.noise_variance_),
-        "gamma": [np.log(model.noise_variance_)],
-    }
+    figures = _shared_figures(model, X, groups, order) | _criteria(model)
+    return (
+        figures
+        | _uncertainty(model, meta, order)
+        | {
+            "sigma_f": np.sqrt(model.noise_variance_),
+            "gamma": [np.log(model.noise_variance_)],
+        }
+    )
+
+
+def _criteria(model):
+    """What follows from the likelihood: information criteria, the test of no groups."""
+    summary = model.summary()
+    figures = {"aic": summary.aic, "bic": summary.bic}
+    if summary.group_test is not None:
+        gain = summary.group_test.statistic / 2
+        figures["loglik_no_re"] = model.log_likelihood_ - gain
+    return figures
+
+
+def _uncertainty(model, meta, order):
+    """Degrees of freedom, and profile-likelihood intervals where they are expected."""
+    first = int(not model.fit_intercept)
+    df = model.summary().coefficients["df"]
+    figures = {"df_satt": df[np.subtract(order, first)]}
+    if "profile_ci95" in meta["expected"]:
+        intervals = model.profile_intervals()
+        coefficients = np.vstack([intervals["intercept"], intervals["coef"]])[order]
+        figures["profile_ci95"] = dict(zip(meta["X"], coefficients, strict=True)) | {
+            "sigma_r": intervals["group_std"],
+            "sigma_f": intervals["noise_std"],
+        }
+    return figures
 
 
 def _report(meta, missed, log_likelihood, key):
@@ -250,7 +280,11 @@ def _heteroscedastic_figures(model, X, groups, meta, names):
     figures |= {"gamma": gamma[in_variance], "gamma_se_obs": gamma_std[in_variance]}
     if not model.variance_coef_.any():
         figures["sigma_f"] = np.exp(gamma[in_variance][0] / 2)
-    return figures
+    if model.group_variance_ > 0:
+        components, quantile = model.summary().variance_components, 1.959963984540054
+        ends = np.log(components["high"][0] / components["low"][0])
+        figures["log_sigma_r_se_obs"] = ends / (2 * quantile)
+    return figures | _criteria(model)
 
 
 @pytest.mark.parametrize("form", FORMS)

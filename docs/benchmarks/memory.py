@@ -30,6 +30,16 @@ def watch(function):
     return result, _status("VmHWM") - before
 
 
+def resident():
+    """Bytes of this process that are in memory now."""
+    return _status("VmRSS")
+
+
+def highest():
+    """Most bytes of this process that have been in memory at a time."""
+    return _status("VmHWM")
+
+
 def _status(name):
     with open(STATUS) as file:
         line = next(line for line in file if line.startswith(name))

@@ -204,6 +204,19 @@ def targets_section(results):
     return "## Targets\n\n" + table(["", "found", "target", ""], cells)
 
 
+def past_memory_section(path):
+    """What past_memory.py printed, as it was."""
+    if not path.exists():
+        return ""
+    text = (
+        "### past memory, and past one process\n\nPrinted by "
+        "`docs/benchmarks/past_memory.py`: rows that are made a chunk at a time, by "
+        "`partial_fit`; and chunks that the processes of a cluster hold, here all of "
+        "them on the machine above."
+    )
+    return f"{text}\n\n```text\n{path.read_text().strip()}\n```"
+
+
 def versions_section(results):
     """Machines, dates, and versions of all packages that were run."""
     machines, dates, versions = {}, set(), {}
@@ -224,7 +237,7 @@ def versions_section(results):
     return f"{head}\n\n{table(['package', 'version'], rows)}"
 
 
-def page(results, picture):
+def page(results, picture, past_memory):
     """The page as text; `picture` is the path of the plot from it, or None."""
     order = [name for name in PROBLEMS if name in results]
     results = {name: results[name] for name in order}
@@ -234,8 +247,9 @@ def page(results, picture):
         if result.problem["family"] != "rows" or name == "million":
             sections.append(problem_section(name, result))
     sections.append(growth_section(results, picture))
+    sections.append(past_memory)
     sections.append(versions_section(results))
-    return "\n\n".join(sections) + "\n"
+    return "\n\n".join(filter(None, sections)) + "\n"
 
 
 def main():
@@ -252,7 +266,8 @@ def main():
         print("matplotlib is not installed: the plot is not drawn anew")
     if path.exists():
         picture = os.path.relpath(path, options.page.parent)
-    options.page.write_text(page(results, picture))
+    past_memory = past_memory_section(options.results / "past_memory.txt")
+    options.page.write_text(page(results, picture, past_memory))
     print(options.page)
 
 
