@@ -15,10 +15,12 @@ How a fit flows through the package, one module per arrow::
                   -> Posterior  _posterior         what is known about a new row
     predict, ...  <-            _base              what both estimators share
                                 _normal            closed forms of the predictions
+    summary, ...  <-            _inference         degrees of freedom, profiles
+                                _report, _summary  tables, and what they look like
 
 With a variance for each row the way from Columns to the optimum is a loop::
 
-    Columns       -> Rows       _rows              in group order, kept
+    Columns       -> Rows       _rows, _parts      in group order, kept
                   -> likelihood _problem           parameters and their bounds
                   -> start      _starts            several, by the search above
        +--------> -> Gram       _rows, _gram       weighted by the variances
@@ -33,6 +35,7 @@ What any model, ours or foreign, is worth, with its groups at hand wherever it s
     user's arrays -> folds      _folds             each fitted and scored by itself
                   -> table      model_selection    known groups and new ones
                                 _comparison
+                  -> pictures   inspection         calibration, random intercepts, ...
 
 docs/math.md derives the formulas in the names that the code uses; docs/design.md gives
 the reasons, docs/groups.md says which door for groups goes with which tool.

@@ -1,11 +1,13 @@
 """The summary of a fit: figures, and the same figures as text, HTML and DataFrames."""
 
+import textwrap
 from dataclasses import dataclass, field
 from html import escape
 
 import numpy as np
 from scipy import stats
 
+WIDTH = 79  # of the sentences of a summary
 DIGITS = 5
 SMALLEST_P = 1e-4  # smaller ones are written with an exponent
 STYLE = "text-align: right; padding: 0.1em 0.6em"
@@ -191,7 +193,8 @@ class Summary:
     def __str__(self):
         parts = [self.title, "\n".join(self.lines())]
         parts += [f"{name}\n{table}" for name, table in self.sections().items()]
-        return "\n\n".join([*parts, "\n".join(self.notes)]).rstrip()
+        notes = "\n".join(textwrap.fill(note, WIDTH) for note in self.notes)
+        return "\n\n".join([*parts, notes]).rstrip()
 
     __repr__ = __str__
 

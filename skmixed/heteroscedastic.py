@@ -329,7 +329,10 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
         >>> from skmixed.datasets import load_sleepstudy
         >>> X, y, groups = load_sleepstudy(return_X_y_groups=True)
         >>> model = HeteroscedasticGaussianRegressor().fit(X, y, groups=groups)
-        >>> model.summary()
+        >>> model.summary().log_variance
+                      coef       std       z         p       low     high
+        intercept   6.0829   0.25533  23.823  1.9e-125    5.5825   6.5834
+        x0         0.16472  0.051257  3.2137    0.0013  0.064262  0.26518
         """
         check_is_fitted(self)
         check_coverage(coverage)

@@ -306,7 +306,10 @@ class RandomInterceptRegressor(GroupedRegressor):
         >>> from skmixed.datasets import load_sleepstudy
         >>> X, y, groups = load_sleepstudy(return_X_y_groups=True)
         >>> model = RandomInterceptRegressor().fit(X, y, groups=groups)
-        >>> model.summary()
+        >>> model.summary().coefficients
+                     coef      std       t     df        p     low    high
+        intercept  251.41   9.7467  25.794  22.81  2.2e-18  231.23  271.58
+        x0         10.467  0.80422  13.015    161  6.4e-27  8.8791  12.055
         """
         check_is_fitted(self)
         check_coverage(coverage)

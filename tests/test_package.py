@@ -54,6 +54,7 @@ LAYERS = (
     "_comparison",
     "_folds",
     "model_selection",
+    "inspection",
 )
 MAY_IMPORT = {
     "joblib": {"_blocks"},
@@ -67,6 +68,7 @@ MAY_IMPORT = {
         "_folds",
         "_comparison",
         "model_selection",
+        "inspection",
     },
 }
 LONGEST_FUNCTION = 40  # lines, without the docstring
@@ -144,6 +146,13 @@ def test_the_page_on_groups_runs():
         page = ROOT / "docs" / "groups.md"
         result = doctest.testfile(str(page), module_relative=False)
     assert result.attempted >= 40
+    assert result.failed == 0
+
+
+def test_the_page_on_uncertainty_runs():
+    page = ROOT / "docs" / "uncertainty.md"
+    result = doctest.testfile(str(page), module_relative=False)
+    assert result.attempted >= 10
     assert result.failed == 0
 
 
