@@ -178,7 +178,8 @@ def _at_boundary(model, best, constant, kappa, **options):
         inside = best_constant(model, model.trend(theta, UNBOUNDED))
         found = _better(best, run(model, inside)) if inside.ratio > 0 else best
         return replace(found, without=best.point.value)
-    point = evaluate(model, np.append(theta[:-1], 0.0), kappa)
+    gram = best.point.factor.gram
+    point = evaluate(model, np.append(theta[:-1], 0.0), kappa, gram)
     far = point.value - best.point.value > FAR_FROM_ZERO * len(theta)
     if far and model.rows.n_rows > MANY_ROWS:
         return best

@@ -189,7 +189,9 @@ def _columns_step(model, theta, noise):
     information = 0.5 * rows.n * np.eye(len(gamma)) + model.variance_penalty
     right = 0.5 * gradient - model.variance_penalty @ gamma
     step = np.linalg.solve(information, right)
-    longest = rows.reduce(largest, Trend(step), join=max)
+    longest = model.farthest @ np.abs(step)  # at most
+    if longest > LONGEST_M_STEP:
+        longest = rows.reduce(largest, Trend(step), join=max)
     return step * min(1.0, LONGEST_M_STEP / max(longest, 1e-300))
 
 

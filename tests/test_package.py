@@ -149,10 +149,13 @@ def test_the_page_on_groups_runs():
     assert result.failed == 0
 
 
-def test_the_page_on_uncertainty_runs():
-    page = ROOT / "docs" / "uncertainty.md"
+@pytest.mark.parametrize(
+    "name, least", [("uncertainty", 10), ("coming_from_r", 7)], ids=str
+)
+def test_a_page_runs(name, least):
+    page = ROOT / "docs" / f"{name}.md"
     result = doctest.testfile(str(page), module_relative=False)
-    assert result.attempted >= 10
+    assert result.attempted >= least
     assert result.failed == 0
 
 

@@ -4,8 +4,8 @@
 
 Simulates sets of 60 groups, and of 6, from a random-intercept model with a feature that
 varies within groups and one that is constant in them; fits each by REML, and counts how
-often 95 % intervals hold the truth: t intervals of the coefficients with Satterthwaite's
-degrees of freedom (from `summary`), normal intervals for comparison, and
+often 95 % intervals hold the truth: t intervals of the coefficients with degrees of
+freedom by Satterthwaite (from `summary`), normal intervals for comparison, and
 profile-likelihood intervals.  Prints percentages; their Monte Carlo standard error is
 0.5 points with 2,000 sets.
 """

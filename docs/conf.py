@@ -1,0 +1,65 @@
+"""How Sphinx builds the site:
+
+python -m sphinx -W --keep-going -b html docs docs/_build/html
+"""
+
+import warnings
+
+import skmixed
+
+project = "skmixed"
+author = "the skmixed developers"
+version = release = skmixed.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_gallery.gen_gallery",
+]
+templates_path = ["_templates"]
+source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
+exclude_patterns = ["_build", "benchmarks/**", "studies/**"]
+myst_heading_anchors = 3
+suppress_warnings = ["config.cache"]
+
+html_theme = "pydata_sphinx_theme"
+html_title = "skmixed"
+html_static_path = ["_static"]
+html_css_files = ["skmixed.css"]
+html_show_sourcelink = False
+html_theme_options = {
+    "navbar_end": ["theme-switcher"],
+    "secondary_sidebar_items": ["page-toc"],
+    "show_toc_level": 2,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+copyright = "the skmixed developers, BSD-3-Clause"  # noqa: A001
+
+autosummary_generate = True
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+numpydoc_validation_checks = set()
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": r"\.py$",
+    "ignore_pattern": r"quickstart\.py",
+    "within_subsection_order": "FileNameSortKey",
+    "subsection_order": ["../examples/tutorial", "../examples/gallery"],
+    "nested_sections": False,
+    "download_all_examples": False,
+    "show_signature": False,
+    "remove_config_comments": True,
+    "plot_gallery": True,
+    "abort_on_example_error": True,
+    "min_reported_time": 60,
+    "write_computation_times": False,
+}
+
+# Examples that show what a warning is about should not stop the build with it.
+warnings.filterwarnings("ignore", message=".*non-interactive.*")

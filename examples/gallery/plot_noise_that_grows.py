@@ -1,0 +1,65 @@
+"""
+Noise that depends on the features
+==================================
+
+Sleepless people do not only react more slowly, they also react less evenly.
+``HeteroscedasticGaussianRegressor`` lets the logarithm of the noise variance depend on
+the features, beside a random intercept for every subject.
+"""
+
+# %%
+# Two models of the same data: one noise variance for all days, and one that depends on
+# the day.
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
+from skmixed.datasets import load_sleepstudy
+from skmixed.inspection import ResidualScaleDisplay
+from skmixed.model_selection import cross_val_predict_groups, cross_validate_groups
+
+days, reaction, subjects = load_sleepstudy(return_X_y_groups=True)
+even = RandomInterceptRegressor().fit(days, reaction, groups=subjects)
+uneven = HeteroscedasticGaussianRegressor().fit(days, reaction, groups=subjects)
+print(uneven.summary().log_variance)
+
+# %%
+# The bands of a subject that was not in the data: what the first model knows, on every
+# day alike, is too wide at first and too narrow in the end.
+
+grid = np.linspace(0, 9, 50)[:, None]
+figure, axes = plt.subplots(1, 2, sharey=True, figsize=(9, 4), layout="constrained")
+titles = ["one noise variance", "noise variance of the day"]
+for ax, model, title in zip(axes, (even, uneven), titles, strict=True):
+    ax.plot(days, reaction, ".", color="0.6")
+    ax.plot(grid, model.predict(grid), color="C0")
+    for coverage, alpha in ((0.5, 0.35), (0.9, 0.2)):
+        band = model.predict_interval(grid, coverage=coverage).T
+        label = f"{coverage:.0%} of new subjects"
+        ax.fill_between(grid[:, 0], *band, color="C0", alpha=alpha, label=label)
+    ax.set(title=title, xlabel="day")
+axes[0].set_ylabel("reaction time (ms)")
+axes[0].legend(loc="upper left")
+
+# %%
+# Are the standard deviations right? Out of sample, by cross-validation within subjects:
+# the root mean squared residual should be what was predicted.
+
+figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+for ax, model, title in zip(axes, (even, uneven), titles, strict=True):
+    mean, std = cross_val_predict_groups(
+        model, days, reaction, groups=subjects, return_std=True
+    )
+    ResidualScaleDisplay.from_predictions(reaction, mean, std, n_bins=5, ax=ax)
+    ax.set_title(title)
+
+# %%
+# And the proper scores, for subjects that are known and for new ones:
+
+print(
+    cross_validate_groups(
+        {"one noise variance": even, "of the day": uneven},
+        days, reaction, groups=subjects,
+    )
+)  # fmt: skip

@@ -1,0 +1,311 @@
+r"""
+Is a Gaussian likelihood with groups in it a mixed model?
+=========================================================
+
+A common way to model grouped data with the tools of machine learning is to predict a
+mean :math:`\mu(x)` and a variance :math:`\sigma^2(x)` for every row, with the groups
+one-hot encoded among the features :math:`x`, and to minimise the Gaussian negative
+log-likelihood. It looks like a mixed-effects model: there are effects of groups, and
+there is a variance. Is it one?
+
+No: with one variance per row the errors stay *independent*. What makes a random-effects
+model is that the errors of a group are *correlated*, and that takes a covariance with a
+block for each group. The likelihood is the same; its covariance is not. This tutorial
+shows the difference, where it hurts, and how near the two are to each other.
+"""
+
+# %%
+# Data with a known truth
+# -----------------------
+# 60 groups of 12 rows. Every group has a level of its own, :math:`b_g`, with a standard
+# deviation of 1; so has the noise. Half of the groups are for training, half are new.
+
+import matplotlib.pyplot as plt
+import numpy as np
+from scipy.optimize import minimize
+from scipy.stats import multivariate_normal, norm
+
+from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
+from skmixed.metrics import gaussian_nll
+
+N_GROUPS, SIZE = 60, 12
+
+
+def simulate(n_groups, size, seed, group_std=1.0):
+    """A feature, a target, groups."""
+    rng = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(n_groups), size)
+    x = rng.normal(size=len(groups))
+    b = group_std * rng.normal(size=n_groups)
+    return x[:, None], 1 + 0.5 * x + b[groups] + rng.normal(size=len(groups)), groups
+
+
+X, y, groups = simulate(N_GROUPS, SIZE, seed=0)
+train = groups < N_GROUPS // 2
+X_new, y_new, groups_new = X[~train], y[~train], groups[~train]
+X, y, groups = X[train], y[train], groups[train]
+n = len(y)
+
+# %%
+# The independent likelihood, and what it misses
+# ----------------------------------------------
+# First without groups: a mean and a log-variance that are linear in the feature, by
+# maximum likelihood. This is the loss that PyTorch calls ``GaussianNLLLoss``,
+#
+# .. math:: -\log p(y) = \sum_{i=1}^n \left[ \tfrac12 \log 2\pi\sigma_i^2
+#           + \frac{(y_i - \mu_i)^2}{2 \sigma_i^2} \right]:
+#
+# a sum over rows, because the rows are taken to be independent.
+
+independent = HeteroscedasticGaussianRegressor(mean_groups=None, method="ml").fit(X, y)
+mean, std = independent.predict(X_new, return_std=True)
+z = ((y_new - mean) / std).reshape(-1, SIZE)
+first, second = np.triu_indices(SIZE, 1)
+correlation = np.mean(z[:, first] * z[:, second]) / np.mean(z**2)
+print(f"90 % intervals of single rows hold  {np.mean(np.abs(z) < norm.ppf(0.95)):.0%}")
+print(f"correlation of residuals in a group {correlation:.2f}")
+
+# %%
+# Row by row, the model is right: the spread between groups has gone into its noise. But
+# the residuals of a group are alike, which the model calls impossible. The mean of a
+# new group shows what that costs. Independent errors average out, a level that all rows
+# share does not:
+
+of_mean = np.sqrt(np.mean(std.reshape(-1, SIZE) ** 2, axis=1) / SIZE)
+error = (y_new - mean).reshape(-1, SIZE).mean(axis=1)
+print(f"predicted std of a group's mean {of_mean.mean():.2f}, actual {error.std():.2f}")
+print(
+    f"90 % intervals of group means hold {np.mean(np.abs(error / of_mean) < 1.645):.0%}"
+)
+
+# %%
+# Then let us tell the model which group is which, by one-hot columns
+# (``mean_groups="fixed"``: the same as encoding them, for any number of groups). Now
+# the noise is only what is left within groups, and the levels are parameters. For the
+# groups of the training set that is fine. A new group has no column, and the model has
+# no idea that its level is unknown:
+
+one_hot = HeteroscedasticGaussianRegressor(mean_groups="fixed", variance_features=[])
+one_hot.fit(X, y, groups=groups)
+blocks = RandomInterceptRegressor().fit(X, y, groups=groups)
+for name, model in {"one-hot": one_hot, "blocks": blocks}.items():
+    mean, std = model.predict(X_new, groups=groups_new, return_std=True)
+    held = np.mean(np.abs(y_new - mean) < 1.645 * std)
+    print(f"{name:8} 90 % intervals of rows of new groups hold {held:.0%}")
+
+# %%
+# The last line is the random-intercept model. It promises as much for single rows as
+# the independent one, and the truth for their means; the likelihood that is a sum over
+# rows cannot tell the two apart, the joint likelihood can:
+
+for name, model in {"independent": independent, "blocks": blocks}.items():
+    mean, std = model.predict(X_new, groups=groups_new, return_std=True)
+    by_row = gaussian_nll(y_new, mean, std)
+    joint = -model.log_predictive_density(X_new, y_new, groups=groups_new) / len(y_new)
+    print(f"{name:12} NLL by row {by_row:.3f}   joint NLL per row {joint:.3f}")
+
+# %%
+# The same likelihood with a covariance
+# -------------------------------------
+# Nothing forces a Gaussian likelihood to be a sum over rows. For all rows at once it is
+#
+# .. math:: \log p(y) = -\tfrac12 \left[ n \log 2\pi + \log|\Sigma|
+#           + (y - X\beta)'\,\Sigma^{-1} (y - X\beta) \right],
+#
+# and the independent model is the one with a diagonal :math:`\Sigma`:
+
+mean, std = independent.predict(X, return_std=True)
+noise_std = independent.predict_noise_std(X)
+rows = norm.logpdf(y, mean, noise_std).sum()
+matrix = multivariate_normal.logpdf(y, mean, np.diag(noise_std**2))
+print(f"sum over rows {rows:.6f}, with a diagonal matrix {matrix:.6f}")
+print(f"a free covariance would have {n * (n + 1) // 2:,} parameters, for {n} rows")
+
+# %%
+# Nobody can estimate that. A random intercept is the idea that two are enough: with
+# :math:`y = X\beta + b_g + e`, :math:`b_g \sim N(0, \sigma_b^2)` and :math:`e \sim N(0,
+# \sigma^2)`, rows of different groups are independent, and the block of a group is
+#
+# .. math:: \Sigma_g = \sigma^2 I + \sigma_b^2 \mathbf{1}\mathbf{1}'.
+#
+# With the formula above and a general optimiser, four numbers, that is a mixed model:
+
+
+def block_covariance(groups, noise_std, group_std):
+    """The covariance of all rows."""
+    same = groups[:, None] == groups
+    return noise_std**2 * np.eye(len(groups)) + group_std**2 * same
+
+
+def negative_log_likelihood(parameters):
+    intercept, slope, log_noise, log_group = parameters
+    covariance = block_covariance(groups, np.exp(log_noise), np.exp(log_group))
+    mean = intercept + slope * X[:, 0]
+    return -multivariate_normal.logpdf(y, mean, covariance)
+
+
+by_hand = minimize(negative_log_likelihood, np.zeros(4), method="BFGS").x
+model = RandomInterceptRegressor(method="ml").fit(X, y, groups=groups)
+fitted = [model.intercept_, *model.coef_]
+fitted += [model.noise_variance_**0.5, model.group_variance_**0.5]
+by_hand[2:] = np.exp(by_hand[2:])
+for name, one, other in zip(
+    ["intercept", "slope", "noise std", "group std"], by_hand, fitted, strict=True
+):
+    print(f"{name:10} by hand {one:.5f}   RandomInterceptRegressor {other:.5f}")
+
+# %%
+# One-hot columns with a ridge are the same thing
+# -----------------------------------------------
+# The two ideas meet exactly. Given the variances, the predicted levels
+# (``random_intercepts_``) are the coefficients of one-hot columns in a least-squares
+# fit with the ridge penalty :math:`\sigma^2/\sigma_b^2` on them, and on nothing else:
+
+one_hot_columns = np.eye(N_GROUPS // 2)[groups]
+D = np.column_stack([np.ones(n), X, one_hot_columns])
+
+
+def ridge(penalty):
+    """Intercept, slope and levels."""
+    penalties = np.r_[0, 0, np.full(N_GROUPS // 2, penalty)]
+    return np.linalg.solve(D.T @ D + np.diag(penalties), D.T @ y)
+
+
+solution = ridge(model.noise_variance_ / model.group_variance_)
+difference = np.abs(solution[2:] - model.random_intercepts_).max()
+print(f"largest difference of the levels: {difference:.1e}")
+
+# %%
+# So the group standard deviation is a dial: at :math:`\sigma_b \to 0` the levels vanish
+# and all groups are pooled, at :math:`\sigma_b \to \infty` they are free, the one-hot
+# model. The random-intercept model lets the data turn it.
+
+penalties = np.geomspace(1e-3, 1e4, 60)
+levels = np.array([ridge(penalty)[2:] for penalty in penalties])
+levels -= levels.mean(axis=1, keepdims=True)
+_, ax = plt.subplots(layout="constrained")
+ax.plot(penalties, levels, color="C0", alpha=0.5, linewidth=1)
+best = model.noise_variance_ / model.group_variance_
+ax.axvline(best, color="C1", label="$\\sigma^2/\\sigma_b^2$ as estimated")
+ax.set(xscale="log", xlabel="ridge penalty on the one-hot columns", ylabel="level")
+ax.set_title("From free levels to none: 30 groups")
+ax.legend()
+
+# %%
+# How are the variances estimated, then?
+# --------------------------------------
+# Not as one more parameter beside the levels. The levels are integrated out: that is
+# what the block :math:`\Sigma_g` is, and its two parameters are all that is estimated.
+# Treating the levels as parameters goes wrong in two ways. If the levels are free, the
+# noise is too small, by one part in the size of a group, *however many groups there
+# are* (Neyman and Scott 1948):
+
+for size in (2, 3, 12):
+    X_many, y_many, groups_many = simulate(4000, size, seed=1)
+    free = HeteroscedasticGaussianRegressor(
+        mean_groups="fixed", variance_features=[], method="ml"
+    )
+    free.fit(X_many, y_many, groups=groups_many)
+    integrated = RandomInterceptRegressor(method="ml")
+    integrated.fit(X_many, y_many, groups=groups_many)
+    noise = np.exp(free.variance_intercept_), integrated.noise_variance_
+    print(f"{size:2} rows to a group: noise variance {noise[0]:.3f} with free levels, ")
+    print(f"{'':19}{noise[1]:.3f} with integrated ones (truth 1)")
+
+# %%
+# (The warning is about just that; ``method="reml"`` allows for the levels and has no
+# such bias.) And if the levels are penalised parameters whose variance is estimated
+# with them, by minimising :math:`-\log p(y\,|\,b) - \log p(b)` over everything, there
+# is no minimum at all: at small enough :math:`\sigma_b` the levels go to 0 and their
+# density to infinity.
+
+
+def joint_density(group_std):
+    """Best -log p(y | b) - log p(b) at a group standard deviation, noise std 1."""
+    solution = ridge(1 / group_std**2)
+    b = solution[2:]
+    return -norm.logpdf(y, D @ solution).sum() - norm.logpdf(b, 0, group_std).sum()
+
+
+for group_std in (1.0, 0.1, 1e-3, 1e-6, 1e-12):
+    print(f"group std {group_std:7.0e}: {joint_density(group_std):8.1f}")
+
+# %%
+# Why stochastic gradients need whole groups
+# ------------------------------------------
+# The joint log-likelihood is a sum over groups, not over rows. A batch of rows from
+# here and there has the marginal likelihood of those rows, and such likelihoods do not
+# add up to that of all; batches of whole groups do:
+
+covariance = block_covariance(groups, 1.0, 1.0)
+residual = y - 1 - 0.5 * X[:, 0]
+
+
+def log_density(rows):
+    part = covariance[np.ix_(rows, rows)]
+    return multivariate_normal.logpdf(residual[rows], cov=part)
+
+
+shuffled = np.random.default_rng(0).permutation(n)
+print(f"all rows                  {log_density(np.arange(n)):.3f}")
+print(
+    f"10 batches of 3 groups    {sum(map(log_density, np.split(np.arange(n), 10))):.3f}"
+)
+print(f"10 batches of random rows {sum(map(log_density, np.split(shuffled, 10))):.3f}")
+
+# %%
+# What a block may be, and a random intercept not
+# -----------------------------------------------
+# A block with equal variances and equal covariances :math:`c` (compound symmetry) is a
+# covariance for every :math:`c > -\sigma^2 / n_g`. A random intercept has :math:`c =
+# \sigma_b^2 \ge 0`. Where the rows of a group are *less* alike than chance, four slices
+# of one cake, say, the better block has a negative :math:`c`; the random intercept ends
+# at 0, which is a result, not an error:
+
+groups_4 = np.repeat(np.arange(50), 4)
+noise = np.random.default_rng(0).normal(size=(50, 4))
+slices = (noise - 0.8 * noise.mean(axis=1, keepdims=True)).ravel()
+same = (groups_4[:, None] == groups_4).astype(float)
+for c in (-0.2, -0.1, 0.0, 0.1):
+    value = multivariate_normal.logpdf(slices, cov=(1 - c) * np.eye(200) + c * same)
+    print(f"covariance {c:5.2f}: log-likelihood {value:.2f}")
+boundary = RandomInterceptRegressor().fit(np.empty((200, 0)), slices, groups=groups_4)
+print(
+    f"group variance {boundary.group_variance_}, at_boundary_ {boundary.at_boundary_}"
+)
+
+# %%
+# Both at once
+# ------------
+# A variance for every row and a block for every group are no alternatives. With
+# :math:`\Sigma_g = \mathrm{diag}(\sigma^2(x)) + \sigma_b^2 \mathbf{1}\mathbf{1}'`,
+# ``HeteroscedasticGaussianRegressor`` has both; each of the models of this page is one
+# of its settings, and all of them are one likelihood. On data whose noise grows with
+# the feature, and whose groups have levels:
+
+rng = np.random.default_rng(2)
+X_2, y_2, groups_2 = simulate(N_GROUPS, SIZE, seed=3)
+y_2 = y_2 + (np.exp(0.5 * X_2[:, 0]) - 1) * rng.normal(size=len(y_2))
+old = groups_2 < N_GROUPS // 2
+settings = {
+    "neither": {"mean_groups": None, "variance_features": []},
+    "variance of x": {"mean_groups": None},
+    "block": {"variance_features": []},
+    "both": {},
+}
+for name, options in settings.items():
+    both = HeteroscedasticGaussianRegressor(**options)
+    both.fit(X_2[old], y_2[old], groups=groups_2[old])
+    mean, std = both.predict(X_2[~old], groups=groups_2[~old], return_std=True)
+    by_row = gaussian_nll(y_2[~old], mean, std)
+    joint = both.log_predictive_density(X_2[~old], y_2[~old], groups=groups_2[~old])
+    print(f"{name:14} NLL by row {by_row:.3f}   joint {-joint / np.sum(~old):.3f}")
+
+# %%
+# So what is a random intercept?
+# ------------------------------
+# A level that all rows of a group share and nobody has seen. It is not estimated as a
+# parameter, but has a distribution, whose variance is. That makes the rows of a group
+# correlated; it shrinks what is known about a group towards what is known about all,
+# the more, the fewer rows the group has; and it tells how far a group may be from the
+# others that nobody has seen yet.
