@@ -435,7 +435,7 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         self.group_variance_ = posterior.group_variance
         self.groups_ = np.empty(0) if labels is None else labels
         for name, value in _random_intercepts(posterior).items():
-            setattr(self, name, random * value)
+            setattr(self, name, value if random else np.zeros(len(value)))
 
 
 def _random_intercepts(posterior):

@@ -140,8 +140,8 @@ def check_kinds(labels, known):
 
 def check_present(index):
     """Refuse missing labels."""
-    missing = int(np.sum(index.codes < 0))
-    if missing:
+    if index.codes.min(initial=0) < 0:
+        missing = int(np.sum(index.codes < 0))
         raise ValueError(
             f"{missing} of {len(index.codes)} group labels are missing. Drop those "
             "rows, or give them a label of their own."

@@ -120,18 +120,15 @@ def _compute_tree(parts, join):
 def _sent(arguments):
     """The arguments; those as long as there are groups are where workers find them."""
     client = _client()
-    large = [
-        number
-        for number, argument in enumerate(arguments)
-        if hasattr(argument, "part") or isinstance(argument, np.ndarray)
-    ]
-    if client is None or not large:
-        return list(arguments)
-    sent = list(arguments)
-    futures = client.scatter([sent[i] for i in large], broadcast=True, hash=False)
-    for number, future in zip(large, futures, strict=True):
-        sent[number] = future
-    return sent
+    return [_send(client, argument) for argument in arguments] if client else arguments
+
+
+def _send(client, argument):
+    if isinstance(argument, Each) and isinstance(argument.values[0], np.ndarray):
+        return Each(tuple(client.scatter(list(argument.values), hash=False)))
+    if hasattr(argument, "part") or isinstance(argument, np.ndarray):
+        return client.scatter([argument], broadcast=True, hash=False)[0]
+    return argument
 
 
 def _client():

@@ -20,7 +20,7 @@ from ._blocks import row_blocks
 from ._gram import random_intercept_gram, reduce_rows
 from ._groups import unique
 
-PER_GROUP = 4  # arrays like the loading that are at hand for a block of groups
+PER_GROUP = 8  # arrays like the loading that are at hand for a block of groups
 
 
 @dataclass(frozen=True)

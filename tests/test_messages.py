@@ -435,7 +435,7 @@ def test_fit_refuses_before_any_work(
     def work(*_):
         raise AssertionError("the rows were read before the input was refused")
 
-    worker = "summarize" if module is random_intercept else "reduce_data"
+    worker = "summarize" if module is random_intercept else "sample_in_memory"
     monkeypatch.setattr(module, worker, work)
     estimator = ESTIMATORS[module]
     assert_fit_refuses(parameters, arguments, error, message, estimator=estimator)
