@@ -21,7 +21,13 @@ extensions = [
 ]
 templates_path = ["_templates"]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
-exclude_patterns = ["_build", "benchmarks/**", "studies/**"]
+exclude_patterns = [
+    "_build",
+    "benchmarks/**",
+    "studies/**",
+    "sg_execution_times.rst",
+    "auto_examples/sg_execution_times.rst",
+]
 myst_heading_anchors = 3
 suppress_warnings = ["config.cache"]
 
@@ -32,12 +38,13 @@ html_css_files = ["skmixed.css"]
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_end": ["theme-switcher"],
+    "header_links_before_dropdown": 6,
     "secondary_sidebar_items": ["page-toc"],
     "show_toc_level": 2,
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-copyright = "the skmixed developers, BSD-3-Clause"  # noqa: A001
+copyright = "the skmixed developers, BSD-3-Clause"
 
 autosummary_generate = True
 autodoc_typehints = "none"
@@ -54,6 +61,7 @@ sphinx_gallery_conf = {
     "nested_sections": False,
     "download_all_examples": False,
     "show_signature": False,
+    "capture_repr": (),
     "remove_config_comments": True,
     "plot_gallery": True,
     "abort_on_example_error": True,

@@ -1,4 +1,6 @@
-"""Which model, for pupils of schools in the data, and for pupils of other schools?
+"""
+Which model, for known schools and for others?
+==============================================
 
 Mathematics scores of 7,185 pupils in 160 schools.  Five models are compared by one
 call: two that know nothing of schools, one that takes the school as a category, and two
@@ -25,9 +27,8 @@ def main():
     """Compare the models, print the table."""
     X, score, schools = load_hsb82(return_X_y_groups=True)
     number = np.unique(schools, return_inverse=True)[1]
-    X = np.column_stack(
-        [X, number]
-    )  # the last column is the school, for those it helps
+    # The last column is the school, for those it helps.
+    X = np.column_stack([X, number])
     models = {
         "least squares": without_school(LinearRegression()),
         "Bayesian ridge": without_school(BayesianRidge()),

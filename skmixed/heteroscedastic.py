@@ -101,24 +101,24 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
 
     Attributes
     ----------
-    coef_ : ndarray of shape (n_features_in_,)
+    coef_ : ndarray of shape (n_features,)
         Coefficients of the mean, in units of y per unit of the feature; 0 for columns
         that do not enter.  Where columns are linearly dependent, of minimal norm.
     intercept_ : float
         Intercept of the mean, in the units of y.
-    coef_covariance_ : ndarray of shape (1 + n_features_in_, 1 + n_features_in_)
+    coef_covariance_ : ndarray of shape (1 + n_features, 1 + n_features)
         Covariance of the estimated (intercept, coefficients).
-    coef_std_ : ndarray of shape (n_features_in_,)
+    coef_std_ : ndarray of shape (n_features,)
         Standard errors of `coef_`.
     intercept_std_ : float
         Standard error of `intercept_`, in the units of y.
-    variance_coef_ : ndarray of shape (n_features_in_,)
+    variance_coef_ : ndarray of shape (n_features,)
         Coefficients of the log-variance, per unit of the feature; 0 for columns that do
         not enter.
     variance_intercept_ : float
         Intercept of the log-variance: the logarithm of squared units of y.
-    variance_coef_covariance_ : ndarray of shape (1 + n_features_in_,) * 2
-        Covariance of (variance_intercept_, variance_coef_): the inverse observed
+    variance_coef_covariance_ : ndarray of shape (1 + n_features, 1 + n_features)
+        Covariance of (`variance_intercept_`, `variance_coef_`): the inverse observed
         information (the expected one where the first is not positive definite).
     group_variance_ : float
         Variance of random intercepts, in squared units of y; 0 unless
@@ -154,7 +154,7 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
     converged_ : bool
     n_features_in_ : int
         Number of columns of X, the label column included.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns of X, if all of them are strings.
 
     See Also

@@ -79,14 +79,14 @@ class RandomInterceptRegressor(GroupedRegressor):
 
     Attributes
     ----------
-    coef_ : ndarray of shape (n_features_in_,)
+    coef_ : ndarray of shape (n_features,)
         Coefficients, in units of y per unit of the feature; 0 for the label column.
         Where columns of X are linearly dependent, those of minimal norm.
     intercept_ : float
         Intercept, in the units of y: the prediction for an average group at x = 0.
-    coef_covariance_ : ndarray of shape (1 + n_features_in_, 1 + n_features_in_)
+    coef_covariance_ : ndarray of shape (1 + n_features, 1 + n_features)
         Covariance of the estimated (intercept, coefficients).
-    coef_std_ : ndarray of shape (n_features_in_,)
+    coef_std_ : ndarray of shape (n_features,)
         Standard errors of `coef_`.
     intercept_std_ : float
         Standard error of `intercept_`, in the units of y.
@@ -119,7 +119,7 @@ class RandomInterceptRegressor(GroupedRegressor):
         Always True: the search is exact.
     n_features_in_ : int
         Number of columns of X, the label column included.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns of X, if all of them are strings.
 
     See Also
