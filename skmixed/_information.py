@@ -16,9 +16,6 @@ from ._parts import add_by_group, join_groups
 # How many numbers may hold the coupling of all pairs of variance effects through the
 # leverages (REML); where it takes more, the effects' share of it is left out.
 MOST_COUPLING = 2e7
-# Columns of products of a log-variance column and coefficients that are formed at once.
-MOST_PRODUCTS = 256
-FEW_COLUMNS = 16
 
 
 @dataclass(frozen=True)
@@ -87,8 +84,8 @@ class Sums:
         sum q s s', q as in `_row_figures`.
     K : ndarray of shape (r, k)
         sum h e t'.
-    C : ndarray of shape (k, r, r)
-        sum t h h' (REML).
+    C : ndarray of shape (k, r (r + 1) / 2)
+        sum t h h' (REML), the upper triangle row by row.
     E, Ek : ndarrays of shapes (k, k), (k,)
         sum_g c_g H_g H_g' and sum_g H_g k_g / D_g, H_g = sum t h' of a group (REML).
     t, te : ndarrays of shape (G, k)
@@ -283,14 +280,16 @@ def _local_posterior(part, posterior):
 def _no_sums(part, k, r, asked):
     n_groups, reml = part.n_groups, asked.reml
     effects = n_groups if asked.effects else 0
-    n_split = 0
+    n_split, leverage = 0, None
+    if asked.leverages:
+        leverage = np.zeros((effects, r * (r + 1) // 2))
     if reml and asked.grouped and part.split is not None:
         n_split = int(part.split.sum())
     return Sums(
         score=np.zeros(k),
         square=np.zeros((k, k)),
         K=np.zeros((r, k)),
-        C=np.zeros((k, r, r)) if reml else None,
+        C=np.zeros((k, r * (r + 1) // 2)) if reml else None,
         E=np.zeros((k, k)),
         Ek=np.zeros(k),
         t=np.zeros((n_groups, k)),
@@ -298,7 +297,7 @@ def _no_sums(part, k, r, asked):
         effect_score=np.zeros(effects),
         effect_square=np.zeros((effects, k)),
         effect_residual=np.zeros((effects, r)),
-        effect_leverage=np.zeros((effects, r, r)) if asked.leverages else None,
+        effect_leverage=leverage,
         effect_mean=np.zeros((effects, r)),
         effect_between=np.zeros((effects, k)),
         groups=part.groups,
@@ -364,29 +363,18 @@ def _members(bounds, some):
 
 def _add_leverages(sums, run, members, t, h, H):
     """Add to C, and to the sums H_g = sum t h' of groups, (groups, k, r)."""
-    k, r = t.shape[1], h.shape[1]
-    step = max(1, MOST_PRODUCTS // max(r, 1))
-    for first in range(0, k, step):
-        some = slice(first, min(first + step, k))
-        th = _products(t[:, some], h)
-        n_some = some.stop - some.start
-        sums.C[some] += (th.T @ h).reshape(n_some, r, r)
-        if H is not None:
-            H[:, some] += (members @ th).reshape(len(H), n_some, r)
-    if sums.effect_leverage is not None and len(sums.effect_leverage):
-        products = members @ _products(t[:, :1] * h, h)
-        sums.effect_leverage[run] += products.reshape(len(products), r, r)
-
-
-def _products(A, B):
-    """All products of a column of A and one of B, (n, columns of A x columns of B).
-
-    Few columns are repeated by matrix products, which is faster than broadcasting.
-    """
-    k, r = A.shape[1], B.shape[1]
-    if r > FEW_COLUMNS:
-        return (A[:, :, None] * B[:, None, :]).reshape(len(A), k * r)
-    return (A @ np.repeat(np.eye(k), r, axis=1)) * (B @ np.tile(np.eye(r), k))
+    r = h.shape[1]
+    effects = sums.effect_leverage is not None and len(sums.effect_leverage)
+    last = 0
+    for a in range(r):
+        first, last = last, last + r - a
+        sums.C[:, first:last] += t.T @ (h[:, a, None] * h[:, a:])
+        if effects:
+            product = _weighted(members, t[:, 0] * h[:, a]) @ h[:, a:]
+            sums.effect_leverage[run, first:last] += product
+    if H is not None:
+        for i in range(t.shape[1]):
+            H[:, i] += _weighted(members, t[:, i]) @ h
 
 
 def _add_whole(sums, part, run, groups, H):
@@ -530,16 +518,13 @@ def _coefficient_coupling(model, point, groups, sums):
 
 def _leverage_coupling(model, groups, sums, expected):
     """-+ 1/2 tr(C_i C_j): the information of the coefficients follows too."""
-    first, second = np.triu_indices(len(sums.K))
+    of_psi = groups.k.T @ groups.k
+    first, second = np.triu_indices(len(of_psi))
     twice = np.where(first == second, 1.0, np.sqrt(2.0))
-
-    def flat(C):
-        return C[..., first, second] * twice
-
     effect = sums.effect_leverage
     if effect is not None:
-        effect = flat(effect)
-    U = _stack(model, effect, flat(sums.C), flat(groups.k.T @ groups.k))
+        effect = effect * twice
+    U = _stack(model, effect, sums.C * twice, of_psi[first, second] * twice)
     return U, 0.5 if expected else -0.5
 
 

@@ -37,6 +37,15 @@ def test_the_best_of_several_optima_is_found(seed):
     assert alone.point.log_likelihood < model.log_likelihood_ - 0.1
 
 
+def test_intervals_hold_the_truth():
+    study = load("interval_coverage")
+    n_sets = 40
+    shares = study.coverages(60, n_sets)
+    # 4 standard errors, and half a set: one in 1,000 for 12 figures.
+    error = np.sqrt(study.COVERAGE * (1 - study.COVERAGE) / n_sets)
+    assert (np.abs(shares - study.COVERAGE) < 4 * error + 0.5 / n_sets).all()
+
+
 def test_parameters_are_recovered():
     study = load("recovery")
     n_sets = 40
