@@ -87,9 +87,10 @@ class LikelihoodRatioTest:
     statistic : float
         Twice the gain in log-likelihood, at least 0.
     p_value : float
-        Under the hypothesis the statistic is 0 in half of all samples and chi-squared
-        on one degree of freedom in the others (Self and Liang 1987, Journal of the
-        American Statistical Association 82, 605-610).
+        Under the hypothesis, and with many groups, the statistic is 0 in half of all
+        samples and chi-squared on one degree of freedom in the others (Self and Liang
+        1987, Journal of the American Statistical Association 82, 605-610).  With few
+        groups it is 0 more often, and the p value is on the safe side.
     """
 
     statistic: float

@@ -27,14 +27,21 @@ held_back = ~new & (rng.random(len(y)) < 0.2)
 train = ~new & ~held_back
 
 model = RandomInterceptRegressor().fit(X[train], y[train], groups=schools[train])
-for name, rows in {"known schools": held_back, "new schools": new}.items():
-    mean, std = model.predict(X[rows], groups=schools[rows], return_std=True)
-    r2 = model.score(X[rows], y[rows], groups=schools[rows])
+questions = {
+    "known schools": (held_back, schools[held_back]),
+    "the same, school not told": (held_back, None),
+    "new schools": (new, schools[new]),
+}
+for name, (rows, labels) in questions.items():
+    mean, std = model.predict(X[rows], groups=labels, return_std=True)
+    r2 = model.score(X[rows], y[rows], groups=labels)
     inside = np.mean(np.abs(y[rows] - mean) < 1.645 * std)
-    print(f"{name:14} R^2 {r2:.3f}, std {std.mean():.2f}, 90 % hold {inside:.1%}")
+    print(f"{name:26} R^2 {r2:.3f}, std {std.mean():.2f}, 90 % hold {inside:.1%}")
 
 # %%
-# What the model has learned of the schools, pupils being equal:
+# The first two lines are the same pupils, with and without their school; the third are
+# other pupils. What the model has learned of the schools, pupils being equal and beside
+# what the sector and the mean status of a school say (which are features):
 
 RandomInterceptsDisplay.from_estimator(model)
 

@@ -63,3 +63,10 @@ print(
         days, reaction, groups=subjects,
     )
 )  # fmt: skip
+
+# %%
+# In sample the log-likelihood gains 5. Out of sample, with 18 subjects, the gain is in
+# the row-by-row scores of new subjects; for known subjects, and for the ten days of a
+# new subject together, the constant variance scores no worse. The data are few, and
+# subjects differ in their slopes, which neither model knows: a proper score says what
+# an in-sample likelihood does not.

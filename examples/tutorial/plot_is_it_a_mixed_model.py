@@ -84,7 +84,9 @@ print(
 # groups of the training set that is fine. A new group has no column, and the model has
 # no idea that its level is unknown:
 
-one_hot = HeteroscedasticGaussianRegressor(mean_groups="fixed", variance_features=[])
+one_hot = HeteroscedasticGaussianRegressor(
+    mean_groups="fixed", variance_features=[], method="ml"
+)
 one_hot.fit(X, y, groups=groups)
 blocks = RandomInterceptRegressor().fit(X, y, groups=groups)
 for name, model in {"one-hot": one_hot, "blocks": blocks}.items():
@@ -94,8 +96,25 @@ for name, model in {"one-hot": one_hot, "blocks": blocks}.items():
 
 # %%
 # The last line is the random-intercept model. It promises as much for single rows as
-# the independent one, and the truth for their means; the likelihood that is a sum over
-# rows cannot tell the two apart, the joint likelihood can:
+# the independent one. What it promises for the mean of a new group comes from the
+# covariance of its predictions:
+
+_, covariance = blocks.predict(X_new, groups=groups_new, return_cov=True)
+of_mean = np.array(
+    [
+        np.sqrt(covariance[first : first + SIZE, first : first + SIZE].mean())
+        for first in range(0, len(y_new), SIZE)
+    ]
+)
+error = (y_new - blocks.predict(X_new)).reshape(-1, SIZE).mean(axis=1)
+print(f"predicted std of a group's mean {of_mean.mean():.2f}, actual {error.std():.2f}")
+print(
+    f"90 % intervals of group means hold {np.mean(np.abs(error / of_mean) < 1.645):.0%}"
+)
+
+# %%
+# The likelihood that is a sum over rows cannot tell the two models apart, the joint
+# likelihood can:
 
 for name, model in {"independent": independent, "blocks": blocks}.items():
     mean, std = model.predict(X_new, groups=groups_new, return_std=True)
@@ -215,8 +234,7 @@ for size in (2, 3, 12):
     print(f"{'':19}{noise[1]:.3f} with integrated ones (truth 1)")
 
 # %%
-# (The warning that this raises is about just that. ``method="reml"`` allows for the
-# levels, and has no such bias.)
+# (``method="reml"`` allows for the levels, and has no such bias.)
 #
 # And if the levels are penalised parameters whose variance is estimated with them, by
 # minimising :math:`-\log p(y\,|\,b) - \log p(b)` over everything, there is no minimum
@@ -239,7 +257,10 @@ for group_std in (1.0, 0.1, 1e-3, 1e-6, 1e-12):
 # ------------------------------------------
 # The joint log-likelihood is a sum over groups, not over rows. A batch of rows from
 # here and there has the marginal likelihood of those rows, and such likelihoods do not
-# add up to that of all; batches of whole groups do:
+# add up to that of all; batches of whole groups do. (The sum over random batches is a
+# composite likelihood: another objective, in which rows of a group that fall into
+# different batches count as independent, and which hardly sees the group variance where
+# few of them meet.)
 
 covariance = block_covariance(groups, 1.0, 1.0)
 residual = y - 1 - 0.5 * X[:, 0]
@@ -260,11 +281,12 @@ print(f"10 batches of random rows {sum(map(log_density, np.split(shuffled, 10)))
 # %%
 # What a block may be, and a random intercept not
 # -----------------------------------------------
-# A block with equal variances and equal covariances :math:`c` (compound symmetry) is a
-# covariance for every :math:`c > -\sigma^2 / n_g`. A random intercept has :math:`c =
-# \sigma_b^2 \ge 0`. Where the rows of a group are *less* alike than chance, four slices
-# of one cake, say, the better block has a negative :math:`c`; the random intercept ends
-# at 0, which is a result, not an error:
+# A block :math:`\sigma^2 I + c\,\mathbf{1}\mathbf{1}'` (compound symmetry) is a
+# covariance for every :math:`c > -\sigma^2 / n_g`: the correlation of two rows may go
+# down to :math:`-1/(n_g - 1)`. A random intercept has :math:`c = \sigma_b^2 \ge 0`.
+# Where the rows of a group are *less* alike than chance, four slices of one cake, say,
+# the better block has a negative :math:`c`; the random intercept ends at 0, which is a
+# result, not an error. Below the variance of a row is held at 1:
 
 groups_4 = np.repeat(np.arange(50), 4)
 noise = np.random.default_rng(0).normal(size=(50, 4))
