@@ -305,11 +305,20 @@ def noise_floor(moments, has_constant):
     return (NOISE_FLOOR * (scale or level or 1.0)) ** 2
 
 
-def check_range(moments, names):
+def check_range(moments, names, fourth_powers=False):
     """Refuse columns whose squares, or whose coefficient's square, leave the range of
     double precision; ``names(j)`` is what to call column j.
+
+    With `fourth_powers` those of what varies in y need to be in range.
     """
     spread = column_norms(moments.total)
+    root = np.sqrt(LARGEST)
+    if fourth_powers and spread[-1] and not 1 / root < spread[-1] < root:
+        raise ValueError(
+            f"{names(len(spread) - 1)} varies by {spread[-1]:.0e}; the information of "
+            f"its variance, a fourth power, leaves the range of double precision "
+            f"beyond {1 / root:.0e} to {root:.0e}. Rescale it."
+        )
     norm = np.maximum(spread, np.abs(moments.shift))
     bad = ~((norm == 0) | ((norm > SMALLEST) & (norm < LARGEST)))
     if bad.any():

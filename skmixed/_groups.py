@@ -68,9 +68,10 @@ class GroupIndex:
         rank = np.append(np.cumsum(used, dtype=np.int32) - 1, np.int32(-1))
         return GroupIndex(self.labels[used], rank[codes])
 
-    def positions_in(self, known):
+    def positions_in(self, known, any_kind=False):
         """Position of each of `labels` in the labels `known`, -1 where it is new."""
-        check_kinds(self.labels, known)
+        if not any_kind:
+            check_kinds(self.labels, known)
         # Across types NumPy compares rounded numbers.
         if self.labels.dtype == known.dtype and np.array_equal(self.labels, known):
             return np.arange(len(known))
@@ -113,10 +114,14 @@ def index_groups(groups, n_rows):
     return _index(groups)
 
 
-def join_labels(first, second):
-    """Sorted distinct labels of both, and where the labels of each are among them."""
-    check_kinds(second, first)
-    if first.dtype.kind in "mM":
+def join_labels(first, second, any_kind=False):
+    """Sorted distinct labels of both, and where the labels of each are among them.
+
+    With `any_kind` they need not be of a kind that can match.
+    """
+    if not any_kind:
+        check_kinds(second, first)
+    if first.dtype.kind in "mM" and second.dtype.kind == first.dtype.kind:
         unit = np.promote_types(first.dtype, second.dtype)
         first, second = _exactly_in_unit(first, unit), _exactly_in_unit(second, unit)
     if first.dtype == second.dtype and first.dtype.kind != "O":

@@ -18,7 +18,7 @@ from ._gram import pool
 
 # Of the logarithm of a parameter (a coefficient in standard errors): how exactly an end
 # of an interval is found, and a minimum, whose value is then exact to the square.
-XTOL, NARROW = 1e-12, 1e-8
+XTOL, NARROW = 1e-10, 1e-6
 # Of the search for an end: steps, each half as long again.
 FIRST_STEP, FARTHEST = 0.5, 16
 LARGEST_LOG = 700.0
@@ -77,6 +77,8 @@ def satterthwaite(model, ratio, contrasts):
     """
     model = replace(model, gram=pool(model.gram))
     at = evaluate(model, ratio)
+    if at.at_floor:  # nothing is left to tell the variance from
+        return np.full(len(contrasts), np.nan)
     found = curvature(model, at)
     half = contrasts @ at.factor.root_inverse
     f = np.sum(half**2, axis=1)

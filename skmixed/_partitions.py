@@ -194,7 +194,11 @@ def _groups_of_part(read, labels):
     data, _ = read
     if data is None:
         return None
-    return np.zeros(1, int) if labels is None else data.index.positions_in(labels)
+    return (
+        np.zeros(1, int)
+        if labels is None
+        else data.index.positions_in(labels, any_kind=True)
+    )
 
 
 def _join_parts(*parts):
@@ -207,7 +211,7 @@ def _join_parts(*parts):
             f"Partitions of X have {columns['n_features_in_']} and "
             f"{others['n_features_in_']} columns; they need the same."
         )
-    return join(first, second), columns
+    return join(first, second, any_kind=True), columns
 
 
 def _predict_part(model, X, groups, flags):

@@ -18,6 +18,7 @@ from ._summary import (
 )
 
 METHODS = {"reml": "restricted maximum likelihood", "ml": "maximum likelihood"}
+NOT_IDENTIFIED = "The data do not tell the group variance, which is set to 0."
 AT_BOUNDARY = (
     "The group variance is 0, the end of its range: groups differ no more than the "
     "noise explains, and predictions are those of a model without groups."
@@ -26,7 +27,7 @@ AT_BOUNDARY = (
 
 def _contrasts(estimator, columns):
     """(intercept, coefficients of all columns of X), as `Columns.to_user` has them."""
-    J, offset = columns.to_user(estimator.fit_intercept)
+    J, offset = columns.to_user(estimator._fitted_parameters["fit_intercept"])
     places = np.append(0, 1 + estimator._statistics.features)
     wide = np.zeros((1 + estimator.n_features_in_, J.shape[1]))
     wide[places] = J
@@ -44,8 +45,9 @@ def component_intervals(estimator, coverage):
     noise, group, ratio = profile.noise_interval(coverage), *np.full((2, 2), np.nan)
     if is_free:
         group, ratio = profile.group_intervals(coverage)
-    correlation = 1 / (1 + 1 / np.where(ratio > 0, ratio, 1e-300))
-    figures = np.sqrt(group), np.sqrt(noise), np.where(ratio == 0, 0, correlation)
+    with np.errstate(invalid="ignore"):
+        correlation = np.where(ratio == np.inf, 1.0, ratio / (1 + ratio))
+    figures = np.sqrt(group), np.sqrt(noise), correlation
     return dict(zip(names, figures, strict=True))
 
 
@@ -70,22 +72,23 @@ def coefficient_intervals(estimator, coverage):
 def random_intercept_summary(estimator, coverage):
     """The summary of a fitted `RandomInterceptRegressor`."""
     read, (columns, model) = estimator._statistics, estimator._state()
-    grouped, p = len(estimator.groups_) > 0, len(read.features)
+    fitted, sizes = estimator._fitted_parameters, read.moments.size
+    grouped, p = read.labels is not None, len(read.features)
     explained = read.moments.total[:, :p] @ estimator.coef_[read.features]
-    features = explained @ explained / max(model.n - 1, 1)
+    features = explained @ explained / _freedom(model.n)
     noise = estimator.noise_variance_
     shares = shares_of_variance(features, estimator.group_variance_, noise)
     n_parameters = columns.rank + 1 + grouped
     aic, bic = criteria(estimator.log_likelihood_, n_parameters, model.n)
     test = None
-    if grouped and estimator._is_identified and not estimator.alpha:
+    if grouped and estimator._is_identified and not fitted["alpha"]:
         without = -0.5 * deviance(model, evaluate(model, 0.0))
         test = group_variance_test(estimator.log_likelihood_ - without)
     return Summary(
-        title=f"Random-intercept model fitted by {METHODS[estimator.method]}",
+        title=f"Random-intercept model fitted by {METHODS[fitted['method']]}",
         n_rows=model.n,
-        n_groups=len(estimator.groups_),
-        group_sizes=sizes_of(read.moments.size) if grouped else (),
+        n_groups=len(sizes) if grouped else 0,
+        group_sizes=sizes_of(sizes) if grouped else (),
         log_likelihood=estimator.log_likelihood_,
         n_parameters=n_parameters,
         aic=aic,
@@ -103,15 +106,17 @@ def random_intercept_summary(estimator, coverage):
 
 def _coefficients(estimator, columns, model, coverage):
     """The table of (intercept, coefficients)."""
-    first = int(not estimator.fit_intercept)
-    coef = np.append(estimator.intercept_, estimator.coef_)[first:]
-    std = np.append(estimator.intercept_std_, estimator.coef_std_)[first:]
+    fitted = estimator._fitted_parameters
+    some = np.append(0, 1 + estimator._statistics.features)
+    some = some[int(not fitted["fit_intercept"]) :]
+    coef = np.append(estimator.intercept_, estimator.coef_)[some]
+    std = np.append(estimator.intercept_std_, estimator.coef_std_)[some]
     df = None
-    if not estimator.alpha:
+    if not fitted["alpha"]:
         contrasts, _ = _contrasts(estimator, columns)
-        df = satterthwaite(model, estimator._ratio, contrasts[first:])
-    names = ["intercept", *estimator._column_names()][first:]
-    return coefficient_table(names, coef, std, coverage, df)
+        df = satterthwaite(model, estimator._ratio, contrasts[some])
+    names = np.array(["intercept", *estimator._column_names()], dtype=object)
+    return coefficient_table(names[some], coef, std, coverage, df)
 
 
 def _components(estimator, coverage):
@@ -119,7 +124,7 @@ def _components(estimator, coverage):
     names = ("groups", "noise") if len(estimator.groups_) else ("noise",)
     variances = [estimator.group_variance_, estimator.noise_variance_][-len(names) :]
     figures = {"variance": np.array(variances), "std": np.sqrt(variances)}
-    if not estimator.alpha:
+    if not estimator._fitted_parameters["alpha"]:
         found = component_intervals(estimator, coverage)
         ends = [found["group_std"], found["noise_std"]][-len(names) :]
         figures |= {"low": np.array(ends)[:, 0], "high": np.array(ends)[:, 1]}
@@ -128,8 +133,9 @@ def _components(estimator, coverage):
 
 def _notes(estimator, coverage):
     """What the intervals are, and what is out of the ordinary."""
-    if estimator.alpha:
-        yield f"Intervals: {coverage:.4g}, normal. Ridge penalty {estimator.alpha:g}."
+    alpha = estimator._fitted_parameters["alpha"]
+    if alpha:
+        yield f"Intervals: {coverage:.4g}, normal. Ridge penalty {alpha:g}."
     else:
         yield (
             f"Intervals: {coverage:.4g}; Student's t with Satterthwaite's degrees of "
@@ -138,7 +144,7 @@ def _notes(estimator, coverage):
     if estimator.at_boundary_:
         yield AT_BOUNDARY
     elif len(estimator.groups_) and not estimator._is_identified:
-        yield "The data do not tell the group variance, which is set to 0."
+        yield NOT_IDENTIFIED
 
 
 # ------------------------------------------------------------- a variance for each row
@@ -152,9 +158,12 @@ class Facts:
     ----------
     n_rows : float
         Sum of the weights.
+    n_groups : int
     group_sizes : tuple of float
         As in `Summary`.
     n_parameters : int
+    is_random, is_identified : bool
+        Whether there are random intercepts, and whether the data tell their variance.
     explained, between : float
         Variances of the features' part of the mean, and of groups.
     noise : float
@@ -166,8 +175,11 @@ class Facts:
     """
 
     n_rows: float
+    n_groups: int
     group_sizes: tuple
     n_parameters: int
+    is_random: bool
+    is_identified: bool
     explained: float
     between: float
     noise: float
@@ -188,9 +200,12 @@ def heteroscedastic_facts(problem, optimum, coef, between, noise, psi_std):
     grouped = structure.random or structure.fixed or structure.effects
     return Facts(
         n_rows=rows.n,
+        n_groups=rows.n_groups if grouped else 0,
         group_sizes=sizes_of(rows.size) if grouped else (),
+        is_random=structure.random,
+        is_identified=problem.model.random,
         n_parameters=problem.rank + variances + structure.random,
-        explained=float(explained @ explained / max(rows.n - 1, 1)),
+        explained=float(explained @ explained / _freedom(rows.n)),
         between=between,
         noise=noise,
         psi_std=psi_std,
@@ -200,18 +215,18 @@ def heteroscedastic_facts(problem, optimum, coef, between, noise, psi_std):
 
 def heteroscedastic_summary(estimator, coverage):
     """The summary of a fitted `HeteroscedasticGaussianRegressor`."""
-    facts, n_groups = estimator._facts, len(estimator.groups_)
+    facts, fitted = estimator._facts, estimator._fitted_parameters
     aic, bic = criteria(estimator.log_likelihood_, facts.n_parameters, facts.n_rows)
     shares = shares_of_variance(facts.explained, facts.between, facts.noise)
-    first = int(not estimator.fit_intercept)
-    names = ["intercept", *estimator._column_names()]
+    some = np.append(0, 1 + estimator._features)[int(not fitted["fit_intercept"]) :]
+    names = np.array(["intercept", *estimator._column_names()], dtype=object)
     coef = np.append(estimator.intercept_, estimator.coef_)
     std = np.append(estimator.intercept_std_, estimator.coef_std_)
     return Summary(
         title="Heteroscedastic Gaussian regression fitted by "
-        f"{METHODS[estimator.method]}",
+        f"{METHODS[fitted['method']]}",
         n_rows=facts.n_rows,
-        n_groups=n_groups,
+        n_groups=facts.n_groups,
         group_sizes=facts.group_sizes,
         log_likelihood=estimator.log_likelihood_,
         n_parameters=facts.n_parameters,
@@ -220,9 +235,7 @@ def heteroscedastic_summary(estimator, coverage):
         intraclass_correlation=estimator.intraclass_correlation_,
         r2_marginal=shares[0],
         r2_conditional=shares[1],
-        coefficients=coefficient_table(
-            names[first:], coef[first:], std[first:], coverage
-        ),
+        coefficients=coefficient_table(names[some], coef[some], std[some], coverage),
         log_variance=_log_variance_table(estimator, names, coverage),
         variance_components=_heteroscedastic_components(estimator, coverage),
         group_test=None if facts.gain is None else group_variance_test(facts.gain),
@@ -235,9 +248,8 @@ def _log_variance_table(estimator, names, coverage):
     coef = np.append(estimator.variance_intercept_, estimator.variance_coef_)
     std = np.sqrt(np.diag(estimator.variance_coef_covariance_).clip(0))
     enters = (coef != 0) | (std > 0)
-    enters[0] = estimator.fit_variance_intercept
-    names = [name for name, is_in in zip(names, enters, strict=True) if is_in]
-    return coefficient_table(names, coef[enters], std[enters], coverage)
+    enters[0] = estimator._fitted_parameters["fit_variance_intercept"]
+    return coefficient_table(names[enters], coef[enters], std[enters], coverage)
 
 
 def _heteroscedastic_components(estimator, coverage):
@@ -246,7 +258,7 @@ def _heteroscedastic_components(estimator, coverage):
     """
     facts, names, nan = estimator._facts, ["average noise"], np.nan
     variances, ends = [facts.noise], [(nan, nan)]
-    if estimator._has_random_intercepts():
+    if facts.is_random:
         variance = estimator.group_variance_
         names, variances = ["groups", *names], [variance, *variances]
         spread = nan
@@ -262,9 +274,23 @@ def _heteroscedastic_components(estimator, coverage):
 
 def _heteroscedastic_notes(estimator, coverage):
     """What the intervals are, and what is out of the ordinary."""
-    yield (
-        f"Intervals: {coverage:.4g}, normal; of the groups' standard deviation, normal "
-        "for its logarithm."
-    )
+    facts, fitted = estimator._facts, estimator._fitted_parameters
+    text = f"Intervals: {coverage:.4g}, normal"
+    if facts.is_random:
+        text += "; of the groups' standard deviation, normal for its logarithm, which "
+        text += "cannot reach 0 (the likelihood ratio can)"
+    yield text + "."
+    if fitted["alpha"] or fitted["variance_alpha"]:
+        yield (
+            f"Ridge penalties: {fitted['alpha']:g} (mean), "
+            f"{fitted['variance_alpha']:g} (log-variance)."
+        )
     if estimator.at_boundary_:
         yield AT_BOUNDARY
+    elif facts.is_random and not facts.is_identified:
+        yield NOT_IDENTIFIED
+
+
+def _freedom(n):
+    """What a sum of squares is divided by for a variance of n rows."""
+    return n - 1 if n > 1 else n

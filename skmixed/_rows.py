@@ -25,6 +25,9 @@ from ._gram import (
 )
 from ._parts import ByGroup, Parts
 
+# Fewer are sooner done than given to a worker, at every step of the search.
+ROWS_PER_WORKER = 20_000
+
 
 @dataclass(frozen=True)
 class Trend:
@@ -268,8 +271,8 @@ class Rows:
 
     def divided(self):
         """The same rows in one part for every worker, if they are in memory."""
-        n_parts = min(self.parts.n_workers, self.n_rows)
-        if n_parts == 1:
+        n_parts = min(self.parts.n_workers, self.n_rows // ROWS_PER_WORKER)
+        if n_parts <= 1:
             return self
         (part,) = self.parts.values
         return replace(self, parts=Parts(part.divide(n_parts), self.parts.n_jobs))

@@ -73,8 +73,10 @@ def summarize(data, n_jobs=None):
     )
 
 
-def join(first, second):
+def join(first, second, any_kind=False):
     """The statistics of the rows of both.
+
+    `any_kind` allows labels of different kinds, as within the rows of one fit.
 
     Raises
     ------
@@ -90,7 +92,7 @@ def join(first, second):
             "labels if and only if those have them."
         )
     if first.labels is not None:
-        labels, positions = join_labels(first.labels, second.labels)
+        labels, positions = join_labels(first.labels, second.labels, any_kind)
     return Statistics(
         labels=labels,
         features=first.features,

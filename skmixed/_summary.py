@@ -57,7 +57,8 @@ class Table:
     def cells(self):
         """The head and the rows as text, names first."""
         texts = [[_text(v, c) for v in values] for c, values in self.columns.items()]
-        return [["", *self.columns], *map(list, zip(self.names, *texts, strict=True))]
+        names = [" ".join(name.split()) for name in self.names]
+        return [["", *self.columns], *map(list, zip(names, *texts, strict=True))]
 
     def __str__(self):
         cells = self.cells()
@@ -174,7 +175,8 @@ class Summary:
         if self.n_groups:
             least, median, most = self.group_sizes
             sizes = f"{least:g} to {most:g}" if least < most else f"{least:g}"
-            rows += f", {self.n_groups} groups of {sizes} rows"
+            noun = "group" if self.n_groups == 1 else "groups"
+            rows += f", {self.n_groups} {noun} of {sizes} rows"
             rows += f" (median {median:g})" if least < most else ""
         fit = f"log-likelihood {self.log_likelihood:.4f}, AIC {self.aic:.2f}, "
         fit += f"BIC {self.bic:.2f} ({self.n_parameters} parameters)"

@@ -286,6 +286,7 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
             If the iterations end before the optimum.
         """
         read, problem = read_problem(self, X, y, groups, sample_weight)
+        self._fitted_parameters = self.get_params(deep=False)
         self._has_groups = _depends_on_groups(self)
         self._is_random = problem.structure.random
         exact = is_exact(problem.constant.noise_variance, problem.floor)
@@ -440,7 +441,8 @@ def read_problem(estimator, X, y, groups=None, sample_weight=None):
         sample = sample_in_memory(data, estimator.n_jobs)
     read = sample.statistics
     structure = _structure(estimator, X, read)
-    check_range(read.moments, partial(column_name, estimator, read.features))
+    names = partial(column_name, estimator, read.features)
+    check_range(read.moments, names, fourth_powers=True)
     problem = state_problem(sample, structure)
     _check_freedom(problem)
     return read, problem

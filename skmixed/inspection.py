@@ -505,7 +505,11 @@ class LikelihoodProfileDisplay(_Display):
             )
         interval = model.profile_intervals(coverage)["group_std"]
         if np.isnan(interval).any():
-            raise ValueError("The data do not tell the group variance.")
+            raise ValueError(
+                "There is no likelihood to draw: the model has no groups, y is fitted "
+                "exactly, or the data cannot tell groups from noise. The warning that "
+                "`fit` gave says which, and what to do."
+            )
         profile, best = Profile(model._state()[1], model._ratio), model.group_variance_
         end = interval[1] if np.isfinite(interval[1]) else 4 * np.sqrt(best)
         group_std = np.unique(np.append(np.linspace(0, 1.3 * end, n_points), best**0.5))

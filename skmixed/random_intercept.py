@@ -353,9 +353,10 @@ class RandomInterceptRegressor(GroupedRegressor):
         """
         check_is_fitted(self)
         check_coverage(coverage)
-        if self.alpha:
+        alpha = self._fitted_parameters["alpha"]
+        if alpha:
             raise ValueError(
-                f"alpha={self.alpha}: a penalised likelihood has no confidence "
+                f"alpha={alpha}: a penalised likelihood has no confidence "
                 "intervals. Fit with alpha=0."
             )
         components = component_intervals(self, coverage)
@@ -377,19 +378,19 @@ class RandomInterceptRegressor(GroupedRegressor):
 
     def _state(self):
         """Working columns, and the likelihood of the statistics in them."""
-        read = self._statistics
-        moments, alpha = read.moments, float(self.alpha)
+        read, fitted = self._statistics, self._fitted_parameters
+        moments, alpha = read.moments, float(fitted["alpha"])
         check_range(moments, partial(column_name, self, read.features))
         columns = choose_columns(
             moments,
-            fit_intercept=self.fit_intercept,
+            fit_intercept=fitted["fit_intercept"],
             penalised=alpha > 0,
             tolerance=rank_tolerance(read.n_rows, len(read.features), read.is_sparse),
         )
         return columns, RandomIntercept(
             gram=columns.gram(moments),
             n=moments.n,
-            reml=self.method == "reml",
+            reml=fitted["method"] == "reml",
             floor=noise_floor(moments, columns.has_constant),
             penalty=columns.penalty(alpha),
             logdet_basis=columns.logdet_basis,
@@ -397,6 +398,7 @@ class RandomInterceptRegressor(GroupedRegressor):
 
     def _estimate(self):
         """Set all attributes from the statistics."""
+        self._fitted_parameters = self.get_params(deep=False)
         labels = self._statistics.labels
         grouped = labels is not None
         columns, model = self._state()

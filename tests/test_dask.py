@@ -252,6 +252,21 @@ def test_a_heteroscedastic_fit_of_dataframes(many_rows):
     assert_array_equal(model.feature_names_in_, columns)
 
 
+def test_partitions_may_have_labels_of_different_kinds():
+    order = np.argsort(GROUPS, kind="stable")
+    labels = np.array([int(g) if g % 2 else f"s{g}" for g in GROUPS], dtype=object)
+    sizes = tuple(np.bincount(GROUPS).tolist())  # a group in each
+    lazy = [
+        da.from_array(values[order], chunks=(sizes, *values.shape[1:]))
+        for values in (X, Y, labels)
+    ]
+    expected = RandomInterceptRegressor().fit(X, Y, groups=labels)
+    model = RandomInterceptRegressor().fit(*lazy[:2], groups=lazy[2])
+    assert set(model.groups_) == set(expected.groups_)
+    assert_allclose(model.log_likelihood_, expected.log_likelihood_, rtol=SAME)
+    assert_allclose(model.predict(X, groups=labels), expected.predict(X, groups=labels))
+
+
 def test_a_heteroscedastic_fit_without_a_cluster():
     lazy_X, lazy_y, lazy_groups = arrays()
     expected = HeteroscedasticGaussianRegressor().fit(X, Y, groups=GROUPS)

@@ -420,9 +420,10 @@ def test_long_groups_are_read_in_pieces(monkeypatch):
         assert_same(other, model, SEARCHED)
 
 
-def test_workers_and_memory_layout_do_not_matter():
+def test_workers_and_memory_layout_do_not_matter(monkeypatch):
     X, y, groups = simulate()
     model = fit(X, y, groups)
+    monkeypatch.setattr("skmixed._rows.ROWS_PER_WORKER", 30)
     assert_same(fit(X, y, groups, n_jobs=2), model, 1e-9)
     assert_same(fit(np.asfortranarray(X), y, groups), model, 1e-9)
     X32 = X.astype(np.float32)
@@ -444,6 +445,17 @@ def test_a_start_from_expected_noise_leads_to_the_same_optimum(monkeypatch):
         assert_allclose(
             other.variance_coef_covariance_, model.variance_coef_covariance_, rtol=1e-3
         )
+
+
+def test_figures_whose_fourth_power_is_out_of_range_are_refused():
+    X, y, groups = simulate()
+    model = fit(X, y, groups)
+    for scale in (1e-60, 1e60):
+        other = fit(X, scale * y, groups)
+        assert_allclose(other.group_variance_, scale**2 * model.group_variance_)
+    for scale in (1e-80, 1e100):
+        with pytest.raises(ValueError, match="a fourth power"):
+            fit(X, scale * y, groups)
 
 
 def test_refitting_gives_the_same_bits_and_changes_nothing():

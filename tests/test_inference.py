@@ -305,3 +305,64 @@ def test_a_profile_finds_the_global_optimum_at_every_value():
     profile = Profile(estimator._state()[1], estimator._ratio)
     assert_allclose(profile.noise_rise(np.log(estimator.noise_variance_)), 0, atol=1e-9)
     assert_allclose(profile.group_rise(np.log(estimator.group_variance_)), 0, atol=1e-9)
+
+
+def test_a_fit_without_freedom_has_a_summary():
+    X, y, _ = simulate(n=12)
+    with pytest.warns(UserWarning, match="no degrees of freedom left"):
+        model = RandomInterceptRegressor().fit(X[:4], y[:4], groups=[0, 0, 1, 1])
+    table = model.summary().coefficients
+    assert np.isnan(table["df"]).all()
+    assert np.isnan(table["p"]).all()
+
+
+def test_a_summary_is_of_the_fit_and_not_of_later_parameters():
+    model, X, y, groups = fit()
+    expected = str(model.summary())
+    ends = model.profile_intervals()
+    model.set_params(method="ml", alpha=2.0, fit_intercept=False)
+    assert str(model.summary()) == expected
+    assert_allclose(model.profile_intervals()["group_std"], ends["group_std"])
+    uneven = HeteroscedasticGaussianRegressor().fit(X, y, groups=groups)
+    expected = str(uneven.summary())
+    uneven.set_params(method="ml", fit_intercept=False, variance_alpha=3.0)
+    assert str(uneven.summary()) == expected
+
+
+def test_updates_do_not_change_what_the_fit_says():
+    for estimator in (RandomInterceptRegressor(), HeteroscedasticGaussianRegressor()):
+        X, y, groups = simulate(n=100)
+        model = estimator.fit(X, y, groups=groups)
+        expected = str(model.summary())
+        model.update_random_intercepts(X[:9], y[:9], groups=groups[:9] + 100)
+        assert str(model.summary()) == expected
+
+
+def test_labels_are_no_feature_of_the_table():
+    X, y, groups = simulate(n=100)
+    table = np.column_stack([groups, X])
+    for model in (
+        RandomInterceptRegressor(group_feature=0),
+        HeteroscedasticGaussianRegressor(group_feature=0),
+    ):
+        names = model.fit(table, y).summary().coefficients.names
+        assert tuple(names) == ("intercept", "x1", "x2", "x3")
+
+
+def test_no_interval_is_nan():
+    X, y, _ = simulate(n=30)
+    with pytest.warns(UserWarning, match="one group only"):
+        model = RandomInterceptRegressor().fit(X, y, groups=np.zeros(30))
+    intervals = model.profile_intervals()
+    assert np.isnan(intervals["intraclass_correlation"]).all()
+    assert "1 group of 30 rows" in str(model.summary())
+
+
+def test_notes_of_the_heteroscedastic_summary():
+    X, y, groups = simulate(n=100, group_std=0.0)
+    model = HeteroscedasticGaussianRegressor(variance_alpha=2.0)
+    text = " ".join(str(model.fit(X, y, groups=groups).summary()).split())
+    assert "Ridge penalties: 0 (mean), 2 (log-variance)" in text
+    assert ("end of its range" in text) == model.at_boundary_
+    alone = HeteroscedasticGaussianRegressor(mean_groups=None).fit(X, y)
+    assert "standard deviation" not in str(alone.summary())

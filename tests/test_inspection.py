@@ -199,5 +199,5 @@ def test_what_has_no_profile_says_so():
         LikelihoodProfileDisplay.from_estimator(uneven)
     with pytest.warns(GroupsWarning, match="one row each"):
         single = RandomInterceptRegressor().fit(X, Y, groups=np.arange(300))
-    with pytest.raises(ValueError, match="do not tell the group variance"):
+    with pytest.raises(ValueError, match="no likelihood to draw"):
         LikelihoodProfileDisplay.from_estimator(single)
