@@ -224,22 +224,23 @@ def _visit_part(part, trend, groups, posterior, asked):
             X, S = part.X[some], part.variance_rows(some, asked.effects)
             w, e, h, score, q = _row_figures(part, S, trend, groups, local, some, asked)
             we = w * e
+            wS, weS, qS = w[:, None] * S, we[:, None] * S, q[:, None] * S
             sums.score += score @ S
-            sums.square += S.T @ (q[:, None] * S)
-            cross += X.T @ (we[:, None] * S)
+            sums.square += S.T @ qS
+            cross += X.T @ weS
             members = None
             if asked.grouped:
                 members = _members(part.bounds[run.start : run.stop + 1], some)
-                sums.t[run] += _weighted(members, w) @ S
-                sums.te[run] += _weighted(members, we) @ S
+                sums.t[run] += members @ wS
+                sums.te[run] += members @ weS
             else:
                 sums.te[0] += we @ S
             if asked.effects:
                 sums.effect_score[run] += members @ score
-                sums.effect_square[run] += _weighted(members, q) @ S
-                effect_cross[run] += _weighted(members, we) @ X
+                sums.effect_square[run] += members @ qS
+                effect_cross[run] += members @ (we[:, None] * X)
             if asked.reml:
-                _add_leverages(sums, run, members, w[:, None] * S, h, H)
+                _add_leverages(sums, run, members, wS, h, H)
         if H is not None:
             _add_whole(sums, part, run, groups, H)
     sums.K += local.root.T @ cross + local.root_offset.T @ sums.te
@@ -247,13 +248,6 @@ def _visit_part(part, trend, groups, posterior, asked):
         sums.effect_residual += effect_cross @ local.root
         sums.effect_residual += local.root_offset * sums.te[:, :1]
     return sums
-
-
-def _weighted(members, weight):
-    """The indicator matrix with other numbers in place of its ones."""
-    return sparse.csr_array(
-        (weight, members.indices, members.indptr), shape=members.shape
-    )
 
 
 @dataclass(frozen=True)
@@ -363,18 +357,18 @@ def _members(bounds, some):
 
 def _add_leverages(sums, run, members, t, h, H):
     """Add to C, and to the sums H_g = sum t h' of groups, (groups, k, r)."""
-    r = h.shape[1]
+    r, by_column = h.shape[1], np.ascontiguousarray(h.T)
     effects = sums.effect_leverage is not None and len(sums.effect_leverage)
     last = 0
     for a in range(r):
         first, last = last, last + r - a
-        sums.C[:, first:last] += t.T @ (h[:, a, None] * h[:, a:])
+        products = by_column[a] * by_column[a:]
+        sums.C[:, first:last] += (products @ t).T
         if effects:
-            product = _weighted(members, t[:, 0] * h[:, a]) @ h[:, a:]
-            sums.effect_leverage[run, first:last] += product
+            sums.effect_leverage[run, first:last] += members @ (t[:, 0] * products).T
     if H is not None:
         for i in range(t.shape[1]):
-            H[:, i] += _weighted(members, t[:, i]) @ h
+            H[:, i] += members @ (t[:, i, None] * h)
 
 
 def _add_whole(sums, part, run, groups, H):
