@@ -150,7 +150,9 @@ def test_the_page_on_groups_runs():
 
 
 @pytest.mark.parametrize(
-    "name, least", [("uncertainty", 10), ("coming_from_r", 7), ("user_guide", 12)], ids=str
+    "name, least",
+    [("uncertainty", 10), ("coming_from_r", 7), ("user_guide", 12)],
+    ids=str,
 )
 def test_a_page_runs(name, least):
     page = ROOT / "docs" / f"{name}.md"
