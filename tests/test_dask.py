@@ -267,6 +267,7 @@ def test_partitions_may_have_labels_of_different_kinds():
     assert_allclose(model.predict(X, groups=labels), expected.predict(X, groups=labels))
 
 
+@pytest.mark.filterwarnings("ignore:Running on a single-machine scheduler")
 def test_a_heteroscedastic_fit_without_a_cluster():
     lazy_X, lazy_y, lazy_groups = arrays()
     expected = HeteroscedasticGaussianRegressor().fit(X, Y, groups=GROUPS)

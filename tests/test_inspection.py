@@ -163,6 +163,8 @@ def test_the_kind_of_calibration_is_checked():
         PredictiveCalibrationDisplay.from_predictions([0.0], [0.0], [1.0], kind="x")
 
 
+# matplotlib 3.8 on one error bar
+@pytest.mark.filterwarnings("ignore:Conversion of an array:DeprecationWarning")
 def test_residuals_in_bins():
     rng = np.random.default_rng(0)
     std = np.repeat([1.0, 2.0, 4.0], 200)
