@@ -36,9 +36,10 @@ html_title = "skmixed"
 html_static_path = ["_static"]
 html_css_files = ["skmixed.css"]
 html_show_sourcelink = False
+html_sidebars = {"*": []}  # pages that have no others below them
 html_theme_options = {
     "navbar_end": ["theme-switcher"],
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 5,
     "secondary_sidebar_items": ["page-toc"],
     "show_toc_level": 2,
     "footer_start": ["copyright"],
