@@ -6,6 +6,8 @@ from itertools import count
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from ._summary import import_pandas
+
 WIDTH = 10  # of a column
 # Name of each score: its heading, and how it is written.
 SCORES = {
@@ -57,13 +59,7 @@ class GroupsComparison:
         ImportError
             If pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError(
-                "to_frame requires pandas. Install it with `pip install pandas`, or "
-                "use `scores`, a dict of arrays."
-            ) from error
+        pandas = import_pandas("`scores`, a dict of arrays")
         index = pandas.MultiIndex.from_tuples(self.scores, names=["groups", "model"])
         rows = [
             {name: values.mean() for name, values in of_folds.items()}

@@ -45,13 +45,7 @@ class Table:
         ImportError
             If pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError(
-                "to_frame requires pandas. Install it with `pip install pandas`, or "
-                "use `names` and `columns`, a dict of arrays."
-            ) from error
+        pandas = import_pandas("`names` and `columns`, a dict of arrays")
         return pandas.DataFrame(self.columns, index=list(self.names))
 
     def cells(self):
@@ -208,6 +202,18 @@ class Summary:
             parts.append(f"<i>{escape(name)}</i>{table._repr_html_()}")
         parts.append("<br>".join(map(escape, self.notes)))
         return "".join(f"<div>{part}</div>" for part in parts)
+
+
+def import_pandas(instead):
+    """pandas, for a `to_frame`; without it the error names what to use instead."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError(
+            "to_frame requires pandas. Install it with `pip install pandas`, or use "
+            f"{instead}."
+        ) from error
+    return pandas
 
 
 def coefficient_table(names, coef, std, coverage, df=None):

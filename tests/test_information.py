@@ -203,6 +203,22 @@ def test_rows_in_parts_say_what_they_say_together(
             assert_allclose(arrow.toarray(), wanted, atol=REORDERED * scale)
 
 
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_rows_of_a_group_may_differ_between_parts_only(is_sparse):
+    """Each of two parts has one row of every group; those of group 0 are alike, those
+    of group 1 differ in X alone.
+    """
+    rng = np.random.default_rng(0)
+    X, y, groups = rng.normal(size=(16, 3)), rng.normal(size=16), np.arange(16) // 2
+    X[1], y[1], y[3] = X[0], y[0], y[2]
+    X = sparse.csr_array(X) if is_sparse else X
+    estimator = HeteroscedasticGaussianRegressor(
+        method="ml", variance_features=[], variance_groups="fixed"
+    )
+    model = in_parts(estimator, X, y, groups, np.ones(16), 2)
+    assert_array_equal(model.free, np.arange(1, 8))
+
+
 N_DRAWS = 400
 
 
