@@ -193,6 +193,8 @@ def feature_position(feature, X, parameter):
 def feature_positions(features, X, read, parameter):
     """Positions among the features of a list of columns of X, None being all of them.
 
+    They ascend: the list is a set of columns.
+
     Parameters
     ----------
     features : None, or array-like of str, int or bool
@@ -229,7 +231,7 @@ def feature_positions(features, X, read, parameter):
         )
     if len(np.unique(columns)) < len(columns):
         raise ValueError(f"{parameter} names a column twice: {features!r:.100}.")
-    return np.searchsorted(read.features, columns)
+    return np.searchsorted(read.features, np.sort(columns))
 
 
 def _not_found(feature, names, parameter):

@@ -15,6 +15,7 @@ from ._rows import Trend
 # From so many rows on there is one start: several optima are a matter of few rows.
 MANY_ROWS = 50_000
 AXIS_START = 2.0  # of the log-variance, in standard deviations of a column
+FARTHEST_START = 46.0  # of the log-variance of a row: as far apart as bounds are
 MOST_AXES = 10  # columns that starts are made along
 LEAST_SPREAD = 1e-8  # of a column, relative to its size, less is constant
 # Where the ratio search finds no group variance, Newton's method starts from this part
@@ -210,9 +211,10 @@ def axis_starts(model, constant):
     rows, axes = model.rows, model.axes
     mean = rows.reduce(_axis_sums, axes) / rows.n
     spread = np.sqrt(rows.reduce(_axis_squares, axes, mean) / rows.n)
-    varies = spread > LEAST_SPREAD * rows.reduce(_axis_extremes, axes, join=np.maximum)
-    axes, mean, spread = axes[:, varies], mean[varies], spread[varies]
-    axes, mean = axes / spread, mean / spread
+    largest = rows.reduce(_axis_extremes, axes, join=np.maximum)
+    varies = spread > LEAST_SPREAD * largest
+    axes, mean = axes[:, varies] / spread[varies], mean[varies] / spread[varies]
+    farthest = largest[varies] / spread[varies] + np.abs(mean)
     order = np.arange(len(mean))
     if len(order) > MOST_AXES:
         point = evaluate(model, start_at(model, constant))
@@ -220,7 +222,8 @@ def axis_starts(model, constant):
         pull = np.abs(rows.reduce(_axis_pull, trend, noise, axes, mean))
         order = np.argsort(-pull, kind="stable")[:MOST_AXES]
     for i in order:
-        for length in (AXIS_START, -AXIS_START):
+        reach = min(AXIS_START, FARTHEST_START / farthest[i])
+        for length in (reach, -reach):
             yield Trend(length * axes[:, i], offset=-length * mean[i])
 
 
