@@ -75,6 +75,13 @@ class Arrow:
         diagonal = np.where(self.diagonal > 0, self.diagonal, 1.0)
         return Arrow(diagonal, self.border, corner, self.U, self.B)
 
+    def coupled(self, u, b):
+        """A + b u u'."""
+        B = block_diag(self.B, b)
+        return Arrow(
+            self.diagonal, self.border, self.corner, np.column_stack([self.U, u]), B
+        )
+
     def without(self, i):
         """A without the row and the column of the i-th of the others."""
         keep = np.delete(np.arange(self.border.shape[1]), i)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import qr
+from scipy.linalg import qr, solve_triangular
 
 from ._blocks import row_blocks
 from ._gram import Moments, column_norms, random_intercept_gram
@@ -16,6 +16,8 @@ from ._gram import Moments, column_norms, random_intercept_gram
 # The noise standard deviation is never estimated below this part of y's own: some
 # hundred times what rounding alone leaves of an exact fit.
 NOISE_FLOOR = 1e-13
+# Of the level of a column, its rounding errors and those of a sum of some columns.
+LEVEL_ROUNDING = 4 * np.finfo(float).eps
 # Squares of figures outside this range overflow or vanish in double precision.
 SMALLEST, LARGEST = 1e-140, 1e140
 
@@ -156,7 +158,7 @@ def choose_columns(moments, *, fit_intercept, penalised, tolerance):
         Whether a ridge penalty makes a constant column of X differ from an intercept.
     tolerance : float
         A column is dependent where what the others leave of it is smaller than this
-        part of it.
+        part of it, or than what its level leaves in rounding.
     """
     shift, p = moments.shift, len(moments.shift) - 1
     stands_in = None
@@ -167,7 +169,10 @@ def choose_columns(moments, *, fit_intercept, penalised, tolerance):
         else:
             stands_in = int(np.argmax(is_constant))
     between = moments.between_root(moments.shift - shift)[:, :p]
-    into, expand, within = _independent(moments.within[:, :p], between, tolerance)
+    rounding = _rounding(moments)
+    into, expand, within = _independent(
+        moments.within[:, :p], between, tolerance, rounding
+    )
     has_constant = fit_intercept or stands_in is not None
     back, logdet_basis = _minimal_norm(expand)
     if stands_in is not None and into.shape[1] == p - 1:
@@ -221,7 +226,8 @@ def choose_within(moments, norm, *, has_constant, tolerance):
     none = np.empty((0, p))
     root = moments.within[:, :p]
     norm = np.maximum(norm, column_norms(root))
-    into, expand, within = _independent(root, none, tolerance, norm)
+    rounding = _rounding(moments)
+    into, expand, within = _independent(root, none, tolerance, rounding, norm)
     back, logdet_basis = _minimal_norm(expand)
     if has_constant:
         back = np.column_stack([np.zeros(p), back])
@@ -236,7 +242,12 @@ def choose_within(moments, norm, *, has_constant, tolerance):
     )
 
 
-def _independent(within, between, tolerance, norm=None):
+def _rounding(moments):
+    """Length of the rounding errors of each column, which are relative to its level."""
+    return LEVEL_ROUNDING * np.sqrt(moments.n) * np.abs(moments.shift[:-1])
+
+
+def _independent(within, between, tolerance, rounding, norm=None):
     """Columns that span X.
 
     `into` (p, r) makes them, `expand` (r, p) takes them back to X, and a mask (r,) says
@@ -251,11 +262,12 @@ def _independent(within, between, tolerance, norm=None):
     p = within.shape[1]
     norm = column_norms(np.vstack([within, between])) if norm is None else norm.copy()
     norm[norm == 0] = 1.0
-    _, spanned = _select(np.vstack([within, between]) / norm, tolerance, p)
+    rounding = rounding / norm
+    _, spanned = _select(np.vstack([within, between]) / norm, tolerance, rounding, p)
     rank = len(spanned)  # of all columns: what is left below is never more than that
-    chosen, from_within = _select(within / norm, tolerance, rank)
+    chosen, from_within = _select(within / norm, tolerance, rounding, rank)
     left = (between / norm) - (between[:, chosen] / norm[chosen]) @ from_within
-    also, from_between = _select(left, tolerance, rank - len(chosen))
+    also, from_between = _select(left, tolerance, rounding, rank - len(chosen))
     kept = np.concatenate([chosen, also])
     expand = np.vstack([from_within, from_between])
     if not np.delete(expand, kept, axis=1).any() and not from_within[:, also].any():
@@ -267,18 +279,35 @@ def _independent(within, between, tolerance, norm=None):
     return into / norm[:, None], expand * norm, np.isin(kept, chosen)
 
 
-def _select(A, tolerance, most):
-    """At most so many independent columns of A, and all as combinations of them."""
+def _select(A, tolerance, rounding, most):
+    """At most so many independent columns of A, and all as combinations of them.
+
+    What is left of a column counts if it is longer than `tolerance`, and than what the
+    `rounding` (p,) of the column and of those before it leaves.
+    """
     p = A.shape[1]
     if not A.any():
         return np.empty(0, dtype=int), np.zeros((0, p))
-    R, order = qr(np.linalg.qr(A, mode="r"), mode="r", pivoting=True)
-    rank = min(int(np.sum(np.abs(np.diag(R)) > tolerance)), most)
-    chosen = order[:rank]
-    combination = np.zeros((rank, p))
-    combination[:, chosen] = np.eye(rank)
-    rest = np.linalg.solve(R[:rank, :rank], R[:rank, rank:])
-    combination[:, order[rank:]] = rest
+    root, candidates = np.linalg.qr(A, mode="r"), np.arange(p)
+    while True:
+        R, order = qr(root[:, candidates], mode="r", pivoting=True)
+        order = candidates[order]
+        left = np.abs(np.diag(R))
+        counts = left > np.maximum(tolerance, rounding[order[: len(left)]])
+        rank = len(left) if counts.all() else int(np.argmin(counts))
+        # Of column i, the combination of those before it is -R_ii R^-1_i.
+        inverse = solve_triangular(R[:rank, :rank], np.eye(rank))
+        drowned = rounding[order[:rank]] @ np.abs(np.triu(inverse, 1)) >= 1
+        rank = int(np.argmax(drowned)) if drowned.any() else rank
+        if not counts[rank + 1 :].any():
+            break
+        candidates = np.delete(candidates, np.flatnonzero(candidates == order[rank]))
+    chosen = order[: min(rank, most)]
+    others = np.delete(np.arange(p), chosen)
+    Q, R = np.linalg.qr(root[:, chosen])
+    combination = np.zeros((len(chosen), p))
+    combination[:, chosen] = np.eye(len(chosen))
+    combination[:, others] = np.linalg.solve(R, Q.T @ root[:, others])
     return chosen, combination
 
 

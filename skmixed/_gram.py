@@ -380,6 +380,7 @@ def reduce_sparse(X, y, codes, n_groups, weight=None):
     cross-products (n_features, n_features), and both are dense.
     """
     n, p = X.shape
+    X, first = _without_offsets(X)
     a = np.ones(n) if weight is None else weight
     members = sparse.csc_array((a, codes, np.arange(n + 1)), shape=(n_groups, n))
     size = np.asarray(members.sum(axis=1)).ravel()
@@ -396,12 +397,23 @@ def reduce_sparse(X, y, codes, n_groups, weight=None):
     scatter[p, p] = np.sum(a * deviation**2)
     square_sum = X.multiply(weighted).sum(axis=0)
     scale = np.sqrt(np.append(np.asarray(square_sum).ravel(), scatter[p, p]))
-    origin = np.append(np.zeros(p), y[0])
     mean = np.column_stack([mean_X, mean_y])
-    moments = _moments(origin, size, mean, _root_of(scatter, scale))
+    moments = _moments(np.append(first, y[0]), size, mean, _root_of(scatter, scale))
     varies = column_norms(moments.total) > SPARSE_TOLERANCE * scale
     varies[p] = True
     return replace(moments, mean=moments.mean * varies, within=moments.within * varies)
+
+
+def _without_offsets(X):
+    """X with the columns that have no zeros counted from their first entries, which
+    are given too: squares of an offset would cost the digits of what varies.
+    """
+    first = np.zeros(X.shape[1])
+    full = np.bincount(X.indices, minlength=X.shape[1]) == X.shape[0]
+    if full.any() and X.has_canonical_format:
+        first[full] = X[:1].toarray()[0, full]
+        X = sparse.csr_array((X.data - first[X.indices], X.indices, X.indptr), X.shape)
+    return X, first
 
 
 def _root_of(scatter, scale):

@@ -158,7 +158,7 @@ def _model(rows, structure, free, mean_columns, variance_columns):
     """The likelihood without bounds on the log-variance."""
     back, has_constant = variance_columns.back, int(variance_columns.has_constant)
     axes = np.zeros(back.T.shape)
-    axes[has_constant:] = np.linalg.pinv(back[:, has_constant:])
+    axes[has_constant:] = _directions(back[:, has_constant:])
     total = rows.reduce(_column_sums, len(free) > 0)
     return Heteroscedastic(
         rows=rows,
@@ -176,6 +176,16 @@ def _model(rows, structure, free, mean_columns, variance_columns):
         variance_penalty=structure.variance_alpha * back.T @ back,
         effect_penalty=structure.variance_alpha,
     )
+
+
+def _directions(back):
+    """Which way the working coefficients go along each of the user's columns.
+
+    The lengths are arbitrary, so that columns of any units may be together.
+    """
+    unit = np.linalg.norm(back, axis=1)
+    unit[unit == 0] = 1.0
+    return np.linalg.pinv(back / unit[:, None])
 
 
 def _has_level(model):

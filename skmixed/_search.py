@@ -32,16 +32,49 @@ LONGEST_STEP = 5.0  # of any row's log-variance, and of the logarithm of kappa
 # units of the precision, is cut.
 MOST_OF_PRECISION = 0.9
 # When the ridge's kappa agrees with the variances, relatively; and tries to get there.
-KAPPA_TOL, NEARLY_KAPPA, MOST_SECANTS = 1e-12, 1e-8, 25
+KAPPA_TOL, NEARLY_KAPPA, MOST_SECANTS = 1e-12, 1e-8, 40
+# How much the average log-variance is drawn to that of kappa, for every row: some times
+# the 1/2 that the likelihood itself has.
+ANCHOR = 2.0
 
 
-def _direction(model, at):
+def evaluate_anchored(model, theta, kappa, gram=None):
+    """The criterion at a given kappa, drawn to the variances that imply it.
+
+    A ridge in absolute units makes an optimum of little noise and small coefficients,
+    or of much noise and large ones, where the one that agrees with its kappa is a
+    saddle between both.  There the anchor is 0 (docs/math.md, 9.8).
+    """
+    point = evaluate(model, theta, kappa, gram)
+    if kappa is None:
+        return point
+    anchor = 0.5 * ANCHOR * model.rows.n * _kappa_gap(model, point) ** 2
+    return replace(point, value=point.value + anchor)
+
+
+def _kappa_gap(model, point):
+    """How far the kappa of the variances is above that of the ridge, in logarithms."""
+    return np.log(model.kappa(point.theta) / point.kappa)
+
+
+def _anchored(model, at, gradient, information):
+    """Gradient and information with those of the anchor."""
+    average = np.append(model.average, np.zeros(int(model.random)))
+    strength = ANCHOR * model.rows.n
+    gradient = gradient - strength * _kappa_gap(model, at) * average
+    return gradient, information.coupled(average, strength)
+
+
+def _direction(model, kappa, at):
     """Newton's step, or that of the expected information where it does not descend."""
     for expected in (False, True):
         gradient, information = derivatives(model, at, expected)
         if expected:
             information = information.padded()
-        step = _bounded_step(model, at, gradient, information)
+        curvature = information
+        if kappa is not None:
+            gradient, curvature = _anchored(model, at, gradient, information)
+        step = _bounded_step(model, at, gradient, curvature)
         if step is not None and np.isfinite(step).all() and gradient @ step <= 0:
             break
     else:
@@ -105,8 +138,8 @@ def _longest(model, gamma):
 def descend(model, theta, kappa, *, tol, max_iter):
     """A local optimum from a start."""
     return newton(
-        partial(evaluate, model, kappa=kappa),
-        partial(_direction, model),
+        partial(evaluate_anchored, model, kappa=kappa),
+        partial(_direction, model, kappa),
         partial(_move, model),
         theta,
         tol=tol,
@@ -179,7 +212,7 @@ def _at_boundary(model, best, constant, kappa, **options):
         found = _better(best, run(model, inside)) if inside.ratio > 0 else best
         return replace(found, without=best.point.value)
     gram = best.point.factor.gram
-    point = evaluate(model, np.append(theta[:-1], 0.0), kappa, gram)
+    point = evaluate_anchored(model, np.append(theta[:-1], 0.0), kappa, gram)
     far = point.value - best.point.value > FAR_FROM_ZERO * len(theta)
     if far and model.rows.n_rows > MANY_ROWS:
         return best
@@ -188,7 +221,7 @@ def _at_boundary(model, best, constant, kappa, **options):
         descend(without, theta[:-1], kappa, **options),
         run(without, best_constant(without, constant.trend)),
     )
-    point = evaluate(model, np.append(at_zero.point.theta, 0.0), kappa)
+    point = evaluate_anchored(model, np.append(at_zero.point.theta, 0.0), kappa)
     at_zero = replace(at_zero, point=point, curvature=None)
     gain = point.value - best.point.value
     found = _better(best, at_zero)
@@ -201,20 +234,25 @@ def _settle(model, best, kappa, *, tol, max_iter):
     """Let kappa be that of its own optimum (REML with a ridge).
 
     The ridge is then not the gradient of one function: at each kappa the criterion has
-    an optimum, and the secant method finds the kappa that this optimum implies.
+    an optimum, and the kappa is found that this optimum implies.  Secants, kept between
+    a kappa that is too small and one that is too large.
     """
-    n_iter, past = best.n_iter, None
+    n_iter, past, low, high = best.n_iter, None, -np.inf, np.inf
+    at = np.log(kappa)
     for _ in range(MOST_SECANTS):
-        gap = np.log(model.kappa(best.point.theta) / kappa)
+        gap = _kappa_gap(model, best.point)
         if abs(gap) <= KAPPA_TOL or not best.converged or best.point.kinked:
             break
+        low, high = (at, high) if gap > 0 else (low, at)
         step = gap
         if past is not None and gap != past[1]:
-            step = -gap * past[0] / (gap - past[1])
-        step = float(np.clip(step, -LONGEST_STEP, LONGEST_STEP))
-        past = step, gap
-        kappa = kappa * np.exp(step)
-        best = descend(model, best.point.theta, kappa, tol=tol, max_iter=max_iter)
+            step = -gap * (at - past[0]) / (gap - past[1])
+        past = at, gap
+        at = at + float(np.clip(step, -LONGEST_STEP, LONGEST_STEP))
+        if not low < at < high:
+            at = (low + high) / 2 if np.isfinite(high - low) else past[0] + gap
+        theta = best.point.theta
+        best = descend(model, theta, np.exp(at), tol=tol, max_iter=max_iter)
         n_iter += best.n_iter
     converged = best.converged and abs(gap) <= NEARLY_KAPPA
     return replace(best, n_iter=n_iter, converged=converged)

@@ -50,12 +50,19 @@ class Constant:
     gram: Gram
 
 
-def best_constant(model, trend, floor=0.0, gram=None):
+def best_constant(model, trend, floor=None, gram=None):
     """Scale and group variance at given variances: the random-intercept search.
 
-    `gram` is that of the rows under weights a / v, if it is known.
+    Parameters
+    ----------
+    floor : float, default=None
+        The least scale; that of the bounds on the log-variance, which rounding may
+        leave less than, by default.
+    gram : Gram, default=None
+        Of the rows under weights a / v, if it is known.
     """
     rows = model.rows
+    floor = np.exp(model.log_bounds[0]) if floor is None else floor
     if gram is None:
         gram = gram_at(model, trend)
     criterion = RandomIntercept(

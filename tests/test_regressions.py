@@ -4,10 +4,13 @@ docs/reliability.md counts them.
 """
 
 import numpy as np
+import pytest
 from numpy.testing import assert_allclose
+from reference import block_covariance, generalised_least_squares, with_intercept
 from scipy import sparse
 
-from skmixed import HeteroscedasticGaussianRegressor
+from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
+from skmixed.heteroscedastic import read_problem
 
 
 def test_columns_may_be_listed_in_any_order():
@@ -36,3 +39,61 @@ def test_a_start_is_no_further_than_the_bounds_of_a_variance():
     assert np.isfinite(dense).all()
     # The other column has a row of its own, and no maximum.
     assert_allclose(found[0], dense[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("mean_groups", ["random", "fixed"])
+def test_a_ridge_that_costs_more_than_the_noise_under_reml(mean_groups):
+    """There was no penalty in absolute units whose optimum agreed with it: the fit
+    ended with coefficients of one and variances of another.
+    """
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(40, 1))
+    groups = np.arange(40) % 4
+    y = X[:, 0] + rng.normal(size=4)[groups] + 1e-3 * rng.normal(size=40)
+    model = HeteroscedasticGaussianRegressor(alpha=1.0, mean_groups=mean_groups)
+    model.fit(X, y, groups=groups)
+    assert model.converged_
+    noise = model.predict_noise_std(X, groups=groups) ** 2
+    V = np.diag(noise) + block_covariance(groups, 0.0, model.group_variance_)
+    penalty = np.exp(-np.mean(np.log(noise))) * np.diag([0.0, 1.0])
+    D = with_intercept(X)
+    if mean_groups == "fixed":
+        D = np.column_stack([D, np.eye(4)[groups]])
+        penalty = penalty[1, 1] * np.diag([0.0, 1, 1, 1, 1, 1])
+    beta, _ = generalised_least_squares(D, y, V, penalty)
+    assert_allclose(model.coef_, beta[1:2], rtol=1e-8)
+
+
+def test_starts_along_columns_whose_units_are_a_googol_apart():
+    """The pseudoinverse of a matrix of such units lost some of the columns."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(70, 2)) * [1e100, 1e-98], rng.normal(size=70)
+    estimator = HeteroscedasticGaussianRegressor(mean_groups=None)
+    _, problem = read_problem(estimator, X, y, None)
+    assert (np.abs(problem.model.axes).max(axis=0) > 0.1).all()
+
+
+def test_a_sparse_column_far_from_zero():
+    """Cross-products kept nothing of what varies: a singular matrix."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(60, 4)) + [1e7, 1e7, 0, 0]
+    y, weight = 1 + rng.normal(size=60), rng.random(60)
+    model = HeteroscedasticGaussianRegressor(method="ml", mean_groups=None)
+    dense = model.fit(X, y, sample_weight=weight).variance_coef_
+    found = model.fit(sparse.csr_array(X), y, sample_weight=weight).variance_coef_
+    assert_allclose(found, dense, rtol=1e-6)
+
+
+@pytest.mark.parametrize("offset", [1e5, 1e9])
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0]])
+def test_a_column_and_itself_with_an_offset_count_as_one(offset, order):
+    """The rounding of the offset counted as a column of its own."""
+    rng = np.random.default_rng(0)
+    x, groups = rng.normal(size=50), np.arange(50) % 5
+    y = x + rng.normal(size=50)
+    X = np.column_stack([x, x + offset, 2 * x + offset / 3])[:, order]
+    expected = RandomInterceptRegressor().fit(x[:, None], y, groups=groups)
+    model = RandomInterceptRegressor().fit(X, y, groups=groups)
+    ours, theirs = (m.noise_variance_ for m in (model, expected))
+    # Of x + offset the last digits are lost.
+    assert_allclose(ours, theirs, rtol=1e-14 * offset)
