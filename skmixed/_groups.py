@@ -103,7 +103,7 @@ def index_groups(groups, n_rows):
         is not a scalar.
     ValueError
         If it has another length than X, more than one column, or labels that are
-        tuples or complex numbers.
+        tuples, complex numbers, or times that would lose nanoseconds.
     """
     groups = _one_column(groups)
     if len(groups) != n_rows:
@@ -122,7 +122,7 @@ def join_labels(first, second, any_kind=False):
     if not any_kind:
         check_kinds(second, first)
     if first.dtype.kind in "mM" and second.dtype.kind == first.dtype.kind:
-        unit = np.promote_types(first.dtype, second.dtype)
+        unit = _common_unit(first, second)
         first, second = _exactly_in_unit(first, unit), _exactly_in_unit(second, unit)
     if first.dtype == second.dtype and first.dtype.kind != "O":
         labels, codes = unique(np.concatenate([first, second]))
@@ -156,13 +156,15 @@ def check_present(index):
 def _one_column(groups):
     """`groups` as a list or an array with one entry per row."""
     if hasattr(groups, "to_pylist"):  # pyarrow, whose to_numpy can lose missing labels
-        groups = groups.to_pylist()
+        groups = _of_arrow(groups)
     if not _is_column(groups):
         raise TypeError(
             "`groups` must be a column with one label per row, got "
             f"{groups!r:.60} of type {type(groups).__name__}. Pass the column, e.g. "
             "groups=df['school'], or name it with group_feature='school'."
         )
+    if isinstance(groups, memoryview):
+        groups = np.asarray(groups)
     if isinstance(groups, Sequence):
         groups = [None if label is np.ma.masked else label for label in groups]
         if not groups or not isinstance(groups[0], (list, np.ndarray)):
@@ -178,6 +180,25 @@ def _one_column(groups):
     return groups.iloc[:, 0] if hasattr(groups, "iloc") else groups[:, 0]
 
 
+def _of_arrow(groups):
+    """Labels of pyarrow as a list; nanoseconds are lost in none."""
+    labels = groups.to_pylist()
+    if str(getattr(groups, "type", "")) == "time64[ns]":
+        _check_whole_microseconds(groups.cast("int64").to_pylist())
+    return labels
+
+
+def _check_whole_microseconds(nanoseconds):
+    """Refuse labels that Python's own dates and times would merge."""
+    rounded = sum(ns is not None and ns % 1000 > 0 for ns in nanoseconds)
+    if rounded:
+        raise ValueError(
+            f"{rounded} group labels are times with fractions of a microsecond, which "
+            "would be lost, and labels merged. Use their integers as labels, or round "
+            "them to microseconds."
+        )
+
+
 def _is_column(groups):
     if isinstance(groups, (str, bytes, bytearray)):
         return False
@@ -188,7 +209,7 @@ def _is_column(groups):
 
 def _index(groups):
     """Index a list or array with one entry per row."""
-    if isinstance(groups, np.ma.MaskedArray):
+    if isinstance(groups, np.ma.MaskedArray) and not groups.dtype.names:
         return _index_present(groups.data, ~np.ma.getmaskarray(groups))
     if str(getattr(groups, "dtype", "")) == "category":
         categorical = getattr(groups, "cat", groups)
@@ -198,6 +219,8 @@ def _index(groups):
             codes, distinct = groups.factorize()  # pandas' hash table
         except TypeError:
             return _index_objects(list(groups))  # which says what is wrong
+        if _hide_values(distinct):
+            return _index_objects(list(groups))
         return _index_coded(distinct, codes)
     if isinstance(groups, np.ndarray) and groups.dtype.kind in "US" and groups.nbytes:
         return _index_fixed_width(groups)
@@ -231,14 +254,18 @@ def _values(groups):
     """Labels as an array of numbers, datetimes or time differences, else as a list."""
     if isinstance(groups, list):
         return groups
+    dtype = getattr(groups, "dtype", None)
+    if str(dtype).endswith("Int128"):  # of polars; NumPy has none
+        return groups.to_list()
+    zone = getattr(dtype, "time_zone", None)
+    if str(dtype) == "Time" or (zone and dtype.time_unit == "ns"):
+        _check_whole_microseconds(groups.to_physical().to_list())
     values = groups.to_numpy() if hasattr(groups, "to_numpy") else np.asarray(groups)
     if values.dtype.kind not in "biufmM":
         return values.tolist()
     # Frames turn integers beside missing ones into floats, which rounds large ones;
     # polars drops time zones, and spreads compound labels over columns.
-    dtype = getattr(groups, "dtype", None)
     rounded = values.dtype.kind == "f" and "float" not in str(dtype).lower()
-    zone = getattr(dtype, "time_zone", None)
     return list(groups) if rounded or zone or values.ndim > 1 else values
 
 
@@ -314,6 +341,18 @@ def _slots(characters, rows, rng):
 
 def _index_objects(values):
     """Index a list of Python scalars through a dictionary."""
+    position, codes = _positions(values)
+    if _hide_values(position):
+        position, codes = _positions([_by_value(value) for value in values])
+    present = [value for value in position if not is_missing(value)]
+    labels, order = _sorted(_label_array(present))
+    rank = np.full(len(position), -1, dtype=np.int32)
+    rank[[position[value] for value in present]] = order
+    return GroupIndex(labels, rank[codes])
+
+
+def _positions(values):
+    """A dictionary of distinct scalars to their places, and the place of each row."""
     position = defaultdict(count().__next__)
     try:
         codes = np.fromiter(map(position.__getitem__, values), np.int32, len(values))
@@ -321,11 +360,34 @@ def _index_objects(values):
         _check_scalars(values)
         raise
     _check_scalars(position)
-    present = [value for value in position if not is_missing(value)]
-    labels, order = _sorted(_label_array(present))
-    rank = np.full(len(position), -1, dtype=np.int32)
-    rank[[position[value] for value in present]] = order
-    return GroupIndex(labels, rank[codes])
+    return position, codes
+
+
+def _hide_values(labels):
+    """Whether Python compares some of the labels by something else than their value."""
+    types = set(map(type, labels))
+    if any(issubclass(t, datetime.datetime) or hasattr(t, "as_py") for t in types):
+        return any(_by_value(label) is not label for label in labels)
+    return False
+
+
+def _by_value(label):
+    """A label as what Python compares by value.
+
+    Datetimes of one zone are equal to it where clocks are set back, an hour apart, and
+    there unequal to the same instant in another zone; pyarrow's scalars hide missing
+    values.
+    """
+    if hasattr(label, "as_py"):
+        label = label.as_py()
+    if isinstance(label, datetime.datetime) and label.tzinfo is not None:
+        if label.tzinfo is datetime.UTC:
+            return label
+        try:
+            return label.astimezone(datetime.UTC)
+        except OverflowError:  # in the first or the last hours of the calendar
+            return label
+    return label
 
 
 def _sorted(labels):
@@ -420,9 +482,19 @@ def _instants(present, scalar):
 def _comparable(mine, theirs):
     """Two label arrays as lists of Python scalars that compare by value."""
     if mine.dtype.kind == theirs.dtype.kind and mine.dtype.kind in "mM":
-        unit = np.promote_types(mine.dtype, theirs.dtype)
+        unit = _common_unit(mine, theirs)
         mine, theirs = _in_unit(mine, unit), _in_unit(theirs, unit)
     return mine.tolist(), theirs.tolist()
+
+
+def _common_unit(first, second):
+    try:
+        return np.promote_types(first.dtype, second.dtype)
+    except TypeError as error:
+        raise ValueError(
+            f"Group labels are {first.dtype} and {second.dtype}, which have no unit in "
+            "common: months differ in length. Convert them to one unit."
+        ) from error
 
 
 def _exactly_in_unit(instants, unit):
