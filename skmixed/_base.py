@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._groups import GroupsWarning, check_present, join_labels
-from ._input import Data, read_new_data
+from ._input import Data, check_weight, read_column, read_new_data
 from ._normal import normal_interval
 from ._partitions import is_partitioned, predict_partitions
 from ._posterior import (
@@ -299,7 +299,8 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         score : float
             R^2, at most 1.
         """
-        return r2_score(y, self.predict(X, groups=groups), sample_weight=sample_weight)
+        mean, y = self.predict(X, groups=groups), read_column(y, "y")
+        return r2_score(y, mean, sample_weight=check_weight(sample_weight, len(mean)))
 
     def update_random_intercepts(self, X, y, *, groups=None):
         """Learn the levels of groups from further rows, without a new fit.

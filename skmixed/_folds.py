@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.metrics import r2_score, root_mean_squared_error
 from sklearn.model_selection import check_cv
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_array, column_or_1d, indexable
+from sklearn.utils import column_or_1d, indexable
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -29,8 +29,8 @@ from ._any_model import (
     warn_of_lost_labels,
 )
 from ._comparison import SCORES
-from ._groups import check_present, index_groups, kinds_of
-from ._input import refuse_masked
+from ._groups import check_present, index_groups
+from ._input import check_table, read_column
 from .metrics import (
     gaussian_crps,
     gaussian_nll,
@@ -75,10 +75,8 @@ class Sample:
 
 def read_sample(X, y, groups, params):
     """A `Sample` of what the user passed."""
-    refuse_masked(X, "X")
-    refuse_masked(y, "y")
-    X, y = indexable(X, column_or_1d(y))
-    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    check_table(X)
+    X, y = indexable(X, column_or_1d(read_column(y, "y")))
     if params and "groups" in params:
         raise TypeError("params has 'groups'; pass them as groups=, not in params.")
     index = index_present(groups, len(y))
@@ -143,8 +141,8 @@ def make_splits(cv, sample):
             f"params={{{key!r}: ...}}."
         )
     groups = sample.metadata[key]
-    if len(kinds_of(sample.groups)) > 1 and key == "groups":
-        groups = index_groups(groups, len(sample.y)).codes  # which can be sorted
+    if key == "groups" and not _can_be_sorted(groups):
+        groups = index_groups(groups, len(sample.y)).codes
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The groups parameter is ignored by")
         splits = list(check_cv(cv).split(sample.X, sample.y, groups))
@@ -236,6 +234,14 @@ def _split_key(cv):
         return "groups"
     alias = get_routing_for_object(cv).split.requests.get("groups")
     return alias if isinstance(alias, str) else "groups"
+
+
+def _can_be_sorted(labels):
+    try:
+        np.unique(labels)
+    except (TypeError, ValueError):  # members of an Enum; numbers beside strings
+        return False
+    return True
 
 
 def _row_numbers(rows):

@@ -3,6 +3,7 @@ weights.  Every complaint about input is made here, before any work.
 """
 
 import numbers
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +12,10 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_X_y, validate_data
 
 from ._groups import GroupIndex, check_present, index_groups, is_missing
+
+# How types of dates and times begin, in pandas, polars and pyarrow alike.
+DATES = ("date", "time", "duration")
+NO_NUMBER = "not a number"
 
 
 @dataclass(frozen=True)
@@ -82,14 +87,17 @@ def _read(estimator, X, groups, *, y, reset):
             f"{estimator.group_feature!r} takes the labels from X, and `groups` was "
             "passed as well. Use one of them."
         )
-    refuse_masked(X, "X")
+    check_table(X)
+    _refuse_lazy(y, "y")
     refuse_masked(y, "y")
+    _refuse_types(y, "y holds")
     if hasattr(X, "columns") and not X.shape[1]:
         X = np.empty(X.shape)  # a frame without columns has no type to check
     if estimator.group_feature is None:
         labels, columns, features = groups, X, None
     else:
         labels, columns, features = _split(estimator, X, bool(reset))
+    _check_types(columns)
     checks = {
         "accept_sparse": "csr",
         "dtype": [np.float64, np.float32],
@@ -97,7 +105,7 @@ def _read(estimator, X, groups, *, y, reset):
     }
     try:
         columns, y = _check_columns(estimator, columns, y, features, reset, checks)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         _explain(error, columns, features, y, grouped=labels is not None)
         raise
     if features is None:
@@ -119,11 +127,48 @@ def _check_columns(estimator, X, y, features, reset, checks):
         X = validate_data(estimator, X, reset=False, **checks)
     else:
         X = check_array(X, estimator=estimator, input_name="X", **checks)
-    if y is not None and not fitting:
-        y = column_or_1d(y)
-        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    if y is not None:
+        # Also after the checks of a fit, which find nothing missing among objects.
+        y = check_array(
+            column_or_1d(y), ensure_2d=False, dtype=np.float64, input_name="y"
+        )
         check_consistent_length(X, y)
-    return X, None if y is None else y.astype(np.float64, copy=False)
+    return X, y
+
+
+def check_table(X):
+    """Refuse what has no rows and columns that could be read, or masked entries."""
+    _refuse_lazy(X, "X")
+    no_table = isinstance(X, (str, bytes, Mapping, Set, Iterator))
+    if no_table and not sparse.issparse(X):  # one of SciPy's formats is a dict
+        raise TypeError(
+            f"X is of type {type(X).__name__}, which is no table that could be read. "
+            "Pass an array or a DataFrame, such as pandas.DataFrame(X) of a dict."
+        )
+    if getattr(getattr(X, "dtype", None), "names", None):
+        raise TypeError(
+            f"X is a structured array with the fields {X.dtype.names}, not a table of "
+            "numbers. Pass pandas.DataFrame(X), or stack the fields with "
+            "numpy.lib.recfunctions.structured_to_unstructured(X)."
+        )
+    refuse_masked(X, "X")
+
+
+def read_column(values, name):
+    """One finite number per row as a float64 array, of (n,), or as it was given."""
+    shown = name if name == "y" else f"`{name}`"
+    _refuse_lazy(values, shown)
+    refuse_masked(values, shown)
+    _refuse_types(values, f"{shown} holds")
+    try:
+        return check_array(values, ensure_2d=False, dtype=np.float64, input_name=name)
+    except (TypeError, ValueError, OverflowError) as error:
+        value, why = _first_unreadable(values)
+        if why is None:
+            raise
+        remedy = " Drop its row, or impute it." if is_missing(value) else ""
+        _raise(error, value, f"{shown} holds {value!r:.60}, which is {why}.{remedy}")
+        raise
 
 
 def refuse_masked(array, name):
@@ -133,6 +178,69 @@ def refuse_masked(array, name):
             f"{name} is a masked array with {np.ma.count_masked(array)} masked "
             "entries, which would be read as numbers. Impute them or drop their rows."
         )
+
+
+def _check_types(X):
+    """Refuse columns of types that NumPy would read as other numbers."""
+    for j, (name, dtype) in enumerate(zip(_names(X), _types(X), strict=False)):
+        _refuse_type(dtype, f"Column {name!r} of X holds")
+        if str(dtype) == "category" and hasattr(X, "iloc"):
+            missing = int((X.iloc[:, j].cat.codes < 0).sum())
+            if missing:  # which pandas casts to the least integer
+                raise ValueError(
+                    f"Column {name!r} of X has {missing} missing values. Impute them, "
+                    "or drop their rows."
+                )
+    if not _names(X):
+        _refuse_types(X, "X holds")
+
+
+def _refuse_lazy(values, name):
+    if type(values).__name__ == "LazyFrame":
+        raise TypeError(
+            f"{name} is a LazyFrame, which has no rows yet. Pass the result of its "
+            "collect()."
+        )
+
+
+def _refuse_types(values, holds):
+    for dtype in _types(values):
+        _refuse_type(dtype, holds)
+
+
+def _refuse_type(dtype, holds):
+    """Refuse dates, whose numbers depend on their unit, and what NumPy lacks."""
+    text = str(dtype)
+    if getattr(dtype, "kind", "") in ("m", "M") or text.lower().startswith(DATES):
+        raise TypeError(
+            f"{holds} dates or times ({text}), which are no numbers. Convert them, "
+            "such as to days since the first, or to hours."
+        )
+    if text.endswith("Int128"):
+        raise TypeError(
+            f"{holds} integers of type {text}, which NumPy lacks. Cast them to Int64 "
+            "or Float64."
+        )
+
+
+def _types(values):
+    """Types of the columns of a frame, or the one type of anything else."""
+    if _is_arrow(values):
+        return values.schema.types if hasattr(values, "schema") else [values.type]
+    if hasattr(values, "dtypes") and len(values.shape) == 2:
+        return list(values.dtypes)
+    return [values.dtype] if hasattr(values, "dtype") else []
+
+
+def _names(X):
+    """Names of the columns of a frame; none of anything else."""
+    if _is_arrow(X):
+        return list(getattr(X, "column_names", []))
+    return list(getattr(X, "columns", []))
+
+
+def _is_arrow(values):
+    return type(values).__module__.split(".")[0] == "pyarrow"
 
 
 def _split(estimator, X, reset):
@@ -148,6 +256,8 @@ def _split(estimator, X, reset):
     rest = slice(0, j) if j == n_columns - 1 else others
     if hasattr(X, "iloc"):
         labels, columns = X.iloc[:, j], X.iloc[:, rest]
+    elif _is_arrow(X):
+        labels, columns = X.column(j), X.select(others.tolist())
     elif hasattr(X, "columns"):
         labels, columns = X[:, j], X[:, others.tolist()]
     elif sparse.issparse(X):
@@ -164,17 +274,22 @@ def _as_table(X):
     """X as a frame, a sparse matrix or an array, whose columns may differ in type."""
     if hasattr(X, "columns") or sparse.issparse(X):
         return X
-    array = np.asarray(X)
-    if array.dtype.kind in "US" and not isinstance(X, np.ndarray):
-        return np.array(X, dtype=object)  # numbers beside text labels
-    return array
+    if isinstance(X, (list, tuple)):
+        # One type for all would make text of numbers, and round integer labels.
+        return np.array(X, dtype=object)
+    return np.asarray(X)
 
 
 def feature_position(feature, X, parameter):
     """Position in X of a column given by name or by (possibly negative) index."""
     n_columns = X.shape[1]
-    names = [str(name) for name in getattr(X, "columns", [])]
+    names = [str(name) for name in _names(X)]
     if isinstance(feature, str):
+        if names.count(feature) > 1:
+            raise ValueError(
+                f"{parameter}={feature!r} names {names.count(feature)} columns of X. "
+                "Give the index of the column, or rename the others."
+            )
         if feature in names:
             return names.index(feature)
         raise ValueError(_not_found(feature, names, parameter))
@@ -255,74 +370,84 @@ def _not_found(feature, names, parameter):
 def _explain(error, X, features, y, grouped):
     """Name the column of X, or y, that made a conversion to float fail."""
     about_text = "could not convert string to float" in str(error)
-    if not about_text and not isinstance(error, TypeError):
+    about_lists = "setting an array element with a sequence" in str(error)
+    if not (about_text or about_lists) and type(error) is ValueError:
         return
-    found = _explain_columns(X, features, grouped) or _explain_target(y)
-    if found is None:
-        return
-    value, explanation = found
-    if isinstance(value, str):
+    found = [_explain_columns(X, features, grouped), _explain_target(y)]
+    found = [explained for explained in found if explained is not None]
+    if found:  # what is missing comes last
+        _raise(error, *min(found, key=lambda explained: is_missing(explained[0])))
+
+
+def _raise(error, value, explanation):
+    """Raise the explanation of an error, or note it where the error says enough."""
+    if isinstance(error, OverflowError) or isinstance(value, str) or is_missing(value):
         raise ValueError(explanation) from error
     error.add_note(explanation)
 
 
 def _explain_columns(X, features, grouped):
     """The first entry of X that is no number and what to do about it, else None."""
-    names = list(getattr(X, "columns", []))
+    names = _names(X)
     array = np.asarray(X, dtype=object)
+    found = None
     for j in range(array.shape[1] if array.ndim == 2 else 0):
-        value = _first_unreadable(array[:, j])
-        if value is None:
+        value, why = _first_unreadable(array[:, j])
+        if why is None or (found and is_missing(value)):
             continue
         position = j if features is None else int(features[j])
         feature = names[j] if names else position
-        remedy = "Leave it out or encode it"
-        if not grouped:
+        remedy = "Leave it out or encode it, e.g. with OneHotEncoder."
+        if why != NO_NUMBER:
+            remedy = "Impute it, or drop its row." if is_missing(value) else "Rescale."
+        elif not grouped:
             remedy = (
                 f"If it names the groups, say so with group_feature={feature!r} or "
-                "pass it as `groups`; otherwise encode it"
+                "pass it as `groups`; otherwise encode it, e.g. with OneHotEncoder."
             )
-        return value, (
-            f"Column {feature!r} of X holds {value!r:.60}, which is not a number. "
-            f"{remedy}, e.g. with OneHotEncoder."
-        )
-    return None
+        text = f"Column {feature!r} of X holds {value!r:.60}, which is {why}. {remedy}"
+        if not is_missing(value):
+            return value, text
+        found = value, text
+    return found
 
 
 def _explain_target(y):
-    value = _first_unreadable(y)
-    if value is None:
+    value, why = _first_unreadable(y)
+    if why is None:
         return None
     return value, (
-        f"y holds {value!r:.60}, which is not a number; a regression needs a numeric "
-        "target."
+        f"y holds {value!r:.60}, which is {why}; a regression needs a numeric target."
     )
 
 
 def _first_unreadable(values):
-    """The first entry that is neither a number nor missing; None if there is none."""
-    if sparse.issparse(values):
-        return None
-    for value in np.asarray(values, dtype=object).ravel():
+    """The first entry that is no finite number, and why; (None, None) without one.
+
+    One that is missing only where there is no other.
+    """
+    missing = None, None
+    entries = [] if sparse.issparse(values) else np.asarray(values, dtype=object)
+    for value in np.ravel(entries):
         try:
             float(value)
         except (TypeError, ValueError):
             if not is_missing(value):
-                return value
-    return None
+                return value, NO_NUMBER
+            missing = value, "a missing value"
+        except OverflowError:
+            return value, "too large for double precision"
+    return missing
 
 
 def check_weight(sample_weight, n_rows):
     """Weights as a float64 array, or None where all of them are 1."""
     if sample_weight is None:
         return None
-    refuse_masked(sample_weight, "`sample_weight`")
     is_array_scalar = getattr(sample_weight, "shape", None) == ()
     if is_array_scalar or isinstance(sample_weight, numbers.Real):
         sample_weight = np.full(n_rows, float(sample_weight))
-    weight = check_array(
-        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
-    )
+    weight = read_column(sample_weight, "sample_weight")
     if weight.shape != (n_rows,):
         raise ValueError(
             f"`sample_weight` has shape {weight.shape} but X has {n_rows} rows; it "

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._any_model import predict_distribution, unwrap, warn_of_lost_labels
 from ._base import GroupedRegressor, check_coverage
 from ._inference import Profile
+from ._input import read_column
 from ._normal import normal_cdf, normal_interval
 
 __all__ = [
@@ -592,10 +593,9 @@ def _distribution(estimator, X, groups):
 
 def _predictions(y_true, y_mean, y_std):
     """Three columns of finite numbers, equally long."""
-    columns = [np.asarray(column_or_1d(c), float) for c in (y_true, y_mean, y_std)]
+    given = {"y_true": y_true, "y_mean": y_mean, "y_std": y_std}
+    columns = [column_or_1d(read_column(c, name)) for name, c in given.items()]
     check_consistent_length(*columns)
-    if not all(np.isfinite(column).all() for column in columns):
-        raise ValueError("y_true, y_mean and y_std need to be finite.")
     if (columns[2] <= 0).any():
         raise ValueError(
             f"y_std has {np.sum(columns[2] <= 0)} entries that are not positive."

@@ -15,7 +15,6 @@ from typing import ClassVar
 
 import numpy as np
 from sklearn.metrics import r2_score, root_mean_squared_error
-from sklearn.utils import check_array
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from ._any_model import (
@@ -27,7 +26,7 @@ from ._any_model import (
 )
 from ._base import check_coverage, check_flag, check_nonnegative
 from ._groups import index_groups
-from ._input import check_weight, refuse_masked
+from ._input import check_weight, read_column
 from ._normal import normal_cdf, normal_crps, normal_interval, normal_nll
 from ._posterior import block_log_density
 
@@ -312,8 +311,7 @@ def _column(values, name, n_rows=None):
     """One finite number per row; a single one stands for all `n_rows` rows."""
     if n_rows is not None and np.ndim(values) == 0:
         values = np.full(n_rows, values)
-    refuse_masked(values, f"`{name}`")
-    values = check_array(values, ensure_2d=False, dtype=np.float64, input_name=name)
+    values = read_column(values, name)
     if values.ndim == 2 and values.shape[1] != 1:
         raise ValueError(f"`{name}` has shape {values.shape}; it needs one column.")
     values = values.ravel()
@@ -417,7 +415,7 @@ class _Scorer:
         warn_of_lost_labels(model, metadata)
         options = dict(self.options)
         if sample_weight is not None:
-            options["sample_weight"] = sample_weight
+            options["sample_weight"] = check_weight(sample_weight, len(y))
         loss = self._loss(model, X, y, metadata, options)
         if np.ndim(loss):
             raise TypeError(
@@ -475,6 +473,7 @@ class _MeanScorer(_Scorer):
     kind = "mean"
 
     def _loss(self, model, X, y, metadata, options):
+        y = read_column(y, "y")
         return self.loss(y, predict_mean(model, X, metadata), **options)
 
 

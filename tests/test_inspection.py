@@ -148,7 +148,7 @@ def test_coverage_is_the_share_inside():
     "arguments, message",
     [
         (([0.0, 1.0], [0.0, 1.0], [1.0, 0.0]), "1 entries that are not positive"),
-        (([0.0, np.nan], [0.0, 1.0], [1.0, 1.0]), "need to be finite"),
+        (([0.0, np.nan], [0.0, 1.0], [1.0, 1.0]), "y_true contains NaN"),
         (([0.0], [0.0, 1.0], [1.0, 1.0]), "inconsistent numbers of samples"),
     ],
 )
