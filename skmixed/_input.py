@@ -15,7 +15,15 @@ from ._groups import GroupIndex, check_present, index_groups, is_missing
 
 # How types of dates and times begin, in pandas, polars and pyarrow alike.
 DATES = ("date", "time", "duration")
-NO_NUMBER = "not a number"
+
+# Why an entry cannot be read, and what to do about it.
+NO_NUMBER, MISSING = "not a number", "a missing value"
+TOO_LARGE = "too large for double precision"
+REMEDIES = {
+    NO_NUMBER: "Leave it out or encode it, e.g. with OneHotEncoder.",
+    MISSING: "Impute it, or drop its row.",
+    TOO_LARGE: "Rescale.",
+}
 
 
 @dataclass(frozen=True)
@@ -166,8 +174,9 @@ def read_column(values, name):
         value, why = _first_unreadable(values)
         if why is None:
             raise
-        remedy = " Drop its row, or impute it." if is_missing(value) else ""
-        _raise(error, value, f"{shown} holds {value!r:.60}, which is {why}.{remedy}")
+        remedy = "" if why == NO_NUMBER else f" {REMEDIES[why]}"
+        explanation = f"{shown} holds {value!r:.60}, which is {why}.{remedy}"
+        _raise(error, value, why, explanation)
         raise
 
 
@@ -375,50 +384,52 @@ def _explain(error, X, features, y, grouped):
         return
     found = [_explain_columns(X, features, grouped), _explain_target(y)]
     found = [explained for explained in found if explained is not None]
-    if found:  # what is missing comes last
-        _raise(error, *min(found, key=lambda explained: is_missing(explained[0])))
+    if found:
+        _raise(error, *min(found, key=_is_of_missing))
 
 
-def _raise(error, value, explanation):
+def _is_of_missing(explained):
+    return explained[1] == MISSING
+
+
+def _raise(error, value, why, explanation):
     """Raise the explanation of an error, or note it where the error says enough."""
-    if isinstance(error, OverflowError) or isinstance(value, str) or is_missing(value):
+    if why != NO_NUMBER or isinstance(value, str):
         raise ValueError(explanation) from error
     error.add_note(explanation)
 
 
 def _explain_columns(X, features, grouped):
-    """The first entry of X that is no number and what to do about it, else None."""
+    """The first entry of X that is no number, why, and what to do about it, or None.
+
+    One that is missing only where there is no other.
+    """
     names = _names(X)
     array = np.asarray(X, dtype=object)
-    found = None
+    found = []
     for j in range(array.shape[1] if array.ndim == 2 else 0):
         value, why = _first_unreadable(array[:, j])
-        if why is None or (found and is_missing(value)):
+        if why is None:
             continue
         position = j if features is None else int(features[j])
         feature = names[j] if names else position
-        remedy = "Leave it out or encode it, e.g. with OneHotEncoder."
-        if why != NO_NUMBER:
-            remedy = "Impute it, or drop its row." if is_missing(value) else "Rescale."
-        elif not grouped:
+        remedy = REMEDIES[why]
+        if why == NO_NUMBER and not grouped:
             remedy = (
                 f"If it names the groups, say so with group_feature={feature!r} or "
                 "pass it as `groups`; otherwise encode it, e.g. with OneHotEncoder."
             )
-        text = f"Column {feature!r} of X holds {value!r:.60}, which is {why}. {remedy}"
-        if not is_missing(value):
-            return value, text
-        found = value, text
-    return found
+        holds = f"Column {feature!r} of X holds {value!r:.60}, which is {why}."
+        found.append((value, why, f"{holds} {remedy}"))
+    return min(found, key=_is_of_missing, default=None)
 
 
 def _explain_target(y):
     value, why = _first_unreadable(y)
     if why is None:
         return None
-    return value, (
-        f"y holds {value!r:.60}, which is {why}; a regression needs a numeric target."
-    )
+    holds = f"y holds {value!r:.60}, which is {why}; a regression needs a numeric "
+    return value, why, holds + "target."
 
 
 def _first_unreadable(values):
@@ -429,14 +440,16 @@ def _first_unreadable(values):
     missing = None, None
     entries = [] if sparse.issparse(values) else np.asarray(values, dtype=object)
     for value in np.ravel(entries):
+        if np.ndim(value):
+            return value, NO_NUMBER
         try:
             float(value)
         except (TypeError, ValueError):
             if not is_missing(value):
                 return value, NO_NUMBER
-            missing = value, "a missing value"
+            missing = value, MISSING
         except OverflowError:
-            return value, "too large for double precision"
+            return value, TOO_LARGE
     return missing
 
 
