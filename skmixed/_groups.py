@@ -214,6 +214,8 @@ def _index(groups):
     if str(getattr(groups, "dtype", "")) == "category":
         categorical = getattr(groups, "cat", groups)
         return _index_coded(categorical.categories, categorical.codes)
+    if hasattr(groups, "factorize") and _is_of_python(groups.dtype):
+        return _index_objects(groups.tolist())  # pandas 2 ends strings at a NUL
     if hasattr(groups, "factorize") and getattr(groups.dtype, "kind", "O") == "O":
         try:
             codes, distinct = groups.factorize()  # pandas' hash table
@@ -233,6 +235,11 @@ def _index(groups):
     if present.all():
         return GroupIndex(*unique(values))
     return _index_present(values, present)
+
+
+def _is_of_python(dtype):
+    """Whether pandas keeps Python's objects in a column, or strings as such."""
+    return str(dtype) == "object" or getattr(dtype, "storage", "") == "python"
 
 
 def _index_present(groups, present):

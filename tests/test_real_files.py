@@ -433,6 +433,18 @@ def test_instants_at_the_end_of_the_calendar():
     assert codes_among([first, *INSTANTS], [first]) == [0, -1, -1]
 
 
+@pytest.mark.parametrize("dtype", [object, "string", "string[pyarrow]"])
+def test_strings_that_differ_after_a_nul(dtype):
+    """The hash table of pandas 2.2 ends them there: two labels became one."""
+    labels = ["a", "a\0", "a\0b", None]
+    assert index_groups(pd.Series(labels, dtype=dtype), 4).codes.tolist() == [
+        0,
+        1,
+        2,
+        -1,
+    ]
+
+
 def test_scalars_of_arrow():
     """As iterating over a column gives them; a missing one was a group."""
     column = pa.chunked_array([[5, None], [3, 5]])
