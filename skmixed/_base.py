@@ -3,6 +3,7 @@
 import inspect
 import numbers
 import warnings
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,12 +26,19 @@ from ._posterior import (
 )
 
 
+# Of what a stored model keeps; to be raised when a model that was stored before could
+# not be read any more.
+STATE_FORMAT = 1
+
+
 @dataclass(frozen=True)
 class NewRows:
-    """Rows to predict.
+    """Rows to predict, and the model that predicts them.
 
     Attributes
     ----------
+    model : GroupedRegressor
+        The model as it was when it was asked: another thread may change the user's.
     data : Data
     codes : ndarray of shape (n,)
         Position of the row's group among those of the fit; -1 for a new group.
@@ -38,6 +46,7 @@ class NewRows:
         Number of groups of the fit.
     """
 
+    model: "GroupedRegressor"
     data: Data
     codes: np.ndarray
     n_known: int
@@ -46,6 +55,16 @@ class NewRows:
     def X(self):
         """Features, (n, p)."""
         return self.data.X
+
+    @property
+    def posterior(self):
+        """What the model knows, `Posterior`."""
+        return self.model._posterior
+
+    @property
+    def noise_variance(self):
+        """Variance of each row's noise, (n,), a new array."""
+        return self.model._noise_variance(self.data, self.codes)
 
     @cached_property
     def owner(self):
@@ -149,16 +168,16 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
             )
         if is_partitioned(X) and not return_cov:
             check_is_fitted(self)
-            return predict_partitions(self, X, groups, {"return_std": return_std})
+            return predict_partitions(copy(self), X, groups, {"return_std": return_std})
         new = self._read_new(X, groups)
-        mean = self._posterior.mean(new.X, new.codes)
+        mean = new.posterior.mean(new.X, new.codes)
         if return_std:
-            variance = self._posterior.variance(new.X, new.codes)
-            variance += self._noise(new)
+            variance = new.posterior.variance(new.X, new.codes)
+            variance += new.noise_variance
             return mean, np.sqrt(variance, out=variance)
         if return_cov:
             return mean, joint_covariance(
-                self._posterior, new.X, new.codes, new.owner, self._noise(new)
+                new.posterior, new.X, new.codes, new.owner, new.noise_variance
             )
         return mean
 
@@ -181,7 +200,7 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         noise_std : ndarray of shape (n_rows,)
             In the units of y.
         """
-        return np.sqrt(self._noise(self._read_new(X, groups)))
+        return np.sqrt(self._read_new(X, groups).noise_variance)
 
     def predict_interval(self, X, *, groups=None, coverage=0.9):
         """Predict the interval that holds a new observation with a given probability.
@@ -235,11 +254,11 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         new = self._read_new(X, groups)
         random_state = check_random_state(random_state)
         return sample(
-            self._posterior,
+            new.posterior,
             new.X,
             new.codes,
             new.owner,
-            self._noise(new),
+            new.noise_variance,
             n_samples,
             random_state,
         )
@@ -271,12 +290,12 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         new = self._read_new(X, groups, y)
         return float(
             joint_log_density(
-                self._posterior,
+                new.posterior,
                 new.X,
                 new.data.y,
                 new.codes,
                 new.owner,
-                self._noise(new),
+                new.noise_variance,
             )
         )
 
@@ -355,19 +374,42 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         if y is None:
             raise ValueError("y is None; an update needs observations y.")
-        data = read_new_data(self, X, groups, y)
+        new = copy(self)
+        data = read_new_data(new, X, groups, y)
         if data.index is None:
             raise ValueError("`groups` is None; an update needs one label per row.")
         check_present(data.index)
-        if not self._has_random_intercepts():
+        if not new._has_random_intercepts():
             raise ValueError(
                 "The model has no random intercepts (it was fitted without `groups`, "
                 "or with other effects of them); fit it anew with these rows."
             )
-        labels, (known, mine) = join_labels(self.groups_, data.labels)
-        new = self._observe(data, labels, known, mine[data.index.codes])
-        vars(self).update(new)
+        labels, (known, mine) = join_labels(new.groups_, data.labels)
+        vars(new).update(new._observe(data, labels, known, mine[data.index.codes]))
+        return self._become(new)
+
+    def _become(self, other):
+        """Take over the attributes of another model.
+
+        In one step, so that whoever interrupts it, or predicts in another thread, finds
+        the old state or the new one and never parts of both.
+        """
+        self.__dict__ = vars(other)
         return self
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "_state_format": STATE_FORMAT}
+
+    def __setstate__(self, state):
+        found = state.get("_state_format")
+        if found != STATE_FORMAT:
+            raise ValueError(
+                f"This {type(self).__name__} was stored by another version of skmixed "
+                f"(its state has format {found}, this version reads {STATE_FORMAT}). "
+                "Fit it anew, or load it with the version that stored it."
+            )
+        attributes = {name: state[name] for name in state if name != "_state_format"}
+        super().__setstate__(attributes)
 
     def _has_random_intercepts(self):
         return len(self.groups_) > 0
@@ -387,11 +429,12 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
 
     def _read_new(self, X, groups, y=None):
         check_is_fitted(self)
-        data = read_new_data(self, X, groups, y)
+        model = copy(self)
+        data = read_new_data(model, X, groups, y)
         codes = np.full(data.n_rows, -1, dtype=np.int32)
-        if data.index is None or not self._uses_groups():
-            return NewRows(data, codes, 0)
-        known = self.groups_
+        if data.index is None or not model._uses_groups():
+            return NewRows(model, data, codes, 0)
+        known = model.groups_
         if not len(known):
             warn(
                 "Group labels are ignored: the model was fitted without `groups`, "
@@ -400,10 +443,7 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         else:
             position = np.append(data.index.positions_in(known), -1)
             codes = position.astype(np.int32)[data.index.codes]
-        return NewRows(data, codes, len(known))
-
-    def _noise(self, new):
-        return self._noise_variance(new.data, new.codes)
+        return NewRows(model, data, codes, len(known))
 
     def _uses_groups(self):
         return True

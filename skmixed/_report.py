@@ -75,9 +75,10 @@ def random_intercept_summary(estimator, coverage):
     fitted, sizes = estimator._fitted_parameters, read.moments.size
     grouped, p = read.labels is not None, len(read.features)
     explained = read.moments.total[:, :p] @ estimator.coef_[read.features]
-    features = explained @ explained / _freedom(model.n)
     noise = estimator.noise_variance_
-    shares = shares_of_variance(features, estimator.group_variance_, noise)
+    shares = shares_of_variance(
+        _variance(explained, model.n), estimator.group_variance_, noise
+    )
     n_parameters = columns.rank + 1 + grouped
     aic, bic = criteria(estimator.log_likelihood_, n_parameters, model.n)
     test = None
@@ -205,7 +206,7 @@ def heteroscedastic_facts(problem, optimum, coef, between, noise, psi_std):
         is_random=structure.random,
         is_identified=problem.model.random,
         n_parameters=problem.rank + variances + structure.random,
-        explained=float(explained @ explained / _freedom(rows.n)),
+        explained=_variance(explained, rows.n),
         between=between,
         noise=noise,
         psi_std=psi_std,
@@ -291,6 +292,7 @@ def _heteroscedastic_notes(estimator, coverage):
         yield NOT_IDENTIFIED
 
 
-def _freedom(n):
-    """What a sum of squares is divided by for a variance of n rows."""
-    return n - 1 if n > 1 else n
+def _variance(root, n):
+    """Variance over n rows of a figure whose scatter has this root."""
+    with np.errstate(under="ignore"):  # a square that vanishes beside the others
+        return float(root @ root / (n - 1 if n > 1 else n))

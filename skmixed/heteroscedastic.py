@@ -1,6 +1,7 @@
 """The Gaussian model whose mean and variance both depend on the features."""
 
 import numbers
+from copy import copy
 from dataclasses import replace
 from functools import partial
 
@@ -285,21 +286,22 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
         ConvergenceWarning
             If the iterations end before the optimum.
         """
-        read, problem = read_problem(self, X, y, groups, sample_weight)
-        self._fitted_parameters = self.get_params(deep=False)
-        self._has_groups = _depends_on_groups(self)
-        self._is_random = problem.structure.random
+        new = copy(self)
+        read, problem = read_problem(new, X, y, groups, sample_weight)
+        new._fitted_parameters = new.get_params(deep=False)
+        new._has_groups = _depends_on_groups(new)
+        new._is_random = problem.structure.random
         exact = is_exact(problem.constant.noise_variance, problem.floor)
         optimum = best_optimum(
-            problem.model, problem.constant, exact, tol=self.tol, max_iter=self.max_iter
+            problem.model, problem.constant, exact, tol=new.tol, max_iter=new.max_iter
         )
-        self._set_mean(problem, optimum.point, read)
-        self._set_variance(problem, optimum, read)
+        new._set_mean(problem, optimum.point, read)
+        new._set_variance(problem, optimum, read)
         point = optimum.point
-        self.log_likelihood_ = float(point.log_likelihood + point.left_out)
-        self.n_iter_, self.converged_ = optimum.n_iter, bool(optimum.converged)
-        _warn(self, read, problem, optimum, exact)
-        return self
+        new.log_likelihood_ = float(point.log_likelihood + point.left_out)
+        new.n_iter_, new.converged_ = optimum.n_iter, bool(optimum.converged)
+        _warn(new, read, problem, optimum, exact)
+        return self._become(new)
 
     def summary(self, coverage=0.95):
         """Estimates, their uncertainty, and how well the model describes the data.
@@ -337,7 +339,7 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
         """
         check_is_fitted(self)
         check_coverage(coverage)
-        return heteroscedastic_summary(self, coverage)
+        return heteroscedastic_summary(copy(self), coverage)
 
     def _uses_groups(self):
         return self._has_groups

@@ -5,6 +5,8 @@ Models may be inside a Pipeline or a search.  Pictures are in the form of scikit
 displays and need matplotlib, the extra `plots`.
 """
 
+from copy import copy
+
 import numpy as np
 from scipy.stats import binom, chi2, norm
 from sklearn.utils import check_consistent_length, column_or_1d
@@ -574,7 +576,7 @@ def _own_model(estimator):
             "of its random intercepts."
         )
     check_is_fitted(model)
-    return model
+    return copy(model)  # which no other thread changes
 
 
 def _distribution(estimator, X, groups):

@@ -220,8 +220,9 @@ class RandomInterceptRegressor(GroupedRegressor):
             If `groups` is not a column of labels.
         """
         self._check_parameters()
-        self._statistics = self._summarize(X, y, groups, sample_weight)
-        return self._estimate()
+        new = copy(self)
+        new._statistics = new._summarize(X, y, groups, sample_weight)
+        return self._become(new._estimate())
 
     def partial_fit(self, X, y, *, groups=None, sample_weight=None):
         """Fit to these rows and all that were fitted before.
@@ -263,13 +264,12 @@ class RandomInterceptRegressor(GroupedRegressor):
         10.467 1378.2
         """
         self._check_parameters()
-        before = getattr(self, "_statistics", None)
         new = copy(self)
+        before = getattr(new, "_statistics", None)
         first = before is None
         statistics = new._summarize(X, y, groups, sample_weight, reset=first)
         new._statistics = statistics if first else join(before, statistics)
-        vars(self).update(vars(new._estimate()))
-        return self
+        return self._become(new._estimate())
 
     def summary(self, coverage=0.95):
         """Estimates, their uncertainty, and how well the model describes the data.
@@ -313,7 +313,7 @@ class RandomInterceptRegressor(GroupedRegressor):
         """
         check_is_fitted(self)
         check_coverage(coverage)
-        return random_intercept_summary(self, coverage)
+        return random_intercept_summary(copy(self), coverage)
 
     def profile_intervals(self, coverage=0.95):
         """Profile-likelihood intervals.
@@ -353,14 +353,15 @@ class RandomInterceptRegressor(GroupedRegressor):
         """
         check_is_fitted(self)
         check_coverage(coverage)
-        alpha = self._fitted_parameters["alpha"]
+        fitted = copy(self)
+        alpha = fitted._fitted_parameters["alpha"]
         if alpha:
             raise ValueError(
                 f"alpha={alpha}: a penalised likelihood has no confidence "
                 "intervals. Fit with alpha=0."
             )
-        components = component_intervals(self, coverage)
-        coefficients = coefficient_intervals(self, coverage)
+        components = component_intervals(fitted, coverage)
+        coefficients = coefficient_intervals(fitted, coverage)
         return components | {"intercept": coefficients[0], "coef": coefficients[1:]}
 
     def _summarize(self, X, y, groups, sample_weight, reset=True):
