@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from scipy.optimize import brentq, minimize_scalar
+from scipy.optimize import minimize_scalar
 from scipy.stats import chi2
 
 from ._criterion import degrees_of_freedom, evaluate, ratio_grid
 from ._gram import pool
+from ._optimize import root_between
 
 # Of the logarithm of a parameter (a coefficient in standard errors): how exactly an end
 # of an interval is found, and a minimum, whose value is then exact to the square.
@@ -278,6 +279,6 @@ def _crossing(above, start, sign):
     for _ in range(FARTHEST):
         far = near + sign * step
         if above(far) > 0:
-            return brentq(above, min(near, far), max(near, far), xtol=XTOL)
+            return root_between(above, min(near, far), max(near, far), xtol=XTOL)
         near, step = far, 1.5 * step
     return sign * np.inf

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
-XTOL, RTOL = 1e-14, 4 * np.finfo(float).eps
+XTOL = 1e-14
 # A dip is looked into where the slope falls below this part of its neighbours'; less
 # than that is the rounding of a level stretch.
 DIP = 0.7
@@ -18,6 +18,19 @@ DIP = 0.7
 # part of a step that is tried.
 NOTHING_TO_GAIN, STALLED, SHORTEST = 1e-26, 1e3, 1e-9
 LITTLE = 1e-2  # gain at a kink
+
+
+def root_between(function, low, high, xtol=XTOL):
+    """The root between two points where a function has different signs.
+
+    What it is of is let go: SciPy's wrapper of a function refers to itself, and would
+    keep the figures of all groups until the next garbage collection.
+    """
+    held = [function]
+    try:
+        return brentq(lambda t: held[0](t), low, high, xtol=xtol)
+    finally:
+        held.clear()
 
 
 def descending_roots(slope, grid):
@@ -31,7 +44,7 @@ def descending_roots(slope, grid):
     values = np.array([slope(t) for t in grid])
     grid, values = _with_approaches(slope, grid, values)
     return [
-        brentq(slope, grid[i], grid[i + 1], xtol=XTOL, rtol=RTOL)
+        root_between(slope, grid[i], grid[i + 1])
         for i in np.flatnonzero((values[:-1] < 0) & (values[1:] >= 0))
     ]
 
@@ -63,7 +76,7 @@ def polish(slope, near, low, high):
     while width < high - low:
         left, right = max(near - width, low), min(near + width, high)
         if slope(left) < 0 <= slope(right):
-            return brentq(slope, left, right, xtol=XTOL, rtol=RTOL)
+            return root_between(slope, left, right)
         width *= 2
     return near
 
