@@ -5,12 +5,11 @@ Groups go where they are asked for, whatever `enable_metadata_routing` says.
 
 import sys
 import time
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.metrics import r2_score, root_mean_squared_error
-from sklearn.model_selection import check_cv
+from sklearn.model_selection import BaseCrossValidator, check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils import column_or_1d, indexable
 from sklearn.utils.metadata_routing import get_routing_for_object
@@ -143,9 +142,10 @@ def make_splits(cv, sample):
     groups = sample.metadata[key]
     if key == "groups" and not _can_be_sorted(groups):
         groups = index_groups(groups, len(sample.y)).codes
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The groups parameter is ignored by")
-        splits = list(check_cv(cv).split(sample.X, sample.y, groups))
+    cv = check_cv(cv)
+    if not _takes_groups(cv):
+        groups = None
+    splits = list(cv.split(sample.X, sample.y, groups))
     if not splits:
         raise ValueError("cv has no splits.")
     return [(_row_numbers(train), _row_numbers(test)) for train, test in splits]
@@ -242,6 +242,17 @@ def _can_be_sorted(labels):
     except (TypeError, ValueError):  # members of an Enum; numbers beside strings
         return False
     return True
+
+
+def _takes_groups(cv):
+    """Whether to hand groups to a splitter: those of scikit-learn that have no use for
+    them warn, which only a filter of the whole process, all threads, could silence.
+    """
+    split = getattr(type(cv), "split", None)
+    module = getattr(split, "__module__", None) or ""
+    if split is BaseCrossValidator.split or module.split(".")[0] != "sklearn":
+        return True
+    return "groups" in get_routing_for_object(cv).split.requests
 
 
 def _row_numbers(rows):
