@@ -25,9 +25,7 @@ from ._posterior import (
     sample,
 )
 
-
-# Of what a stored model keeps; to be raised when a model that was stored before could
-# not be read any more.
+# To be raised when models that were stored before cannot be read any more.
 STATE_FORMAT = 1
 
 

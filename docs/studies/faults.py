@@ -15,6 +15,7 @@ import sys
 import warnings
 from contextlib import suppress
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ import skmixed
 from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
 
 PACKAGE = str(Path(skmixed.__file__).parent)
+ESTIMATORS = ("_base.py", "random_intercept.py", "heteroscedastic.py")
 
 
 def at_line(number, act, call, visited=None):
@@ -56,15 +58,19 @@ def at_line(number, act, call, visited=None):
 def some_lines(call, n_points, rng):
     """How many lines `call` executes, and the numbers of some of them.
 
-    Half of these are drawn from the last visits to every line of the source, among
-    which are all assignments, the others from all; the last five are always there.
+    Half of these are drawn from the last visits to every line of the estimators, which
+    hold the state; the others from all lines, and the last five are always there.
     """
     visited = []
     at_line(None, None, call, visited)
     n_lines = len(visited)
     if n_lines <= n_points:
         return n_lines, range(1, n_lines + 1)
-    last = {place: number for number, place in enumerate(visited, 1)}
+    last = {
+        place: number
+        for number, place in enumerate(visited, 1)
+        if place[0].endswith(ESTIMATORS)
+    }
     last = rng.permutation(list(last.values()))[: n_points // 2]
     rest = rng.integers(1, n_lines + 1, n_points - len(last) - 5)
     end = range(n_lines - 4, n_lines + 1)
@@ -175,6 +181,11 @@ def fault(error):
     return act
 
 
+def hear(answers, ask, model):
+    """Note the answer to a question."""
+    answers.append(ask(model))
+
+
 def interrupted_changes(model, change, n_points, rng, error=KeyboardInterrupt):
     """Lines, points and failures of changes that are interrupted, then done again."""
     fitted = fit(deepcopy(model), OLD)
@@ -186,7 +197,7 @@ def interrupted_changes(model, change, n_points, rng, error=KeyboardInterrupt):
     for point in points:
         one = deepcopy(fitted)
         with suppress(error):
-            at_line(point, fault(error), lambda: change(one, NEW))
+            at_line(point, fault(error), partial(change, one, NEW))
             raise AssertionError(f"The fault at line {point} went unnoticed.")
         now = state(one)
         if now == after:
@@ -207,7 +218,7 @@ def interrupted_questions(model, ask, n_points, rng, error=KeyboardInterrupt):
     for point in points:
         one = deepcopy(fitted)
         with suppress(error):
-            at_line(point, fault(error), lambda: ask(one))
+            at_line(point, fault(error), partial(ask, one))
             raise AssertionError(f"The fault at line {point} went unnoticed.")
         if state(one) != before or not np.array_equal(ask(one), told):
             failures.append(point)
@@ -223,7 +234,7 @@ def questions_amid(model, ask, change, n_points, rng):
     failures = []
     for point in points:
         one, heard = deepcopy(fitted), []
-        at_line(point, lambda: heard.append(ask(one)), lambda: change(one, NEW))
+        at_line(point, partial(hear, heard, ask, one), partial(change, one, NEW))
         if not any(np.array_equal(heard[0], answer) for answer in told):
             failures.append(point)
     return n_lines, len(points), failures
@@ -239,7 +250,7 @@ def changes_amid(model, ask, change, n_points, rng):
     for point in points:
         one = deepcopy(fitted)
         try:
-            heard = at_line(point, lambda: change(one, NEW), lambda: ask(one))
+            heard = at_line(point, partial(change, one, NEW), partial(ask, one))
         except (AttributeError, IndexError, KeyError, RuntimeError, ValueError):
             heard = None
         if not any(np.array_equal(heard, answer) for answer in told):
