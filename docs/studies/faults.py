@@ -72,7 +72,7 @@ def some_lines(call, n_points, rng):
         if place[0].endswith(ESTIMATORS)
     }
     last = rng.permutation(list(last.values()))[: n_points // 2]
-    rest = rng.integers(1, n_lines + 1, n_points - len(last) - 5)
+    rest = rng.integers(1, n_lines + 1, max(n_points - len(last) - 5, 0))
     end = range(n_lines - 4, n_lines + 1)
     return n_lines, sorted({*last.tolist(), *rest.tolist(), *end})
 
