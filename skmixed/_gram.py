@@ -6,7 +6,7 @@ the factor of the mixed-model equations uses it, for any number q of random-effe
 columns.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -47,11 +47,6 @@ class Moments:
     size: np.ndarray
     mean: np.ndarray
     within: np.ndarray
-
-    def __getstate__(self):
-        # Without what is cached: figures that can be had again are not stored, and
-        # another thread may be caching one while this is.
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def n(self):

@@ -274,7 +274,8 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
             groups are used; if under REML the weights sum to less than the number of
             coefficients.
         TypeError
-            If `groups` is not a column of labels.
+            If `groups` is not a column of labels.  After any error, and if it is
+            interrupted, the model stays as it was.
 
         Warns
         -----

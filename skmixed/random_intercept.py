@@ -217,7 +217,8 @@ class RandomInterceptRegressor(GroupedRegressor):
             doors for groups are used; if under REML the weights sum to less than the
             number of coefficients.
         TypeError
-            If `groups` is not a column of labels.
+            If `groups` is not a column of labels.  After any error, and if it is
+            interrupted, the model stays as it was.
         """
         self._check_parameters()
         new = copy(self)

@@ -80,7 +80,6 @@ def test_an_interrupt_leaves_the_state_before_or_after(name, change):
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("ask", [STUDY.prediction, STUDY.summary])
 def test_an_interrupted_question_leaves_no_trace(name, ask):
-    """A summary used to leave what it had cached in later pickles of the model."""
     rng = np.random.default_rng(0)
     _, _, failures = STUDY.interrupted_questions(MODELS[name], ask, 10, rng)
     assert not failures
@@ -490,7 +489,7 @@ def test_what_is_stored_is_small_and_knows_no_machine(stored_models):
             assert str(Path.home()).encode() not in each
             assert b".py" not in each
             sizes.append(len(each))
-    assert max(sizes) < 4000
+    assert max(sizes) < 4000  # bytes
 
 
 def test_a_model_of_another_format_is_refused():
