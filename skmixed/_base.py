@@ -1,16 +1,21 @@
 """What both estimators share: the doors for groups and everything after `fit`."""
 
+from __future__ import annotations
+
 import inspect
 import numbers
 import warnings
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Literal, Self, overload
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
 from ._groups import GroupsWarning, check_present, join_labels
@@ -24,6 +29,7 @@ from ._posterior import (
     observe,
     sample,
 )
+from ._typing import ColumnLike, Floats, MatrixLike
 
 # To be raised when models that were stored before cannot be read any more.
 STATE_FORMAT = 1
@@ -92,7 +98,7 @@ class GroupRoutingMixin:
         "return_cov": True,
     }
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRequest:
         """The estimator's metadata requests; see scikit-learn's metadata routing.
 
         Returns
@@ -114,12 +120,78 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
     variance of new rows.
     """
 
-    def __sklearn_tags__(self):
+    group_feature: str | int | None
+    coef_: Floats
+    intercept_: float
+    coef_covariance_: Floats
+    coef_std_: Floats
+    intercept_std_: float
+    group_variance_: float
+    intraclass_correlation_: float
+    at_boundary_: bool
+    groups_: NDArray[Any]
+    random_intercepts_: Floats
+    random_intercepts_std_: Floats
+    random_intercepts_conditional_std_: Floats
+    log_likelihood_: float
+    n_iter_: int
+    converged_: bool
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
 
-    def predict(self, X, *, groups=None, return_std=False, return_cov=False):
+    @overload
+    def predict(
+        self,
+        X: MatrixLike,
+        *,
+        groups: ColumnLike | None = None,
+        return_std: Literal[False] = False,
+        return_cov: Literal[False] = False,
+    ) -> Floats: ...
+
+    @overload
+    def predict(
+        self,
+        X: MatrixLike,
+        *,
+        groups: ColumnLike | None = None,
+        return_std: Literal[True],
+        return_cov: Literal[False] = False,
+    ) -> tuple[Floats, Floats]: ...
+
+    @overload
+    def predict(
+        self,
+        X: MatrixLike,
+        *,
+        groups: ColumnLike | None = None,
+        return_std: Literal[False] = False,
+        return_cov: Literal[True],
+    ) -> tuple[Floats, Floats]: ...
+
+    @overload
+    def predict(
+        self,
+        X: MatrixLike,
+        *,
+        groups: ColumnLike | None = None,
+        return_std: bool = False,
+        return_cov: bool = False,
+    ) -> Floats | tuple[Floats, Floats]: ...
+
+    def predict(
+        self,
+        X: MatrixLike,
+        *,
+        groups: ColumnLike | None = None,
+        return_std: bool = False,
+        return_cov: bool = False,
+    ) -> Floats | tuple[Floats, Floats]:
         """Predict new observations.
 
         The prediction includes the random intercept of every group that was seen in
@@ -179,7 +251,9 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
             )
         return mean
 
-    def predict_noise_std(self, X, *, groups=None):
+    def predict_noise_std(
+        self, X: MatrixLike, *, groups: ColumnLike | None = None
+    ) -> Floats:
         """Predict the standard deviation of the noise alone.
 
         What repeated observations of the same group with the same features would
@@ -200,7 +274,9 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         """
         return np.sqrt(self._read_new(X, groups).noise_variance)
 
-    def predict_interval(self, X, *, groups=None, coverage=0.9):
+    def predict_interval(
+        self, X: MatrixLike, *, groups: ColumnLike | None = None, coverage: float = 0.9
+    ) -> Floats:
         """Predict the interval that holds a new observation with a given probability.
 
         The interval is central and normal: mean and standard deviation are those of
@@ -224,7 +300,14 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         mean, std = self.predict(X, groups=groups, return_std=True)
         return np.column_stack(normal_interval(mean, std, coverage))
 
-    def sample_y(self, X, *, groups=None, n_samples=1, random_state=0):
+    def sample_y(
+        self,
+        X: MatrixLike,
+        *,
+        groups: ColumnLike | None = None,
+        n_samples: int = 1,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> Floats:
         """Draw new observations from their joint predictive distribution.
 
         Exact draws from the normal distribution whose mean and covariance `predict`
@@ -261,7 +344,9 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
             random_state,
         )
 
-    def log_predictive_density(self, X, y, *, groups=None):
+    def log_predictive_density(
+        self, X: MatrixLike, y: ColumnLike, *, groups: ColumnLike | None = None
+    ) -> float:
         """Joint log-density of observations under the predictive distribution.
 
         The log-density of the normal distribution with the mean and the covariance
@@ -297,7 +382,14 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
             )
         )
 
-    def score(self, X, y, *, groups=None, sample_weight=None):
+    def score(
+        self,
+        X: MatrixLike,
+        y: ColumnLike,
+        *,
+        groups: ColumnLike | None = None,
+        sample_weight: ColumnLike | None = None,
+    ) -> float:
         """Coefficient of determination R^2 of ``predict(X, groups=groups)``.
 
         Parameters
@@ -319,7 +411,9 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         mean, y = self.predict(X, groups=groups), read_column(y, "y")
         return r2_score(y, mean, sample_weight=check_weight(sample_weight, len(mean)))
 
-    def update_random_intercepts(self, X, y, *, groups=None):
+    def update_random_intercepts(
+        self, X: MatrixLike, y: ColumnLike, *, groups: ColumnLike | None = None
+    ) -> Self:
         """Learn the levels of groups from further rows, without a new fit.
 
         What a model in use does with the first measurements of a new group, or with

@@ -1,12 +1,19 @@
 """The table of a comparison of models on known and on new groups."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from itertools import count
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.pipeline import Pipeline
 
 from ._summary import import_pandas
+from ._typing import Floats
+
+if TYPE_CHECKING:
+    import pandas
 
 WIDTH = 10  # of a column
 # Name of each score: its heading, and how it is written.
@@ -40,12 +47,12 @@ class GroupsComparison:
         Nominal probability of the intervals.
     """
 
-    scores: dict = field(repr=False)
-    unseen: dict
-    splitters: dict
+    scores: dict[tuple[str, str], dict[str, Floats]] = field(repr=False)
+    unseen: dict[str, float]
+    splitters: dict[str, str]
     coverage: float
 
-    def to_frame(self):
+    def to_frame(self) -> pandas.DataFrame:
         """Means over folds as a DataFrame.
 
         Returns
@@ -69,7 +76,7 @@ class GroupsComparison:
         frame["unseen"] = [self.unseen[kind] for kind, _ in self.scores]
         return frame
 
-    def __str__(self):
+    def __str__(self) -> str:
         width = max(len(name) for _, name in self.scores)
         heads = [title.format(self.coverage) for title, _ in SCORES.values()]
         heading = " " * width + "".join(head.rjust(WIDTH) for head in heads)

@@ -1,11 +1,19 @@
 """The summary of a fit: figures, and the same figures as text, HTML and DataFrames."""
 
+from __future__ import annotations
+
 import textwrap
 from dataclasses import dataclass, field
 from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
+
+from ._typing import Floats
+
+if TYPE_CHECKING:
+    import pandas
 
 WIDTH = 79  # of the sentences of a summary
 DIGITS = 5
@@ -24,16 +32,16 @@ class Table:
     columns : dict of str to ndarray of shape (n_rows,)
     """
 
-    names: tuple
-    columns: dict = field(repr=False)
+    names: tuple[str, ...]
+    columns: dict[str, Floats] = field(repr=False)
 
-    def __getitem__(self, column):
+    def __getitem__(self, column: str) -> Floats:
         return self.columns[column]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.names)
 
-    def to_frame(self):
+    def to_frame(self) -> pandas.DataFrame:
         """The table as a DataFrame.
 
         Returns
@@ -48,13 +56,13 @@ class Table:
         pandas = import_pandas("`names` and `columns`, a dict of arrays")
         return pandas.DataFrame(self.columns, index=list(self.names))
 
-    def cells(self):
+    def cells(self) -> list[list[str]]:
         """The head and the rows as text, names first."""
         texts = [[_text(v, c) for v in values] for c, values in self.columns.items()]
         names = [" ".join(name.split()) for name in self.names]
         return [["", *self.columns], *map(list, zip(names, *texts, strict=True))]
 
-    def __str__(self):
+    def __str__(self) -> str:
         cells = self.cells()
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = []
@@ -140,7 +148,7 @@ class Summary:
     title: str
     n_rows: float
     n_groups: int
-    group_sizes: tuple
+    group_sizes: tuple[float, ...]
     log_likelihood: float
     n_parameters: int
     aic: float
@@ -152,9 +160,9 @@ class Summary:
     log_variance: Table | None
     variance_components: Table
     group_test: LikelihoodRatioTest | None
-    notes: tuple
+    notes: tuple[str, ...]
 
-    def sections(self):
+    def sections(self) -> dict[str, Table]:
         """Headings and tables."""
         named = {
             "Coefficients": self.coefficients,
@@ -163,7 +171,7 @@ class Summary:
         }
         return {name: table for name, table in named.items() if table is not None}
 
-    def lines(self):
+    def lines(self) -> list[str]:
         """The figures that are in no table, in sentences."""
         rows = f"{self.n_rows:g} rows"
         if self.n_groups:
@@ -187,7 +195,7 @@ class Summary:
             )
         return lines
 
-    def __str__(self):
+    def __str__(self) -> str:
         parts = [self.title, "\n".join(self.lines())]
         parts += [f"{name}\n{table}" for name, table in self.sections().items()]
         notes = "\n".join(textwrap.fill(note, WIDTH) for note in self.notes)

@@ -1,9 +1,12 @@
 """The Gaussian model whose mean and variance both depend on the features."""
 
+from __future__ import annotations
+
 import numbers
 from copy import copy
 from dataclasses import replace
 from functools import partial
+from typing import Literal, Self
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -39,6 +42,8 @@ from ._report import heteroscedastic_facts, heteroscedastic_summary
 from ._search import best_optimum
 from ._starts import MANY_ROWS
 from ._statistics import sample_in_memory
+from ._summary import Summary
+from ._typing import ColumnLike, Floats, MatrixLike
 
 
 class HeteroscedasticGaussianRegressor(GroupedRegressor):
@@ -209,23 +214,30 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
     array([39.1, 55.1])
     """
 
+    variance_coef_: Floats
+    variance_intercept_: float
+    variance_coef_covariance_: Floats
+    group_effects_: Floats
+    group_effects_std_: Floats
+    variance_group_effects_: Floats
+
     def __init__(
         self,
         *,
-        method="reml",
-        fit_intercept=True,
-        fit_variance_intercept=True,
-        alpha=0.0,
-        variance_alpha=0.0,
-        mean_features=None,
-        variance_features=None,
-        mean_groups="random",
-        variance_groups=None,
-        group_feature=None,
-        max_iter=100,
-        tol=1e-10,
-        n_jobs=None,
-    ):
+        method: Literal["reml", "ml"] = "reml",
+        fit_intercept: bool = True,
+        fit_variance_intercept: bool = True,
+        alpha: float = 0.0,
+        variance_alpha: float = 0.0,
+        mean_features: ColumnLike | None = None,
+        variance_features: ColumnLike | None = None,
+        mean_groups: Literal["random", "fixed"] | None = "random",
+        variance_groups: Literal["fixed"] | None = None,
+        group_feature: str | int | None = None,
+        max_iter: int = 100,
+        tol: float = 1e-10,
+        n_jobs: int | None = None,
+    ) -> None:
         self.method = method
         self.fit_intercept = fit_intercept
         self.fit_variance_intercept = fit_variance_intercept
@@ -240,7 +252,14 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
         self.tol = tol
         self.n_jobs = n_jobs
 
-    def fit(self, X, y, *, groups=None, sample_weight=None):
+    def fit(
+        self,
+        X: MatrixLike,
+        y: ColumnLike,
+        *,
+        groups: ColumnLike | None = None,
+        sample_weight: ColumnLike | None = None,
+    ) -> Self:
         """Fit by (restricted) maximum likelihood.
 
         Parameters
@@ -304,7 +323,7 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
         _warn(new, read, problem, optimum, exact)
         return self._become(new)
 
-    def summary(self, coverage=0.95):
+    def summary(self, coverage: float = 0.95) -> Summary:
         """Estimates, their uncertainty, and how well the model describes the data.
 
         Coefficients of the mean and of the log-variance have z tests and normal

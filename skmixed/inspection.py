@@ -5,9 +5,13 @@ Models may be inside a Pipeline or a search.  Pictures are in the form of scikit
 displays and need matplotlib, the extra `plots`.
 """
 
+from __future__ import annotations
+
 from copy import copy
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import binom, chi2, norm
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
@@ -17,6 +21,11 @@ from ._base import GroupedRegressor, check_coverage
 from ._inference import Profile
 from ._input import read_column
 from ._normal import normal_cdf, normal_interval
+from ._typing import ColumnLike, EstimatorLike, Floats, MatrixLike
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = [
     "LikelihoodProfileDisplay",
@@ -34,7 +43,13 @@ MOST_BARS = 100  # of which each can be told from the next
 NARROWEST_BIN = 0.02  # of predicted standard deviations, relative to them
 
 
-def predict_interval(estimator, X, *, groups=None, coverage=0.9):
+def predict_interval(
+    estimator: EstimatorLike,
+    X: MatrixLike,
+    *,
+    groups: ColumnLike | None = None,
+    coverage: float = 0.9,
+) -> Floats:
     """Predict the interval that holds a new observation with a given probability.
 
     Works with any fitted model whose `predict` has `return_std`, wherever it is: the
@@ -85,6 +100,9 @@ def predict_interval(estimator, X, *, groups=None, coverage=0.9):
 class _Display:
     """A picture: data, `plot`, and afterwards `ax_` and `figure_`."""
 
+    ax_: Axes
+    figure_: Figure
+
     def _begin(self, ax):
         plt = _pyplot()
         if ax is None:
@@ -124,12 +142,23 @@ class RandomInterceptsDisplay(_Display):
     >>> display = RandomInterceptsDisplay.from_estimator(model)
     """
 
-    def __init__(self, *, labels, intercepts, std, coverage=0.95):
-        self.labels, self.intercepts, self.std = labels, intercepts, std
+    def __init__(
+        self,
+        *,
+        labels: NDArray[Any],
+        intercepts: Floats,
+        std: Floats,
+        coverage: float = 0.95,
+    ) -> None:
+        self.labels = labels
+        self.intercepts = intercepts
+        self.std = std
         self.coverage = coverage
 
     @classmethod
-    def from_estimator(cls, estimator, *, coverage=0.95, ax=None):
+    def from_estimator(
+        cls, estimator: EstimatorLike, *, coverage: float = 0.95, ax: Axes | None = None
+    ) -> Self:
         """Draw the random intercepts of a fitted model.
 
         Parameters
@@ -163,7 +192,7 @@ class RandomInterceptsDisplay(_Display):
         )
         return display.plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw.
 
         Parameters
@@ -237,11 +266,28 @@ class PredictiveCalibrationDisplay(_Display):
     well be outside.
     """
 
-    def __init__(self, *, pit, known=None, kind="pit"):
-        self.pit, self.known, self.kind = pit, known, kind
+    def __init__(
+        self,
+        *,
+        pit: Floats,
+        known: ColumnLike | None = None,
+        kind: Literal["pit", "coverage"] = "pit",
+    ) -> None:
+        self.pit = pit
+        self.known = known
+        self.kind = kind
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, groups=None, kind="pit", ax=None):
+    def from_estimator(
+        cls,
+        estimator: EstimatorLike,
+        X: MatrixLike,
+        y: ColumnLike,
+        *,
+        groups: ColumnLike | None = None,
+        kind: Literal["pit", "coverage"] = "pit",
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw the calibration of a fitted model on rows that it was not fitted to.
 
         Parameters
@@ -268,8 +314,15 @@ class PredictiveCalibrationDisplay(_Display):
 
     @classmethod
     def from_predictions(
-        cls, y_true, y_mean, y_std, *, known=None, kind="pit", ax=None
-    ):
+        cls,
+        y_true: ColumnLike,
+        y_mean: ColumnLike,
+        y_std: ColumnLike,
+        *,
+        known: ColumnLike | None = None,
+        kind: Literal["pit", "coverage"] = "pit",
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw the calibration of normal predictions.
 
         Parameters
@@ -288,7 +341,7 @@ class PredictiveCalibrationDisplay(_Display):
         pit = normal_cdf(y_true, y_mean, y_std)
         return cls(pit=pit, known=known, kind=kind).plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw.
 
         Parameters
@@ -366,11 +419,24 @@ class ResidualScaleDisplay(_Display):
     figure_ : matplotlib Figure
     """
 
-    def __init__(self, *, residual, std, known=None):
-        self.residual, self.std, self.known = residual, std, known
+    def __init__(
+        self, *, residual: Floats, std: Floats, known: ColumnLike | None = None
+    ) -> None:
+        self.residual = residual
+        self.std = std
+        self.known = known
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, groups=None, n_bins=10, ax=None):
+    def from_estimator(
+        cls,
+        estimator: EstimatorLike,
+        X: MatrixLike,
+        y: ColumnLike,
+        *,
+        groups: ColumnLike | None = None,
+        n_bins: int = 10,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw the residuals of a fitted model.
 
         Parameters
@@ -397,7 +463,16 @@ class ResidualScaleDisplay(_Display):
         return cls.from_predictions(y, mean, std, known=known, n_bins=n_bins, ax=ax)
 
     @classmethod
-    def from_predictions(cls, y_true, y_mean, y_std, *, known=None, n_bins=10, ax=None):
+    def from_predictions(
+        cls,
+        y_true: ColumnLike,
+        y_mean: ColumnLike,
+        y_std: ColumnLike,
+        *,
+        known: ColumnLike | None = None,
+        n_bins: int = 10,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw the residuals of normal predictions.
 
         Parameters
@@ -417,7 +492,7 @@ class ResidualScaleDisplay(_Display):
         display = cls(residual=y_true - y_mean, std=y_std, known=known)
         return display.plot(ax=ax, n_bins=n_bins)
 
-    def plot(self, ax=None, *, n_bins=10):
+    def plot(self, ax: Axes | None = None, *, n_bins: int = 10) -> Self:
         """Draw.
 
         Parameters
@@ -474,12 +549,30 @@ class LikelihoodProfileDisplay(_Display):
     figure_ : matplotlib Figure
     """
 
-    def __init__(self, *, group_std, log_likelihood, best, interval, coverage=0.95):
-        self.group_std, self.log_likelihood = group_std, log_likelihood
-        self.best, self.interval, self.coverage = best, interval, coverage
+    def __init__(
+        self,
+        *,
+        group_std: Floats,
+        log_likelihood: Floats,
+        best: float,
+        interval: Floats,
+        coverage: float = 0.95,
+    ) -> None:
+        self.group_std = group_std
+        self.log_likelihood = log_likelihood
+        self.best = best
+        self.interval = interval
+        self.coverage = coverage
 
     @classmethod
-    def from_estimator(cls, estimator, *, coverage=0.95, n_points=101, ax=None):
+    def from_estimator(
+        cls,
+        estimator: EstimatorLike,
+        *,
+        coverage: float = 0.95,
+        n_points: int = 101,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw the profile of a fitted `RandomInterceptRegressor`.
 
         Parameters
@@ -527,7 +620,7 @@ class LikelihoodProfileDisplay(_Display):
         )
         return display.plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Self:
         """Draw.
 
         Parameters

@@ -9,9 +9,12 @@ The scorers go where scikit-learn takes a `scoring`.  They hand `groups` to `pre
 which the ready-made ones of scikit-learn do not.
 """
 
+from __future__ import annotations
+
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.metrics import r2_score, root_mean_squared_error
@@ -29,6 +32,7 @@ from ._groups import index_groups
 from ._input import check_weight, read_column
 from ._normal import normal_cdf, normal_crps, normal_interval, normal_nll
 from ._posterior import block_log_density
+from ._typing import ColumnLike, EstimatorLike, Floats, MatrixLike
 
 # Variances beyond this and its inverse leave the range in which sums of their inverses
 # and products are representable.
@@ -53,7 +57,14 @@ __all__ = [
 # ------------------------------------------------------------------------------ losses
 
 
-def gaussian_nll(y_true, mean, std, *, sample_weight=None, eps=1e-6):
+def gaussian_nll(
+    y_true: ColumnLike,
+    mean: ColumnLike | float,
+    std: ColumnLike | float,
+    *,
+    sample_weight: ColumnLike | None = None,
+    eps: float = 1e-6,
+) -> float:
     """Mean negative log-likelihood of independent normal predictions.
 
     PyTorch's ``GaussianNLLLoss(full=True)`` of the variances ``std**2``.
@@ -94,7 +105,13 @@ def gaussian_nll(y_true, mean, std, *, sample_weight=None, eps=1e-6):
     return _average(normal_nll(y, mean, np.maximum(std, floor)), weight)
 
 
-def gaussian_crps(y_true, mean, std, *, sample_weight=None):
+def gaussian_crps(
+    y_true: ColumnLike,
+    mean: ColumnLike | float,
+    std: ColumnLike | float,
+    *,
+    sample_weight: ColumnLike | None = None,
+) -> float:
     """Mean continuous ranked probability score of normal predictions.
 
     The integral of the squared difference between the predicted distribution function
@@ -133,7 +150,14 @@ def gaussian_crps(y_true, mean, std, *, sample_weight=None):
     return _average(normal_crps(y, mean, std), weight)
 
 
-def interval_coverage(y_true, mean, std, *, coverage=0.9, sample_weight=None):
+def interval_coverage(
+    y_true: ColumnLike,
+    mean: ColumnLike | float,
+    std: ColumnLike | float,
+    *,
+    coverage: float = 0.9,
+    sample_weight: ColumnLike | None = None,
+) -> float:
     """Share of observations inside their central normal prediction interval.
 
     Parameters
@@ -166,7 +190,14 @@ def interval_coverage(y_true, mean, std, *, coverage=0.9, sample_weight=None):
     return _average((low <= y) & (y <= high), weight)
 
 
-def interval_score(y_true, mean, std, *, coverage=0.9, sample_weight=None):
+def interval_score(
+    y_true: ColumnLike,
+    mean: ColumnLike | float,
+    std: ColumnLike | float,
+    *,
+    coverage: float = 0.9,
+    sample_weight: ColumnLike | None = None,
+) -> float:
     """Mean interval score of central normal prediction intervals.
 
     The width of the interval, plus ``2 / (1 - coverage)`` times the distance of an
@@ -204,7 +235,9 @@ def interval_score(y_true, mean, std, *, coverage=0.9, sample_weight=None):
     return _average(high - low + 2 / (1 - coverage) * outside, weight)
 
 
-def pit_values(y_true, mean, std):
+def pit_values(
+    y_true: ColumnLike, mean: ColumnLike | float, std: ColumnLike | float
+) -> Floats:
     """Probability integral transform: the predicted probability of less than y.
 
     Uniform between 0 and 1 where the predictions are calibrated: a histogram with a
@@ -235,8 +268,14 @@ def pit_values(y_true, mean, std):
 
 
 def joint_gaussian_nll(
-    y_true, mean, noise_variance, group_variance, groups, *, normalize=False
-):
+    y_true: ColumnLike,
+    mean: ColumnLike | float,
+    noise_variance: ColumnLike | float,
+    group_variance: ColumnLike | float,
+    groups: ColumnLike | None,
+    *,
+    normalize: bool = False,
+) -> float:
     """Negative log-likelihood of normal predictions with errors that groups share.
 
     The Gaussian likelihood that does not assume independent errors: the covariance of
@@ -377,14 +416,22 @@ class _Scorer:
     """
 
     kind: ClassVar[str]
-    loss: object
+    loss: Callable[..., Any]
     sign: int
-    options: dict = field(default_factory=dict)
-    requests: dict = field(
+    options: dict[str, Any] = field(default_factory=dict)
+    requests: dict[str, bool | str | None] = field(
         default_factory=lambda: {"groups": True, "sample_weight": None}
     )
 
-    def __call__(self, estimator, X, y, *, groups=None, sample_weight=None):
+    def __call__(
+        self,
+        estimator: EstimatorLike,
+        X: MatrixLike,
+        y: ColumnLike,
+        *,
+        groups: ColumnLike | None = None,
+        sample_weight: ColumnLike | None = None,
+    ) -> float:
         """Score a fitted estimator; greater is better.
 
         Parameters
@@ -427,7 +474,7 @@ class _Scorer:
         """The loss of an unwrapped model; lower is better if `sign` is -1."""
         raise NotImplementedError
 
-    def set_score_request(self, **requests):
+    def set_score_request(self, **requests: bool | str | None) -> Self:
         """A scorer with other metadata requests.
 
         Parameters
@@ -448,7 +495,7 @@ class _Scorer:
             )
         return replace(self, requests={**self.requests, **requests})
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRequest:
         """The scorer's metadata requests; see scikit-learn's metadata routing.
 
         Returns
@@ -460,7 +507,7 @@ class _Scorer:
             request.score.add_request(param=name, alias=alias)
         return request
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         name = getattr(self.loss, "__name__", repr(self.loss))
         options = "".join(f", {key}={value!r}" for key, value in self.options.items())
         better = "greater" if self.sign > 0 else "lower"
@@ -503,12 +550,14 @@ class _JointScorer(_Scorer):
         return self.loss(density, len(y))
 
 
-def joint_nll_per_row(density, n_rows):
+def joint_nll_per_row(density: float, n_rows: int) -> float:
     """Joint negative log-likelihood per row, comparable with that row by row."""
     return -density / n_rows
 
 
-def make_distribution_scorer(loss, *, greater_is_better=False, **options):
+def make_distribution_scorer(
+    loss: Callable[..., float], *, greater_is_better: bool = False, **options: Any
+) -> _Scorer:
     """Make a scorer from a loss of predictive distributions.
 
     The scorer asks for `groups` by itself, hands them to the model's `predict` where
@@ -562,8 +611,10 @@ def make_distribution_scorer(loss, *, greater_is_better=False, **options):
 
 
 # A score must not depend on the units of y, hence no eps.
-neg_nll_scorer = _DistributionScorer(gaussian_nll, -1, {"eps": 0.0})
-neg_crps_scorer = _DistributionScorer(gaussian_crps, -1)
-neg_joint_nll_scorer = _JointScorer(joint_nll_per_row, -1, {}, {"groups": True})
-r2_scorer = _MeanScorer(r2_score, 1)
-neg_rmse_scorer = _MeanScorer(root_mean_squared_error, -1)
+neg_nll_scorer: _Scorer = _DistributionScorer(gaussian_nll, -1, {"eps": 0.0})
+neg_crps_scorer: _Scorer = _DistributionScorer(gaussian_crps, -1)
+neg_joint_nll_scorer: _Scorer = _JointScorer(
+    joint_nll_per_row, -1, {}, {"groups": True}
+)
+r2_scorer: _Scorer = _MeanScorer(r2_score, 1)
+neg_rmse_scorer: _Scorer = _MeanScorer(root_mean_squared_error, -1)

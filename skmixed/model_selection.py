@@ -5,9 +5,14 @@ scikit-learn's `cross_val_predict` does not hand `groups` to `predict`, and its 
 here routes the groups by itself, whatever `enable_metadata_routing` says.
 """
 
+from __future__ import annotations
+
 import numbers
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, overload
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.model_selection import BaseCrossValidator, GroupKFold
 from sklearn.utils import check_random_state
 
@@ -25,6 +30,7 @@ from ._folds import (
     score_fold,
     unseen_share,
 )
+from ._typing import ColumnLike, EstimatorLike, Floats, MatrixLike, SplitsLike
 
 __all__ = ["WithinGroupKFold", "cross_val_predict_groups", "cross_validate_groups"]
 
@@ -60,7 +66,17 @@ class WithinGroupKFold(BaseCrossValidator):
 
     __metadata_request__split = {"groups": True}
 
-    def __init__(self, n_splits=5, *, shuffle=False, random_state=None):
+    n_splits: int
+    shuffle: bool
+    random_state: int | np.random.RandomState | None
+
+    def __init__(
+        self,
+        n_splits: int = 5,
+        *,
+        shuffle: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         if not isinstance(n_splits, numbers.Integral) or n_splits < 2:
             raise ValueError(f"n_splits is an integer of at least 2, got {n_splits!r}.")
         check_flag(shuffle, "shuffle")
@@ -73,7 +89,7 @@ class WithinGroupKFold(BaseCrossValidator):
         self.shuffle = shuffle
         self.random_state = random_state
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Number of folds.
 
         Parameters
@@ -87,7 +103,12 @@ class WithinGroupKFold(BaseCrossValidator):
         """
         return self.n_splits
 
-    def split(self, X, y=None, groups=None):
+    def split(
+        self,
+        X: MatrixLike | None,
+        y: ColumnLike | None = None,
+        groups: ColumnLike | None = None,
+    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
         """Row numbers of training and test rows.
 
         Parameters
@@ -122,18 +143,63 @@ class WithinGroupKFold(BaseCrossValidator):
             yield np.flatnonzero(fold != k), np.flatnonzero(fold == k)
 
 
+@overload
 def cross_val_predict_groups(
-    estimator,
-    X,
-    y,
+    estimator: EstimatorLike,
+    X: MatrixLike,
+    y: ColumnLike,
     *,
-    groups,
-    cv=None,
-    params=None,
-    n_jobs=None,
-    return_std=False,
-    verbose=1,
-):
+    groups: ColumnLike,
+    cv: SplitsLike | None = None,
+    params: Mapping[str, Any] | None = None,
+    n_jobs: int | None = None,
+    return_std: Literal[False] = False,
+    verbose: int = 1,
+) -> Floats: ...
+
+
+@overload
+def cross_val_predict_groups(
+    estimator: EstimatorLike,
+    X: MatrixLike,
+    y: ColumnLike,
+    *,
+    groups: ColumnLike,
+    cv: SplitsLike | None = None,
+    params: Mapping[str, Any] | None = None,
+    n_jobs: int | None = None,
+    return_std: Literal[True],
+    verbose: int = 1,
+) -> tuple[Floats, Floats]: ...
+
+
+@overload
+def cross_val_predict_groups(
+    estimator: EstimatorLike,
+    X: MatrixLike,
+    y: ColumnLike,
+    *,
+    groups: ColumnLike,
+    cv: SplitsLike | None = None,
+    params: Mapping[str, Any] | None = None,
+    n_jobs: int | None = None,
+    return_std: bool,
+    verbose: int = 1,
+) -> Floats | tuple[Floats, Floats]: ...
+
+
+def cross_val_predict_groups(
+    estimator: EstimatorLike,
+    X: MatrixLike,
+    y: ColumnLike,
+    *,
+    groups: ColumnLike,
+    cv: SplitsLike | None = None,
+    params: Mapping[str, Any] | None = None,
+    n_jobs: int | None = None,
+    return_std: bool = False,
+    verbose: int = 1,
+) -> Floats | tuple[Floats, Floats]:
     """Predict every row by a model fitted without it, group effects included.
 
     scikit-learn's `cross_val_predict` does not hand `groups` to `predict`, and so
@@ -210,18 +276,18 @@ def cross_val_predict_groups(
 
 
 def cross_validate_groups(
-    estimators,
-    X,
-    y,
+    estimators: EstimatorLike | Sequence[EstimatorLike] | Mapping[str, EstimatorLike],
+    X: MatrixLike,
+    y: ColumnLike,
     *,
-    groups,
-    cv_known=5,
-    cv_new=5,
-    coverage=0.9,
-    params=None,
-    n_jobs=None,
-    verbose=1,
-):
+    groups: ColumnLike,
+    cv_known: SplitsLike | None = 5,
+    cv_new: SplitsLike | None = 5,
+    coverage: float = 0.9,
+    params: Mapping[str, Any] | None = None,
+    n_jobs: int | None = None,
+    verbose: int = 1,
+) -> GroupsComparison:
     """Score models on groups that they know, and on groups that are new to them.
 
     One call for the two questions that grouped data raise.  R^2, RMSE, negative

@@ -1,7 +1,10 @@
 """The Gaussian random-intercept model."""
 
+from __future__ import annotations
+
 from copy import copy
 from functools import partial
+from typing import Literal, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -42,6 +45,8 @@ from ._report import (
     random_intercept_summary,
 )
 from ._statistics import join, summarize
+from ._summary import Summary
+from ._typing import ColumnLike, Floats, MatrixLike
 
 
 class RandomInterceptRegressor(GroupedRegressor):
@@ -169,22 +174,31 @@ class RandomInterceptRegressor(GroupedRegressor):
 
     __metadata_request__partial_fit = {"groups": True}
 
+    noise_variance_: float
+
     def __init__(
         self,
         *,
-        method="reml",
-        fit_intercept=True,
-        alpha=0.0,
-        group_feature=None,
-        n_jobs=None,
-    ):
+        method: Literal["reml", "ml"] = "reml",
+        fit_intercept: bool = True,
+        alpha: float = 0.0,
+        group_feature: str | int | None = None,
+        n_jobs: int | None = None,
+    ) -> None:
         self.method = method
         self.fit_intercept = fit_intercept
         self.alpha = alpha
         self.group_feature = group_feature
         self.n_jobs = n_jobs
 
-    def fit(self, X, y, *, groups=None, sample_weight=None):
+    def fit(
+        self,
+        X: MatrixLike,
+        y: ColumnLike,
+        *,
+        groups: ColumnLike | None = None,
+        sample_weight: ColumnLike | None = None,
+    ) -> Self:
         """Fit by (restricted) maximum likelihood.
 
         Parameters
@@ -225,7 +239,14 @@ class RandomInterceptRegressor(GroupedRegressor):
         new._statistics = new._summarize(X, y, groups, sample_weight)
         return self._become(new._estimate())
 
-    def partial_fit(self, X, y, *, groups=None, sample_weight=None):
+    def partial_fit(
+        self,
+        X: MatrixLike,
+        y: ColumnLike,
+        *,
+        groups: ColumnLike | None = None,
+        sample_weight: ColumnLike | None = None,
+    ) -> Self:
         """Fit to these rows and all that were fitted before.
 
         Exact: after any sequence of batches, in whatever order and with groups spread
@@ -272,7 +293,7 @@ class RandomInterceptRegressor(GroupedRegressor):
         new._statistics = statistics if first else join(before, statistics)
         return self._become(new._estimate())
 
-    def summary(self, coverage=0.95):
+    def summary(self, coverage: float = 0.95) -> Summary:
         """Estimates, their uncertainty, and how well the model describes the data.
 
         Coefficients have t tests and intervals with Satterthwaite's degrees of freedom,
@@ -316,7 +337,7 @@ class RandomInterceptRegressor(GroupedRegressor):
         check_coverage(coverage)
         return random_intercept_summary(copy(self), coverage)
 
-    def profile_intervals(self, coverage=0.95):
+    def profile_intervals(self, coverage: float = 0.95) -> dict[str, Floats]:
         """Profile-likelihood intervals.
 
         The values of a parameter that the likelihood, at its best over all other

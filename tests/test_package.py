@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 
 # A module imports only from those before it.
 LAYERS = (
+    "_typing",
     "_blocks",
     "_parts",
     "_groups",

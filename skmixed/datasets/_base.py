@@ -1,10 +1,44 @@
 """Loaders of the example datasets."""
 
+from __future__ import annotations
+
 import csv
+from collections.abc import Callable
 from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, overload
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils import Bunch
+
+from .._typing import Floats
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class Loader(Protocol):
+    """A function that loads a dataset."""
+
+    @overload
+    def __call__(
+        self, *, return_X_y_groups: Literal[False] = False, as_frame: bool = False
+    ) -> Bunch: ...
+
+    @overload
+    def __call__(
+        self, *, return_X_y_groups: Literal[True], as_frame: Literal[False] = False
+    ) -> tuple[Floats, Floats, NDArray[np.int64]]: ...
+
+    @overload
+    def __call__(
+        self, *, return_X_y_groups: Literal[True], as_frame: Literal[True]
+    ) -> tuple[pandas.DataFrame, pandas.Series, pandas.Series]: ...
+
+
+def loader(function: Callable[..., Any]) -> Loader:
+    """The function itself, to type checkers a `Loader`."""
+    return cast(Loader, function)
 
 
 def _import_pandas(name):
@@ -60,7 +94,8 @@ def _load(name, feature_names, target_name, group_name, return_X_y_groups, as_fr
     )
 
 
-def load_sleepstudy(*, return_X_y_groups=False, as_frame=False):
+@loader
+def load_sleepstudy(*, return_X_y_groups: bool = False, as_frame: bool = False) -> Any:
     """Load and return the sleep deprivation dataset (regression).
 
     The average reaction time of 18 subjects on each of the first 10 days of a
@@ -134,7 +169,8 @@ def load_sleepstudy(*, return_X_y_groups=False, as_frame=False):
     )
 
 
-def load_machines(*, return_X_y_groups=False, as_frame=False):
+@loader
+def load_machines(*, return_X_y_groups: bool = False, as_frame: bool = False) -> Any:
     """Load and return the machine productivity dataset (regression).
 
     The productivity scores of 6 workers who operated each of 3 machines 3
@@ -208,7 +244,8 @@ def load_machines(*, return_X_y_groups=False, as_frame=False):
     )
 
 
-def load_hsb82(*, return_X_y_groups=False, as_frame=False):
+@loader
+def load_hsb82(*, return_X_y_groups: bool = False, as_frame: bool = False) -> Any:
     """Load and return the High School and Beyond 1982 dataset (regression).
 
     The mathematics achievement of 7185 students in 160 schools of the United
