@@ -258,16 +258,12 @@ def criteria(log_likelihood, n_parameters, n_rows):
 
 def shares_of_variance(features, groups, noise):
     """Marginal and conditional R^2 from the three variances."""
-    total = features + groups + noise
-    if not total > 0:
-        return np.nan, np.nan
+    total = features + groups + noise  # the noise has a floor above 0
     return float(features / total), float((features + groups) / total)
 
 
 def sizes_of(sums):
-    """Least, median and largest; empty for no groups."""
-    if not len(sums):
-        return ()
+    """Least, median and largest."""
     return float(np.min(sums)), float(np.median(sums)), float(np.max(sums))
 
 

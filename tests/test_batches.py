@@ -195,6 +195,17 @@ def test_labels_that_match_by_value_across_batches():
     assert_array_equal(model.groups_.astype("M8[D]"), np.unique(days))
 
 
+@pytest.mark.parametrize("late", [0, 1])
+def test_dates_of_batches_that_no_unit_holds_are_refused(late):
+    """Nanoseconds and the year 3000, whichever comes first."""
+    labels = [GROUPS.astype("M8[ns]"), np.datetime64("3000-01-01", "s") + GROUPS]
+    model = RandomInterceptRegressor().fit(X, Y, groups=labels[late])
+    before = state_of(model)
+    with pytest.raises(ValueError, match="out of the range that datetime64"):
+        model.partial_fit(X, Y, groups=labels[1 - late])
+    assert state_of(model) == before
+
+
 def state_of(model):
     return pickle.dumps({k: v for k, v in vars(model).items() if k != "_statistics"})
 

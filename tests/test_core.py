@@ -17,7 +17,7 @@ from skmixed import _blocks, _gram
 from skmixed._block_cholesky import factorize
 from skmixed._criterion import RandomIntercept, best_ratio, deviance, evaluate, slope
 from skmixed._gram import Gram, pool, random_intercept_gram, reduce_rows, reduce_sparse
-from skmixed._optimize import descending_roots
+from skmixed._optimize import descending_roots, polish
 
 # The dense oracle solves with matrices of condition up to 1e3, in double precision.
 DENSE = 1e-10
@@ -449,6 +449,16 @@ def test_binned_scan_finds_the_exact_optimum(monkeypatch):
 def test_roots_are_the_rising_ones():
     roots = descending_roots(np.sin, np.arange(-1.0, 14.0, 1.0))
     assert_allclose(roots, [0, 2 * np.pi, 4 * np.pi], atol=1e-12)
+
+
+@pytest.mark.parametrize("near", [0.995, 1.05, 0.2, 1.7])
+def test_a_root_is_found_however_far_the_approximation_is(near):
+    """In steps that double; the root of the approximation may be off by any number."""
+    assert_allclose(polish(lambda t: t**3 - 1.0, near, -2.0, 2.0), 1.0, rtol=1e-12)
+
+
+def test_an_approximation_without_a_root_nearby_stays():
+    assert polish(lambda t: -1.0, 0.3, -2.0, 2.0) == 0.3
 
 
 def test_two_roots_within_one_step_are_found():

@@ -168,6 +168,21 @@ def test_errors_say_where():
         )
 
 
+def test_partitions_that_do_not_fit_together():
+    frames = dd.from_pandas(TABLE, npartitions=3)
+    others = dd.from_pandas(TABLE, npartitions=2)
+    with pytest.raises(ValueError, match="X has 3 partitions and another argument 2"):
+        RandomInterceptRegressor().fit(
+            frames[["a", "b"]], others["y"], groups=frames["school"]
+        )
+    parts = [dask.delayed(TABLE[list(names)]) for names in ("abc", "ab")]
+    ragged = dd.from_delayed(parts, meta=TABLE[["a", "b"]], verify_meta=False)
+    y = dd.from_delayed([dask.delayed(TABLE["y"])] * 2, meta=TABLE["y"])
+    labels = dd.from_delayed([dask.delayed(TABLE["school"])] * 2, meta=TABLE["school"])
+    with pytest.raises(ValueError, match="Partitions of X have 3 and 2 columns"):
+        RandomInterceptRegressor().fit(ragged, y, groups=labels)
+
+
 # Of a search whose steps are the same, but for the rounding of sums in another order.
 SEARCHED = 1e-10
 SEARCHED_FIGURES = [
@@ -268,7 +283,13 @@ def test_partitions_may_have_labels_of_different_kinds():
 
 
 @pytest.mark.filterwarnings("ignore:Running on a single-machine scheduler")
-def test_a_heteroscedastic_fit_without_a_cluster():
+@pytest.mark.parametrize("cluster_is_near", [True, False])
+def test_a_heteroscedastic_fit_without_a_cluster(monkeypatch, cluster_is_near):
+    def no_client():
+        raise ValueError("No clients found")
+
+    if not cluster_is_near:
+        monkeypatch.setattr(distributed, "default_client", no_client)
     lazy_X, lazy_y, lazy_groups = arrays()
     expected = HeteroscedasticGaussianRegressor().fit(X, Y, groups=GROUPS)
     with dask.config.set(scheduler="threads"):

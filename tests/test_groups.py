@@ -853,6 +853,7 @@ NOT_SCALARS = {
     "polars List": pl.Series([[label] for label in INTS]),
     "polars Array": pl.Series([[1, label] for label in INTS], dtype=pl.Array(int, 2)),
     "polars Struct": pl.Series([{"school": label} for label in INTS]),
+    "Series of lists": pd.Series([[label] for label in INTS]),
 }
 if HAS_ARROW:
     NOT_SCALARS["arrow table"] = pa.table({"school": STRINGS})
@@ -874,6 +875,18 @@ def test_not_one_column(name):
 def test_not_scalars(name):
     with pytest.raises(TypeError, match="labels are scalars"):
         index_groups(NOT_SCALARS[name], N)
+
+
+def test_labels_that_refuse_to_be_compared_say_so_themselves():
+    class Stubborn:
+        def __hash__(self):
+            return 1
+
+        def __eq__(self, other):
+            raise TypeError("not comparable")
+
+    with pytest.raises(TypeError, match="not comparable"):
+        index_groups([Stubborn(), Stubborn()], 2)
 
 
 @pytest.mark.parametrize(

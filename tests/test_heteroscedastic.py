@@ -193,6 +193,22 @@ def test_fixed_effects_are_explicit_one_hot_columns(
     )
 
 
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_penalised_effects_are_penalised_one_hot_columns(fit_intercept):
+    X, y, groups = simulate()
+    columns = np.column_stack([X, one_hot(groups)])
+    options = {"alpha": 3.0, "fit_intercept": fit_intercept, "variance_features": []}
+    explicit = fit(columns, y, mean_groups=None, **options)
+    model = fit(X, y, groups, mean_groups="fixed", **options)
+    assert_allclose(model.coef_, explicit.coef_[:3], rtol=1e-8)
+    assert_allclose(model.intercept_, explicit.intercept_, rtol=1e-8, atol=1e-9)
+    assert_allclose(model.group_effects_, explicit.coef_[3:], rtol=1e-7, atol=1e-9)
+    expected = explicit.coef_std_[3:]
+    assert_allclose(model.group_effects_std_, expected, rtol=1e-7)
+    std = explicit.predict(columns, return_std=True)[1]
+    assert_allclose(model.predict(X, groups=groups, return_std=True)[1], std, rtol=1e-7)
+
+
 @pytest.mark.filterwarnings("ignore:.*within groups:skmixed.GroupsWarning")
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_columns_constant_within_groups_share_as_one_hot_columns_do(fit_intercept):

@@ -198,6 +198,16 @@ def _least_squares(X, y):
     return np.column_stack([coef - half, coef + half])[1:]
 
 
+def test_an_exact_fit_has_no_intervals():
+    X, _, groups = simulate(n=40)
+    with pytest.warns(UserWarning, match="fitted exactly"):
+        model = RandomInterceptRegressor().fit(X, X @ [1.0, 2.0, 3.0], groups=groups)
+    intervals = model.profile_intervals()
+    assert intervals["coef"].shape == (3, 2)
+    for ends in intervals.values():
+        assert np.isnan(ends).all()
+
+
 def test_a_penalised_fit_has_no_profile():
     model, *_ = fit(alpha=1.0)
     with pytest.raises(ValueError, match="no confidence intervals"):
@@ -284,6 +294,11 @@ def test_a_summary_prints():
 
 
 @pytest.mark.skipif(find_spec("pandas") is None, reason="pandas is not installed")
+def test_a_table_is_as_long_as_its_names():
+    table = fit()[0].summary().coefficients
+    assert len(table) == len(table.names) == len(table["coef"]) == 4
+
+
 def test_names_and_frames():
     frame, y, groups = load_sleepstudy(return_X_y_groups=True, as_frame=True)
     model = RandomInterceptRegressor(fit_intercept=False).fit(frame, y, groups=groups)
@@ -366,3 +381,7 @@ def test_notes_of_the_heteroscedastic_summary():
     assert ("end of its range" in text) == model.at_boundary_
     alone = HeteroscedasticGaussianRegressor(mean_groups=None).fit(X, y)
     assert "standard deviation" not in str(alone.summary())
+    with pytest.warns(UserWarning, match="one group only"):
+        single = HeteroscedasticGaussianRegressor().fit(X, y, groups=np.zeros(100))
+    text = " ".join(str(single.summary()).split())
+    assert "do not tell the group variance" in text

@@ -1,5 +1,7 @@
 """Displays and intervals of any fitted model."""
 
+import sys
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -183,6 +185,33 @@ def test_residuals_in_bins():
             y, np.zeros(600), np.ones(600), n_bins=width
         )
         assert len(display.ax_.containers[0].lines[0].get_xdata()) == 1
+
+
+def test_residuals_of_a_model_are_those_of_its_predictions():
+    display = ResidualScaleDisplay.from_estimator(MODEL, X, Y, groups=LABELS, n_bins=4)
+    mean, std = MODEL.predict(X, groups=LABELS, return_std=True)
+    assert_allclose(display.residual, Y - mean)
+    assert_allclose(display.std, std)
+    assert display.known.tolist() == np.isin(LABELS, MODEL.groups_).tolist()
+    points = [len(bars.lines[0].get_xdata()) for bars in display.ax_.containers]
+    assert len(points) == 2
+    assert 1 <= max(points) <= 4
+    with pytest.raises(TypeError, match="gives no standard deviation"):
+        ResidualScaleDisplay.from_estimator(LinearRegression().fit(X, Y), X, Y)
+
+
+def test_a_picture_goes_where_it_is_told():
+    figure, ax = plt.subplots()
+    display = RandomInterceptsDisplay.from_estimator(MODEL, ax=ax)
+    assert display.ax_ is ax
+    assert display.figure_ is figure
+    assert len(plt.get_fignums()) == 1
+
+
+def test_without_matplotlib_a_picture_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match="pip install matplotlib"):
+        RandomInterceptsDisplay.from_estimator(MODEL)
 
 
 def test_the_profile_of_the_likelihood():

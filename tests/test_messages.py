@@ -643,6 +643,13 @@ def refused_later(id, method, error, message, **arguments):
             y=first_two_masked(Y),
         ),
         refused_later(
+            "no y",
+            "log_predictive_density",
+            ValueError,
+            "y is None; the density is that of observations y.",
+            y=None,
+        ),
+        refused_later(
             "two columns of y",
             "log_predictive_density",
             ValueError,

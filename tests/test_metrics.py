@@ -17,6 +17,7 @@ from skmixed.metrics import (
     interval_coverage,
     interval_score,
     joint_gaussian_nll,
+    make_distribution_scorer,
     pit_values,
 )
 
@@ -267,6 +268,11 @@ def test_refused_coverage(loss):
         loss([1.0], 0.0, 1.0, coverage=90)
     with pytest.raises(ValueError, match="coverage is a probability"):
         loss([1.0], 0.0, 0.0, coverage=np.nextafter(1.0, 0.0))
+
+
+def test_a_compiled_loss_need_not_tell_its_arguments():
+    """`inspect` knows no signature of `max`, which takes what a loss gets."""
+    assert str(make_distribution_scorer(max)).startswith("distribution scorer(max")
 
 
 def test_refused_options():

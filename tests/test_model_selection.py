@@ -372,6 +372,53 @@ def test_a_tool_that_drops_groups_is_loud():
         cross_val_predict_groups(tool, X, Y, groups=GROUPS, cv=2)
 
 
+def test_a_tool_around_a_pipeline_that_drops_groups_is_loud():
+    pipe = make_pipeline(StandardScaler(), RandomInterceptRegressor())
+    tool = VotingRegressor([("ours", pipe)])
+    with pytest.warns(GroupsWarning, match="VotingRegressor hands `groups` to fit but"):
+        cross_val_predict_groups(tool, X, Y, groups=GROUPS, cv=2)
+
+
+def test_an_arrow_table_is_split_by_rows():
+    arrow = pytest.importorskip("pyarrow")
+    table = arrow.table(dict(zip("abc", X.T, strict=True)))
+    model = RandomInterceptRegressor()
+    found = cross_val_predict_groups(model, table, Y, groups=GROUPS)
+    expected = cross_val_predict_groups(model, X, Y, groups=GROUPS)
+    assert_allclose(found, expected, rtol=EXACT)
+
+
+class Truncated(LinearRegression):
+    """A model whose fit has an option that is no column of rows."""
+
+    __metadata_request__fit = {"limits": True}
+
+    def fit(self, X, y, limits=None):
+        self.limits_ = limits
+        low, high = limits["low"], limits["high"]
+        return super().fit(X, np.clip(y, low, high))
+
+
+def test_metadata_that_are_no_rows_go_to_every_fold_whole():
+    limits = {"low": -1.0, "high": 1.0}
+    found = cross_val_predict_groups(
+        Truncated(), X, Y, groups=GROUPS, params={"limits": limits}
+    )
+    clipped = np.clip(Y, -1.0, 1.0)
+    expected = cross_val_predict_groups(LinearRegression(), X, clipped, groups=GROUPS)
+    assert_allclose(found, expected, rtol=EXACT)
+
+
+def test_a_model_whose_predict_does_not_tell_its_arguments():
+    """As compiled ones: it is asked for the mean alone."""
+
+    class Compiled(DummyRegressor):
+        predict = min  # without a signature
+
+    with pytest.raises(TypeError, match="Compiled gives no standard deviation"):
+        cross_val_predict_groups(Compiled(), X, Y, groups=GROUPS, return_std=True)
+
+
 def test_a_tool_that_knows_no_routing_is_not_disturbed_by_it():
     """TargetEncoder of scikit-learn 1.9 fails when routing is on."""
     model = make_pipeline(TargetEncoder(), LinearRegression())
