@@ -69,7 +69,10 @@ def assert_same(model, expected, rtol=SAME):
     [{}, {"method": "ml"}, {"fit_intercept": False}, {"alpha": 2.0}],
     ids=str,
 )
-@pytest.mark.filterwarnings("ignore::UserWarning")  # a batch of two rows is saturated
+# A batch of two rows is saturated.
+@pytest.mark.filterwarnings("ignore:.*no degrees of freedom left:UserWarning")
+@pytest.mark.filterwarnings("ignore:y is fitted exactly:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*have one row each:skmixed.GroupsWarning")
 def test_batches_in_any_order_are_one_fit(parameters, n_batches):
     expected = RandomInterceptRegressor(**parameters).fit(X, Y, groups=GROUPS)
     model = RandomInterceptRegressor(**parameters)

@@ -107,12 +107,91 @@ def test_modules_import_only_downwards():
             assert path.stem in MAY_IMPORT.get(top, {path.stem}), f"{path}: {module}"
 
 
-def test_only_public_names_of_scikit_learn():
-    for path, tree in trees():
-        for module, names in imports(tree):
-            if module.split(".")[0] == "sklearn":
-                private = [n for n in (*module.split("."), *names) if n[0] == "_"]
-                assert not private, f"{path}: {module} {names}"
+def is_private(name):
+    return name.startswith("_") and not name.endswith("__")
+
+
+def programs():
+    """Everything that is run: modules, examples, and what docs and docstrings show."""
+    for folder in (PACKAGE, ROOT / "examples", ROOT / "docs"):
+        for path in sorted(folder.rglob("*.*")):
+            if path.suffix in (".py", ".md", ".rst"):
+                text = path.read_text()
+                shown = doctest.DocTestParser().get_examples(text)
+                yield path, text if path.suffix == ".py" else ""
+                yield path, "".join(example.source for example in shown)
+
+
+def names_asked_for(tree):
+    """Attributes, by a dot or by a string, and parts of modules named by strings."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.Call) and isinstance(
+            node.func, ast.Name | ast.Attribute
+        ):
+            name = getattr(node.func, "id", None) or node.func.attr
+            if name in ("getattr", "hasattr", "attrgetter", "import_module"):
+                texts = [a.value for a in node.args if isinstance(a, ast.Constant)]
+                yield from (part for text in texts for part in str(text).split("."))
+
+
+def names_defined(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+
+
+def private_names(text, own):
+    """What a program takes from other packages by a private name."""
+    tree = ast.parse(text)
+    for module, names in imports(tree):
+        if not module.startswith((".", "skmixed")):
+            yield from filter(is_private, (*module.split("."), *names))
+    yield from {name for name in names_asked_for(tree) if is_private(name)} - own
+
+
+def test_only_public_names_of_other_packages():
+    own = {name for _, tree in trees() for name in names_defined(tree)}
+    own |= {"_repr_html_"}  # the notebook's protocol
+    for path, text in programs():
+        private = list(private_names(text, own | set(names_defined(ast.parse(text)))))
+        assert not private, f"{path}: {private}"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import sklearn.utils._tags",
+        "from sklearn.utils import _tags",
+        "from scipy._lib import doccer",
+        "import numpy as np; np._core",
+        "import joblib; getattr(joblib.parallel, '_backend')",
+        "import importlib; importlib.import_module('sklearn._loss')",
+        "model._validate_data(X)",
+    ],
+)
+def test_a_private_name_would_be_found(program):
+    assert list(private_names(program, own={"_read_new"}))
+
+
+def test_no_test_ignores_whatever_may_come():
+    """An ignored warning is named by its message, or by a category of ours."""
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            name = getattr(node.func, "attr", "")
+            values = [a.value for a in node.args if isinstance(a, ast.Constant)]
+            if name == "simplefilter" and values[0] == "ignore":
+                assert len(node.args) == 2, f"{path.name}, line {node.lineno}"
+            if name == "filterwarnings" and values[0].startswith("ignore"):
+                message = "".join(values[0].split(":")[1:2]) or values[1:2]
+                assert message, f"{path.name}, line {node.lineno}"
 
 
 def test_functions_fit_on_a_screen():

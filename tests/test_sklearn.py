@@ -61,7 +61,16 @@ CHECKED = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore")  # the checks fit without groups, and tiny data
+# The checks fit without groups, and tiny data.
+@pytest.mark.filterwarnings("ignore:No `groups` were given:skmixed.GroupsWarning")
+@pytest.mark.filterwarnings("ignore:.*have one row each:skmixed.GroupsWarning")
+@pytest.mark.filterwarnings("ignore:y is fitted exactly:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*no degrees of freedom left:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*have a noise variance at the bounds:UserWarning")
+@pytest.mark.filterwarnings(
+    "ignore:Newton's method stopped:sklearn.exceptions.ConvergenceWarning"
+)
+@pytest.mark.filterwarnings("ignore:Skipping check check_array_api_input")
 @pytest.mark.parametrize(
     "estimator, enabled",
     [(estimator, False) for estimator in CHECKED]
