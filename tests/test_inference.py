@@ -16,7 +16,7 @@ from scipy.stats import chi2, t
 
 from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
 from skmixed._criterion import deviance, evaluate
-from skmixed._inference import Profile, curvature, satterthwaite
+from skmixed._inference import Profile, _interval, curvature, satterthwaite
 from skmixed.datasets import load_sleepstudy
 
 # Second differences of a deviance of some hundreds, step 1e-3: rounding is 1e-7.
@@ -196,6 +196,11 @@ def _least_squares(X, y):
     variance = np.diag(np.linalg.inv(D.T @ D)) * rss
     half = np.sqrt(variance * np.expm1(chi2.ppf(0.95, 1) / n))
     return np.column_stack([coef - half, coef + half])[1:]
+
+
+def test_where_the_likelihood_never_falls_there_is_no_end():
+    ends = _interval(lambda t: np.minimum(t, 0.0) ** 2, 0.0, level=4.0, start=0.0)
+    assert_allclose(ends, [-2.0, np.inf])
 
 
 def test_an_exact_fit_has_no_intervals():

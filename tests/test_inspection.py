@@ -187,6 +187,7 @@ def test_residuals_in_bins():
         assert len(display.ax_.containers[0].lines[0].get_xdata()) == 1
 
 
+@pytest.mark.filterwarnings("ignore:Conversion of an array:DeprecationWarning")
 def test_residuals_of_a_model_are_those_of_its_predictions():
     display = ResidualScaleDisplay.from_estimator(MODEL, X, Y, groups=LABELS, n_bins=4)
     mean, std = MODEL.predict(X, groups=LABELS, return_std=True)
