@@ -50,7 +50,7 @@ class NewRows:
         Number of groups of the fit.
     """
 
-    model: "GroupedRegressor"
+    model: GroupedRegressor
     data: Data
     codes: np.ndarray
     n_known: int

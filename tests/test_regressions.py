@@ -76,7 +76,7 @@ def test_starts_along_columns_whose_units_are_a_googol_apart():
 def test_a_sparse_column_far_from_zero():
     """Cross-products kept nothing of what varies: a singular matrix."""
     rng = np.random.default_rng(1)
-    X = rng.normal(size=(60, 4)) + [1e7, 1e7, 0, 0]
+    X = rng.normal(loc=[1e7, 1e7, 0, 0], size=(60, 4))
     y, weight = 1 + rng.normal(size=60), rng.random(60)
     model = HeteroscedasticGaussianRegressor(method="ml", mean_groups=None)
     dense = model.fit(X, y, sample_weight=weight).variance_coef_
