@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._groups import GroupsWarning, check_present, join_labels
 from ._input import Data, check_weight, read_column, read_new_data
-from ._normal import normal_interval
+from ._normal import normal_interval, t_interval
 from ._partitions import is_partitioned, predict_partitions
 from ._posterior import (
     joint_covariance,
@@ -275,11 +275,16 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         return np.sqrt(self._read_new(X, groups).noise_variance)
 
     def predict_interval(
-        self, X: MatrixLike, *, groups: ColumnLike | None = None, coverage: float = 0.9
+        self,
+        X: MatrixLike,
+        *,
+        groups: ColumnLike | None = None,
+        coverage: float = 0.9,
+        distribution: Literal["normal", "t"] = "normal",
     ) -> Floats:
         """Predict the interval that holds a new observation with a given probability.
 
-        The interval is central and normal: mean and standard deviation are those of
+        The interval is central; mean and standard deviation are those of
         ``predict(X, groups=groups, return_std=True)``.
 
         Parameters
@@ -290,15 +295,33 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
             Group labels, as in `predict`.
         coverage : float, default=0.9
             Probability of the interval, above 0 and below 1.
+        distribution : {"normal", "t"}, default="normal"
+            The normal distribution takes the variances as known, as scores of
+            predictions do.  Student's t allows for their estimation, by Satterthwaite's
+            degrees of freedom of each row's variance: wider intervals, which matter for
+            new groups where the groups of the fit are few.
 
         Returns
         -------
         interval : ndarray of shape (n_rows, 2)
             Lower and upper bound, in the units of y.
+
+        Raises
+        ------
+        ValueError
+            If `coverage` is no probability; if `distribution` is "t" and the model is
+            penalised, so that the degrees of freedom are not known.
         """
         check_coverage(coverage)
-        mean, std = self.predict(X, groups=groups, return_std=True)
-        return np.column_stack(normal_interval(mean, std, coverage))
+        if distribution not in ("normal", "t"):
+            raise ValueError(f"distribution is 'normal' or 't', got {distribution!r}.")
+        model = copy(self)
+        mean, std = model.predict(X, groups=groups, return_std=True)
+        if distribution == "normal":
+            return np.column_stack(normal_interval(mean, std, coverage))
+        new = model._read_new(X, groups)
+        freedom = model._predictive_freedom(new.X, new.codes)
+        return np.column_stack(t_interval(mean, std, coverage, freedom))
 
     def sample_y(
         self,

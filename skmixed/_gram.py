@@ -418,12 +418,12 @@ def _without_offsets(X):
 
 def _root_of(scatter, scale):
     """Root of a cross-product matrix whose rounding errors are relative to `scale`."""
-    scale = np.where(scale > 0, scale, 1.0)
+    unit = np.where(scale > 0, scale, 1.0)
     # A column of X whose scatter is rounding is constant: so is its product with y.
-    rounding = np.diag(scatter)[:-1] <= 64 * EPS * scale[:-1] ** 2
+    rounding = np.diag(scatter)[:-1] <= 64 * EPS * unit[:-1] ** 2
     constant = np.append(rounding, False)
     scatter = np.where(constant | constant[:, None], 0.0, scatter)
-    values, vectors = np.linalg.eigh(scatter / np.outer(scale, scale))
+    values, vectors = np.linalg.eigh(scatter / np.outer(unit, unit))
     noise = len(scale) * EPS * max(values.max(initial=0.0), 1.0)
     values = np.where(values > noise, values, 0.0)
     return (np.sqrt(values)[:, None] * vectors.T) * scale

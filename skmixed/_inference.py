@@ -93,6 +93,50 @@ def satterthwaite(model, ratio, contrasts):
         return 2 * f**2 / spread
 
 
+def slope_in_group_variance(psi, h, variance, loading, C):
+    """d (c_g + |h|^2) / d psi, of each row; arguments as in `predictive_freedom`, but
+    psi in the units of `variance`.
+
+    d c / d psi is 1 / D_g^2, and h changes by -k_g / D_g besides what C says.
+    """
+    if not psi:  # all k_g are 0 in `loading`, where they are not: then this is more
+        return 1 + np.sum((h @ C) * h, axis=1)
+    shrunk, k = variance / psi, loading / psi
+    return shrunk**2 + np.sum((h @ C - 2 * shrunk[:, None] * k) * h, axis=1)
+
+
+def predictive_freedom(model, ratio, h, variance, loading):
+    """Degrees of freedom of the variance of new observations (docs/math.md, 10).
+
+    Satterthwaite's, as above, of f = sigma^2 (1 + c + |h|^2).
+
+    Parameters
+    ----------
+    model : RandomIntercept
+        Without a penalty.
+    ratio : float
+        At the optimum.
+    h : ndarray of shape (n, k)
+        Rows whose squared lengths are what the coefficients leave uncertain.
+    variance : ndarray of shape (n,)
+        c of each row's group: lambda^2 for a new one.
+    loading : ndarray of shape (n, k)
+        - d b_g / d beta of each row's group, in the basis of h; 0 for a new one.
+
+    All of them in units of sigma.
+    """
+    at = evaluate(model, ratio)
+    if at.at_floor:
+        return np.full(len(h), np.inf)
+    found = curvature(model, at)
+    f = 1 + variance + np.sum(h**2, axis=1)
+    slope = slope_in_group_variance(ratio, h, variance, loading, found.C)
+    g, information = np.column_stack([f, slope]), found.information
+    if np.linalg.det(information) <= 0 or information[1, 1] <= 0:
+        g, information = g[:, :1], information[:1, :1]
+    return 2 * f**2 / np.einsum("ij,ji->i", g, np.linalg.solve(information, g.T))
+
+
 @dataclass(frozen=True)
 class Traced:
     """What the deviance needs of the factor, at some ratios lambda^2.

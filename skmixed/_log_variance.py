@@ -26,6 +26,9 @@ class LogVariance:
     bounds : tuple of float
     covariance : ndarray of shape (1 + p, 1 + p)
         Of the estimated level at x = 0 and the coefficients.
+    psi_covariance : ndarray of shape (2 + p,)
+        Of the estimated psi with these, and its variance; 0 where psi is 0 or no
+        parameter.
     """
 
     shift: np.ndarray
@@ -34,11 +37,24 @@ class LogVariance:
     effects: np.ndarray
     bounds: tuple
     covariance: np.ndarray
+    psi_covariance: np.ndarray
 
     @property
     def intercept(self):
         """The level at x = 0."""
         return self.level - self.shift @ self.coef
+
+    def doubt(self, X, variance, slope):
+        """Variance of the estimate of v + psi times `slope`, for each row; `variance`
+        is v.  Effects of groups count as known.
+        """
+        spread = slope**2 * self.psi_covariance[-1]
+        for rows in row_blocks(*X.shape):
+            gradient = variance[rows, None] * with_constant(X[rows])
+            along = gradient @ self.psi_covariance[:-1]
+            spread[rows] += np.sum((gradient @ self.covariance) * gradient, axis=1)
+            spread[rows] += 2 * slope[rows] * along
+        return spread
 
     def variance(self, X, codes):
         """v of each row; `codes` is -1 for a row of a new group."""
@@ -55,11 +71,16 @@ class LogVariance:
         return variance
 
 
-def log_variance(problem, point, information=None):
-    """The log-variance of a fitted point, and the variance of the estimate of psi.
+def with_constant(X):
+    """[1 X], dense."""
+    X = X.toarray() if sparse.issparse(X) else X
+    return np.column_stack([np.ones(len(X)), X])
 
-    `information` is the observed one, if it is known.  The variance is NaN where psi is
-    0 or no parameter.
+
+def log_variance(problem, point, information=None):
+    """The log-variance of a fitted point.
+
+    `information` is the observed one, if it is known.
     """
     model, columns = problem.model, problem.variance_columns
     delta, gamma, _ = model.split(point.theta)
@@ -77,9 +98,8 @@ def log_variance(problem, point, information=None):
     # A new group may be far from where all others are.
     around_one = not problem.structure.fit_variance_intercept
     bounds = log_bounds(problem.constant, around_one)
-    covariance, psi_variance = _covariance(problem, point, information)
-    fitted = LogVariance(shift, float(level), coef, effects, bounds, covariance)
-    return fitted, psi_variance
+    covariances = _covariances(problem, point, information)
+    return LogVariance(shift, float(level), coef, effects, bounds, *covariances)
 
 
 def _sharing(problem):
@@ -87,9 +107,9 @@ def _sharing(problem):
     return share(problem.variance_columns, problem.variance_moments, has_intercept)
 
 
-def _covariance(problem, point, information):
-    """Covariance of (intercept, coefficients), and variance of psi, from the observed
-    information.
+def _covariances(problem, point, information):
+    """Covariance of (intercept, coefficients), and that of psi with them and itself,
+    from the observed information.
     """
     model, jacobian = problem.model, _jacobian(problem)
     if information is None:
@@ -109,8 +129,8 @@ def _covariance(problem, point, information):
         covariance[0, 0] -= 1 / (model.effect_penalty * model.rows.n_groups)
     covariance = (covariance + covariance.T) / 2
     if not inside:
-        return covariance, np.nan
-    return covariance[:-1, :-1], float(covariance[-1, -1])
+        return covariance, np.zeros(len(covariance) + 1)
+    return covariance[:-1, :-1], covariance[-1]
 
 
 def _jacobian(problem):
@@ -146,4 +166,12 @@ def widen(log_variance, positions, n_features):
     covariance = np.zeros((1 + n_features, 1 + n_features))
     wide = np.append(0, 1 + positions)
     covariance[np.ix_(wide, wide)] = log_variance.covariance
-    return replace(log_variance, shift=shift, coef=coef, covariance=covariance)
+    psi_covariance = np.zeros(2 + n_features)
+    psi_covariance[np.append(wide, -1)] = log_variance.psi_covariance
+    return replace(
+        log_variance,
+        shift=shift,
+        coef=coef,
+        covariance=covariance,
+        psi_covariance=psi_covariance,
+    )

@@ -1,13 +1,25 @@
 """Closed forms of the normal distribution N(mean, std^2), value by value."""
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, stdtrit
+
+NORMAL_FREEDOM = 1e10  # degrees of freedom with which Student's t is normal
 
 
 def normal_interval(mean, std, coverage):
     """Lower and upper bound of the central interval of probability `coverage`."""
+    return _interval(mean, std, ndtri(0.5 + coverage / 2))
+
+
+def t_interval(mean, std, coverage, freedom):
+    """The same of Student's t, `std` being the scale."""
+    freedom = np.minimum(freedom, NORMAL_FREEDOM)
+    return _interval(mean, std, stdtrit(freedom, 0.5 + coverage / 2))
+
+
+def _interval(mean, std, quantile):
     with np.errstate(over="ignore"):
-        half = ndtri(0.5 + coverage / 2) * std
+        half = quantile * std
         return mean - half, mean + half
 
 

@@ -24,11 +24,12 @@ from ._base import (
 from ._design import check_range
 from ._fixed_groups import fixed_posterior, penalised_posterior
 from ._heteroscedastic_criterion import average_noise
+from ._inference import slope_in_group_variance
 from ._input import feature_positions, read_fit_data
 from ._log_variance import log_variance
 from ._log_variance import widen as widen_variance
 from ._partitions import is_partitioned, read_partitions, table_like
-from ._posterior import condition, widen
+from ._posterior import condition, of_groups, widen
 from ._preparation import (
     NO_GROUPS,
     check_freedom,
@@ -405,9 +406,12 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
         # With many rows the information hardly changes in a last, tiny step.
         many = read.n_rows > MANY_ROWS and optimum.converged
         information = optimum.curvature if many else None
-        fitted, psi_variance = log_variance(problem, optimum.point, information)
+        fitted = log_variance(problem, optimum.point, information)
         fitted = widen_variance(fitted, problem.structure.variance, len(read.features))
         self._log_variance = fitted
+        # C of docs/math.md, 9.4: how the coefficients' covariance follows psi.
+        k = self._posterior.loading / (self.group_variance_ or np.inf)
+        self._coefficient_slope = k.T @ k
         p = self.n_features_in_
         self.variance_coef_ = np.zeros(p)
         self.variance_coef_[read.features] = fitted.coef
@@ -431,7 +435,7 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
             coef=self.coef_[read.features[problem.structure.mean]],
             between=self.group_variance_ + self._variance_of_effects(problem),
             noise=average_noise(model, optimum.point),
-            psi_std=float(np.sqrt(psi_variance)),
+            psi_std=float(np.sqrt(fitted.psi_covariance[-1] or np.nan)),
         )
 
     def _variance_of_effects(self, problem):
@@ -443,6 +447,22 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
 
     def _noise_variance(self, data, codes):
         return self._log_variance.variance(data.X, codes)
+
+    def _predictive_freedom(self, X, codes):
+        posterior, noise = self._posterior, self._log_variance.variance(X, codes)
+        h = posterior.coefficient_rows(X, codes)
+        intercept_variance = posterior.intercept_variance(codes)
+        slope = slope_in_group_variance(
+            self.group_variance_,
+            h,
+            intercept_variance,
+            of_groups(posterior.loading, codes, 0.0),
+            self._coefficient_slope,
+        )
+        variance = noise + intercept_variance + np.sum(h**2, axis=1)
+        doubt = self._log_variance.doubt(X, noise, slope)
+        with np.errstate(divide="ignore"):
+            return 2 * variance**2 / doubt
 
 
 def read_problem(estimator, X, y, groups=None, sample_weight=None):

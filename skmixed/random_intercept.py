@@ -27,9 +27,10 @@ from ._criterion import (
     evaluate,
 )
 from ._design import check_range, choose_columns, noise_floor
+from ._inference import predictive_freedom
 from ._input import read_fit_data
 from ._partitions import is_partitioned, summarize_partitions
-from ._posterior import condition
+from ._posterior import condition, of_groups
 from ._preparation import (
     NO_GROUPS,
     check_freedom,
@@ -445,6 +446,22 @@ class RandomInterceptRegressor(GroupedRegressor):
 
     def _noise_variance(self, data, codes):
         return np.full(data.X.shape[0], self.noise_variance_)
+
+    def _predictive_freedom(self, X, codes):
+        alpha = self._fitted_parameters["alpha"]
+        if alpha:
+            raise ValueError(
+                f"alpha={alpha}: the degrees of freedom of a penalised fit are not "
+                'known. Use distribution="normal", or fit with alpha=0.'
+            )
+        posterior, std = self._posterior, np.sqrt(self.noise_variance_)
+        return predictive_freedom(
+            self._state()[1],
+            self._ratio,
+            posterior.coefficient_rows(X, codes) / std,
+            posterior.intercept_variance(codes) / self.noise_variance_,
+            of_groups(posterior.loading, codes, 0.0) / std,
+        )
 
 
 def _warn(read, columns, model, at, optimum):

@@ -16,7 +16,14 @@ from scipy.stats import chi2, t
 
 from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
 from skmixed._criterion import deviance, evaluate
-from skmixed._inference import Profile, _interval, curvature, satterthwaite
+from skmixed._inference import (
+    Profile,
+    _interval,
+    curvature,
+    satterthwaite,
+    slope_in_group_variance,
+)
+from skmixed._posterior import condition, of_groups
 from skmixed.datasets import load_sleepstudy
 
 # Second differences of a deviance of some hundreds, step 1e-3: rounding is 1e-7.
@@ -390,3 +397,90 @@ def test_notes_of_the_heteroscedastic_summary():
         single = HeteroscedasticGaussianRegressor().fit(X, y, groups=np.zeros(100))
     text = " ".join(str(single.summary()).split())
     assert "do not tell the group variance" in text
+
+
+# ------------------------------------------------------- variances of new observations
+
+
+@pytest.mark.parametrize("n_groups, n_rows", [(6, 4), (30, 3)])
+def test_degrees_of_freedom_of_a_new_group_are_the_textbook_ones(n_groups, n_rows):
+    """In a balanced design its variance is a sum of two mean squares."""
+    rng = np.random.default_rng(1)
+    groups = np.repeat(np.arange(n_groups), n_rows)
+    y = 2 * rng.normal(size=n_groups)[groups] + rng.normal(size=len(groups))
+    model = RandomInterceptRegressor().fit(np.empty((len(y), 0)), y, groups=groups)
+    means = y.reshape(n_groups, n_rows).mean(axis=1)
+    between = (1 + 1 / n_groups) * means.var(ddof=1)
+    n_within = len(y) - n_groups
+    within = (1 - 1 / n_rows) * np.sum((y - means[groups]) ** 2) / n_within
+    expected = (between + within) ** 2
+    expected /= between**2 / (n_groups - 1) + within**2 / n_within
+    half = np.sqrt(between + within) * t.ppf(0.95, expected)
+    low, high = model.predict_interval(np.empty((1, 0)), distribution="t")[0]
+    assert_allclose(high - low, 2 * half, rtol=1e-9)
+
+
+def predictive_variance(estimator, ratio, X, codes):
+    """In units of sigma^2, at any ratio."""
+    columns, model = estimator._state()
+    at = evaluate(model, ratio)
+    posterior = condition(columns, at.factor, 1.0, len(estimator.groups_))
+    return posterior, posterior.variance(X, codes)
+
+
+def test_the_slope_of_predictive_variances_in_the_group_variance():
+    estimator, X, *_ = fit()
+    ratio, codes = estimator._ratio, np.array([0, 3, -1, -1])
+    _, model = estimator._state()
+    posterior, _ = predictive_variance(estimator, ratio, X[:4], codes)
+    found = slope_in_group_variance(
+        ratio,
+        posterior.coefficient_rows(X[:4], codes),
+        posterior.intercept_variance(codes),
+        of_groups(posterior.loading, codes, 0.0),
+        curvature(model, evaluate(model, ratio)).C,
+    )
+    ends = [
+        predictive_variance(estimator, ratio * (1 + step), X[:4], codes)[1]
+        for step in (-STEP, STEP)
+    ]
+    assert_allclose(found, (ends[1] - ends[0]) / (2 * STEP * ratio), rtol=DIFFERENCED)
+
+
+def test_t_intervals_are_wider_the_fewer_the_groups():
+    wider = []
+    for n in (60, 240, 960):
+        X, y, groups = simulate(n=n, n_groups=n // 12, group_std=1.5)
+        for estimator in (
+            RandomInterceptRegressor(),
+            HeteroscedasticGaussianRegressor(variance_features=[]),
+        ):
+            model = estimator.fit(X, y, groups=groups)
+            normal, other = (
+                np.diff(model.predict_interval(X[:1], distribution=name))
+                for name in ("normal", "t")
+            )
+            wider.append((other / normal).item())
+    wider = np.array(wider).reshape(3, 2)
+    assert (np.diff(wider, axis=0) < 0).all()
+    assert (wider > 1).all()
+    # Both know the same but for the covariance of noise and coefficients.
+    assert_allclose(*wider.T, rtol=0.02)
+
+
+def test_t_intervals_need_degrees_of_freedom():
+    model, X, _, groups = fit(alpha=1.0)
+    with pytest.raises(ValueError, match="degrees of freedom of a penalised fit"):
+        model.predict_interval(X, groups=groups, distribution="t")
+    with pytest.raises(ValueError, match="distribution is 'normal' or 't', got 'z'"):
+        model.predict_interval(X, groups=groups, distribution="z")
+
+
+@pytest.mark.filterwarnings("ignore:y is fitted exactly:UserWarning")
+def test_t_intervals_of_an_exact_fit_are_the_normal_ones():
+    X, _, groups = simulate()
+    model = RandomInterceptRegressor().fit(X, X[:, 0], groups=groups)
+    intervals = [
+        model.predict_interval(X, distribution=name) for name in ("normal", "t")
+    ]
+    assert_allclose(*intervals, rtol=1e-9)

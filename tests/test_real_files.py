@@ -154,7 +154,8 @@ def test_duplicated_and_unsorted_sparse_entries(layout, estimator):
     before = table.data.copy(), np.copy(table.nonzero())
     model = fit(table, estimator=estimator)
     plain = fit(sparse.csr_array(SPARSE), estimator=estimator)
-    assert_allclose(model.coef_, plain.coef_, rtol=ROUNDING)
+    # Newton's method ends where rounding lets it.
+    assert_allclose(model.coef_, plain.coef_, rtol=1e-9)
     assert_array_equal(table.data, before[0])
     assert_array_equal(table.nonzero(), before[1])
 

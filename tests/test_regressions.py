@@ -97,3 +97,13 @@ def test_a_column_and_itself_with_an_offset_count_as_one(offset, order):
     ours, theirs = (m.noise_variance_ for m in (model, expected))
     # Of x + offset the last digits are lost.
     assert_allclose(ours, theirs, rtol=1e-14 * offset)
+
+
+def test_an_empty_column_of_a_sparse_matrix_is_no_column():
+    """The rounding of eigenvectors made a column of it."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50, 4)) * [1, 0, 1, 1]
+    estimator = HeteroscedasticGaussianRegressor(mean_groups=None)
+    _, problem = read_problem(estimator, sparse.csc_array(X), rng.normal(size=50), None)
+    assert problem.variance_columns.rank == 4
+    assert not problem.variance_columns.back[1].any()

@@ -282,7 +282,7 @@ def test_a_loss_is_checked_when_the_scorer_is_made():
     with pytest.raises(TypeError, match=r"loss of shape \(150,\)"):
         make_distribution_scorer(pit_values)(model, X, Y, groups=GROUPS)
     with pytest.raises(TypeError, match="takes no sample_weight"):
-        neg_joint_nll_scorer(model, X, Y, groups=GROUPS, sample_weight=Y)
+        neg_joint_nll_scorer(model, X, Y, groups=GROUPS, sample_weight=abs(Y))
 
 
 @pytest.mark.usefixtures("routing")
