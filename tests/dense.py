@@ -10,14 +10,12 @@ from reference import (
     generalised_least_squares,
     log_likelihood,
 )
-from scipy.optimize import minimize
 
 # Of figures that are linear in y, and of covariances, at the same variances: condition
 # numbers of a few thousand, squared by the oracle's normal equations.
 FIGURE = 1e-7
-# Of the brute search: starts besides the fit; the slope at an optimum; what stands for
-# a criterion that is not defined.
-N_STARTS, REGULAR, WALL, LEAST_PSI = 4, 1e-2, 1e10, 1e-8
+# Of the brute search: starts besides the fit, and the least psi of a start.
+N_STARTS, LEAST_PSI = 4, 1e-8
 
 
 def compare(problem):
@@ -56,22 +54,11 @@ def best_rival(model, problem):
         return None
     best = criterion.at_fit()
     rng = np.random.default_rng(problem.story["seed"])
-    k = len(criterion.slopes)
-    starts = [np.append(np.zeros(k), np.log(max(criterion.psi, LEAST_PSI)))]
-    typical = np.mean(criterion.log_v)
+    k, typical = len(criterion.slopes), np.mean(criterion.log_v)
+    starts = [(np.zeros(k), max(criterion.psi, LEAST_PSI))]
     for _ in range(N_STARTS):
-        starts.append(np.append(rng.normal(size=k), typical + 3 * rng.normal()))
-    gains = [-np.inf]
-    for start in starts:
-        found = minimize(_rival, start, args=(criterion,), method="BFGS")
-        if np.abs(found.jac).max() < REGULAR:
-            gains.append(-found.fun - best)
-    return max(gains)
-
-
-def _rival(x, criterion):
-    value = criterion.at(x[:-1], np.exp(min(x[-1], 100)) * criterion.random)
-    return WALL if value == -np.inf else -value
+        starts.append((rng.normal(size=k), np.exp(typical + 3 * rng.normal())))
+    return max(criterion.climb(*start) for start in starts) - best
 
 
 def repeated(problem):

@@ -7,15 +7,18 @@ are comparable between parameters of one problem, constants being left out.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 from scipy.linalg import block_diag
+from scipy.optimize import minimize
 
 # Beyond these, relative to a typical row, rows count as fitted exactly: there the
 # likelihood may have no maximum.
 FARTHEST = 1e-7
 LARGEST_LOG = 300.0
+# Of the brute search: the slope at an optimum; what stands for a criterion that is not
+# defined; what stands for a psi of 0.
+REGULAR, WALL, LEAST_PSI = 1e-2, 1e10, 1e-8
 EXACT = 1e-11  # of the size of y: rounding
-DEPENDENT, DEPENDENT_SPARSE = 1e-12, 1e-7
+DEPENDENT, EXACTLY_DEPENDENT = 1e-6, 1e-15  # of the largest singular value
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,20 @@ class ProfiledCriterion:
             psi = typical * np.exp(rng.uniform(-12, 8))
         return step, psi * self.random
 
+    def climb(self, step, psi):
+        """The criterion at the regular optimum that these variances lead to; minus
+        infinity where they lead to rows that are fitted exactly, and to no maximum.
+        """
+
+        def falls(x):
+            value = self.at(x[:-1], np.exp(min(x[-1], LARGEST_LOG)) * self.random)
+            return WALL if value == -np.inf else -value
+
+        start = np.append(step, np.log(psi or LEAST_PSI))
+        found = minimize(falls, start, method="BFGS")
+        regular = np.abs(found.jac).max() < REGULAR
+        return -found.fun if regular and found.fun < WALL else -np.inf
+
     def _value(self, log_v, psi, slopes):
         rss, logdet = self._parts(log_v, psi)
         value = -0.5 * (rss + logdet + self.weight @ log_v)
@@ -139,7 +156,9 @@ def criterion_of(model, problem):
     mean, variance = used_columns(options, problem.dense.shape[1])
     X = problem.dense[kept]
     onehot = np.eye(codes.max() + 1)[codes] if codes is not None else X[:, :0]
-    basis, penalty = mean_basis(X[:, mean], onehot, options, problem)
+    basis, penalty = mean_basis(X[:, mean], onehot, options)
+    if basis is None:
+        return None
     free = differ(np.column_stack([X[:, mean], y]), onehot)
     columns, slopes, shrinkage = variance_parts(
         X[:, variance], onehot, free, model, variance
@@ -163,8 +182,10 @@ def used_columns(options, p):
     return every if mean is None else mean, every if variance is None else variance
 
 
-def mean_basis(X, onehot, options, problem):
-    """Columns of the mean, orthonormal without a penalty, and rows of the penalty."""
+def mean_basis(X, onehot, options):
+    """Columns of the mean, orthonormal without a penalty, and rows of the penalty; None
+    where rounding, of the level of a column say, may have made one of them.
+    """
     unit = np.abs(X).max(axis=0, initial=0)
     unit[unit == 0] = 1
     X = X / unit
@@ -181,8 +202,10 @@ def mean_basis(X, onehot, options, problem):
         scale = np.r_[np.zeros(constant.shape[1]), 1 / unit, np.ones(onehot.shape[1])]
         return columns, np.sqrt(options["alpha"]) * np.diag(scale)
     left, size, _ = np.linalg.svd(columns, full_matrices=False)
-    tolerance = DEPENDENT_SPARSE if sparse.issparse(problem.X) else DEPENDENT
-    return left[:, size > tolerance * size.max(initial=0)], None
+    size /= size.max(initial=0) or 1.0
+    if np.any((size > EXACTLY_DEPENDENT) & (size < DEPENDENT)):
+        return None, None
+    return left[:, size > DEPENDENT], None
 
 
 def differ(rows, onehot):

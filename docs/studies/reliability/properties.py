@@ -1,0 +1,33 @@
+"""Is there a problem that breaks an estimator?
+
+    python docs/studies/reliability/properties.py [n_problems n_jobs first_seed]
+
+Draws random problems (tests/random_problems.py) and checks on each what has to hold of
+all of them (tests/laws.py); prints every failure, and how many problems were
+fitted and how many refused, and why.
+"""
+
+import sys
+from collections import Counter
+
+import harness
+from laws import check
+from random_problems import any_problem
+
+
+def judge(problem):
+    """Fitted, or refused with a clear error."""
+    found = check(problem)
+    return ("fitted", "") if found == "fitted" else ("refused", found)
+
+
+def main(n_problems=20_000, n_jobs=2, first_seed=0):
+    """Print the failures and the counts."""
+    outcomes = harness.campaign(judge, any_problem, n_problems, n_jobs, first_seed)
+    refused = (each.detail for each in outcomes if each.kind == "refused")
+    for reason, count in Counter(each[:70] for each in refused).most_common():
+        print(f"{count:6d}  {reason}")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
