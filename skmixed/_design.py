@@ -338,13 +338,16 @@ def check_range(moments, names, fourth_powers=False):
     """Refuse columns whose squares, or whose coefficient's square, leave the range of
     double precision; ``names(j)`` is what to call column j.
 
-    With `fourth_powers` those of what varies in y need to be in range.
+    With `fourth_powers` those of what varies in y (of y itself, if it is constant) need
+    to be in range.
     """
     spread = column_norms(moments.total)
     root = np.sqrt(LARGEST)
-    if fourth_powers and spread[-1] and not 1 / root < spread[-1] < root:
+    of_y = spread[-1] or abs(moments.shift[-1])
+    if fourth_powers and of_y and not 1 / root < of_y < root:
+        verb = "varies by" if spread[-1] else "is of order"
         raise ValueError(
-            f"{names(len(spread) - 1)} varies by {spread[-1]:.0e}; the information of "
+            f"{names(len(spread) - 1)} {verb} {of_y:.0e}; the information of "
             f"its variance, a fourth power, leaves the range of double precision "
             f"beyond {1 / root:.0e} to {root:.0e}. Rescale it."
         )

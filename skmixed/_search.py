@@ -180,7 +180,7 @@ def best_optimum(model, constant, exact, *, tol, max_iter):
     best = run(model, constant)
     if model.rows.n_rows <= MANY_ROWS:
         for trend in axis_starts(model, constant):
-            best = _better(best, run(model, best_constant(model, trend)))
+            best = _better(model, best, run(model, best_constant(model, trend)))
     if model.random:
         best = _at_boundary(model, best, constant, kappa, tol=tol, max_iter=max_iter)
     if kappa is not None:
@@ -193,12 +193,15 @@ def _from_start(model, constant, *, kappa, tol, max_iter):
     return descend(model, theta, kappa, tol=tol, max_iter=max_iter)
 
 
-def _better(one, other):
-    """The lower of two optima; a regular one, off the bounds, if there is one."""
+def _better(model, one, other):
+    """The better of two optima, as if the rows at the bounds had a typical variance:
+    what a row gains by being fitted exactly is no merit.
+    """
+    low, high = model.log_bounds
 
     def rank(minimum):
-        regular = minimum.converged and not minimum.point.kinked
-        return not regular, minimum.point.value
+        gained = 0.25 * (high - low) * minimum.point.size_at_bounds
+        return not minimum.converged, minimum.point.value + gained
 
     return other if rank(other) < rank(one) else one
 
@@ -208,8 +211,7 @@ def _at_boundary(model, best, constant, kappa, **options):
     run = partial(_from_start, kappa=kappa, **options)
     theta = best.point.theta
     if theta[-1] == 0:
-        inside = best_constant(model, model.trend(theta, UNBOUNDED))
-        found = _better(best, run(model, inside)) if inside.ratio > 0 else best
+        found = _away_from_zero(model, best, run)
         return replace(found, without=best.point.value)
     gram = best.point.factor.gram
     point = evaluate_anchored(model, np.append(theta[:-1], 0.0), kappa, gram)
@@ -218,16 +220,25 @@ def _at_boundary(model, best, constant, kappa, **options):
         return best
     without = replace(model, random=False)
     at_zero = _better(
+        model,
         descend(without, theta[:-1], kappa, **options),
         run(without, best_constant(without, constant.trend)),
     )
     point = evaluate_anchored(model, np.append(at_zero.point.theta, 0.0), kappa)
     at_zero = replace(at_zero, point=point, curvature=None)
     gain = point.value - best.point.value
-    found = _better(best, at_zero)
+    found = _better(model, best, at_zero)
     if 0 <= gain <= NO_GAIN + NO_GAIN_PER_ROW * model.rows.n:
         found = at_zero
+    elif best.point.kinked:  # there may be a regular one that no start leads to
+        found = _better(model, found, _away_from_zero(model, at_zero, run))
     return replace(found, without=point.value)
+
+
+def _away_from_zero(model, at_zero, run):
+    """The optimum that the variances at psi = 0 lead to with a psi, if it is better."""
+    inside = best_constant(model, model.trend(at_zero.point.theta, UNBOUNDED))
+    return _better(model, at_zero, run(model, inside)) if inside.ratio > 0 else at_zero
 
 
 def _settle(model, best, kappa, *, tol, max_iter):

@@ -172,8 +172,8 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
     -----
     The likelihood of a variance model can have several optima.  Up to 50,000 rows the
     search starts from the constant variance and from two points along each column of
-    the log-variance, ten columns at most, and an optimum that fits no row exactly is
-    preferred to one that does.
+    the log-variance, ten columns at most.  Optima are compared as if rows that are
+    fitted exactly had a typical noise variance.
 
     Nothing keeps the likelihood of such a model from growing without bound where rows
     can be fitted exactly.  The noise variance of a row is kept within 1e-10 and 1e10

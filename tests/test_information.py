@@ -396,16 +396,15 @@ def test_the_boundary_is_decided_by_value(many_rows, monkeypatch):
                 assert best.curvature is None
 
 
-def test_a_regular_optimum_is_better_than_a_lower_end():
-    def minimum(value, converged=True, kinked=False):
-        point = SimpleNamespace(value=value, kinked=kinked)
+def test_what_rows_gain_by_being_fitted_exactly_is_no_merit():
+    def minimum(value, converged=True, at_bounds=0.0):
+        point = SimpleNamespace(value=value, size_at_bounds=at_bounds)
         return Minimum(point, 1, 0.0, converged)
 
+    model = SimpleNamespace(log_bounds=(-20.0, 20.0))  # 10 for every row at a bound
     regular = minimum(0.0)
-    for other in (minimum(-9.0, kinked=True), minimum(-9.0, False), minimum(1.0)):
-        assert _better(regular, other) is regular
-        assert _better(other, regular) is regular
-    lower = minimum(-1.0)
-    assert _better(regular, lower) is lower
-    ends = minimum(-3.0, kinked=True), minimum(-2.0, False)
-    assert _better(*ends) is _better(*ends[::-1]) is ends[0]
+    for other in (minimum(-9.0, at_bounds=1.0), minimum(-9.0, False), minimum(1.0)):
+        assert _better(model, regular, other) is regular
+        assert _better(model, other, regular) is regular
+    for lower in (minimum(-1.0), minimum(-21.0, at_bounds=2.0)):
+        assert _better(model, regular, lower) is lower

@@ -107,3 +107,27 @@ def test_an_empty_column_of_a_sparse_matrix_is_no_column():
     _, problem = read_problem(estimator, sparse.csc_array(X), rng.normal(size=50), None)
     assert problem.variance_columns.rank == 4
     assert not problem.variance_columns.back[1].any()
+
+
+def test_a_constant_target_whose_fourth_power_is_out_of_range():
+    """The square of a variance that is relative to its level overflowed."""
+    model = HeteroscedasticGaussianRegressor(alpha=1e-6, mean_groups="fixed")
+    with pytest.raises(ValueError, match="y is of order 1e"):
+        model.fit([[1.0], [2.0]], [1e103, 1e103], groups=[0, 1])
+
+
+@pytest.mark.filterwarnings("ignore:.*fewer than 10 rows:skmixed.GroupsWarning")
+@pytest.mark.filterwarnings("ignore:.*rows have a noise variance at:UserWarning")
+def test_a_group_that_can_be_fitted_exactly_does_not_hide_the_group_variance():
+    """With it there was no maximum on the way from the starts; the model without a
+    group variance has one, and was preferred, 200 lower in log-likelihood.
+    """
+    rng = np.random.default_rng(0)
+    groups = np.arange(80) % 30
+    X = rng.normal(size=(80, 1))
+    y = X[:, 0] + 10 * rng.normal(size=30)[groups] + 0.1 * rng.normal(size=80)
+    model = HeteroscedasticGaussianRegressor(
+        method="ml", variance_features=[], variance_groups="fixed"
+    )
+    model.fit(X, y, groups=groups)
+    assert model.group_variance_ > 50

@@ -87,7 +87,10 @@ def likelihood(X, y, groups, method, log_v, psi):
     if not (np.isfinite(log_v).all() and np.isfinite(psi) and psi >= 0):
         return -np.inf
     V = np.diag(np.exp(log_v)) + block_covariance(groups, 0.0, psi)
-    return log_likelihood(with_intercept(X), y, V, method == "reml")
+    try:
+        return log_likelihood(with_intercept(X), y, V, method == "reml")
+    except np.linalg.LinAlgError:  # a noise variance of almost 0
+        return -np.inf
 
 
 def fit_r(sets):
