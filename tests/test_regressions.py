@@ -125,7 +125,7 @@ def test_a_group_that_can_be_fitted_exactly_does_not_hide_the_group_variance():
     rng = np.random.default_rng(0)
     groups = np.arange(80) % 30
     X = rng.normal(size=(80, 1))
-    y = X[:, 0] + 10 * rng.normal(size=30)[groups] + 0.1 * rng.normal(size=80)
+    y = X[:, 0] + 10 * rng.normal(size=40)[groups] + 0.1 * rng.normal(size=80)
     model = HeteroscedasticGaussianRegressor(
         method="ml", variance_features=[], variance_groups="fixed"
     )
