@@ -379,9 +379,17 @@ def reduce_sparse(X, y, codes, n_groups, weight=None):
     X is never made dense; its sums over groups are (n_groups, n_features), and its
     cross-products (n_features, n_features), and both are dense.
     """
+    if weight is None:
+        return _reduce_sparse(X, y, codes, n_groups, np.ones(len(y)))
+    unit = weight.max()  # squares of X times weights in any units may be out of range
+    moments = _reduce_sparse(X, y, codes, n_groups, weight / unit)
+    within = np.sqrt(unit) * moments.within
+    return replace(moments, size=unit * moments.size, within=within)
+
+
+def _reduce_sparse(X, y, codes, n_groups, a):
     n, p = X.shape
     X, first = _without_offsets(X)
-    a = np.ones(n) if weight is None else weight
     members = sparse.csc_array((a, codes, np.arange(n + 1)), shape=(n_groups, n))
     size = np.asarray(members.sum(axis=1)).ravel()
     mean_X = (members @ X).toarray() / size[:, None]

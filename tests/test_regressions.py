@@ -131,3 +131,12 @@ def test_a_group_that_can_be_fitted_exactly_does_not_hide_the_group_variance():
     )
     model.fit(X, y, groups=groups)
     assert model.group_variance_ > 50
+
+
+def test_a_large_sparse_column_beside_a_small_target():
+    """The square of the column, times the inverse of a variance, overflowed."""
+    rng = np.random.default_rng(0)
+    X, y = 1e100 * rng.normal(size=(40, 1)), 1e-57 * rng.normal(size=40)
+    model = HeteroscedasticGaussianRegressor(mean_groups=None)
+    dense = model.fit(X, y).predict(X)
+    assert_allclose(model.fit(sparse.csr_array(X), y).predict(X), dense, rtol=1e-6)
