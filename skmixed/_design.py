@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import qr, solve_triangular
+from scipy.linalg import qr
 
 from ._blocks import row_blocks
 from ._gram import Moments, column_norms, random_intercept_gram
@@ -296,7 +296,7 @@ def _select(A, tolerance, rounding, most):
         counts = left > np.maximum(tolerance, rounding[order[: len(left)]])
         rank = len(left) if counts.all() else int(np.argmin(counts))
         # Of column i, the combination of those before it is -R_ii R^-1_i.
-        inverse = solve_triangular(R[:rank, :rank], np.eye(rank))
+        inverse = np.linalg.solve(R[:rank, :rank], np.eye(rank))
         drowned = rounding[order[:rank]] @ np.abs(np.triu(inverse, 1)) >= 1
         rank = int(np.argmax(drowned)) if drowned.any() else rank
         if not counts[rank + 1 :].any():
