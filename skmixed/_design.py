@@ -16,6 +16,8 @@ from ._gram import Moments, column_norms, random_intercept_gram
 # The noise standard deviation is never estimated below this part of y's own: some
 # hundred times what rounding alone leaves of an exact fit.
 NOISE_FLOOR = 1e-13
+# A column whose sum of squares is a smaller part of the ridge penalty is lost.
+LOST = 1e-15
 # Of the level of a column, its rounding errors and those of a sum of some columns.
 LEVEL_ROUNDING = 4 * np.finfo(float).eps
 # Squares of figures outside this range overflow or vanish in double precision.
@@ -147,24 +149,40 @@ class Columns:
         return J, offset
 
 
-def choose_columns(moments, *, fit_intercept, penalised, tolerance):
+def without_lost(moments, alpha, *, has_constant):
+    """The moments without columns that a ridge penalty leaves nothing of: their
+    coefficients would be beyond the digits of everything else.
+    """
+    level = 0.0 if has_constant else moments.n * moments.shift**2
+    lost = column_norms(moments.total) ** 2 + level < LOST * alpha
+    lost[-1] = False
+    if not lost.any():
+        return moments
+    left = (moments.shift, moments.mean, moments.within)
+    shift, mean, within = (np.where(lost, 0.0, A) for A in left)
+    return Moments(shift, moments.size, mean, within)
+
+
+def choose_columns(moments, *, fit_intercept, alpha, tolerance):
     """Decide the working columns from the moments of [X y].
 
     Parameters
     ----------
     moments : Moments
     fit_intercept : bool
-    penalised : bool
-        Whether a ridge penalty makes a constant column of X differ from an intercept.
+    alpha : float
+        Ridge penalty: where there is one, a constant column of X differs from an
+        intercept.
     tolerance : float
         A column is dependent where what the others leave of it is smaller than this
         part of it, or than what its level leaves in rounding.
     """
+    moments = without_lost(moments, alpha, has_constant=fit_intercept)
     shift, p = moments.shift, len(moments.shift) - 1
     stands_in = None
     if not fit_intercept:
         is_constant = ~moments.total[:, :p].any(axis=0) & (shift[:p] != 0)
-        if penalised or not is_constant.any():
+        if alpha or not is_constant.any():
             shift = np.zeros(p + 1)
         else:
             stands_in = int(np.argmax(is_constant))
@@ -317,8 +335,12 @@ def _minimal_norm(expand):
     """
     if np.array_equal(expand @ expand.T, np.eye(len(expand))):
         return expand.T, 0.0
-    basis, R = np.linalg.qr(expand.T)
-    back = np.linalg.solve(R, basis.T).T
+    # Rows in falling order and pivoting keep the digits of each row, in any units (Cox
+    # and Higham 1998, SIAM Journal on Matrix Analysis and Applications 19).
+    rows = np.argsort(-np.abs(expand).max(axis=0, initial=0.0), kind="stable")
+    basis, R, order = qr(expand.T[rows], mode="economic", pivoting=True)
+    back = np.empty_like(basis)
+    back[np.ix_(rows, order)] = np.linalg.solve(R, basis.T).T
     return back, 2 * np.log(np.abs(np.diag(R))).sum()
 
 

@@ -13,6 +13,7 @@ from ._design import (
     choose_within,
     noise_floor,
     ungrouped,
+    without_lost,
 )
 from ._gram import column_norms
 from ._heteroscedastic_criterion import Heteroscedastic
@@ -215,7 +216,7 @@ def _mean_columns(moments, structure, tolerance):
         columns = choose_columns(
             moments,
             fit_intercept=structure.fit_intercept,
-            penalised=structure.alpha > 0,
+            alpha=structure.alpha,
             tolerance=tolerance,
         )
     return columns.whitened(moments)
@@ -226,9 +227,9 @@ def _variance_columns(moments, structure, tolerance):
     has_constant = structure.fit_variance_intercept and not absorbed
     norm = column_norms(moments.total)[:-1]
     moments = ungrouped(moments, absorbed=absorbed, has_constant=has_constant)
-    columns = choose_within(
-        moments, norm, has_constant=has_constant, tolerance=tolerance
-    )
+    # Of the log-variance of a row the data know 1/2.
+    lost = without_lost(moments, 2 * structure.variance_alpha, has_constant=True)
+    columns = choose_within(lost, norm, has_constant=has_constant, tolerance=tolerance)
     return columns.whitened(moments)
 
 

@@ -408,7 +408,7 @@ class RandomInterceptRegressor(GroupedRegressor):
         columns = choose_columns(
             moments,
             fit_intercept=fitted["fit_intercept"],
-            penalised=alpha > 0,
+            alpha=alpha,
             tolerance=rank_tolerance(read.n_rows, len(read.features), read.is_sparse),
         )
         return columns, RandomIntercept(

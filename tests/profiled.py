@@ -14,7 +14,6 @@ from scipy.optimize import minimize
 # likelihood may have no maximum.
 FARTHEST = 1e-7
 LARGEST_LOG = 300.0
-FAR_APART = 1e8  # units of penalised columns: which may be dependent, and then are lost
 # Of the brute search: the slope at an optimum; what stands for a criterion that is not
 # defined; what stands for a psi of 0.
 REGULAR, WALL, LEAST_PSI = 1e-2, 1e10, 1e-8
@@ -200,8 +199,6 @@ def mean_basis(X, onehot, options):
         onehot = onehot[:, :0]
     columns = np.hstack([constant, X, onehot])
     if options["alpha"]:
-        if unit.max(initial=1) > FAR_APART * unit.min(initial=1):
-            return None, None
         scale = np.r_[np.zeros(constant.shape[1]), 1 / unit, np.ones(onehot.shape[1])]
         return columns, np.sqrt(options["alpha"]) * np.diag(scale)
     left, size, _ = np.linalg.svd(columns, full_matrices=False)

@@ -140,3 +140,28 @@ def test_a_large_sparse_column_beside_a_small_target():
     model = HeteroscedasticGaussianRegressor(mean_groups=None)
     dense = model.fit(X, y).predict(X)
     assert_allclose(model.fit(sparse.csr_array(X), y).predict(X), dense, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        RandomInterceptRegressor(alpha=1e8),
+        HeteroscedasticGaussianRegressor(alpha=1e8, variance_alpha=1e8),
+    ],
+)
+def test_a_ridge_on_dependent_columns_whose_units_are_far_apart(estimator):
+    """What small ones share with a large one was lost in the digits of that, and
+    Newton's method went on and on.
+    """
+    rng = np.random.default_rng(0)
+    x, z, w = rng.normal(size=(3, 60))
+    groups = np.arange(60) % 6
+    y = x + z + rng.normal(size=6)[groups] + np.exp(z / 2) * rng.normal(size=60)
+    # The ridge leaves nothing of z and w alone, and all of their sum.
+    free = np.column_stack([1e52 * x, 1e52 * (z + w)])
+    apart = np.column_stack([1e52 * x, z, 1e-94 * w, 1e95 * (x + z + w)])
+    expected, found = (
+        estimator.fit(X, y, groups=groups).predict(X, groups=groups, return_std=True)
+        for X in (free, apart)
+    )
+    assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
