@@ -56,3 +56,20 @@ def test_parameters_are_recovered():
     assert (np.abs(estimates.mean(axis=0) - truth) < 4 * error).all()
     spread = covered.std(axis=0, ddof=1) / np.sqrt(n_sets)
     assert (np.abs(covered.mean(axis=0) - study.COVERAGE) < 4 * spread + 0.01).all()
+
+
+def test_predictive_intervals_are_calibrated():
+    study = load("reliability/calibration")
+    coverage, error = study.judge_scenario((30, 0.5, "balanced", False), 40)
+    nominal = np.array(study.LEVELS)[:, None]
+    # 4 standard errors, and a set that is in or out.
+    assert (np.abs(coverage - nominal) < 4 * error + 0.03).all()
+
+
+def test_few_groups_need_the_t_distribution():
+    study = load("reliability/calibration")
+    coverage, error = study.judge_scenario((6, 0.99, "balanced", False), 60)
+    of_90, kinds = coverage[study.LEVELS.index(0.9)], list(study.KINDS)
+    normal, t = (of_90[kinds.index(kind)] for kind in ("new", "new, t"))
+    assert normal < 0.86
+    assert t > normal + 0.04
