@@ -3,6 +3,7 @@
 Knows no statistics and warns nobody.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,8 +151,10 @@ def _descend(evaluate, move, at, step):
     """The first point along the step, halved and halved again, that is not higher."""
     t = 1.0
     while t > SHORTEST:
-        new = evaluate(move(at, step, t))
-        if new.value <= at.value + at.rounding:
-            return new
+        # Too far for double precision, it may have no value.
+        with suppress(np.linalg.LinAlgError):
+            new = evaluate(move(at, step, t))
+            if new.value <= at.value + at.rounding:
+                return new
         t /= 2
     return None

@@ -4,6 +4,7 @@
 Newton's method from several starts, and the boundary psi = 0 decided by value.
 """
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -180,7 +181,8 @@ def best_optimum(model, constant, exact, *, tol, max_iter):
     best = run(model, constant)
     if model.rows.n_rows <= MANY_ROWS:
         for trend in axis_starts(model, constant):
-            best = _better(model, best, run(model, best_constant(model, trend)))
+            with suppress(np.linalg.LinAlgError):  # variances too far apart to begin
+                best = _better(model, best, run(model, best_constant(model, trend)))
     if model.random:
         best = _at_boundary(model, best, constant, kappa, tol=tol, max_iter=max_iter)
     if kappa is not None:

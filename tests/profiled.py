@@ -14,6 +14,9 @@ from scipy.optimize import minimize
 # likelihood may have no maximum.
 FARTHEST = 1e-7
 LARGEST_LOG = 300.0
+# With fewer rows for each parameter of the log-variance there are optima of no use next
+# to where there is none, and which of them a search ends in is chance.
+ROWS_PER_SLOPE = 5
 # Of the brute search: the slope at an optimum; what stands for a criterion that is not
 # defined; what stands for a psi of 0.
 REGULAR, WALL, LEAST_PSI = 1e-2, 1e10, 1e-8
@@ -139,7 +142,7 @@ def is_exact(log_v, weight):
 
 
 def criterion_of(model, problem):
-    """The criterion of a fitted model, or None where it has no maximum."""
+    """The criterion of a fitted model, or None where it may have no maximum."""
     weight = problem.weight
     kept = slice(None) if weight is None else weight > 0
     y = problem.y[kept]
@@ -164,6 +167,8 @@ def criterion_of(model, problem):
         X[:, variance], onehot, free, model, variance
     )
     if is_exact(log_v, weight) or weight.sum() <= basis.shape[1]:
+        return None
+    if len(y) < ROWS_PER_SLOPE * (1 + len(slopes)):
         return None
     return ProfiledCriterion(
         n=weight.sum(), weight=weight, y=y / unit, codes=codes, basis=basis,

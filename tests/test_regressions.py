@@ -5,7 +5,9 @@ docs/reliability.md counts them.
 
 import numpy as np
 import pytest
+from laws import check
 from numpy.testing import assert_allclose
+from random_problems import make
 from reference import block_covariance, generalised_least_squares, with_intercept
 from scipy import sparse
 
@@ -165,3 +167,20 @@ def test_a_ridge_on_dependent_columns_whose_units_are_far_apart(estimator):
         for X in (free, apart)
     )
     assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_variances_too_far_apart_for_an_inverse_are_a_step_too_far():
+    """A singular matrix ended the search."""
+    story = {
+        "n": 11, "target": "model", "noise": 0.1, "groups": "random", "n_groups": 1,
+        "columns": [
+            "binary", "offset", "normal", "binary", "duplicate", "binary", "of groups",
+            "one row", "normal", "duplicate", "normal",
+        ],
+        "weight": "ratio", "labels": "str", "container": "frame", "unit": -15,
+        "units": [0] * 11, "seed": 4476,
+    }  # fmt: skip
+    estimator = HeteroscedasticGaussianRegressor(
+        fit_intercept=False, fit_variance_intercept=False
+    )
+    assert check(make(estimator, story)) == "fitted"

@@ -68,7 +68,7 @@ def test_predictive_intervals_are_calibrated():
 
 def test_few_groups_need_the_t_distribution():
     study = load("reliability/calibration")
-    coverage, error = study.judge_scenario((6, 0.99, "balanced", False), 60)
+    coverage, _ = study.judge_scenario((6, 0.99, "balanced", False), 60)
     of_90, kinds = coverage[study.LEVELS.index(0.9)], list(study.KINDS)
     normal, t = (of_90[kinds.index(kind)] for kind in ("new", "new, t"))
     assert normal < 0.86

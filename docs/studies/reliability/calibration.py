@@ -19,7 +19,6 @@ from itertools import product
 import numpy as np
 from joblib import Parallel, delayed
 from scipy import stats
-from scipy.special import ndtri
 
 from skmixed import (
     GroupsWarning,
@@ -109,7 +108,8 @@ def judge_means(model, rng, some, world):
     blocks = covariance.reshape(len(some), N_MEAN, len(some), N_MEAN)
     std = np.sqrt(np.einsum("giGj->gG", blocks).diagonal()) / N_MEAN
     error = (y - mean).reshape(len(some), N_MEAN).mean(axis=1)
-    return [holds(-z * std, z * std, error) for z in ndtri(0.5 + np.array(LEVELS) / 2)]
+    quantiles = stats.norm.isf(0.5 - np.array(LEVELS) / 2)
+    return [holds(-z * std, z * std, error) for z in quantiles]
 
 
 def judge_scenario(scenario, n_sets):
