@@ -1,6 +1,6 @@
 """Do predictive intervals hold what they are made to hold?
 
-    python docs/studies/reliability/calibration.py [n_sets n_jobs]
+    python docs/studies/reliability/calibration.py [n_sets n_jobs [n_groups ...]]
 
 Simulates sets over numbers of groups, intraclass correlations, balanced and unbalanced
 groups, one noise variance and one that depends on a feature; fits each by REML; and
@@ -136,15 +136,16 @@ def report(all_scenarios, coverage, error):
             print(f"{name:18}" + "".join(cells))
 
 
-def main(n_sets=1000, n_jobs=2):
-    """Print the tables."""
-    tasks = (delayed(judge_scenario)(scenario, n_sets) for scenario in scenarios())
+def main(n_sets=1000, n_jobs=2, *n_groups):
+    """Print the tables, for some numbers of groups or all of them."""
+    some = [each for each in scenarios() if each[0] in (n_groups or N_GROUPS)]
+    tasks = (delayed(judge_scenario)(scenario, n_sets) for scenario in some)
     coverage, error = zip(*Parallel(n_jobs=n_jobs)(tasks), strict=True)
     print(
         f"{n_sets} sets each; groups, intraclass correlation, balance, h: noise that "
         "depends on a feature"
     )
-    report(scenarios(), np.array(coverage), np.array(error))
+    report(some, np.array(coverage), np.array(error))
 
 
 if __name__ == "__main__":
