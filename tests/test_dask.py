@@ -34,7 +34,7 @@ TABLE = pd.DataFrame(X, columns=list("abc")).assign(y=Y, school=LABELS)
 def cluster():
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
     with (
-        distributed.LocalCluster(**options, dashboard_address=None) as local,
+        distributed.LocalCluster(**options, dashboard_address=":0") as local,
         distributed.Client(local) as client,
     ):
         yield client
