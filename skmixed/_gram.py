@@ -158,8 +158,8 @@ def reduce_rows(read, codes, n_groups, weight=None, n_jobs=None, origins=None):
     Parameters
     ----------
     read : callable
-        ``read(rows)`` gives those rows of [X y] as a new (len(rows), m) float64 array;
-        `rows` is a slice or an array of row numbers.
+        ``read(rows)`` gives those rows of [X y] as a (len(rows), m) float64 array, a
+        new one if there are no `origins`; `rows` is a slice or an array of row numbers.
     codes : ndarray of shape (n,)
         The group of each row, 0 to ``n_groups - 1``, each at least once.
     n_groups : int
@@ -244,7 +244,7 @@ def _reduce_run(read, order, bounds, origin, m, weight):
         A = read(rows)
         a = np.ones(len(A)) if weight is None else weight[rows]
         starts, length = bounds[i:j] - bounds[i], np.diff(bounds[i : j + 1])
-        pieces = _pieces(a, bounds[i : j + 1] - bounds[i])
+        pieces = weighted_sums(a, bounds[i : j + 1] - bounds[i])
         size[i:j] = pieces.sum(axis=1)
         if origin is not None:
             # Counted from a row of its own group, a row has lost the offset of the data
@@ -252,7 +252,7 @@ def _reduce_run(read, order, bounds, origin, m, weight):
             own = A[starts]
             A -= _spread(own, length)
         mean[i:j] = pieces @ A / size[i:j, None]
-        A -= _spread(mean[i:j], length)
+        A = A - _spread(mean[i:j], length)
         if origin is not None:
             mean[i:j] += own - origin
         if weight is not None:
@@ -263,12 +263,12 @@ def _reduce_run(read, order, bounds, origin, m, weight):
     return size, mean, rows_root(np.vstack(roots))
 
 
-def _pieces(a, bounds):
+def weighted_sums(a, bounds):
     """The matrix (pieces, rows) of weighted sums over consecutive pieces."""
     if len(bounds) == 2:
         return a[None]
-    shape = (len(bounds) - 1, len(a))
-    return sparse.csr_array((a, np.arange(len(a)), bounds), shape=shape)
+    entries = a, np.arange(len(a), dtype=np.int32), bounds.astype(np.int32)
+    return sparse.csr_array(entries, shape=(len(bounds) - 1, len(a)))
 
 
 def _spread(figures, length):

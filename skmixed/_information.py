@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from ._arrow import assemble_arrow
+from ._gram import weighted_sums
 from ._parts import add_by_group, join_groups
 
 # How many numbers may hold the coupling of all pairs of variance effects through the
@@ -58,7 +59,11 @@ class Asked:
         Whether groups have effects on the log-variance.
     grouped : bool
         Whether groups matter at all.
+    coefficients : bool
+        Whether to collect what is due to the coefficients' not being known: K.
     leverages : bool
+        Whether to collect what changes of the leverages add (REML): C, and H.
+    effect_leverages : bool
         Whether to keep those of the effects.
     """
 
@@ -66,7 +71,9 @@ class Asked:
     expected: bool
     effects: bool
     grouped: bool
+    coefficients: bool
     leverages: bool
+    effect_leverages: bool
 
 
 @dataclass
@@ -82,7 +89,7 @@ class Sums:
         sum s (a - e2 a / v), e2 the expected squared noise.
     square : ndarray of shape (k, k)
         sum q s s', q as in `_row_figures`.
-    K : ndarray of shape (r, k)
+    K : ndarray of shape (r, k) or None
         sum h e t'.
     C : ndarray of shape (k, r (r + 1) / 2)
         sum t h h' (REML), the upper triangle row by row.
@@ -154,7 +161,7 @@ OF_GROUPS = {
 }
 
 
-def derivatives(model, point, expected=False):
+def derivatives(model, point, expected=False, known_coefficients=False):
     """Gradient of the criterion at a point, and its observed or expected information.
 
     Parameters
@@ -162,6 +169,10 @@ def derivatives(model, point, expected=False):
     model : Heteroscedastic
     point : Point
     expected : bool, default=False
+    known_coefficients : bool, default=False
+        Whether the information is as if the coefficients of the mean were known. That
+        is half the work under REML, and what it leaves out is of the order of the
+        number of coefficients over that of rows.
 
     Returns
     -------
@@ -170,7 +181,7 @@ def derivatives(model, point, expected=False):
     information : Arrow
     """
     groups = _groups(model, point)
-    sums = _visit(model, point, groups, expected)
+    sums = _visit(model, point, groups, expected, known_coefficients)
     gradient = _gradient(model, point, groups, sums)
     uncoupled = _uncoupled(model, groups, sums, expected)
     return gradient, _assemble(model, point, groups, sums, uncoupled, expected)
@@ -191,16 +202,18 @@ def _groups(model, point):
 # ------------------------------------------------------------------------ the visit
 
 
-def _visit(model, point, groups, expected):
+def _visit(model, point, groups, expected, known_coefficients):
     """Sums over all rows."""
-    rows, own = model.rows, len(model.free) > 0
-    r = len(point.factor.root_inverse)
+    rows, own, r = model.rows, len(model.free) > 0, len(point.factor.root_inverse)
+    leverages = model.reml and not known_coefficients
     asked = Asked(
         reml=model.reml,
         expected=expected,
         effects=own,
         grouped=rows.n_groups > 1 or model.random or model.fixed or own,
-        leverages=model.reml and rows.n_groups * own * r * r <= MOST_COUPLING,
+        coefficients=not known_coefficients,
+        leverages=leverages,
+        effect_leverages=leverages and rows.n_groups * own * r * r <= MOST_COUPLING,
     )
     trend = model.trend(point.theta)
     sums = rows.reduce(_visit_part, trend, groups, point.posterior, asked)
@@ -212,41 +225,26 @@ def _visit(model, point, groups, expected):
 def _visit_part(part, trend, groups, posterior, asked):
     """Sums over the rows of one part."""
     local = _local_posterior(part, posterior)
-    k, r = len(trend.gamma) + asked.effects, local.root.shape[1]
+    k, r = len(trend.gamma) + asked.effects, local.into.shape[1] - 1
     sums = _no_sums(part, k, r, asked)
-    cross = np.zeros((part.X.shape[1], k))
-    effect_cross = np.zeros((len(sums.effect_score), len(cross)))
-    for run, slices in part.runs(k + r, k * r if asked.reml else k):
+    for run, slices in part.runs(k + r, k * r if asked.leverages else k):
         H = None
-        if asked.reml and asked.grouped:
+        if asked.leverages and asked.grouped:
             H = np.zeros((run.stop - run.start, k, r))
         for some in slices:
-            X, S = part.X[some], part.variance_rows(some, asked.effects)
-            w, e, h, score, q = _row_figures(part, S, trend, groups, local, some, asked)
-            we = w * e
-            wS, weS, qS = w[:, None] * S, we[:, None] * S, q[:, None] * S
-            sums.score += score @ S
-            sums.square += S.T @ qS
-            cross += X.T @ weS
-            members = None
+            S = part.variance_rows(some, asked.effects)
+            found = _row_figures(part, S, trend, groups, local, some, asked)
+            sums.score += found.score @ S
+            sums.square += S.T @ (found.q[:, None] * S)
+            if asked.coefficients:
+                sums.K += found.h.T @ ((found.w * found.e)[:, None] * S)
             if asked.grouped:
-                members = _members(part.bounds[run.start : run.stop + 1], some)
-                sums.t[run] += members @ wS
-                sums.te[run] += members @ weS
-            else:
-                sums.te[0] += we @ S
-            if asked.effects:
-                sums.effect_score[run] += members @ score
-                sums.effect_square[run] += members @ qS
-                effect_cross[run] += members @ (we[:, None] * X)
-            if asked.reml:
-                _add_leverages(sums, run, members, wS, h, H)
+                _add_by_group(sums, part, run, some, S, found, asked)
+            if asked.leverages:
+                t, places = found.w[:, None] * S, part.codes[some] - run.start
+                _add_leverages(sums, places, t, found.h, H)
         if H is not None:
             _add_whole(sums, part, run, groups, H)
-    sums.K += local.root.T @ cross + local.root_offset.T @ sums.te
-    if asked.effects:
-        sums.effect_residual += effect_cross @ local.root
-        sums.effect_residual += local.root_offset * sums.te[:, :1]
     return sums
 
 
@@ -254,13 +252,20 @@ def _visit_part(part, trend, groups, posterior, asked):
 class Local:
     """The posterior for rows that are counted from their group's origin.
 
-    e = y - X coef - offset of the group, h = X root + root_offset of the group.
+    [y - e, h] = X into + offset of the group.
     """
 
-    coef: np.ndarray
+    into: np.ndarray
     offset: np.ndarray
-    root: np.ndarray
-    root_offset: np.ndarray
+
+    def residuals(self, part, rows, with_h):
+        """e and h of some rows; h has no columns where it is not asked for."""
+        into, offset = self.into, self.offset
+        if not with_h:
+            into, offset = into[:, :1], offset[:, :1]
+        figures = part.X[rows] @ into
+        figures += offset.take(part.codes[rows], axis=0)
+        return part.y[rows] - figures[:, 0], figures[:, 1:]
 
 
 def _local_posterior(part, posterior):
@@ -268,22 +273,23 @@ def _local_posterior(part, posterior):
     offset = posterior.level + shift @ posterior.coef + posterior.modes
     offset -= part.origins[:, -1]
     root_offset = posterior.level_root + shift @ posterior.coef_root - posterior.loading
-    return Local(posterior.coef, offset, posterior.coef_root, root_offset)
+    into = np.column_stack([posterior.coef, posterior.coef_root])
+    return Local(into, np.column_stack([offset, root_offset]))
 
 
 def _no_sums(part, k, r, asked):
-    n_groups, reml = part.n_groups, asked.reml
+    n_groups, leverages = part.n_groups, asked.leverages
     effects = n_groups if asked.effects else 0
     n_split, leverage = 0, None
-    if asked.leverages:
+    if asked.effect_leverages:
         leverage = np.zeros((effects, r * (r + 1) // 2))
-    if reml and asked.grouped and part.split is not None:
+    if leverages and asked.grouped and part.split is not None:
         n_split = int(part.split.sum())
     return Sums(
         score=np.zeros(k),
         square=np.zeros((k, k)),
-        K=np.zeros((r, k)),
-        C=np.zeros((k, r * (r + 1) // 2)) if reml else None,
+        K=np.zeros((r, k)) if asked.coefficients else None,
+        C=np.zeros((k, r * (r + 1) // 2)) if leverages else None,
         E=np.zeros((k, k)),
         Ek=np.zeros(k),
         t=np.zeros((n_groups, k)),
@@ -300,14 +306,33 @@ def _no_sums(part, k, r, asked):
     )
 
 
-def _row_figures(part, S, trend, groups, local, some, asked):
-    """Figures of some rows: a / v, e, h, a - e2 a / v, and q.
+@dataclass(frozen=True)
+class RowFigures:
+    """Figures of some rows.
 
-    q weighs s s' in the information: e2 a / 2v where it is observed, and
-    a / 2 - (e2 - e^2) a / v where it is expected.  All but e and h are 0 where the
-    log-variance is at one of its bounds.
+    All but e and h are 0 where the log-variance is at one of its bounds.
+
+    Attributes
+    ----------
+    w, e : ndarray of shape (n,)
+        a / v, and the residuals.
+    h : ndarray of shape (n, r), or (n, 0) where it is not asked for
+    score : ndarray of shape (n,)
+        a - e2 a / v.
+    q : ndarray of shape (n,)
+        What weighs s s' in the information: e2 a / 2v where it is observed, and
+        a / 2 - (e2 - e^2) a / v where it is expected.
     """
-    codes, X = part.codes[some], part.X[some]
+
+    w: np.ndarray
+    e: np.ndarray
+    h: np.ndarray
+    score: np.ndarray
+    q: np.ndarray
+
+
+def _row_figures(part, S, trend, groups, local, some, asked):
+    codes = part.codes[some]
     eta = trend.at(S[:, int(asked.effects) :], codes)
     log_v = np.clip(eta, *trend.bounds)
     inside = eta == log_v
@@ -315,24 +340,28 @@ def _row_figures(part, S, trend, groups, local, some, asked):
     w *= part.weight[some]
     if not inside.all():
         w, counted = w * inside, counted * inside
-    e = part.y[some] - X @ local.coef - local.offset[codes]
-    h, uncertain = None, 0.0
-    if asked.reml:
-        h = X @ local.root
-        h += local.root_offset[codes]
-        uncertain = np.einsum("ij,ij->i", h, h)
+    e, h = local.residuals(part, some, asked.reml or asked.coefficients)
+    uncertain = np.einsum("ij,ij->i", h, h) if asked.reml else 0.0
     if groups.in_trace:
-        uncertain = uncertain + groups.c[codes]
+        uncertain = uncertain + groups.c.take(codes)
     noise = w * (e * e + uncertain)
     q = 0.5 * counted - w * uncertain if asked.expected else 0.5 * noise
-    return w, e, h, counted - noise, q
+    return RowFigures(w, e, h, counted - noise, q)
 
 
-def expected_noise(model, point):
+def expected_noise(model, point, known_coefficients=False):
     """a e2 of every row, 0 at the bounds of the log-variance; parts of it are where
     the rows are.
     """
-    asked = Asked(model.reml, False, False, True, False)
+    asked = Asked(
+        reml=model.reml and not known_coefficients,
+        expected=False,
+        effects=False,
+        grouped=True,
+        coefficients=False,
+        leverages=False,
+        effect_leverages=False,
+    )
     groups = _groups(model, point)
     trend = model.trend(point.theta)
     return model.rows.map(_noise_of_part, trend, groups, point.posterior, asked)
@@ -341,34 +370,55 @@ def expected_noise(model, point):
 def _noise_of_part(part, trend, groups, posterior, asked):
     local, noise = _local_posterior(part, posterior), np.empty(len(part.y))
     for rows, S, eta in part.visit(trend):
-        figures = _row_figures(part, S, trend, groups, local, rows, asked)
-        q = figures[-1]
-        noise[rows] = 2 * q * np.exp(np.clip(eta, *trend.bounds))
+        found = _row_figures(part, S, trend, groups, local, rows, asked)
+        noise[rows] = 2 * found.q * np.exp(np.clip(eta, *trend.bounds))
     return noise
 
 
-def _members(bounds, some):
-    """Indicator matrix (groups, rows) of the rows `some` of consecutive groups."""
-    n = some.stop - some.start
-    inside = np.clip(bounds - some.start, 0, n)
-    shape = (len(bounds) - 1, n)
-    return sparse.csr_array((np.ones(n), np.arange(n), inside), shape=shape)
+def _add_by_group(sums, part, run, some, S, found, asked):
+    """Add sums over the groups of a `run`, of `some` of their rows."""
+    bounds = np.clip(part.bounds[run.start : run.stop + 1] - some.start, 0, len(S))
+    w, we = weighted_sums(found.w, bounds), weighted_sums(found.w * found.e, bounds)
+    sums.t[run] += w @ S
+    sums.te[run] += we @ S
+    if not asked.effects:
+        return
+    sums.effect_score[run] += weighted_sums(found.score, bounds) @ S[:, 0]
+    sums.effect_square[run] += weighted_sums(found.q, bounds) @ S
+    if asked.coefficients:
+        sums.effect_residual[run] += we @ found.h
+    if asked.effect_leverages:
+        sums.effect_leverage[run] += w @ _pairs(found.h).T
 
 
-def _add_leverages(sums, run, members, t, h, H):
+def _add_leverages(sums, places, t, h, H):
     """Add to C, and to the sums H_g = sum t h' of groups, (groups, k, r)."""
+    sums.C += (_pairs(h) @ t).T
+    if H is not None:
+        H += _products_by_group(places, t, h, len(H))
+
+
+def _pairs(h):
+    """h h' of every row, the upper triangle row by row, (r (r + 1) / 2, n)."""
     r, by_column = h.shape[1], np.ascontiguousarray(h.T)
-    effects = sums.effect_leverage is not None and len(sums.effect_leverage)
-    last = 0
+    products, last = np.empty((r * (r + 1) // 2, len(h))), 0
     for a in range(r):
         first, last = last, last + r - a
-        products = by_column[a] * by_column[a:]
-        sums.C[:, first:last] += (products @ t).T
-        if effects:
-            sums.effect_leverage[run, first:last] += members @ (t[:, 0] * products).T
-    if H is not None:
-        for i in range(t.shape[1]):
-            H[:, i] += members @ (t[:, i, None] * h)
+        np.multiply(by_column[a], by_column[a:], out=products[first:last])
+    return products
+
+
+def _products_by_group(codes, A, B, n_groups):
+    """sum a_j b_j' over the rows j of each group, (n_groups, k, r).
+
+    Row j of A is spread over the k places of its group: one sparse product, which
+    makes no product of a single row.
+    """
+    n, k = A.shape
+    places = (k * codes[:, None] + np.arange(k, dtype=codes.dtype)).ravel()
+    spread = (A.ravel(), places, k * np.arange(n + 1, dtype=codes.dtype))
+    spread = sparse.csc_array(spread, shape=(k * n_groups, n))
+    return (spread @ B).reshape(n_groups, k, B.shape[1])
 
 
 def _add_whole(sums, part, run, groups, H):
@@ -475,9 +525,9 @@ def _assemble(model, point, groups, sums, uncoupled, expected):
     k, n_free = len(model.variance_penalty), len(model.free)
     corner[:k, :k] += model.variance_penalty
     couplings = []
-    if model.reml:
+    if sums.C is not None:
         couplings.append(_leverage_coupling(model, groups, sums, expected))
-    if not expected:
+    if sums.K is not None and not expected:
         couplings.append(_coefficient_coupling(model, point, groups, sums))
     if model.penalty is not None and not model.reml:
         couplings.append(_ridge_coupling(model, point, groups, sums, expected))

@@ -15,9 +15,9 @@ XTOL = 1e-14
 DIP = 0.7
 
 # Of Newton's method: a decrement that is as good as none; how many times the rounding
-# of the value a decrement may be where no step lowers it any more; and the shortest
-# part of a step that is tried.
-NOTHING_TO_GAIN, STALLED, SHORTEST = 1e-26, 1e3, 1e-9
+# of the value a decrement may be where no step lowers it any more; the shortest part of
+# a step that is tried; and a decrement after which the next is small enough to be last.
+NOTHING_TO_GAIN, STALLED, SHORTEST, NEAR = 1e-26, 1e3, 1e-9, 1e-3
 LITTLE = 1e-2  # gain at a kink
 
 
@@ -116,8 +116,9 @@ def newton(evaluate, direction, move, start, *, tol, max_iter):
         ``evaluate(x)`` is a point with a `value`, the `rounding` error of that, and
         `kinked`, whether the function has a kink there.
     direction : callable
-        ``direction(point)`` is a step, its decrement, gradient' step with the sign
-        turned, and the curvature that it comes from, if it is the function's own.
+        ``direction(point, near)`` is a step, its decrement, gradient' step with the
+        sign turned, and the curvature that it comes from, if it is the function's own.
+        `near` tells that this may be the last one.
     move : callable
         ``move(point, step, t)`` is the x at part t of the step.
     start : ndarray
@@ -129,7 +130,7 @@ def newton(evaluate, direction, move, start, *, tol, max_iter):
     """
     at, decrement, curvature, stuck = evaluate(start), np.inf, None, 0
     for n_iter in range(max_iter):
-        step, decrement, curvature = direction(at)
+        step, decrement, curvature = direction(at, near=decrement <= NEAR)
         if decrement <= NOTHING_TO_GAIN:
             return Minimum(at, n_iter, decrement, True, curvature)
         new = _descend(evaluate, move, at, step)

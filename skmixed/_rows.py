@@ -53,7 +53,7 @@ class Trend:
         value = S @ self.gamma
         value += self.offset
         if self.delta is not None:
-            value += self.delta[codes]
+            value += self.delta.take(codes)
         return value
 
     def part(self, groups):
@@ -178,7 +178,7 @@ class Part:
             return reduce_centred(self.A, weight)
 
         def read(rows):
-            return self.A[rows, 1:].copy()
+            return self.A[rows, 1:]
 
         return reduce_rows(
             read, self.codes, self.n_groups, weight, origins=self.origins

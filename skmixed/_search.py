@@ -66,10 +66,15 @@ def _anchored(model, at, gradient, information):
     return gradient, information.coupled(average, strength)
 
 
-def _direction(model, kappa, at):
-    """Newton's step, or that of the expected information where it does not descend."""
+def _direction(model, kappa, at, near):
+    """Newton's step, or that of the expected information where it does not descend.
+
+    Of many rows, and far from the optimum, the information is that for known
+    coefficients of the mean.
+    """
+    known = model.rows.n_rows > MANY_ROWS and not near and model.penalty is None
     for expected in (False, True):
-        gradient, information = derivatives(model, at, expected)
+        gradient, information = derivatives(model, at, expected, known)
         if expected:
             information = information.padded()
         curvature = information
@@ -80,7 +85,7 @@ def _direction(model, kappa, at):
             break
     else:
         step = -gradient
-    return step, -(gradient @ step), None if expected else information
+    return step, -(gradient @ step), None if known or expected else information
 
 
 def _bounded_step(model, at, gradient, information):

@@ -156,7 +156,8 @@ def improved(model, theta, kappa, constant):
     has_constant = model.rows.variance_columns.has_constant
     if has_constant and constant.trend.is_constant:  # theta is this constant
         gram = scale(constant.gram, 1 / constant.noise_variance)
-    noise = expected_noise(model, evaluate(model, theta, kappa, gram))
+    point = evaluate(model, theta, kappa, gram)
+    noise = expected_noise(model, point, known_coefficients=columns)
     theta = theta.copy()
     for _ in range(MOST_M_STEPS if columns else 1):
         if n_effects:

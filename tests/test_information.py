@@ -285,6 +285,41 @@ def test_expected_information_is_the_dense_trace(method, variance_groups):
     assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("variance_groups", ["fixed", None])
+def test_information_for_known_coefficients_is_the_dense_one(variance_groups):
+    model = model_of(method="ml", weighted=False, variance_groups=variance_groups)
+    theta = random_theta(model)
+    rows = part_of(model)
+    origins = rows.origins[rows.codes]
+    D = np.column_stack([np.ones(len(rows.y)), rows.X + origins[:, :-1]])
+    y = rows.y + origins[:, -1]
+    shared = (rows.codes[:, None] == rows.codes).astype(float)
+    columns = list(rows.variance_rows(slice(None)).T)
+    if variance_groups == "fixed":
+        columns = [*(rows.codes == g for g in range(rows.n_groups)), *columns]
+
+    def covariance(theta):
+        v = np.exp(log_variance_of(model, theta))
+        return v, np.linalg.inv(np.diag(v) + theta[-1] * shared)
+
+    precision = covariance(theta)[1]
+    r = y - D @ np.linalg.solve(D.T @ precision @ D, D.T @ precision @ y)
+
+    def gradient(theta):
+        v, P = covariance(theta)
+        slopes = [*(np.diag(v * s) for s in columns), shared]
+        return np.array([np.trace(P @ A) - r @ P @ A @ P @ r for A in slopes]) / 2
+
+    expected = difference(gradient, theta)
+    point = evaluate(model, theta)
+    assert_allclose(
+        derivatives(model, point, known_coefficients=True)[0], gradient(theta)
+    )
+    got = derivatives(model, point, known_coefficients=True)[1].toarray()
+    scale = np.abs(expected).max()
+    assert_allclose(got, expected, rtol=DIFFERENCED, atol=DIFFERENCED * scale)
+
+
 @pytest.mark.parametrize("method", ["reml", "ml"])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_criterion_is_the_dense_density(method, weighted):
