@@ -228,8 +228,8 @@ def _variance_columns(moments, structure, tolerance):
     norm = column_norms(moments.total)[:-1]
     moments = ungrouped(moments, absorbed=absorbed, has_constant=has_constant)
     # Of the log-variance of a row the data know 1/2.
-    lost = without_lost(moments, 2 * structure.variance_alpha, has_constant=True)
-    columns = choose_within(lost, norm, has_constant=has_constant, tolerance=tolerance)
+    left = without_lost(moments, 2 * structure.variance_alpha, has_constant=True)
+    columns = choose_within(left, norm, has_constant=has_constant, tolerance=tolerance)
     return columns.whitened(moments)
 
 

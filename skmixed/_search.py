@@ -239,7 +239,9 @@ def _at_boundary(model, best, constant, kappa, **options):
 
 def _away_from_zero(model, at_zero, run):
     """The optimum that the variances at psi = 0 lead to with a psi, if it is better."""
-    inside = best_constant(model, model.trend(at_zero.point.theta, UNBOUNDED))
+    trend, (low, high) = model.trend(at_zero.point.theta, UNBOUNDED), model.log_bounds
+    # In the units of y already, of which the best multiple is about 1.
+    inside = best_constant(model, trend, floor=np.exp((low - high) / 2))
     return _better(model, at_zero, run(model, inside)) if inside.ratio > 0 else at_zero
 
 

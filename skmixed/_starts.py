@@ -56,8 +56,8 @@ def best_constant(model, trend, floor=None, gram=None):
     Parameters
     ----------
     floor : float, default=None
-        The least scale; that of the bounds on the log-variance, which rounding may
-        leave less than, by default.
+        The least scale, of which rounding may leave less; by default that of the bounds
+        on the log-variance, for variances that are about 1.
     gram : Gram, default=None
         Of the rows under weights a / v, if it is known.
     """
