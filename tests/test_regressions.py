@@ -184,3 +184,18 @@ def test_variances_too_far_apart_for_an_inverse_are_a_step_too_far():
         fit_intercept=False, fit_variance_intercept=False
     )
     assert check(make(estimator, story)) == "fitted"
+
+
+@pytest.mark.filterwarnings("ignore:.*rows have a noise variance at:UserWarning")
+def test_a_group_variance_is_found_in_any_units():
+    """The way from a group variance of 0 began at variances in the units of y, and the
+    least multiple of them, in those units too, was far above 1 where y was large.
+    """
+    rng = np.random.default_rng(102)
+    X, groups = rng.normal(size=(30, 3)), rng.integers(4, size=30)
+    y = 0.1 * rng.normal(size=4)[groups]
+    y += np.exp(2 * X.sum(axis=1)) * rng.normal(size=30)
+    model = HeteroscedasticGaussianRegressor(method="ml")
+    expected = model.fit(X, y, groups=groups).log_likelihood_
+    found = model.fit(X, 1e6 * y, groups=groups).log_likelihood_
+    assert_allclose(found + 30 * np.log(1e6), expected, rtol=1e-9)

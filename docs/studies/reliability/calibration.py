@@ -25,6 +25,7 @@ from skmixed import (
     HeteroscedasticGaussianRegressor,
     RandomInterceptRegressor,
 )
+from skmixed._inference import satterthwaite
 
 LEVELS = (0.5, 0.9, 0.99)
 N_GROUPS = (6, 12, 30, 100, 500)
@@ -81,23 +82,25 @@ def judge_set(scenario, seed):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GroupsWarning)
         model = estimator.fit(X, y, groups=groups)
-    known, new = np.arange(n_groups), n_groups + np.arange(N_NEW)
     shares = np.empty((len(LEVELS), len(KINDS)))
-    for i, some in enumerate((known, new)):
-        X_new, y_new = observe(rng, some, *world)
-        for j, distribution in enumerate(("normal", "t")):
-            for k, level in enumerate(LEVELS):
-                ends = model.predict_interval(
-                    X_new, groups=some, coverage=level, distribution=distribution
-                )
-                shares[k, 2 * i + j] = holds(*ends.T, y_new)
+    for i, some in enumerate((np.arange(n_groups), n_groups + np.arange(N_NEW))):
+        shares[:, 2 * i : 2 * i + 2] = judge_rows(model, rng, some, world)
         shares[:, 4 + i] = judge_means(model, rng, some[:N_NEW], world)
-    table = model.summary().coefficients
-    error = np.abs(table["coef"] - [0.0, *BETA])[1:] / table["std"][1:]
-    freedom = np.full(2, np.inf) if steep else table["df"][1:]
-    for k, level in enumerate(LEVELS):
-        shares[k, 6:] = error <= stats.t.ppf(0.5 + level / 2, freedom)
+    shares[:, 6:] = judge_coefficients(model, steep)
     return shares
+
+
+def judge_rows(model, rng, some, world):
+    """Shares of single rows that hold, (levels, 2): by normal quantiles, by t."""
+    X, y = observe(rng, some, *world)
+    mean, std = model.predict(X, groups=some, return_std=True)
+    z = stats.norm.isf(0.5 - np.array(LEVELS) / 2)
+    normal = [holds(mean - q * std, mean + q * std, y) for q in z]
+    by_t = [
+        model.predict_interval(X, groups=some, coverage=level, distribution="t")
+        for level in LEVELS
+    ]
+    return np.column_stack([normal, [holds(*ends.T, y) for ends in by_t]])
 
 
 def judge_means(model, rng, some, world):
@@ -110,6 +113,20 @@ def judge_means(model, rng, some, world):
     error = (y - mean).reshape(len(some), N_MEAN).mean(axis=1)
     quantiles = stats.norm.isf(0.5 - np.array(LEVELS) / 2)
     return [holds(-z * std, z * std, error) for z in quantiles]
+
+
+def judge_coefficients(model, steep):
+    """Which coefficients the intervals of `summary` hold, (levels, 2).
+
+    Its degrees of freedom, without the profile likelihood that it looks into too.
+    """
+    freedom = np.full(2, np.inf)
+    if not steep:
+        columns, likelihood = model._state()
+        contrasts, _ = columns.to_user(has_intercept=True)
+        freedom = satterthwaite(likelihood, model._ratio, contrasts[1:])
+    quantiles = stats.t.ppf(0.5 + np.array(LEVELS)[:, None] / 2, freedom)
+    return np.abs(model.coef_ - BETA) <= quantiles * model.coef_std_
 
 
 def judge_scenario(scenario, n_sets):
