@@ -120,8 +120,6 @@ class Point:
         What is minimised: minus the penalised log-likelihood.
     n_at_bounds : int
         Number of rows whose log-variance is at one of its bounds, or next to it.
-    size_at_bounds : float
-        How much these rows count.
     rounding : float
         How far rounding may have taken `value` from where it should be.
     """
@@ -135,7 +133,6 @@ class Point:
     left_out: float
     value: float
     n_at_bounds: int
-    size_at_bounds: float
     rounding: float
 
     @property
@@ -158,8 +155,6 @@ class Measured:
         Sums of log v over what counts of the weights, and over what does not.
     n_at_bounds : int
         Number of rows at a bound of the log-variance, or next to it.
-    size_at_bounds : float
-        How much they count.
     """
 
     groups: np.ndarray
@@ -167,7 +162,6 @@ class Measured:
     log_v: float
     left_out: float
     n_at_bounds: int
-    size_at_bounds: float
 
     def __add__(self, other):
         groups, positions = join_groups(self.groups, other.groups)
@@ -180,7 +174,6 @@ class Measured:
             self.log_v + other.log_v,
             self.left_out + other.left_out,
             self.n_at_bounds + other.n_at_bounds,
-            self.size_at_bounds + other.size_at_bounds,
         )
 
 
@@ -188,13 +181,12 @@ def measure(part, trend, with_moments=True):
     """`Measured` of the rows of one part."""
     low, high = trend.bounds
     w, log_v, left_out = np.empty(len(part.y)), 0.0, 0.0
-    n_at_bounds, size_at_bounds = 0, 0.0
+    n_at_bounds = 0
     for rows, _, eta in part.visit(trend):
         weight, counted = part.weight[rows], part.counted(rows)
         if not (eta.min() >= low + NEXT_TO and eta.max() <= high - NEXT_TO):
             beside = (eta < low + NEXT_TO) | (eta > high - NEXT_TO)
             n_at_bounds += int(np.sum(beside))
-            size_at_bounds += np.sum(counted[beside])
             np.clip(eta, low, high, out=eta)
         log_v += counted @ eta
         if part.share is not None:
@@ -202,7 +194,7 @@ def measure(part, trend, with_moments=True):
         w[rows] = np.exp(-eta)
         w[rows] *= weight
     moments = part.moments(w) if with_moments else None
-    return Measured(part.groups, moments, log_v, left_out, n_at_bounds, size_at_bounds)
+    return Measured(part.groups, moments, log_v, left_out, n_at_bounds)
 
 
 def gram_at(model, trend):
@@ -242,7 +234,6 @@ def evaluate(model, theta, kappa=None, gram=None):
         left_out=-0.5 * measured.left_out,
         value=0.5 * (deviance + shrinkage + ridge),
         n_at_bounds=measured.n_at_bounds,
-        size_at_bounds=measured.size_at_bounds,
         rounding=ROUNDING * (rows.n + abs(measured.log_v) + factor.rss),
     )
 

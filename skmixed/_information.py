@@ -12,6 +12,7 @@ from scipy import sparse
 
 from ._arrow import assemble_arrow
 from ._gram import weighted_sums
+from ._heteroscedastic_criterion import NEXT_TO
 from ._parts import add_by_group, join_groups
 
 # How many numbers may hold the coupling of all pairs of variance effects through the
@@ -332,29 +333,68 @@ class RowFigures:
 
 
 def _row_figures(part, S, trend, groups, local, some, asked):
+    w, counted, inside, e, h, uncertain = _at_rows(
+        part, S, trend, groups, local, some, asked
+    )
+    if not inside.all():
+        w, counted = w * inside, counted * inside
+    noise = w * (e * e + uncertain)
+    q = 0.5 * counted - w * uncertain if asked.expected else 0.5 * noise
+    return RowFigures(w, e, h, counted - noise, q)
+
+
+def _at_rows(part, S, trend, groups, local, some, asked):
+    """a / v of some rows, what counts of a, whether the log-variance is within its
+    bounds, e, h, and e2 - e^2.
+    """
     codes = part.codes[some]
     eta = trend.at(S[:, int(asked.effects) :], codes)
     log_v = np.clip(eta, *trend.bounds)
-    inside = eta == log_v
-    w, counted = np.exp(-log_v), part.counted(some)
+    w = np.exp(-log_v)
     w *= part.weight[some]
-    if not inside.all():
-        w, counted = w * inside, counted * inside
     e, h = local.residuals(part, some, asked.reml or asked.coefficients)
     uncertain = np.einsum("ij,ij->i", h, h) if asked.reml else 0.0
     if groups.in_trace:
         uncertain = uncertain + groups.c.take(codes)
-    noise = w * (e * e + uncertain)
-    q = 0.5 * counted - w * uncertain if asked.expected else 0.5 * noise
-    return RowFigures(w, e, h, counted - noise, q)
+    return w, part.counted(some), eta == log_v, e, h, uncertain
+
+
+def gain_by_exact_rows(model, point):
+    """How much the log-likelihood gains for each unit by which the log-variances of
+    rows at the lower bound fall: 1/2 for a row that is fitted exactly, but nothing for
+    one whose coefficient, or group, does the same for no other row.
+    """
+    asked = _asked_of_rows(model.reml)
+    groups, trend = _groups(model, point), model.trend(point.theta)
+    gain = model.rows.reduce(_gain_of_part, trend, groups, point.posterior, asked)
+    return max(float(gain), 0.0)
+
+
+def _gain_of_part(part, trend, groups, posterior, asked):
+    local, gain, (low, _) = _local_posterior(part, posterior), 0.0, trend.bounds
+    for rows, S, eta in part.visit(trend):
+        w, counted, _, e, _, uncertain = _at_rows(
+            part, S, trend, groups, local, rows, asked
+        )
+        drive = 0.5 * (counted - w * (e * e + uncertain))
+        gain += drive[eta < low + NEXT_TO].sum()
+    return gain
 
 
 def expected_noise(model, point, known_coefficients=False):
     """a e2 of every row, 0 at the bounds of the log-variance; parts of it are where
     the rows are.
     """
-    asked = Asked(
-        reml=model.reml and not known_coefficients,
+    asked = _asked_of_rows(model.reml and not known_coefficients)
+    groups = _groups(model, point)
+    trend = model.trend(point.theta)
+    return model.rows.map(_noise_of_part, trend, groups, point.posterior, asked)
+
+
+def _asked_of_rows(reml):
+    """Nothing but figures of single rows."""
+    return Asked(
+        reml=reml,
         expected=False,
         effects=False,
         grouped=True,
@@ -362,9 +402,6 @@ def expected_noise(model, point, known_coefficients=False):
         leverages=False,
         effect_leverages=False,
     )
-    groups = _groups(model, point)
-    trend = model.trend(point.theta)
-    return model.rows.map(_noise_of_part, trend, groups, point.posterior, asked)
 
 
 def _noise_of_part(part, trend, groups, posterior, asked):
@@ -491,7 +528,7 @@ def _uncoupled(model, groups, sums, expected):
         if model.reml:
             border += sign * sums.effect_between
     if model.random:
-        mixed = sign * 0.5 * t / groups.D[:, None] ** 2
+        mixed = sign * 0.5 * t / groups.D[:, None] / groups.D[:, None]
         if not expected:
             mixed += te * (groups.u / groups.D)[:, None]
         with_psi = mixed.sum(axis=0) - sign * sums.Ek

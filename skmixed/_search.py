@@ -12,7 +12,7 @@ import numpy as np
 
 from ._criterion import NO_GAIN, NO_GAIN_PER_ROW
 from ._heteroscedastic_criterion import evaluate
-from ._information import derivatives
+from ._information import derivatives, gain_by_exact_rows
 from ._optimize import Minimum, newton
 from ._rows import Trend
 from ._starts import (
@@ -201,14 +201,15 @@ def _from_start(model, constant, *, kappa, tol, max_iter):
 
 
 def _better(model, one, other):
-    """The better of two optima, as if the rows at the bounds had a typical variance:
-    what a row gains by being fitted exactly is no merit.
+    """The better of two optima, as if rows at the lower bound had a typical variance:
+    what is gained by fitting a row exactly is no merit.
     """
     low, high = model.log_bounds
 
     def rank(minimum):
-        gained = 0.25 * (high - low) * minimum.point.size_at_bounds
-        return not minimum.converged, minimum.point.value + gained
+        point = minimum.point
+        gained = gain_by_exact_rows(model, point) if point.kinked else 0.0
+        return not minimum.converged, point.value + 0.5 * (high - low) * gained
 
     return other if rank(other) < rank(one) else one
 

@@ -13,7 +13,7 @@ from scipy import sparse
 from skmixed import HeteroscedasticGaussianRegressor
 from skmixed._arrow import Arrow, assemble_arrow
 from skmixed._heteroscedastic_criterion import evaluate
-from skmixed._information import derivatives
+from skmixed._information import derivatives, gain_by_exact_rows
 from skmixed._input import read_fit_data
 from skmixed._optimize import Minimum
 from skmixed._parts import Parts
@@ -431,15 +431,46 @@ def test_the_boundary_is_decided_by_value(many_rows, monkeypatch):
                 assert best.curvature is None
 
 
-def test_what_rows_gain_by_being_fitted_exactly_is_no_merit():
-    def minimum(value, converged=True, at_bounds=0.0):
-        point = SimpleNamespace(value=value, size_at_bounds=at_bounds)
+@pytest.mark.parametrize("method", ["reml", "ml"])
+@pytest.mark.parametrize("mean_groups, variance_groups", MODES)
+def test_what_exact_rows_gain_is_what_a_lower_bound_gives(
+    mean_groups, variance_groups, method, monkeypatch
+):
+    monkeypatch.setattr("skmixed._information.NEXT_TO", 0.0)
+    model = model_of(
+        method=method, mean_groups=mean_groups, variance_groups=variance_groups
+    )
+    theta, average = random_theta(model), model.average
+    # More noise than there is, so that it would gain by having less.
+    theta[: len(average)] += 4 * average / (average @ average)
+    low = log_variance_of(model, theta).mean()
+
+    def at(low):
+        bounded = replace(model, log_bounds=(low, low + 50.0))
+        return bounded, evaluate(bounded, theta)
+
+    expected = difference(lambda x: np.array([at(x[0])[1].value]), np.array([low]))
+    # No row is so close to the bound that the differences change its side.
+    beside = np.abs(log_variance_of(model, theta) - low)
+    assert beside.min() > 2 * STEP
+    assert expected > 1
+    assert_allclose(gain_by_exact_rows(*at(low)), expected[0, 0], rtol=1e-7)
+
+
+def test_what_rows_gain_by_being_fitted_exactly_is_no_merit(monkeypatch):
+    def gained(model, point):
+        return point.gain
+
+    monkeypatch.setattr("skmixed._search.gain_by_exact_rows", gained)
+
+    def minimum(value, converged=True, gain=0.0):
+        point = SimpleNamespace(value=value, gain=gain, kinked=gain > 0)
         return Minimum(point, 1, 0.0, converged)
 
-    model = SimpleNamespace(log_bounds=(-20.0, 20.0))  # 10 for every row at a bound
+    model = SimpleNamespace(log_bounds=(-20.0, 20.0))
     regular = minimum(0.0)
-    for other in (minimum(-9.0, at_bounds=1.0), minimum(-9.0, False), minimum(1.0)):
+    for other in (minimum(-9.0, gain=0.5), minimum(-9.0, False), minimum(1.0)):
         assert _better(model, regular, other) is regular
         assert _better(model, other, regular) is regular
-    for lower in (minimum(-1.0), minimum(-21.0, at_bounds=2.0)):
+    for lower in (minimum(-1.0), minimum(-21.0, gain=1.0)):
         assert _better(model, regular, lower) is lower

@@ -199,3 +199,22 @@ def test_a_group_variance_is_found_in_any_units():
     expected = model.fit(X, y, groups=groups).log_likelihood_
     found = model.fit(X, 1e6 * y, groups=groups).log_likelihood_
     assert_allclose(found + 30 * np.log(1e6), expected, rtol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:.*rows have a noise variance at:UserWarning")
+def test_rows_that_gain_nothing_by_an_exact_fit_hide_no_group_variance():
+    """Three rows of a group and three coefficients: an exact fit, for which REML pays,
+    but which counted as if nobody did, so that there was no group variance.
+    """
+    story = {
+        "n": 26, "columns": ["normal"] * 4, "target": "model", "noise": 0.1,
+        "groups": "random", "n_groups": 4, "weight": None, "labels": "string",
+        "container": "array", "unit": 0, "units": [0] * 4, "seed": 217,
+    }  # fmt: skip
+    estimator = HeteroscedasticGaussianRegressor(
+        mean_features=[0, 3, 2], variance_features=[], variance_groups="fixed"
+    )
+    problem = make(estimator, story)
+    model = estimator.fit(**problem.data)
+    assert model.group_variance_ > 0.1
+    assert model.log_likelihood_ > -1.6  # -19.4 without
