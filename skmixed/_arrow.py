@@ -75,6 +75,13 @@ class Arrow:
         diagonal = np.where(self.diagonal > 0, self.diagonal, 1.0)
         return Arrow(diagonal, self.border, corner, self.U, self.B)
 
+    def with_diagonal(self, added):
+        """A + diag(added)."""
+        n_groups = len(self.diagonal)
+        diagonal = self.diagonal + added[:n_groups]
+        corner = self.corner + np.diag(added[n_groups:])
+        return Arrow(diagonal, self.border, corner, self.U, self.B)
+
     def coupled(self, u, b):
         """A + b u u'."""
         B = block_diag(self.B, b)

@@ -20,6 +20,7 @@ from ._starts import (
     UNBOUNDED,
     axis_starts,
     best_constant,
+    far_apart,
     improved,
     largest,
     start_at,
@@ -29,6 +30,7 @@ from ._starts import (
 # much for every parameter, with the others where they are.
 FAR_FROM_ZERO = 100.0
 LONGEST_STEP = 5.0  # of any row's log-variance, and of the logarithm of kappa
+DAMPINGS = 10.0 ** np.arange(-9, 4)  # of the information where it is not the Hessian
 # A Newton step of a group's log-variance above this part of the way to infinity, in
 # units of the precision, is cut.
 MOST_OF_PRECISION = 0.9
@@ -73,19 +75,47 @@ def _direction(model, kappa, at, near):
     coefficients of the mean.
     """
     known = model.rows.n_rows > MANY_ROWS and not near and model.penalty is None
-    for expected in (False, True):
+    for expected, step_of in ((False, _bounded_step), (True, _damped_step)):
         gradient, information = derivatives(model, at, expected, known)
-        if expected:
-            information = information.padded()
         curvature = information
         if kappa is not None:
             gradient, curvature = _anchored(model, at, gradient, information)
-        step = _bounded_step(model, at, gradient, curvature)
+        step = step_of(model, at, gradient, curvature)
         if step is not None and np.isfinite(step).all() and gradient @ step <= 0:
             break
     else:
         step = -gradient
     return step, -(gradient @ step), None if known or expected else information
+
+
+def _damped_step(model, at, gradient, information):
+    """A step that takes no row farther than it may go, for which there is more on the
+    diagonal of the information (Levenberg 1944); None if there is none.
+
+    Where the information says next to nothing, a step would be endless, and cut short
+    it would go where there is next to nothing to gain.
+    """
+    n_effects, n_variance = len(model.free), len(model.average)
+    diagonal = _complete_information(model, at)
+    for damping in DAMPINGS:
+        damped = information.with_diagonal(damping * diagonal)
+        step = _bounded_step(model, at, gradient, damped)
+        if step is None or not np.isfinite(step).all():
+            continue
+        if _longest(model, step[n_effects:n_variance]) <= LONGEST_STEP:
+            return step
+    return None
+
+
+def _complete_information(model, at):
+    """What each parameter would be known with if all errors were."""
+    rows = model.rows
+    diagonal = [0.5 * rows.size[model.free], np.full(len(model.farthest), 0.5 * rows.n)]
+    if model.random:
+        S = at.factor.gram.R11[:, 0, 0] ** 2
+        ratio = S / (1 + at.theta[-1] * S)
+        diagonal.append([0.5 * ratio @ ratio])
+    return np.concatenate(diagonal)
 
 
 def _bounded_step(model, at, gradient, information):
@@ -185,14 +215,22 @@ def best_optimum(model, constant, exact, *, tol, max_iter):
     run = partial(_from_start, kappa=kappa, tol=tol, max_iter=max_iter)
     best = run(model, constant)
     if model.rows.n_rows <= MANY_ROWS:
-        for trend in axis_starts(model, constant):
+        for start in _more_starts(model, constant):
             with suppress(np.linalg.LinAlgError):  # variances too far apart to begin
-                best = _better(model, best, run(model, best_constant(model, trend)))
+                best = _better(model, best, run(model, start))
     if model.random:
         best = _at_boundary(model, best, constant, kappa, tol=tol, max_iter=max_iter)
     if kappa is not None:
         best = _settle(model, best, kappa, tol=tol, max_iter=max_iter)
     return best
+
+
+def _more_starts(model, constant):
+    for trend in axis_starts(model, constant):
+        with suppress(np.linalg.LinAlgError):
+            yield best_constant(model, trend)
+    if model.random:
+        yield far_apart(model, constant)
 
 
 def _from_start(model, constant, *, kappa, tol, max_iter):
@@ -258,7 +296,7 @@ def _settle(model, best, kappa, *, tol, max_iter):
     an optimum, and the kappa is found that this optimum implies.  Secants, kept between
     a kappa that is too small and one that is too large.
     """
-    n_iter, past, low, high = best.n_iter, None, -np.inf, np.inf
+    n_iter, past, low, high, reach = best.n_iter, None, -np.inf, np.inf, 0.0
     at = np.log(kappa)
     for _ in range(MOST_SECANTS):
         gap = _kappa_gap(model, best.point)
@@ -270,8 +308,11 @@ def _settle(model, best, kappa, *, tol, max_iter):
             step = -gap * (at - past[0]) / (gap - past[1])
         past = at, gap
         at = at + float(np.clip(step, -LONGEST_STEP, LONGEST_STEP))
-        if not low < at < high:
-            at = (low + high) / 2 if np.isfinite(high - low) else past[0] + gap
+        if not low < at < high and np.isfinite(high - low):
+            at = (low + high) / 2
+        elif not low < at < high:  # farther each time
+            reach = max(abs(gap), 2 * reach)
+            at = past[0] + np.copysign(reach, gap)
         theta = best.point.theta
         best = descend(model, theta, np.exp(at), tol=tol, max_iter=max_iter)
         n_iter += best.n_iter

@@ -21,6 +21,7 @@ LEAST_SPREAD = 1e-8  # of a column, relative to its size, less is constant
 # Where the ratio search finds no group variance, Newton's method starts from this part
 # of the noise variance: from 0 it could only tell whether 0 is a local optimum.
 LEAST_RATIO = 1e-3
+FAR_APART = 1e4  # group variance, in units of the noise
 UNBOUNDED = (-np.inf, np.inf)
 # Of the fit to expected squared noise, which only makes a start.
 MOST_M_STEPS, LONGEST_M_STEP, M_STEP_TOL = 5, 2.0, 1e-1
@@ -65,14 +66,7 @@ def best_constant(model, trend, floor=None, gram=None):
     floor = np.exp(model.log_bounds[0]) if floor is None else floor
     if gram is None:
         gram = gram_at(model, trend)
-    criterion = RandomIntercept(
-        gram=gram,
-        n=rows.n,
-        reml=model.reml,
-        floor=floor,
-        penalty=model.penalty,
-        logdet_basis=rows.mean_columns.logdet_basis,
-    )
+    criterion = _of_ratio(model, gram, floor)
     if model.fixed:
         variance = max(_fixed_noise(model, criterion), floor)
         return Constant(trend, variance, 0.0, True, gram)
@@ -82,6 +76,26 @@ def best_constant(model, trend, floor=None, gram=None):
         ratio, identified = optimum.ratio, optimum.identified
     variance = evaluate_ratio(criterion, ratio).noise_variance
     return Constant(trend, variance, ratio, identified, gram)
+
+
+def _of_ratio(model, gram, floor):
+    """The criterion of the ratio at given variances."""
+    return RandomIntercept(
+        gram=gram,
+        n=model.rows.n,
+        reml=model.reml,
+        floor=floor,
+        penalty=model.penalty,
+        logdet_basis=model.rows.mean_columns.logdet_basis,
+    )
+
+
+def far_apart(model, constant):
+    """Groups that differ as much as all rows do; the noise is what is left in them."""
+    criterion = _of_ratio(model, constant.gram, np.exp(model.log_bounds[0]))
+    total = evaluate_ratio(criterion, 0.0).noise_variance
+    within = evaluate_ratio(criterion, FAR_APART).noise_variance
+    return replace(constant, noise_variance=within, ratio=total / within)
 
 
 def _fixed_noise(model, criterion):
