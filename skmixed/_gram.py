@@ -202,16 +202,17 @@ def rows_by_group(codes, n_groups):
 
     The order is None where the rows are in it already.
     """
-    bounds = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=n_groups))])
     if (codes[1:] >= codes[:-1]).all():
-        return None, bounds
+        ends = np.cumsum(np.bincount(codes, minlength=n_groups))
+        return None, np.concatenate([[0], ends])
     # Converting a matrix with one entry per row from rows to columns is a counting
     # sort, ten times as fast as argsort.
     n = len(codes)
     entries = np.ones(n, dtype=np.int8)
     starts = np.arange(n + 1, dtype=np.int32 if n < 2**31 - 1 else np.int64)
     indicator = sparse.csr_array((entries, codes, starts), shape=(n, n_groups))
-    return indicator.tocsc().indices, bounds
+    members = indicator.tocsc()
+    return members.indices, members.indptr.astype(np.intp)
 
 
 def _join(parts):
@@ -224,6 +225,8 @@ def _join(parts):
 def _split_long(bounds, max_rows):
     """Cut groups of more than `max_rows` rows into pieces: their bounds and owners."""
     length = np.diff(bounds)
+    if length.max() <= max_rows:
+        return bounds, np.arange(len(length))
     n_pieces = np.maximum(-(-length // max_rows), 1)
     owner = np.repeat(np.arange(len(length)), n_pieces)
     within = np.arange(len(owner)) - np.repeat(np.cumsum(n_pieces) - n_pieces, n_pieces)
@@ -258,6 +261,7 @@ def _reduce_run(read, order, bounds, origin, m, weight):
         if weight is not None:
             A *= np.sqrt(a)[:, None]
         roots.append(rows_root(A))
+        A = None  # before the next block is read
         if len(roots) > ROOTS_AT_ONCE:
             roots = [rows_root(np.vstack(roots))]
     return size, mean, rows_root(np.vstack(roots))

@@ -11,7 +11,8 @@ import numbers
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import compress, count
+from operator import itemgetter
 
 import numpy as np
 
@@ -31,10 +32,13 @@ KINDS = {
     "bytes": bytes,
 }
 COMPLEX = (complex, np.complexfloating)
+COMPOUND = (tuple, frozenset)
+NEVER_MISSING = {str, bytes, int, bool}  # whatever the value
 
 # A table over the whole range of the labels is the fastest encoder; it is used while
 # it stays within this many entries per row.
 TABLE_ENTRIES_PER_ROW = 4
+PER_OBJECT = 96  # a Python object, that which is equal to it, and their number
 PER_LABEL = 8  # numbers that a block has room for, so that it is a small one
 
 
@@ -166,8 +170,9 @@ def _one_column(groups):
     if isinstance(groups, memoryview):
         groups = np.asarray(groups)
     if isinstance(groups, Sequence):
-        groups = [None if label is np.ma.masked else label for label in groups]
-        if not groups or not isinstance(groups[0], (list, np.ndarray)):
+        groups = list(groups)
+        is_nested = bool(groups) and isinstance(groups[0], (list, np.ndarray))
+        if not is_nested or groups[0] is np.ma.masked:  # which is an array, too
             return groups
         groups = np.array(groups, dtype=object)
     elif isinstance(groups, np.matrix) or not hasattr(groups, "shape"):
@@ -215,7 +220,7 @@ def _index(groups):
         categorical = getattr(groups, "cat", groups)
         return _index_coded(categorical.categories, categorical.codes)
     if hasattr(groups, "factorize") and _is_of_python(groups.dtype):
-        return _index_objects(groups.tolist())  # pandas 2 ends strings at a NUL
+        return _index_objects(groups.to_numpy(object))  # pandas 2 ends them at a NUL
     if hasattr(groups, "factorize") and getattr(groups.dtype, "kind", "O") == "O":
         try:
             codes, distinct = groups.factorize()  # pandas' hash table
@@ -226,6 +231,8 @@ def _index(groups):
         return _index_coded(distinct, codes)
     if isinstance(groups, np.ndarray) and groups.dtype.kind in "US" and groups.nbytes:
         return _index_fixed_width(groups)
+    if isinstance(groups, np.ndarray) and groups.dtype.kind == "O":
+        return _index_objects(groups)
     values = _values(groups)
     if isinstance(values, list):
         return _index_objects(values)
@@ -347,26 +354,33 @@ def _slots(characters, rows, rng):
 
 
 def _index_objects(values):
-    """Index a list of Python scalars through a dictionary."""
+    """Index a list or an array of Python scalars through a dictionary."""
     position, codes = _positions(values)
     if _hide_values(position):
         position, codes = _positions([_by_value(value) for value in values])
-    present = [value for value in position if not is_missing(value)]
-    labels, order = _sorted(_label_array(present))
-    rank = np.full(len(position), -1, dtype=np.int32)
-    rank[[position[value] for value in present]] = order
+    distinct = list(position)
+    present = ~_are_missing(distinct)
+    labels, order = _sorted(_label_array(list(compress(distinct, present))))
+    rank = np.full(len(distinct), -1, dtype=np.int32)
+    rank[present] = order
     return GroupIndex(labels, rank[codes])
 
 
 def _positions(values):
     """A dictionary of distinct scalars to their places, and the place of each row."""
     position = defaultdict(count().__next__)
+    codes = np.empty(len(values), dtype=np.int32)
     try:
-        codes = np.fromiter(map(position.__getitem__, values), np.int32, len(values))
+        for rows in row_blocks(len(values), PER_OBJECT):
+            labels = values[rows] if isinstance(values, list) else values[rows].tolist()
+            codes[rows] = itemgetter(*labels)(position)
     except TypeError:
+        if any(value is np.ma.masked for value in values):
+            return _positions([None if v is np.ma.masked else v for v in values])
         _check_scalars(values)
         raise
-    _check_scalars(position)
+    if any(issubclass(label_type, COMPOUND) for label_type in set(map(type, position))):
+        _check_scalars(position)
     return position, codes
 
 
@@ -414,7 +428,7 @@ def _sorted(labels):
 def _check_scalars(values):
     """Refuse labels that are no scalars."""
     for value in values:
-        if isinstance(value, (tuple, frozenset)):
+        if isinstance(value, COMPOUND):
             raise ValueError(
                 f"The group label {value!r:.60} is compound, but {ONE_FACTOR}"
             )
@@ -425,6 +439,13 @@ def _check_scalars(values):
                 f"The group label {value!r:.60} is of type {type(value).__name__}; "
                 "labels are scalars such as numbers, strings or dates."
             ) from None
+
+
+def _are_missing(values):
+    """Mask of the scalars that stand for no value."""
+    if set(map(type, values)) <= NEVER_MISSING:
+        return np.zeros(len(values), dtype=bool)
+    return np.fromiter(map(is_missing, values), bool, len(values))
 
 
 def is_missing(value):
@@ -439,7 +460,10 @@ def kinds_of(labels):
     """What labels are, a frozenset of 'number', 'string', 'datetime', ..."""
     if isinstance(labels, np.ndarray) and labels.dtype.kind != "O":
         labels = labels[:1]  # all of one type
-    zoned = {(type(v), getattr(v, "tzinfo", None) is not None) for v in labels}
+    types = set(map(type, labels))
+    zoned = {(label_type, False) for label_type in types}
+    if any(hasattr(label_type, "tzinfo") for label_type in types):
+        zoned = {(type(v), getattr(v, "tzinfo", None) is not None) for v in labels}
     return frozenset(_kind(label_type, has_zone) for label_type, has_zone in zoned)
 
 

@@ -599,6 +599,7 @@ MISSING = {
     ],
     "list of a masked array": list(np.ma.masked_array(INTS, mask=IS_MISSING)),
     "object array": object_array(with_missing(STRINGS, None)),
+    "masked in an object array": object_array(with_missing(STRINGS, np.ma.masked)),
     "float array": np.array(with_missing(INTS, np.nan)),
     "float32 column": np.array(with_missing(INTS, np.nan), dtype="f4")[:, None],
     "datetime64": np.array(with_missing(DATES, "NaT"), dtype="M8[s]"),
@@ -800,6 +801,53 @@ def test_many_random_strings():
     assert index.labels.tolist() == labels.tolist()
     assert_array_equal(index.codes, codes)
     assert_array_equal(codes_among(values[:100], values), codes[:100])
+
+
+def many_objects():
+    """More than one block of Python's strings and of NumPy's, none of them twice the
+    same object, a missing label after all others, and the codes.
+    """
+    codes = np.random.default_rng(0).integers(50, size=5000)
+    types = (str, np.str_, type("Name", (str,), {}))
+    labels = [types[i % 3](f"group {code:03d}") for i, code in enumerate(codes)]
+    return [*labels, None], np.append(codes, -1)
+
+
+@pytest.mark.parametrize(
+    "container", [list, object_array, lambda labels: pd.Series(labels, dtype=object)]
+)
+def test_many_strings_of_several_types(container):
+    labels, codes = many_objects()
+    index = index_groups(container(labels), len(labels))
+    assert index.labels.tolist() == [f"group {code:03d}" for code in range(50)]
+    assert_array_equal(index.codes, codes)
+
+
+@pytest.mark.parametrize(
+    ("last", "error", "message"),
+    [(("a", 1), ValueError, "compound"), (["a"], TypeError, "labels are scalars")],
+)
+def test_the_last_of_many_objects_is_checked(last, error, message):
+    labels, _ = many_objects()
+    labels[-1] = last
+    for groups in (labels, object_array(labels)):
+        with pytest.raises(error, match=message):
+            index_groups(groups, len(groups))
+
+
+def test_equal_hashes_are_no_equal_labels():
+    class Label(str):
+        __slots__ = ()
+
+        def __hash__(self):
+            return 1
+
+        def __eq__(self, other):
+            return str(self) == str(other)
+
+    groups = [Label(code % 7) for code in range(3000)]
+    index = index_groups(groups, len(groups))
+    assert_array_equal(index.codes, np.arange(3000) % 7)
 
 
 # --- what is no column of labels ----------------------------------------------
