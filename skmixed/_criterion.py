@@ -29,6 +29,8 @@ LEAST_FREEDOM = 1e-12
 # Work per evaluation (blocks times columns squared) up to which the exact criterion is
 # scanned; above it group sizes are binned for the scan, and optima polished exactly.
 EXACT_SCAN = 40_000
+# Numbers in the blocks up to which all ratios are scanned at once.
+AT_ONCE = 4_000
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,43 @@ def slope(model, at):
     return value, logdet
 
 
+def slopes(model, ratios):
+    """`slope` at many ratios, all at once: where groups are few, calls cost most.
+
+    Parameters
+    ----------
+    model : RandomIntercept
+        Without a penalty.
+    ratios : ndarray of shape (n_ratios,)
+
+    Returns
+    -------
+    value, scale, at_floor : ndarray of shape (n_ratios,)
+        The last is whether the noise variance is at its floor.
+    """
+    gram, m = model.gram, model.gram.R12.shape[2]
+    K = np.sqrt(ratios)[:, None] * gram.R11[:, 0, 0]
+    C = np.sqrt(1 + K**2)
+    H, rows = K / C, gram.R12[:, 0] / C[:, :, None]
+    missing = max(m - len(gram.R12) - len(gram.R22), 0)  # for a square root
+    fixed = np.vstack([gram.R22, np.zeros((missing, m))])
+    fixed = np.broadcast_to(fixed, (len(ratios), *fixed.shape))
+    root = np.linalg.qr(np.concatenate([fixed, rows], axis=1), mode="r")
+    beta = np.linalg.solve(root[:, :-1, :-1], root[:, :-1, -1:])
+    freedom = model.n - (m - 1) * model.reml
+    variance = np.zeros(len(ratios))
+    if _has_freedom(model, freedom):
+        variance = root[:, -1, -1] ** 2 / freedom
+    pulled = H[:, :, None] * rows
+    residual = pulled[:, :, -1] - (pulled[:, :, :-1] @ beta)[:, :, 0]
+    logdet = H**2 @ gram.multiplicity
+    value = logdet - np.sum(residual**2, axis=1) / np.maximum(variance, model.floor)
+    if model.reml:
+        inverse = np.linalg.solve(root[:, :-1, :-1], np.eye(m - 1))
+        value -= np.sum((pulled[:, :, :-1] @ inverse) ** 2, axis=(1, 2))
+    return value, logdet, ~(variance > model.floor)
+
+
 def deviance(model, at):
     """-2 log-likelihood at one ratio, constants and user's units included.
 
@@ -179,7 +218,7 @@ def best_ratio(model):
         resolution *= 2
     counter = _CountedSlope(scanned)
     grid = ratio_grid(model.gram)
-    roots = descending_roots(counter, grid)
+    roots = descending_roots(counter, grid, counter.scan(grid))
     if counter.flat:
         return Optimum(0.0, False, counter.count)
     if scanned is not exact:
@@ -232,6 +271,20 @@ class _CountedSlope:
         self.count += 1
         # At the floor the criterion only says how little noise there is room for.
         self.flat &= at.at_floor or abs(value) <= FLAT * scale
+        return value
+
+    def scan(self, grid):
+        """Its values at all points of a grid."""
+        model = self.model
+        n_numbers = model.gram.R12.size + model.gram.R22.size
+        if model.penalty is not None or n_numbers > AT_ONCE:
+            return np.array([self(t) for t in grid])
+        value, scale, at_floor = slopes(model, np.exp(grid))
+        rounded = at_floor | (np.abs(value) <= FLAT * scale)
+        self.count += int(np.sum(~rounded))
+        self.flat &= bool(rounded.all())
+        # Signs of rounding have to be those that a search between them will see.
+        value[rounded] = [self(t) for t in grid[rounded]]
         return value
 
 

@@ -34,15 +34,25 @@ def root_between(function, low, high, xtol=XTOL):
         held.clear()
 
 
-def descending_roots(slope, grid):
+def descending_roots(slope, grid, values=None):
     """Where `slope` rises through zero, i.e. the local minima of its integral.
 
     Sign changes between the points of `grid` are refined to full precision.  Where the
     slope comes closest to zero between two points without a sign change in sight, the
     closest approach is looked up, so that a pair of roots within one step is found too.
+
+    Parameters
+    ----------
+    slope : callable
+        Of a number.
+    grid : array-like of shape (n,)
+        Points in order.
+    values : ndarray of shape (n,), default=None
+        The slope at these points, if it is known.
     """
     grid = np.asarray(grid)
-    values = np.array([slope(t) for t in grid])
+    if values is None:
+        values = np.array([slope(t) for t in grid])
     grid, values = _with_approaches(slope, grid, values)
     return [
         root_between(slope, grid[i], grid[i + 1])

@@ -15,7 +15,14 @@ from reference import (
 
 from skmixed import _blocks, _gram
 from skmixed._block_cholesky import factorize
-from skmixed._criterion import RandomIntercept, best_ratio, deviance, evaluate, slope
+from skmixed._criterion import (
+    RandomIntercept,
+    best_ratio,
+    deviance,
+    evaluate,
+    slope,
+    slopes,
+)
 from skmixed._gram import Gram, pool, random_intercept_gram, reduce_rows, reduce_sparse
 from skmixed._optimize import descending_roots, polish
 
@@ -294,8 +301,8 @@ def test_pooling_groups_of_equal_size_is_exact(ratio):
     assert_allclose(np.abs(many.root), np.abs(one.root), rtol=1e-11)
     for reml in (True, False):
         models = (RandomIntercept(g, 400, reml, 1e-20) for g in (gram, pooled))
-        slopes = [slope(m, evaluate(m, ratio)) for m in models]
-        assert_allclose(slopes[0], slopes[1], rtol=1e-10, atol=1e-10)
+        ours, theirs = (slope(m, evaluate(m, ratio)) for m in models)
+        assert_allclose(ours, theirs, rtol=1e-10, atol=1e-10)
 
 
 def test_pooling_similar_sizes_is_close():
@@ -346,6 +353,27 @@ def test_slope_is_the_derivative(reml, log_ratio):
     )
     value, _ = slope(model, evaluate(model, np.exp(log_ratio)))
     assert_allclose(value, (up - down) / (2 * STEP), rtol=DIFFERENCES, atol=1e-6)
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("floor", [1e-20, 1.0])
+def test_slopes_at_once_are_those_one_by_one(reml, floor):
+    """Within the rounding of the sum that a slope is the difference of; for few rows
+    and for no columns as well.
+    """
+    X, y, groups = simulate()
+    ratios = np.array([0.0, 1e-9, 0.4, 1e3, 1e25])
+    whole = model_of(X, y, groups, reml, floor=floor)
+    few = model_of(X[:6], y[:6], np.arange(6) // 2, reml, floor=floor)
+    gram = whole.gram
+    bare = replace(gram, R12=gram.R12[:, :, -1:], R22=gram.R22[:, -1:])
+    for model in (whole, few, replace(whole, gram=bare)):
+        at = [evaluate(model, ratio) for ratio in ratios]
+        values, scales = np.transpose([slope(model, one) for one in at])
+        found = slopes(model, ratios)
+        assert_allclose(found[1], scales, rtol=1e-12)
+        assert_allclose(found[0], values, rtol=1e-9, atol=1e-11 * scales.max())
+        assert found[2].tolist() == [one.at_floor for one in at]
 
 
 def test_slope_of_the_penalised_likelihood():
