@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import block_diag
 
-PADDING = 1e-9  # of the largest element on the diagonal
+PADDING = 1e-9  # of an element on the diagonal
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ class Arrow:
 
     def padded(self):
         """A with something on the diagonal of unknowns that have nothing there."""
-        size = np.abs(np.diag(self.corner)).max(initial=0.0) or 1.0
-        corner = self.corner + PADDING * size * np.eye(len(self.corner))
+        size = np.diag(self.corner)  # each in units of its own
+        corner = self.corner + PADDING * np.diag(np.where(size > 0, size, 1.0))
         diagonal = np.where(self.diagonal > 0, self.diagonal, 1.0)
         return Arrow(diagonal, self.border, corner, self.U, self.B)
 

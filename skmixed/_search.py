@@ -16,11 +16,13 @@ from ._information import derivatives, gain_by_exact_rows
 from ._optimize import Minimum, newton
 from ._rows import Trend
 from ._starts import (
+    FEW_ROWS,
     MANY_ROWS,
     UNBOUNDED,
     axis_starts,
     best_constant,
     far_apart,
+    group_starts,
     improved,
     largest,
     start_at,
@@ -226,7 +228,10 @@ def best_optimum(model, constant, exact, *, tol, max_iter):
 
 
 def _more_starts(model, constant):
-    for trend in axis_starts(model, constant):
+    trends = [*axis_starts(model, constant)]
+    if model.rows.n_rows <= FEW_ROWS:
+        trends += group_starts(model)
+    for trend in trends:
         with suppress(np.linalg.LinAlgError):
             yield best_constant(model, trend)
     if model.random:
@@ -283,9 +288,10 @@ def _at_boundary(model, best, constant, kappa, **options):
 
 def _away_from_zero(model, at_zero, run):
     """The optimum that the variances at psi = 0 lead to with a psi, if it is better."""
-    trend, (low, high) = model.trend(at_zero.point.theta, UNBOUNDED), model.log_bounds
-    # In the units of y already, of which the best multiple is about 1.
-    inside = best_constant(model, trend, floor=np.exp((low - high) / 2))
+    theta = at_zero.point.theta
+    trend = model.trend(theta, UNBOUNDED)
+    around_one = replace(trend, offset=-(model.average @ theta[: len(model.average)]))
+    inside = best_constant(model, around_one)
     return _better(model, at_zero, run(model, inside)) if inside.ratio > 0 else at_zero
 
 

@@ -14,6 +14,8 @@ from ._rows import Trend
 
 # From so many rows on there is one start: several optima are a matter of few rows.
 MANY_ROWS = 50_000
+# Up to so many, each large group that has a variance of its own makes one as well.
+FEW_ROWS = 1_000
 AXIS_START = 2.0  # of the log-variance, in standard deviations of a column
 FARTHEST_START = 46.0  # of the log-variance of a row: as far apart as bounds are
 MOST_AXES = 10  # columns that starts are made along
@@ -62,7 +64,6 @@ def best_constant(model, trend, floor=None, gram=None):
     gram : Gram, default=None
         Of the rows under weights a / v, if it is known.
     """
-    rows = model.rows
     floor = np.exp(model.log_bounds[0]) if floor is None else floor
     if gram is None:
         gram = gram_at(model, trend)
@@ -117,6 +118,8 @@ def start_at(model, constant, least_ratio=LEAST_RATIO):
     if absorbed:
         level = group_means(rows, trend)
         trend, effects = trend.around(level), level[model.free]
+    elif n_effects and trend.delta is not None:
+        trend, effects = replace(trend, delta=None), trend.delta[model.free]
     gamma = rows.reduce(_projection, trend) / rows.n
     if absorbed:
         effects = effects - group_means(rows, Trend(gamma))[model.free]
@@ -247,6 +250,15 @@ def axis_starts(model, constant):
         reach = min(AXIS_START, FARTHEST_START / farthest[i])
         for length in (reach, -reach):
             yield Trend(length * axes[:, i], offset=-length * mean[i])
+
+
+def group_starts(model):
+    """Variances of which one group, a large one, has little: it tells the mean."""
+    size = model.rows.size[model.free]
+    for i in np.argsort(-size, kind="stable")[:MOST_AXES]:
+        delta = np.zeros(model.rows.n_groups)
+        delta[model.free[i]] = -AXIS_START
+        yield Trend(np.zeros(len(model.farthest)), delta)
 
 
 def _axis_sums(part, axes):

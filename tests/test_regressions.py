@@ -218,3 +218,53 @@ def test_rows_that_gain_nothing_by_an_exact_fit_hide_no_group_variance():
     model = estimator.fit(**problem.data)
     assert model.group_variance_ > 0.1
     assert model.log_likelihood_ > -1.6  # -19.4 without
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e3])
+def test_the_way_to_a_group_variance_is_the_same_in_all_units(scale):
+    """It began with a ratio that was the least one only for variances about 1."""
+    rng = np.random.default_rng(287)
+    X, groups = rng.normal(size=(20, 2)), rng.integers(4, size=20)
+    y = 0.1 * rng.normal(size=4)[groups]
+    y += np.exp(2 * X.sum(axis=1)) * rng.normal(size=20)
+    model = HeteroscedasticGaussianRegressor(method="ml")
+    found = model.fit(X, scale * y, groups=groups).log_likelihood_
+    assert_allclose(
+        found + 20 * np.log(scale), -31.3075, atol=1e-4
+    )  # -33.05 at psi = 0
+
+
+@pytest.mark.parametrize("variance_alpha", [0.0, 0.1])
+def test_each_group_may_be_the_one_that_tells_the_mean(variance_alpha):
+    """Each of them is at an optimum; only that of the largest was looked for."""
+    rng = np.random.default_rng(3)
+    groups = np.repeat(np.arange(4), [9, 8, 8, 8])
+    noise = np.array([1e-2, 1e-3, 1e-3, 1e-4])
+    y = rng.normal(size=4)[groups] + noise[groups] * rng.normal(size=33)
+    model = HeteroscedasticGaussianRegressor(
+        method="ml",
+        mean_groups=None,
+        variance_groups="fixed",
+        variance_alpha=variance_alpha,
+    )
+    model.fit(np.empty((33, 0)), y, groups=groups)
+    assert abs(model.intercept_ - y[groups == 3].mean()) < 1e-4
+
+
+@pytest.mark.filterwarnings("ignore:.*rows have a noise variance at:UserWarning")
+def test_steps_where_the_information_says_next_to_nothing():
+    """They were cut short along a direction in which there was nothing to gain: a
+    hundred tiny steps from each of twenty starts.
+    """
+    story = {
+        "n": 9, "target": "model", "noise": 0.001, "groups": "giant", "n_groups": 9,
+        "columns": [
+            "offset", "sum", "offset", "duplicate", "of groups", "normal", "normal",
+            "normal", "sum",
+        ],
+        "weight": None, "labels": "object", "container": "frame", "unit": 0,
+        "units": [0] * 9, "seed": 9,
+    }  # fmt: skip
+    estimator = HeteroscedasticGaussianRegressor(alpha=1e-6, mean_groups="fixed")
+    model = estimator.fit(**make(estimator, story).data)
+    assert np.isfinite(model.log_likelihood_)
