@@ -325,7 +325,11 @@ def _select(A, tolerance, rounding, most):
     Q, R = np.linalg.qr(root[:, chosen])
     combination = np.zeros((len(chosen), p))
     combination[:, chosen] = np.eye(len(chosen))
-    combination[:, others] = np.linalg.solve(R, Q.T @ root[:, others])
+    shares = np.linalg.solve(R, Q.T @ root[:, others])
+    # A share of rounding is none: in far smaller units it would be a column of its own.
+    error = np.maximum(rounding[others], rounding[chosen] @ np.abs(shares))
+    shares[np.abs(shares) <= np.maximum(tolerance, error)] = 0.0
+    combination[:, others] = shares
     return chosen, combination
 
 

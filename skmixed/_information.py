@@ -13,7 +13,7 @@ from scipy import sparse
 from ._arrow import assemble_arrow
 from ._gram import weighted_sums
 from ._heteroscedastic_criterion import NEXT_TO
-from ._parts import add_by_group, join_groups
+from ._parts import ByGroup, add_by_group, join_groups
 
 # How many numbers may hold the coupling of all pairs of variance effects through the
 # leverages (REML); where it takes more, the effects' share of it is left out.
@@ -389,6 +389,24 @@ def expected_noise(model, point, known_coefficients=False):
     groups = _groups(model, point)
     trend = model.trend(point.theta)
     return model.rows.map(_noise_of_part, trend, groups, point.posterior, asked)
+
+
+def spread_within_groups(model, point):
+    """Weighted variance of the residuals of each group about their mean."""
+    sums = model.rows.reduce(_residual_sums, point.posterior).values
+    size, mean = model.rows.size, sums[:, 0] / model.rows.size
+    return np.maximum(sums[:, 1] / size - mean**2, 0.0)
+
+
+def _residual_sums(part, posterior):
+    local, sums = _local_posterior(part, posterior), np.zeros((part.n_groups, 2))
+    for rows in part.blocks(part.X.shape[1]):
+        e, _ = local.residuals(part, rows, with_h=False)
+        a, codes = part.weight[rows], part.codes[rows]
+        sums += np.column_stack(
+            [np.bincount(codes, a * power, part.n_groups) for power in (e, e * e)]
+        )
+    return ByGroup(part.groups, sums)
 
 
 def _asked_of_rows(reml):

@@ -229,8 +229,8 @@ def best_optimum(model, constant, exact, *, tol, max_iter):
 
 def _more_starts(model, constant):
     trends = [*axis_starts(model, constant)]
-    if model.rows.n_rows <= FEW_ROWS:
-        trends += group_starts(model)
+    if len(model.free) and model.rows.n_rows <= FEW_ROWS:
+        trends += group_starts(model, constant)
     for trend in trends:
         with suppress(np.linalg.LinAlgError):
             yield best_constant(model, trend)

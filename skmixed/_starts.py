@@ -9,13 +9,13 @@ from ._criterion import RandomIntercept, best_ratio
 from ._criterion import evaluate as evaluate_ratio
 from ._gram import Gram, scale
 from ._heteroscedastic_criterion import evaluate, gram_at
-from ._information import expected_noise
+from ._information import expected_noise, spread_within_groups
 from ._rows import Trend
 
 # From so many rows on there is one start: several optima are a matter of few rows.
 MANY_ROWS = 50_000
-# Up to so many, each large group that has a variance of its own makes one as well.
-FEW_ROWS = 1_000
+# Up to so many, groups that have variances of their own make some as well.
+FEW_ROWS = 10_000
 AXIS_START = 2.0  # of the log-variance, in standard deviations of a column
 FARTHEST_START = 46.0  # of the log-variance of a row: as far apart as bounds are
 MOST_AXES = 10  # columns that starts are made along
@@ -252,10 +252,13 @@ def axis_starts(model, constant):
             yield Trend(length * axes[:, i], offset=-length * mean[i])
 
 
-def group_starts(model):
-    """Variances of which one group, a large one, has little: it tells the mean."""
-    size = model.rows.size[model.free]
-    for i in np.argsort(-size, kind="stable")[:MOST_AXES]:
+def group_starts(model, constant):
+    """Variances of which one group has little, so that it tells the mean: of many
+    groups, those whose rows are most alike.
+    """
+    point = evaluate(model, start_at(model, constant))
+    spread = spread_within_groups(model, point)[model.free]
+    for i in np.argsort(spread, kind="stable")[:MOST_AXES]:
         delta = np.zeros(model.rows.n_groups)
         delta[model.free[i]] = -AXIS_START
         yield Trend(np.zeros(len(model.farthest)), delta)
