@@ -90,6 +90,11 @@ class BlockCholesky:
         Lambda = Lambda[groups] if Lambda.ndim == 3 else Lambda
         return replace(self, gram=of_groups, Lambda=Lambda, C=self.C[groups])
 
+    def of(self, gram):
+        """The factor of the groups of another Gram, beside the same root."""
+        K = _times(gram.R11, self.Lambda)
+        return replace(self, gram=gram, C=_cholesky(_times(K, _transpose(K))))
+
     def modes(self):
         """Conditional modes of the random effects, E(b_g | y), (K, q)."""
         residual = (self.rows @ self.contrast)[:, :, None]

@@ -29,8 +29,9 @@ LEAST_FREEDOM = 1e-12
 # Work per evaluation (blocks times columns squared) up to which the exact criterion is
 # scanned; above it group sizes are binned for the scan, and optima polished exactly.
 EXACT_SCAN = 40_000
-# Numbers in the blocks up to which all ratios are scanned at once.
-AT_ONCE = 4_000
+# Numbers in the blocks up to which several ratios are scanned at once, and of as many
+# as are so.
+AT_ONCE, NUMBERS = 4_000, 32_000
 
 
 @dataclass(frozen=True)
@@ -279,7 +280,9 @@ class _CountedSlope:
         n_numbers = model.gram.R12.size + model.gram.R22.size
         if model.penalty is not None or n_numbers > AT_ONCE:
             return np.array([self(t) for t in grid])
-        value, scale, at_floor = slopes(model, np.exp(grid))
+        some = np.array_split(np.exp(grid), -(-len(grid) * n_numbers // NUMBERS))
+        found = zip(*(slopes(model, ratios) for ratios in some), strict=True)
+        value, scale, at_floor = map(np.concatenate, found)
         rounded = at_floor | (np.abs(value) <= FLAT * scale)
         self.count += int(np.sum(~rounded))
         self.flat &= bool(rounded.all())

@@ -62,6 +62,10 @@ class Moments:
             self.within[:, positions],
         )
 
+    def part(self, groups):
+        """The moments of some groups, a slice, with the scatter within all of them."""
+        return Moments(self.shift, self.size[groups], self.mean[groups], self.within)
+
     @cached_property
     def total(self):
         """Root (m, m) of the scatter about `shift`."""
@@ -255,8 +259,10 @@ def _reduce_run(read, order, bounds, origin, m, weight):
             own = A[starts]
             A -= _spread(own, length)
         mean[i:j] = pieces @ A / size[i:j, None]
-        A = A - _spread(mean[i:j], length)
-        if origin is not None:
+        if origin is None:  # these rows are not ours
+            A = A - _spread(mean[i:j], length)
+        else:
+            A -= _spread(mean[i:j], length)
             mean[i:j] += own - origin
         if weight is not None:
             A *= np.sqrt(a)[:, None]
@@ -268,11 +274,19 @@ def _reduce_run(read, order, bounds, origin, m, weight):
 
 
 def weighted_sums(a, bounds):
-    """The matrix (pieces, rows) of weighted sums over consecutive pieces."""
+    """The matrix of weighted sums over consecutive pieces of n rows, (pieces, n).
+
+    Of several weights for each row, `a` (k, n), it has the sums by the first ones, then
+    those by the second, (k pieces, n).
+    """
+    a = np.atleast_2d(a)
     if len(bounds) == 2:
-        return a[None]
-    entries = a, np.arange(len(a), dtype=np.int32), bounds.astype(np.int32)
-    return sparse.csr_array(entries, shape=(len(bounds) - 1, len(a)))
+        return a
+    k, n = a.shape
+    columns = np.tile(np.arange(n, dtype=np.int32), k)
+    starts = n * np.arange(k, dtype=np.int32)[:, None] + bounds[:-1].astype(np.int32)
+    entries = a.ravel(), columns, np.append(starts.ravel(), np.int32(k * n))
+    return sparse.csr_array(entries, shape=(k * (len(bounds) - 1), n))
 
 
 def _spread(figures, length):

@@ -214,7 +214,7 @@ def _visit(model, point, groups, expected, known_coefficients):
         grouped=rows.n_groups > 1 or model.random or model.fixed or own,
         coefficients=not known_coefficients,
         leverages=leverages,
-        effect_leverages=leverages and rows.n_groups * own * r * r <= MOST_COUPLING,
+        effect_leverages=own and leverages and rows.n_groups * r * r <= MOST_COUPLING,
     )
     trend = model.trend(point.theta)
     sums = rows.reduce(_visit_part, trend, groups, point.posterior, asked)
@@ -433,17 +433,19 @@ def _noise_of_part(part, trend, groups, posterior, asked):
 def _add_by_group(sums, part, run, some, S, found, asked):
     """Add sums over the groups of a `run`, of `some` of their rows."""
     bounds = np.clip(part.bounds[run.start : run.stop + 1] - some.start, 0, len(S))
-    w, we = weighted_sums(found.w, bounds), weighted_sums(found.w * found.e, bounds)
-    sums.t[run] += w @ S
-    sums.te[run] += we @ S
-    if not asked.effects:
-        return
-    sums.effect_score[run] += weighted_sums(found.score, bounds) @ S[:, 0]
-    sums.effect_square[run] += weighted_sums(found.q, bounds) @ S
-    if asked.coefficients:
-        sums.effect_residual[run] += we @ found.h
+    w, we = found.w, found.w * found.e
+    weights = [w, we, found.q, found.score] if asked.effects else [w, we]
+    of_S = weighted_sums(np.stack(weights), bounds) @ S
+    of_S = of_S.reshape(len(weights), len(bounds) - 1, S.shape[1])
+    sums.t[run] += of_S[0]
+    sums.te[run] += of_S[1]
+    if asked.effects:
+        sums.effect_square[run] += of_S[2]
+        sums.effect_score[run] += of_S[3, :, 0]
+    if asked.effects and asked.coefficients:
+        sums.effect_residual[run] += weighted_sums(we, bounds) @ found.h
     if asked.effect_leverages:
-        sums.effect_leverage[run] += w @ _pairs(found.h).T
+        sums.effect_leverage[run] += weighted_sums(w, bounds) @ _pairs(found.h).T
 
 
 def _add_leverages(sums, places, t, h, H):

@@ -114,7 +114,7 @@ def of_groups(figures, codes, of_new):
     return rows
 
 
-def condition(columns, factor, scale, n_groups):
+def condition(columns, factor, scale, n_groups, part=None):
     """The posterior of a factor's coefficients and random intercepts.
 
     Parameters
@@ -126,16 +126,20 @@ def condition(columns, factor, scale, n_groups):
     n_groups : int
         How many of the factor's groups are groups of the user's: none where all rows
         were put into one block for want of groups.
+    part : callable, default=None
+        ``part(groups)`` is the factor of some groups, a slice; the factor's own part by
+        default, which a factor of pooled groups does not have.
     """
+    part = factor.part if part is None else part
     root = np.sqrt(scale) * factor.root_inverse
     coef, level = columns.coefficients(factor.beta)
     modes, modes_variance = np.empty(n_groups), np.empty(n_groups)
     loading = np.empty((n_groups, len(root)))
     for groups in row_blocks(n_groups, PER_GROUP * loading.shape[1]):
-        part = factor.part(groups)
-        modes[groups] = part.modes()[:, 0]
-        modes_variance[groups] = scale * part.modes_covariance()[:, 0, 0]
-        loading[groups] = part.modes_slope(root)[:, 0]
+        some = part(groups)
+        modes[groups] = some.modes()[:, 0]
+        modes_variance[groups] = scale * some.modes_covariance()[:, 0, 0]
+        loading[groups] = some.modes_slope(root)[:, 0]
     return Posterior(
         shift=columns.shift,
         level=float(level),

@@ -74,9 +74,11 @@ def _direction(model, kappa, at, near):
     """Newton's step, or that of the expected information where it does not descend.
 
     Of many rows, and far from the optimum, the information is that for known
-    coefficients of the mean.
+    coefficients of the mean.  A ridge makes these tell more of the variances, and
+    effects of many groups on those have more to be told.
     """
-    known = model.rows.n_rows > MANY_ROWS and not near and model.penalty is None
+    plain = model.penalty is None and not len(model.free)
+    known = model.rows.n_rows > MANY_ROWS and plain and not near
     for expected, step_of in ((False, _bounded_step), (True, _damped_step)):
         gradient, information = derivatives(model, at, expected, known)
         curvature = information

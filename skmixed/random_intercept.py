@@ -27,6 +27,7 @@ from ._criterion import (
     evaluate,
 )
 from ._design import check_range, choose_columns, noise_floor
+from ._gram import pool
 from ._inference import predictive_freedom
 from ._input import read_fit_data
 from ._partitions import is_partitioned, summarize_partitions
@@ -401,7 +402,9 @@ class RandomInterceptRegressor(GroupedRegressor):
         check_jobs(self.n_jobs)
 
     def _state(self):
-        """Working columns, and the likelihood of the statistics in them."""
+        """Working columns, and the likelihood of the statistics in them, whose groups
+        are pooled.
+        """
         read, fitted = self._statistics, self._fitted_parameters
         moments, alpha = read.moments, float(fitted["alpha"])
         check_range(moments, partial(column_name, self, read.features))
@@ -412,7 +415,7 @@ class RandomInterceptRegressor(GroupedRegressor):
             tolerance=rank_tolerance(read.n_rows, len(read.features), read.is_sparse),
         )
         return columns, RandomIntercept(
-            gram=columns.gram(moments),
+            gram=pool(columns.gram(moments)),
             n=moments.n,
             reml=fitted["method"] == "reml",
             floor=noise_floor(moments, columns.has_constant),
@@ -431,7 +434,12 @@ class RandomInterceptRegressor(GroupedRegressor):
         optimum = best_ratio(model) if grouped else Optimum(0.0, True, 0)
         at = evaluate(model, optimum.ratio)
         n_groups = len(labels) if grouped else 0
-        posterior = condition(columns, at.factor, at.noise_variance, n_groups)
+        moments = self._statistics.moments
+
+        def part(groups):  # made as it is needed: there may be many
+            return at.factor.of(columns.gram(moments.part(groups)))
+
+        posterior = condition(columns, at.factor, at.noise_variance, n_groups, part)
         self._set_posterior(posterior, self._statistics.features, labels)
         self.noise_variance_ = float(at.noise_variance)
         total_variance = self.group_variance_ + self.noise_variance_
