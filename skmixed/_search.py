@@ -18,7 +18,6 @@ from ._rows import Trend
 from ._starts import (
     FEW_ROWS,
     MANY_ROWS,
-    UNBOUNDED,
     axis_starts,
     best_constant,
     far_apart,
@@ -290,10 +289,10 @@ def _at_boundary(model, best, constant, kappa, **options):
 
 def _away_from_zero(model, at_zero, run):
     """The optimum that the variances at psi = 0 lead to with a psi, if it is better."""
-    theta = at_zero.point.theta
-    trend = model.trend(theta, UNBOUNDED)
-    around_one = replace(trend, offset=-(model.average @ theta[: len(model.average)]))
-    inside = best_constant(model, around_one)
+    theta, (low, high) = at_zero.point.theta, model.log_bounds
+    level = model.average @ theta[: len(model.average)]
+    trend = replace(model.trend(theta, (low - level, high - level)), offset=-level)
+    inside = best_constant(model, trend)
     return _better(model, at_zero, run(model, inside)) if inside.ratio > 0 else at_zero
 
 

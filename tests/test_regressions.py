@@ -287,3 +287,13 @@ def test_rounding_of_a_dependent_column_is_no_column_in_smaller_units():
         alpha=1e-6, mean_groups=None, method="ml", variance_features=[2, 7, 8, 3]
     )
     assert check(make(estimator, story)) == "fitted"
+
+
+def test_variances_that_are_as_far_apart_as_the_bounds():
+    """The way from a group variance of 0 took them without bounds, and overflowed."""
+    story = {
+        "n": 90, "columns": ["normal", "normal"], "target": "outlier", "noise": 0.1,
+        "groups": "giant", "n_groups": 2, "weight": None, "labels": "negative",
+        "container": "frame", "unit": 0, "units": [0, 0], "seed": 1,
+    }  # fmt: skip
+    assert check(make(HeteroscedasticGaussianRegressor(), story)) == "fitted"
