@@ -91,7 +91,9 @@ class BlockCholesky:
         return replace(self, gram=of_groups, Lambda=Lambda, C=self.C[groups])
 
     def of(self, gram):
-        """The factor of the groups of another Gram, beside the same root."""
+        """The same factor with the groups of another Gram, which are some of those that
+        `root` and `logdet` are still about.
+        """
         K = _times(gram.R11, self.Lambda)
         return replace(self, gram=gram, C=_cholesky(_times(K, _transpose(K))))
 

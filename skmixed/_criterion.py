@@ -29,8 +29,8 @@ LEAST_FREEDOM = 1e-12
 # Work per evaluation (blocks times columns squared) up to which the exact criterion is
 # scanned; above it group sizes are binned for the scan, and optima polished exactly.
 EXACT_SCAN = 40_000
-# Numbers in the blocks up to which several ratios are scanned at once, and of as many
-# as are so.
+# Numbers in the blocks up to which several ratios are scanned at once, and the numbers
+# in all of these together.
 AT_ONCE, NUMBERS = 4_000, 32_000
 
 

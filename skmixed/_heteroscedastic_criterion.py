@@ -93,10 +93,13 @@ class Heteroscedastic:
         delta, gamma, _ = self.split(theta)
         return Trend(gamma, delta, bounds=self.log_bounds if bounds is None else bounds)
 
+    def level(self, theta):
+        """The weighted mean of the log-variance."""
+        return self.average @ theta[: len(self.average)]
+
     def kappa(self, theta):
         """The ridge penalty in units of the mean precision."""
-        n_variance = len(self.average)
-        return self.alpha * np.exp(-(self.average @ theta[:n_variance]))
+        return self.alpha * np.exp(-self.level(theta))
 
 
 @dataclass(frozen=True)

@@ -171,9 +171,9 @@ def derivatives(model, point, expected=False, known_coefficients=False):
     point : Point
     expected : bool, default=False
     known_coefficients : bool, default=False
-        Whether the information is as if the coefficients of the mean were known. That
-        is half the work under REML, and what it leaves out is of the order of the
-        number of coefficients over that of rows.
+        Whether the information of gamma is as if the coefficients of the mean were
+        known. That is half the work under REML, and what it leaves out is of the order
+        of the number of coefficients over that of rows.
 
     Returns
     -------
@@ -576,11 +576,23 @@ def _psi_psi(model, groups, sign):
     return value
 
 
+def _psi_by_coefficients(model, groups, expected):
+    """What is due to the coefficients' not being known in the information of psi, which
+    needs no visit, and is of the order of their number over that of groups.
+    """
+    value = 0.0 if expected else -np.sum((groups.u @ groups.k) ** 2)
+    if model.reml:
+        value += (0.5 if expected else -0.5) * np.sum((groups.k.T @ groups.k) ** 2)
+    return value
+
+
 def _assemble(model, point, groups, sums, uncoupled, expected):
     """The information of the parameters, what couples all groups included."""
     diagonal, border, corner = uncoupled
     k, n_free = len(model.variance_penalty), len(model.free)
     corner[:k, :k] += model.variance_penalty
+    if sums.K is None and model.random:
+        corner[-1, -1] += _psi_by_coefficients(model, groups, expected)
     couplings = []
     if sums.C is not None:
         couplings.append(_leverage_coupling(model, groups, sums, expected))

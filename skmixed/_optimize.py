@@ -16,8 +16,9 @@ DIP = 0.7
 
 # Of Newton's method: a decrement that is as good as none; how many times the rounding
 # of the value a decrement may be where no step lowers it any more; the shortest part of
-# a step that is tried; and a decrement after which the next is small enough to be last.
-NOTHING_TO_GAIN, STALLED, SHORTEST, NEAR = 1e-26, 1e3, 1e-9, 1e-3
+# a step that is tried, and how much it is shortened at a time; and a decrement after
+# which the next is small enough to be last.
+NOTHING_TO_GAIN, STALLED, SHORTEST, SHORTEN, NEAR = 1e-26, 1e3, 1e-9, 0.1, 1e-3
 LITTLE = 1e-2  # gain at a kink
 
 
@@ -104,7 +105,8 @@ class Minimum:
         Of the last step: twice what its quadratic model promised to gain.
     converged : bool
     curvature : object
-        That of the last step, at the point before; None if it is not known.
+        The function's own, from where the last step was made; None if that step had
+        another's.
     without : float
         The least value in a model that has one parameter less; None if it is not known.
     """
@@ -143,7 +145,7 @@ def newton(evaluate, direction, move, start, *, tol, max_iter):
         step, decrement, curvature = direction(at, near=decrement <= NEAR)
         if decrement <= NOTHING_TO_GAIN:
             return Minimum(at, n_iter, decrement, True, curvature)
-        new = _descend(evaluate, move, at, step)
+        new = _descend(evaluate, move, at, step, decrement)
         if new is None:
             converged = decrement <= STALLED * at.rounding
             return Minimum(at, n_iter, decrement, converged, curvature)
@@ -158,14 +160,21 @@ def _gains_little(at, new):
     return (at.kinked or new.kinked) and at.value - new.value < LITTLE
 
 
-def _descend(evaluate, move, at, step):
-    """The first point along the step, halved and halved again, that is not higher."""
+def _descend(evaluate, move, at, step, decrement):
+    """The first point along the step that is not higher.
+
+    What is tried next is where the parabola through the slope at 0, minus the
+    decrement, and the last value has its minimum, within limits.
+    """
     t = 1.0
     while t > SHORTEST:
+        part = 0.5
         # Too far for double precision, it may have no value.
         with suppress(np.linalg.LinAlgError):
             new = evaluate(move(at, step, t))
             if new.value <= at.value + at.rounding:
                 return new
-        t /= 2
+            promised = decrement * t
+            part = 0.5 * promised / (new.value - at.value + promised)
+        t *= min(max(part, SHORTEN), 0.5)
     return None

@@ -30,8 +30,9 @@ from ._starts import (
 # With many rows, psi = 0 is out of the question where the log-likelihood falls by this
 # much for every parameter, with the others where they are.
 FAR_FROM_ZERO = 100.0
-LONGEST_STEP = 5.0  # of any row's log-variance, and of the logarithm of kappa
-DAMPINGS = 10.0 ** np.arange(-9, 4)  # of the information where it is not the Hessian
+LONGEST_STEP = 5.0  # of any row's log-variance, and of a secant's log kappa
+FARTHEST_KAPPA = 100.0  # from where the search for it begins, in logarithms
+DAMPINGS = 10.0 ** np.arange(-9, 4, 3)  # of the information where it is not the Hessian
 # A Newton step of a group's log-variance above this part of the way to infinity, in
 # units of the precision, is cut.
 MOST_OF_PRECISION = 0.9
@@ -73,8 +74,8 @@ def _direction(model, kappa, at, near):
     """Newton's step, or that of the expected information where it does not descend.
 
     Of many rows, and far from the optimum, the information is that for known
-    coefficients of the mean.  A ridge makes these tell more of the variances, and
-    effects of many groups on those have more to be told.
+    coefficients of the mean; with a ridge, or an effect of every group, what that
+    leaves out would no longer be little.
     """
     plain = model.penalty is None and not len(model.free)
     known = model.rows.n_rows > MANY_ROWS and plain and not near
@@ -93,21 +94,24 @@ def _direction(model, kappa, at, near):
 
 def _damped_step(model, at, gradient, information):
     """A step that takes no row farther than it may go, for which there is more on the
-    diagonal of the information (Levenberg 1944); None if there is none.
+    diagonal of the information (Levenberg 1944); the shortest if all go farther, and
+    None if there is none.
 
     Where the information says next to nothing, a step would be endless, and cut short
     it would go where there is next to nothing to gain.
     """
     n_effects, n_variance = len(model.free), len(model.average)
-    diagonal = _complete_information(model, at)
+    diagonal, shortest = _complete_information(model, at), None
     for damping in DAMPINGS:
         damped = information.with_diagonal(damping * diagonal)
         step = _bounded_step(model, at, gradient, damped)
         if step is None or not np.isfinite(step).all():
             continue
-        if _longest(model, step[n_effects:n_variance]) <= LONGEST_STEP:
-            return step
-    return None
+        shortest = step
+        longest = np.abs(step[:n_effects]).max(initial=0.0)
+        if max(longest, _longest(model, step[n_effects:n_variance])) <= LONGEST_STEP:
+            break
+    return shortest
 
 
 def _complete_information(model, at):
@@ -272,7 +276,7 @@ def _at_boundary(model, best, constant, kappa, **options):
         return best
     without = replace(model, random=False)
     at_zero = _better(
-        model,
+        without,
         descend(without, theta[:-1], kappa, **options),
         run(without, best_constant(without, constant.trend)),
     )
@@ -290,7 +294,7 @@ def _at_boundary(model, best, constant, kappa, **options):
 def _away_from_zero(model, at_zero, run):
     """The optimum that the variances at psi = 0 lead to with a psi, if it is better."""
     theta, (low, high) = at_zero.point.theta, model.log_bounds
-    level = model.average @ theta[: len(model.average)]
+    level = model.level(theta)
     trend = replace(model.trend(theta, (low - level, high - level)), offset=-level)
     inside = best_constant(model, trend)
     return _better(model, at_zero, run(model, inside)) if inside.ratio > 0 else at_zero
@@ -320,6 +324,8 @@ def _settle(model, best, kappa, *, tol, max_iter):
         elif not low < at < high:  # farther each time
             reach = max(abs(gap), 2 * reach)
             at = past[0] + np.copysign(reach, gap)
+        if abs(at - np.log(kappa)) > FARTHEST_KAPPA:
+            break
         theta = best.point.theta
         best = descend(model, theta, np.exp(at), tol=tol, max_iter=max_iter)
         n_iter += best.n_iter

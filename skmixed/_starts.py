@@ -14,11 +14,13 @@ from ._rows import Trend
 
 # From so many rows on there is one start: several optima are a matter of few rows.
 MANY_ROWS = 50_000
-# Up to so many, groups that have variances of their own make some as well.
+# Up to so many, groups that have variances of their own make starts as well.
 FEW_ROWS = 10_000
-AXIS_START = 2.0  # of the log-variance, in standard deviations of a column
+# How far along an axis: of the log-variance, in standard deviations of a column, or of
+# one group.
+AXIS_START = 2.0
 FARTHEST_START = 46.0  # of the log-variance of a row: as far apart as bounds are
-MOST_AXES = 10  # columns that starts are made along
+MOST_AXES = 10  # columns, and groups, that starts are made along
 LEAST_SPREAD = 1e-8  # of a column, relative to its size, less is constant
 # Where the ratio search finds no group variance, Newton's method starts from this part
 # of the noise variance: from 0 it could only tell whether 0 is a local optimum.

@@ -425,8 +425,7 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
         if len(fitted.effects):
             self.variance_group_effects_ = fitted.effects
         model = problem.model
-        theta = optimum.point.theta[: len(model.average)]
-        average = np.exp(model.average @ theta)
+        average = np.exp(model.level(optimum.point.theta))
         total = self.group_variance_ + average
         self.intraclass_correlation_ = float(self.group_variance_ / total)
         self._facts = heteroscedastic_facts(

@@ -31,9 +31,10 @@ class ProfiledCriterion:
     Attributes
     ----------
     n : float
-        Sum of weights.
-    weight, y : ndarray of shape (n_rows,)
-        y in units of `unit`.
+        Sum of what counts of the weights.
+    weight, counted, y : ndarray of shape (n_rows,)
+        `counted` is what counts of the weights where variances are told; y is in units
+        of `unit`.
     codes : ndarray of shape (n_rows,) or None
     basis : ndarray of shape (n_rows, rank)
         Orthonormal columns of the mean.
@@ -53,6 +54,7 @@ class ProfiledCriterion:
 
     n: float
     weight: np.ndarray
+    counted: np.ndarray
     y: np.ndarray
     codes: object
     basis: np.ndarray
@@ -110,7 +112,7 @@ class ProfiledCriterion:
 
     def _value(self, log_v, psi, slopes):
         rss, logdet = self._parts(log_v, psi)
-        value = -0.5 * (rss + logdet + self.weight @ log_v)
+        value = -0.5 * (rss + logdet + self.counted @ log_v)
         return value - 0.5 * np.sum((self.shrinkage @ slopes) ** 2)
 
     def _parts(self, log_v, psi):
@@ -170,8 +172,10 @@ def criterion_of(model, problem):
         return None
     if len(y) < ROWS_PER_SLOPE * (1 + len(slopes)):
         return None
+    counted = weight * share_of_rows(options, codes, weight, free)
     return ProfiledCriterion(
-        n=weight.sum(), weight=weight, y=y / unit, codes=codes, basis=basis,
+        n=counted.sum(), weight=weight, counted=counted, y=y / unit, codes=codes,
+        basis=basis,
         penalty=penalty, variance_columns=columns, log_v=log_v,
         psi=model.group_variance_ / unit**2, slopes=slopes, shrinkage=shrinkage,
         reml=options["method"] == "reml",
@@ -217,6 +221,21 @@ def differ(rows, onehot):
     """Which groups have rows that differ."""
     members = [rows[of_group > 0] for of_group in onehot.T]
     return np.array([bool((some != some[0]).any()) for some in members], dtype=bool)
+
+
+def share_of_rows(options, codes, weight, free):
+    """How much of each row counts where variances are told from it (docs/math.md, 9.6).
+
+    Rows that are all alike leave nothing beside an effect of their group on the mean,
+    and say nothing of a variance: under REML one row's worth is taken up by the effect.
+    """
+    levels = options.get("mean_groups"), options.get("variance_groups")
+    if levels != ("fixed", "fixed") or options["alpha"] or not free.any():
+        return 1.0
+    share = np.ones(len(free))
+    size = np.bincount(codes, weight)
+    share[~free] = 1 / size[~free] if options["method"] == "reml" else 0.0
+    return share[codes]
 
 
 def variance_parts(X, onehot, free, model, positions):

@@ -1,6 +1,7 @@
 """Moments, Gram, factor and criterion against dense matrices and finite differences."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -23,7 +24,14 @@ from skmixed._criterion import (
     slope,
     slopes,
 )
-from skmixed._gram import Gram, pool, random_intercept_gram, reduce_rows, reduce_sparse
+from skmixed._gram import (
+    Gram,
+    pool,
+    random_intercept_gram,
+    reduce_rows,
+    reduce_sparse,
+    weighted_sums,
+)
 from skmixed._optimize import descending_roots, polish
 
 # The dense oracle solves with matrices of condition up to 1e3, in double precision.
@@ -303,6 +311,17 @@ def test_pooling_groups_of_equal_size_is_exact(ratio):
         models = (RandomIntercept(g, 400, reml, 1e-20) for g in (gram, pooled))
         ours, theirs = (slope(m, evaluate(m, ratio)) for m in models)
         assert_allclose(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("bounds", [[0, 2, 2, 5, 7], [0, 7], [0, 0, 7, 7]])
+def test_weighted_sums_of_pieces(bounds):
+    rng = np.random.default_rng(0)
+    a, A = rng.normal(size=(3, 7)), rng.normal(size=(7, 2))
+    pieces = [slice(*ends) for ends in pairwise(bounds)]
+    expected = [[w[some] @ A[some] for some in pieces] for w in a]
+    found = weighted_sums(a, np.array(bounds)) @ A
+    assert_allclose(found.reshape(3, -1, 2), expected, atol=1e-14)
+    assert_allclose(weighted_sums(a[0], np.array(bounds)) @ A, expected[0], atol=1e-14)
 
 
 def test_pooling_similar_sizes_is_close():

@@ -13,7 +13,11 @@ from scipy import sparse
 from skmixed import HeteroscedasticGaussianRegressor
 from skmixed._arrow import Arrow, assemble_arrow
 from skmixed._heteroscedastic_criterion import evaluate
-from skmixed._information import derivatives, gain_by_exact_rows
+from skmixed._information import (
+    derivatives,
+    gain_by_exact_rows,
+    spread_within_groups,
+)
 from skmixed._input import read_fit_data
 from skmixed._optimize import Minimum
 from skmixed._parts import Parts
@@ -185,7 +189,11 @@ def test_rows_in_parts_say_what_they_say_together(
     model = read_problem(estimator, X, y, groups, weight)[1].model
     theta = random_theta(model)
     at = evaluate(model, theta)
-    expected = [derivatives(model, at, which) for which in (False, True)]
+    kinds = list(product((False, True), repeat=2))  # expected, known coefficients
+    expected = [derivatives(model, at, *kind) for kind in kinds]
+    narrow = replace(model, log_bounds=(model.level(theta), 50.0))
+    gain = gain_by_exact_rows(narrow, evaluate(narrow, theta))
+    spread = spread_within_groups(model, at)
     one = part_of(model)
     others = [
         in_parts(estimator, X, y, groups, weight, 4),
@@ -194,13 +202,17 @@ def test_rows_in_parts_say_what_they_say_together(
     for other in others:
         point = evaluate(other, theta)
         assert_allclose(point.value, at.value, rtol=REORDERED)
-        for which, (gradient, information) in zip((False, True), expected, strict=True):
-            found, arrow = derivatives(other, point, which)
+        for kind, (gradient, information) in zip(kinds, expected, strict=True):
+            found, arrow = derivatives(other, point, *kind)
             scale = np.abs(gradient).max()
             assert_allclose(found, gradient, rtol=REORDERED, atol=REORDERED * scale)
             wanted = information.toarray()
             scale = np.abs(wanted).max()
             assert_allclose(arrow.toarray(), wanted, atol=REORDERED * scale)
+        narrow = replace(other, log_bounds=(model.level(theta), 50.0))
+        found = gain_by_exact_rows(narrow, evaluate(narrow, theta))
+        assert_allclose(found, gain, rtol=1e-9)
+        assert_allclose(spread_within_groups(other, point), spread, rtol=1e-9)
 
 
 @pytest.mark.parametrize("is_sparse", [False, True])
@@ -312,12 +324,39 @@ def test_information_for_known_coefficients_is_the_dense_one(variance_groups):
 
     expected = difference(gradient, theta)
     point = evaluate(model, theta)
-    assert_allclose(
-        derivatives(model, point, known_coefficients=True)[0], gradient(theta)
-    )
-    got = derivatives(model, point, known_coefficients=True)[1].toarray()
+    # That of psi alone costs nothing, and is whole.
+    expected[-1, -1] = derivatives(model, point)[1].toarray()[-1, -1]
+    found, information = derivatives(model, point, known_coefficients=True)
+    assert_allclose(found, gradient(theta))
     scale = np.abs(expected).max()
-    assert_allclose(got, expected, rtol=DIFFERENCED, atol=DIFFERENCED * scale)
+    assert_allclose(
+        information.toarray(), expected, rtol=DIFFERENCED, atol=DIFFERENCED * scale
+    )
+
+
+@pytest.mark.parametrize("expected", [False, True])
+def test_information_of_psi_is_whole_where_coefficients_count_as_known(expected):
+    model = model_of(method="reml")
+    point = evaluate(model, random_theta(model))
+    whole, known = (derivatives(model, point, expected, k)[1] for k in (False, True))
+    assert_allclose(known.toarray()[-1, -1], whole.toarray()[-1, -1])
+    assert np.abs(known.toarray() - whole.toarray()).max() > 0.1
+
+
+def test_a_few_groups_and_many_rows_take_few_steps(monkeypatch):
+    """Ten columns between twelve groups: 12 steps, if the information of psi were that
+    for known coefficients.
+    """
+    rng = np.random.default_rng(0)
+    groups = rng.integers(12, size=2000)
+    X = rng.normal(size=(2000, 11))
+    X[:, 1:] = rng.normal(size=(12, 10))[groups]
+    y = X.sum(axis=1) + rng.normal(size=12)[groups]
+    y += np.exp(0.3 * X[:, 0]) * rng.normal(size=2000)
+    for module in ("_search", "_starts", "heteroscedastic"):
+        monkeypatch.setattr(f"skmixed.{module}.MANY_ROWS", 100)
+    model = HeteroscedasticGaussianRegressor(variance_features=[0])
+    assert model.fit(X, y, groups=groups).n_iter_ <= 7
 
 
 @pytest.mark.parametrize("method", ["reml", "ml"])
