@@ -25,6 +25,7 @@ With a variance for each row the way from Columns to the optimum is a loop::
                   -> start      _starts            several, by the search above
        +--------> -> Gram       _rows, _gram       weighted by the variances
        |          -> value      _heteroscedastic_criterion, _block_cholesky
+       |          -> sums       _residuals, _visit  one visit to the rows
        +--------- <- step       _information, _arrow, _search
                   -> optimum    _log_variance, _fixed_groups    in the user's terms
 

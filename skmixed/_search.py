@@ -12,8 +12,9 @@ import numpy as np
 
 from ._criterion import NO_GAIN, NO_GAIN_PER_ROW
 from ._heteroscedastic_criterion import evaluate
-from ._information import derivatives, gain_by_exact_rows
+from ._information import derivatives
 from ._optimize import Minimum, newton
+from ._residuals import gain_by_exact_rows
 from ._rows import Trend
 from ._starts import (
     FEW_ROWS,

@@ -9,7 +9,7 @@ from ._criterion import RandomIntercept, best_ratio
 from ._criterion import evaluate as evaluate_ratio
 from ._gram import Gram, scale
 from ._heteroscedastic_criterion import evaluate, gram_at
-from ._information import expected_noise, spread_within_groups
+from ._residuals import expected_noise, spread_within_groups
 from ._rows import Trend
 
 # From so many rows on there is one start: several optima are a matter of few rows.
@@ -176,7 +176,7 @@ def improved(model, theta, kappa, constant):
     if has_constant and constant.trend.is_constant:  # theta is this constant
         gram = scale(constant.gram, 1 / constant.noise_variance)
     point = evaluate(model, theta, kappa, gram)
-    noise = expected_noise(model, point, known_coefficients=columns)
+    noise = expected_noise(model, point, reml=model.reml and not columns)
     theta = theta.copy()
     for _ in range(MOST_M_STEPS if columns else 1):
         if n_effects:
@@ -245,7 +245,8 @@ def axis_starts(model, constant):
     order = np.arange(len(mean))
     if len(order) > MOST_AXES:
         point = evaluate(model, start_at(model, constant))
-        noise, trend = expected_noise(model, point), model.trend(point.theta)
+        noise = expected_noise(model, point, model.reml)
+        trend = model.trend(point.theta)
         pull = np.abs(rows.reduce(_axis_pull, trend, noise, axes, mean))
         order = np.argsort(-pull, kind="stable")[:MOST_AXES]
     for i in order:

@@ -13,15 +13,12 @@ from scipy import sparse
 from skmixed import HeteroscedasticGaussianRegressor
 from skmixed._arrow import Arrow, assemble_arrow
 from skmixed._heteroscedastic_criterion import evaluate
-from skmixed._information import (
-    derivatives,
-    gain_by_exact_rows,
-    spread_within_groups,
-)
+from skmixed._information import derivatives
 from skmixed._input import read_fit_data
 from skmixed._optimize import Minimum
 from skmixed._parts import Parts
 from skmixed._problem import state_problem
+from skmixed._residuals import gain_by_exact_rows, spread_within_groups
 from skmixed._rows import Trend
 from skmixed._search import _at_boundary, _better, descend
 from skmixed._starts import best_constant, start_at
@@ -475,7 +472,7 @@ def test_the_boundary_is_decided_by_value(many_rows, monkeypatch):
 def test_what_exact_rows_gain_is_what_a_lower_bound_gives(
     mean_groups, variance_groups, method, monkeypatch
 ):
-    monkeypatch.setattr("skmixed._information.NEXT_TO", 0.0)
+    monkeypatch.setattr("skmixed._residuals.NEXT_TO", 0.0)
     model = model_of(
         method=method, mean_groups=mean_groups, variance_groups=variance_groups
     )

@@ -42,6 +42,8 @@ LAYERS = (
     "_partitions",
     "_rows",
     "_heteroscedastic_criterion",
+    "_residuals",
+    "_visit",
     "_information",
     "_starts",
     "_search",
