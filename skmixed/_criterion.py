@@ -182,7 +182,9 @@ def slopes(model, ratios):
     logdet = H**2 @ gram.multiplicity
     value = logdet - np.sum(residual**2, axis=1) / np.maximum(variance, model.floor)
     if model.reml:
-        inverse = np.linalg.solve(root[:, :-1, :-1], np.eye(m - 1))
+        # NumPy 1 takes a matrix beside a stack of them for a stack of vectors.
+        eye = np.broadcast_to(np.eye(m - 1), (len(ratios), m - 1, m - 1))
+        inverse = np.linalg.solve(root[:, :-1, :-1], eye)
         value -= np.sum((pulled[:, :, :-1] @ inverse) ** 2, axis=(1, 2))
     return value, logdet, ~(variance > model.floor)
 

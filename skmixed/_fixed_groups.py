@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ._gram import column_norms
 from ._posterior import Posterior, condition
 
 
@@ -63,8 +64,13 @@ def share(columns, moments, has_intercept):
     """
     p, n_groups = len(columns.shift), len(moments.size)
     shift = columns.shift if has_intercept else np.zeros(p)
-    basis = np.linalg.qr(columns.back, mode="complete")[0]
-    null = basis[:, columns.back.shape[1] :]
+    # A column of one value has a coefficient of 0 to the last digit, in any unit.
+    varies = column_norms(moments.total)[:p] > 0
+    if not has_intercept:
+        varies |= moments.shift[:p] != 0
+    basis = np.linalg.qr(columns.back[varies], mode="complete")[0]
+    null = np.zeros((p, len(basis) - columns.back.shape[1]))
+    null[varies] = basis[:, columns.back.shape[1] :]
     place = (moments.mean[:, :p] + (moments.shift[:p] - shift)) @ null
     equal = np.full(n_groups, has_intercept / n_groups)
     average = equal @ place

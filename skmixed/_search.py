@@ -251,16 +251,18 @@ def _from_start(model, constant, *, kappa, tol, max_iter):
 
 def _better(model, one, other):
     """The better of two optima, as if rows at the lower bound had a typical variance:
-    what is gained by fitting a row exactly is no merit.
+    what is gained by fitting a row exactly is no merit.  The first if they are equal.
     """
     low, high = model.log_bounds
 
-    def rank(minimum):
+    def merit(minimum):
         point = minimum.point
         gained = gain_by_exact_rows(model, point) if point.kinked else 0.0
-        return not minimum.converged, point.value + 0.5 * (high - low) * gained
+        return point.value + 0.5 * (high - low) * gained
 
-    return other if rank(other) < rank(one) else one
+    if one.converged != other.converged:
+        return one if one.converged else other
+    return other if merit(other) < merit(one) - one.point.rounding else one
 
 
 def _at_boundary(model, best, constant, kappa, **options):

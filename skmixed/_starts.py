@@ -16,9 +16,9 @@ from ._rows import Trend
 MANY_ROWS = 50_000
 # Up to so many, groups that have variances of their own make starts as well.
 FEW_ROWS = 10_000
-# How far along an axis: of the log-variance, in standard deviations of a column, or of
-# one group.
-AXIS_START = 2.0
+AXIS_START = 2.0  # of the log-variance, in standard deviations of a column
+# How much less the log-variance of a group is that tells the mean: its own follows.
+GROUP_START = 5.0
 FARTHEST_START = 46.0  # of the log-variance of a row: as far apart as bounds are
 MOST_AXES = 10  # columns, and groups, that starts are made along
 LEAST_SPREAD = 1e-8  # of a column, relative to its size, less is constant
@@ -263,7 +263,7 @@ def group_starts(model, constant):
     spread = spread_within_groups(model, point)[model.free]
     for i in np.argsort(spread, kind="stable")[:MOST_AXES]:
         delta = np.zeros(model.rows.n_groups)
-        delta[model.free[i]] = -AXIS_START
+        delta[model.free[i]] = -GROUP_START
         yield Trend(np.zeros(len(model.farthest)), delta)
 
 

@@ -170,6 +170,8 @@ def criterion_of(model, problem):
     )
     if is_exact(log_v, weight) or weight.sum() <= basis.shape[1]:
         return None
+    if shares_effects(X[:, variance], onehot, free, options):
+        return None
     if len(y) < ROWS_PER_SLOPE * (1 + len(slopes)):
         return None
     counted = weight * share_of_rows(options, codes, weight, free)
@@ -221,6 +223,19 @@ def differ(rows, onehot):
     """Which groups have rows that differ."""
     members = [rows[of_group > 0] for of_group in onehot.T]
     return np.array([bool((some != some[0]).any()) for some in members], dtype=bool)
+
+
+def shares_effects(X, onehot, free, options):
+    """Whether columns of the log-variance that are constant within groups, for which
+    the fit has the effects of the groups, could tell the groups without one apart.
+    """
+    if options.get("variance_groups") != "fixed" or options["variance_alpha"]:
+        return False
+    unit = np.abs(X).max(axis=0, initial=0)
+    X = X / np.where(unit > 0, unit, 1)
+    within = X - onehot @ (onehot.T @ X / onehot.sum(axis=0)[:, None])
+    rank = np.linalg.matrix_rank(within, tol=DEPENDENT) if X.size else 0
+    return bool(free.any() and not free.all() and rank < X.shape[1])
 
 
 def share_of_rows(options, codes, weight, free):

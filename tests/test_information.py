@@ -500,7 +500,7 @@ def test_what_rows_gain_by_being_fitted_exactly_is_no_merit(monkeypatch):
     monkeypatch.setattr("skmixed._search.gain_by_exact_rows", gained)
 
     def minimum(value, converged=True, gain=0.0):
-        point = SimpleNamespace(value=value, gain=gain, kinked=gain > 0)
+        point = SimpleNamespace(value=value, gain=gain, kinked=gain > 0, rounding=1e-9)
         return Minimum(point, 1, 0.0, converged)
 
     model = SimpleNamespace(log_bounds=(-20.0, 20.0))
@@ -508,5 +508,6 @@ def test_what_rows_gain_by_being_fitted_exactly_is_no_merit(monkeypatch):
     for other in (minimum(-9.0, gain=0.5), minimum(-9.0, False), minimum(1.0)):
         assert _better(model, regular, other) is regular
         assert _better(model, other, regular) is regular
+    assert _better(model, regular, minimum(-1e-10)) is regular
     for lower in (minimum(-1.0), minimum(-21.0, gain=1.0)):
         assert _better(model, regular, lower) is lower

@@ -3,6 +3,8 @@
 docs/reliability.md counts them.
 """
 
+import warnings
+
 import numpy as np
 import pytest
 from laws import check
@@ -11,7 +13,11 @@ from random_problems import make
 from reference import block_covariance, generalised_least_squares, with_intercept
 from scipy import sparse
 
-from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
+from skmixed import (
+    GroupsWarning,
+    HeteroscedasticGaussianRegressor,
+    RandomInterceptRegressor,
+)
 from skmixed.heteroscedastic import read_problem
 
 
@@ -297,3 +303,25 @@ def test_variances_that_are_as_far_apart_as_the_bounds():
         "container": "frame", "unit": 0, "units": [0, 0], "seed": 1,
     }  # fmt: skip
     assert check(make(HeteroscedasticGaussianRegressor(), story)) == "fitted"
+
+
+def test_a_constant_column_in_any_unit_beside_effects_of_groups():
+    """Its coefficient was rounding, and 1e77 times that is no rounding."""
+    story = {
+        "n": 109, "target": "model", "noise": 0.1, "groups": "giant", "n_groups": 1,
+        "columns": [
+            "one row", "one row", "constant", "duplicate", "of groups", "normal",
+            "offset", "offset", "normal", "sum", "normal",
+        ],
+        "weight": None, "labels": "large int", "container": "csr", "unit": 0,
+        "units": [-19, 0, 0, 77, -18, 0, 0, 0, 9, 0, -24], "seed": 213,
+    }  # fmt: skip
+    estimator = HeteroscedasticGaussianRegressor(
+        alpha=1e6, method="ml", variance_groups="fixed"
+    )
+    problem = make(estimator, story)
+    assert check(problem) == "fitted"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GroupsWarning)
+        model = estimator.fit(**problem.data)
+    assert (model.variance_coef_[[2, 3]] == 0).all()
