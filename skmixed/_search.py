@@ -215,8 +215,8 @@ def best_optimum(model, constant, exact, *, tol, max_iter):
     columns = model.rows.variance_columns
     one_variance = columns.has_constant and columns.rank == 1
     if exact or (one_variance and not model.fixed and not len(model.free)):
-        point = evaluate(model, start_at(model, constant, least_ratio=0.0))
-        return Minimum(point, 0, 0.0, True)
+        theta = start_at(model, constant, least_ratio=0.0)
+        return Minimum(_evaluate_towards(model, theta), 0, 0.0, True)
     kappa = None
     if model.reml and model.penalty is not None:
         kappa = model.kappa(start_at(model, constant))
@@ -231,6 +231,16 @@ def best_optimum(model, constant, exact, *, tol, max_iter):
     if kappa is not None:
         best = _settle(model, best, kappa, tol=tol, max_iter=max_iter)
     return best
+
+
+def _evaluate_towards(model, theta):
+    """The criterion at theta, or on the way to it if its variances are so far apart
+    that there is no factor, as a sparse X may have it where y is fitted exactly.
+    """
+    for part in (1.0, 0.5, 0.25):
+        with suppress(np.linalg.LinAlgError):
+            return evaluate(model, part * theta)
+    return evaluate(model, 0.0 * theta)
 
 
 def _more_starts(model, constant):

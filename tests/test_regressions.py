@@ -325,3 +325,14 @@ def test_a_constant_column_in_any_unit_beside_effects_of_groups():
         warnings.simplefilter("ignore", GroupsWarning)
         model = estimator.fit(**problem.data)
     assert (model.variance_coef_[[2, 3]] == 0).all()
+
+
+def test_an_exact_fit_of_sparse_rows_without_a_level_of_the_variance():
+    """One variance at the floor beside one of 1 were too far apart for a factor."""
+    X = sparse.csc_array([[0.0, 1.0], [0.0, 0.0]])
+    model = HeteroscedasticGaussianRegressor(
+        fit_variance_intercept=False, mean_groups=None, method="ml"
+    )
+    with pytest.warns(UserWarning, match="y is fitted exactly"):
+        model.fit(X, [2.8, 0.7], sample_weight=[1.0, 3.0])
+    assert_allclose(model.predict(X), [2.8, 0.7], rtol=1e-6)

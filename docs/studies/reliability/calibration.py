@@ -9,7 +9,8 @@ and of a new one, by normal quantiles and by Student's t; the mean of five new
 observations of a group, known or new, from their joint covariance; and coefficients of
 a feature that varies within groups and of one that is constant in them, by the
 intervals of `summary`.  Prints a table for each probability; figures that are off by
-more than two points, and by more than two Monte Carlo errors, have a star.
+more than two points, and by more than two Monte Carlo errors, have a star.  A table of
+the least and the most of them, over correlations and balance, comes last.
 """
 
 import sys
@@ -153,6 +154,19 @@ def report(all_scenarios, coverage, error):
             print(f"{name:18}" + "".join(cells))
 
 
+def report_ranges(all_scenarios, coverage):
+    """Print the least and the most of each kind over correlations and balance."""
+    keys = sorted({(level, *scenario[::3]) for level in range(len(LEVELS))
+                   for scenario in all_scenarios})  # fmt: skip
+    print("\nleast and most" + "".join(f"{kind:>13}" for kind in KINDS))
+    for k, n_groups, steep in keys:
+        some = [scenario[::3] == (n_groups, steep) for scenario in all_scenarios]
+        ends = 100 * np.sort(coverage[some, k], axis=0)[[0, -1]]
+        cells = [f"{low:.0f} to {high:.0f}" for low, high in ends.T]
+        name = f"{LEVELS[k]:.0%} {n_groups:3d}{' h' * steep}"
+        print(f"{name:14}" + "".join(f"{cell:>13}" for cell in cells))
+
+
 def main(n_sets=1000, n_jobs=2, *n_groups):
     """Print the tables, for some numbers of groups or all of them."""
     some = [each for each in scenarios() if each[0] in (n_groups or N_GROUPS)]
@@ -163,6 +177,7 @@ def main(n_sets=1000, n_jobs=2, *n_groups):
         "depends on a feature"
     )
     report(some, np.array(coverage), np.array(error))
+    report_ranges(some, np.array(coverage))
 
 
 if __name__ == "__main__":
