@@ -14,11 +14,11 @@ XTOL = 1e-14
 # than that is the rounding of a level stretch.
 DIP = 0.7
 
-# Of Newton's method: a decrement that is as good as none; how many times the rounding
-# of the value a decrement may be where no step lowers it any more; the shortest part of
-# a step that is tried, and how much it is shortened at a time; and a decrement after
+# Of Newton's method: how many times the rounding of the value a decrement is that is as
+# good as none, and one where no step lowers the value any more; the shortest part of a
+# step that is tried, and how much it is shortened at a time; and a decrement after
 # which the next is small enough to be last.
-NOTHING_TO_GAIN, STALLED, SHORTEST, SHORTEN, NEAR = 1e-26, 1e3, 1e-9, 0.1, 1e-3
+NOTHING_TO_GAIN, STALLED, SHORTEST, SHORTEN, NEAR = 1e-7, 1e3, 1e-9, 0.1, 1e-3
 LITTLE = 1e-2  # gain at a kink
 
 
@@ -143,7 +143,7 @@ def newton(evaluate, direction, move, start, *, tol, max_iter):
     at, decrement, curvature, stuck = evaluate(start), np.inf, None, 0
     for n_iter in range(max_iter):
         step, decrement, curvature = direction(at, near=decrement <= NEAR)
-        if decrement <= NOTHING_TO_GAIN:
+        if decrement <= NOTHING_TO_GAIN * at.rounding:
             return Minimum(at, n_iter, decrement, True, curvature)
         new = _descend(evaluate, move, at, step, decrement)
         if new is None:
