@@ -176,5 +176,5 @@ def _descend(evaluate, move, at, step, decrement):
                 return new
             promised = decrement * t
             part = 0.5 * promised / (new.value - at.value + promised)
-        t *= min(max(part, SHORTEN), 0.5)
+        t *= min(max(SHORTEN, part), 0.5)  # in this order a NaN counts as the least
     return None
