@@ -38,8 +38,8 @@ NEVER_MISSING = {str, bytes, int, bool}  # whatever the value
 # A table over the whole range of the labels is the fastest encoder; it is used while
 # it stays within this many entries per row.
 TABLE_ENTRIES_PER_ROW = 4
-PER_OBJECT = 96  # the same for a Python object, which is far more than its pointer
 PER_LABEL = 8  # numbers that a block has room for, so that it is a small one
+PER_OBJECT = 96  # the same for a Python object, which is far more than its pointer
 
 
 class GroupsWarning(UserWarning):

@@ -15,7 +15,7 @@ from skmixed._arrow import Arrow, assemble_arrow
 from skmixed._heteroscedastic_criterion import evaluate
 from skmixed._information import derivatives
 from skmixed._input import read_fit_data
-from skmixed._optimize import Minimum
+from skmixed._optimize import Minimum, newton
 from skmixed._parts import Parts
 from skmixed._problem import state_problem
 from skmixed._residuals import gain_by_exact_rows, spread_within_groups
@@ -491,6 +491,26 @@ def test_what_exact_rows_gain_is_what_a_lower_bound_gives(
     assert beside.min() > 2 * STEP
     assert expected > 1
     assert_allclose(gain_by_exact_rows(*at(low)), expected[0, 0], rtol=1e-7)
+
+
+@pytest.mark.parametrize("beyond", [np.nan, np.inf, 1e300])
+def test_a_step_into_what_has_no_value_is_shortened(beyond):
+    def evaluate_at(x):
+        value = float(x @ x) if abs(x[0]) < 5 else beyond
+        return SimpleNamespace(x=x, value=value, rounding=1e-15, kinked=False)
+
+    def direction(point, near):
+        step = -point.x if abs(point.x[0]) < 1 else -100 * point.x
+        return step, -float(2 * point.x @ step), None
+
+    def move(point, step, t):
+        return point.x + t * step
+
+    found = newton(
+        evaluate_at, direction, move, np.array([4.0]), tol=1e-10, max_iter=50
+    )
+    assert found.converged
+    assert_allclose(found.point.x, 0.0, atol=1e-6)
 
 
 def test_what_rows_gain_by_being_fitted_exactly_is_no_merit(monkeypatch):
