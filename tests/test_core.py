@@ -512,3 +512,18 @@ def test_two_roots_within_one_step_are_found():
     """sin(x) - 0.999 is positive only on 0.09 around pi / 2."""
     roots = descending_roots(lambda x: np.sin(x) - 0.999, np.arange(0.0, 4.0, 1.0))
     assert_allclose(roots, [np.arcsin(0.999)], atol=1e-10)
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("group_std", [0.0, 0.8, 1e4])
+def test_a_scan_at_once_finds_what_one_ratio_at_a_time_does(
+    reml, group_std, monkeypatch
+):
+    X, y, groups = simulate(group_std=group_std)
+    model = model_of(X, y, groups, reml)
+    at_once = best_ratio(model)
+    monkeypatch.setattr("skmixed._criterion.AT_ONCE", 0)
+    one_by_one = best_ratio(model)
+    assert_allclose(at_once.ratio, one_by_one.ratio, rtol=1e-9)
+    assert at_once.identified == one_by_one.identified
+    assert abs(at_once.n_evaluations - one_by_one.n_evaluations) <= 2
