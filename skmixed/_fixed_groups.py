@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ._gram import column_norms
+from ._gram import EPS, column_norms
 from ._posterior import Posterior, condition
 
 
@@ -75,8 +75,9 @@ def share(columns, moments, has_intercept):
     equal = np.full(n_groups, has_intercept / n_groups)
     average = equal @ place
     offset = place - average
-    ridge = offset.T @ offset + np.eye(null.shape[1])
-    along = np.linalg.solve(ridge, offset.T)
+    left, size, right = np.linalg.svd(offset, full_matrices=False)
+    size[size <= max(offset.shape) * EPS * size.max(initial=0.0)] = 0.0
+    along = right.T @ ((size / (size**2 + 1))[:, None] * left.T)
     moved = moments.mean[:, :p] @ (columns.into - columns.back)
     moved -= (columns.shift - shift) @ columns.back
     return Sharing(shift, null, np.vstack([equal, along]), offset, average, moved)

@@ -336,3 +336,17 @@ def test_an_exact_fit_of_sparse_rows_without_a_level_of_the_variance():
     with pytest.warns(UserWarning, match="y is fitted exactly"):
         model.fit(X, [2.8, 0.7], sample_weight=[1.0, 3.0])
     assert_allclose(model.predict(X), [2.8, 0.7], rtol=1e-6)
+
+
+def test_columns_between_groups_whose_units_are_far_apart():
+    """How effects of groups are shared with them was solved for by cross-products."""
+    story = {
+        "n": 260, "target": "model", "noise": 1.0, "groups": "pairs", "n_groups": 203,
+        "columns": ["binary", "binary", "zero", "sum", "sum", "nearly of groups"],
+        "weight": "equal", "labels": "date", "container": "csr", "unit": 0,
+        "units": [0, 16, 0, 0, 0, -29], "seed": 2220595,
+    }  # fmt: skip
+    estimator = HeteroscedasticGaussianRegressor(
+        variance_features=[4, 2, 5, 3, 1, 0], variance_groups="fixed"
+    )
+    assert check(make(estimator, story)) == "fitted"
