@@ -412,9 +412,14 @@ def _reduce_sparse(X, y, codes, n_groups, a):
     size = np.asarray(members.sum(axis=1)).ravel()
     mean_X = (members @ X).toarray() / size[:, None]
     deviation = y - y[0]
+    rounding = 16 * EPS * np.sqrt(a @ deviation**2)
     mean_y = members @ deviation / size
     deviation = deviation - mean_y[codes]
-    mean_y += members @ deviation / size
+    rest = members @ deviation / size
+    mean_y += rest
+    deviation -= rest[codes]
+    if np.sqrt(a @ deviation**2) <= rounding:  # its products with X are no scatter
+        deviation[:] = 0.0
     scatter = np.empty((p + 1, p + 1))
     weighted = X.multiply(a[:, None]).tocsr()
     between = np.sqrt(size)[:, None] * mean_X

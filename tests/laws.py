@@ -23,8 +23,6 @@ CALM = (GroupsWarning, ConvergenceWarning, UserWarning)
 ROUNDING = 1e-9
 # Of a criterion, which is a sum over rows: relative to the sum of weights.
 CRITERION = 1e-7
-# Where X is sparse its scatter within groups is a difference of cross-products.
-SPARSE_CRITERION = 1e-5
 N_RANDOM = 50
 FIGURES = (
     "coef_", "intercept_", "coef_covariance_", "coef_std_", "intercept_std_",
@@ -189,8 +187,7 @@ def assert_best(model, problem):
     if criterion is None:
         return
     best = criterion.at_fit()
-    allowed = SPARSE_CRITERION if sparse.issparse(problem.X) else CRITERION
-    allowed *= 1 + criterion.n
+    allowed = CRITERION * (1 + criterion.n)
     rng = np.random.default_rng(problem.story["seed"])
     drawn = [criterion.draw(rng) for _ in range(N_RANDOM)]
     rivals = [criterion.at(*variances) for variances in drawn]

@@ -350,3 +350,22 @@ def test_columns_between_groups_whose_units_are_far_apart():
         variance_features=[4, 2, 5, 3, 1, 0], variance_groups="fixed"
     )
     assert check(make(estimator, story)) == "fitted"
+
+
+def test_a_target_that_is_constant_within_groups_of_sparse_rows():
+    """Its rounding within groups was taken for scatter, of which the products with X
+    made no positive matrix, and what they lacked went to other columns.
+    """
+    rng = np.random.default_rng(0)
+    groups = np.arange(80) // 2
+    weight = rng.random(80) * (rng.random(80) < 0.8)
+    X = np.column_stack([rng.normal(size=80), rng.normal(size=40)[groups]])
+    X[:, 1] += 1e-3 * rng.normal(size=80)
+    y = rng.normal(size=40)[groups]
+    model = RandomInterceptRegressor()
+    dense = model.fit(X, y, groups=groups, sample_weight=weight).summary()
+    csr = sparse.csr_array(X)
+    found = model.fit(csr, y, groups=groups, sample_weight=weight).summary()
+    for name in ("coef", "std"):
+        expected = dense.coefficients[name]
+        assert_allclose(found.coefficients[name], expected, rtol=1e-6)
