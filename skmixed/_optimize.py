@@ -25,12 +25,19 @@ LITTLE = 1e-2  # gain at a kink
 def root_between(function, low, high, xtol=XTOL):
     """The root between two points where a function has different signs.
 
+    If it has the same, as rounding may have it where the signs that speak for a root
+    were computed in another way, the point where it is closest to zero.
+
     What it is of is let go: SciPy's wrapper of a function refers to itself, and would
     keep the figures of all groups until the next garbage collection.
     """
-    held = [function]
+    held, ends = [function], {t: function(t) for t in (low, high)}
+    if ends[low] * ends[high] > 0:
+        return min(ends, key=lambda t: abs(ends[t]))
     try:
-        return brentq(lambda t: held[0](t), low, high, xtol=xtol)
+        return brentq(
+            lambda t: ends[t] if t in ends else held[0](t), low, high, xtol=xtol
+        )
     finally:
         held.clear()
 

@@ -369,3 +369,18 @@ def test_a_target_that_is_constant_within_groups_of_sparse_rows():
     for name in ("coef", "std"):
         expected = dense.coefficients[name]
         assert_allclose(found.coefficients[name], expected, rtol=1e-6)
+
+
+def test_a_sign_that_rounding_turned_between_scan_and_search():
+    """Weights over five orders and 6 rows, next to an exact fit: the scan saw the slope
+    change its sign, the search between the two points did not, and SciPy raised.
+    """
+    story = {
+        "n": 6, "target": "model", "noise": 1.0, "groups": "random", "n_groups": 6,
+        "columns": [
+            "nearly of groups", "binary", "nearly of groups", "binary", "sum", "zero",
+        ],
+        "weight": "ratio", "labels": "large int", "container": "float32", "unit": 0,
+        "units": [0] * 6, "seed": 681504,
+    }  # fmt: skip
+    assert check(make(RandomInterceptRegressor(method="ml"), story)) == "fitted"
