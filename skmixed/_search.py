@@ -31,7 +31,7 @@ from ._starts import (
 # With many rows, psi = 0 is out of the question where the log-likelihood falls by this
 # much for every parameter, with the others where they are.
 FAR_FROM_ZERO = 100.0
-LONGEST_STEP = 5.0  # of any row's log-variance, and of a secant's log kappa
+LONGEST_STEP = 5.0  # of the logarithm of a row's variance, of psi, of a secant's kappa
 FARTHEST_KAPPA = 100.0  # from where the search for it begins, in logarithms
 DAMPINGS = 10.0 ** np.arange(-9, 4, 3)  # of the information where it is not the Hessian
 # A Newton step of a group's log-variance above this part of the way to infinity, in
@@ -150,7 +150,8 @@ def _move(model, at, step, t):
 
     A group's level, the log-variance at the mean of its rows, moves as its precision
     does in a Newton step of its own, which is where it would go if it depended on
-    nothing else: -log(1 - d) = d + O(d^2).
+    nothing else: -log(1 - d) = d + O(d^2).  psi grows from itself and the mean noise,
+    whichever is more, by no more than a row's variance does.
     """
     n_effects, n_variance = len(model.free), len(model.average)
     gamma_step = step[n_effects:n_variance]
@@ -160,7 +161,9 @@ def _move(model, at, step, t):
     level = np.minimum(t * step[:n_effects] + moved, MOST_OF_PRECISION)
     theta[:n_effects] = at.theta[:n_effects] - np.log1p(-level) - moved
     if model.random:
-        theta[-1] = max(theta[-1], 0.0)
+        S = at.factor.gram.R11[:, 0, 0] ** 2
+        most = np.exp(LONGEST_STEP) * (at.theta[-1] + model.rows.n / S.sum())
+        theta[-1] = min(max(theta[-1], 0.0), most)
     return theta
 
 

@@ -384,3 +384,22 @@ def test_a_sign_that_rounding_turned_between_scan_and_search():
         "units": [0] * 6, "seed": 681504,
     }  # fmt: skip
     assert check(make(RandomInterceptRegressor(method="ml"), story)) == "fitted"
+
+
+def test_a_group_variance_that_takes_off():
+    """Where variances of rows are 1e100 apart one step took psi to 1e205 times what it
+    had been, where the information overflows.
+    """
+    story = {
+        "n": 102, "target": "model", "noise": 1.0, "groups": "pairs", "n_groups": 45,
+        "columns": [
+            "normal", "constant", "one row", "one row", "of groups", "zero",
+            "nearly of groups",
+        ],
+        "weight": "ratio", "labels": "str", "container": "array", "unit": -54,
+        "units": [0] * 7, "seed": 576022173,
+    }  # fmt: skip
+    estimator = HeteroscedasticGaussianRegressor(
+        fit_intercept=False, fit_variance_intercept=False
+    )
+    assert check(make(estimator, story)) == "fitted"
