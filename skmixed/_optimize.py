@@ -18,7 +18,7 @@ DIP = 0.7
 # good as none, and one where no step lowers the value any more; the shortest part of a
 # step that is tried, and how much it is shortened at a time; and a decrement after
 # which the next is small enough to be last.
-NOTHING_TO_GAIN, STALLED, SHORTEST, SHORTEN, NEAR = 1e-7, 1e3, 1e-9, 0.1, 1e-3
+NOTHING_TO_GAIN, STALLED, SHORTEST, SHORTEN, NEAR = 1e-7, 1e3, 1e-9, 0.1, 1.0
 LITTLE = 1e-2  # gain at a kink
 
 
@@ -143,13 +143,15 @@ def newton(evaluate, direction, move, start, *, tol, max_iter):
     start : ndarray
     tol : float
         The step whose decrement is at most this is the last one; its error is of the
-        order of the square.  At kinks, where a decrement means nothing, small gains in
-        a row end the search.
+        order of the square.  So is one by the function's own curvature after which the
+        next, as decrements fall quadratically, would be as good as none.  At kinks,
+        where a decrement means nothing, small gains in a row end the search.
     max_iter : int
     """
     at, decrement, curvature, stuck = evaluate(start), np.inf, None, 0
     for n_iter in range(max_iter):
-        step, decrement, curvature = direction(at, near=decrement <= NEAR)
+        last = decrement
+        step, decrement, curvature = direction(at, near=last <= NEAR)
         if decrement <= NOTHING_TO_GAIN * at.rounding:
             return Minimum(at, n_iter, decrement, True, curvature)
         new = _descend(evaluate, move, at, step, decrement)
@@ -158,7 +160,10 @@ def newton(evaluate, direction, move, start, *, tol, max_iter):
             return Minimum(at, n_iter, decrement, converged, curvature)
         stuck = stuck + 1 if _gains_little(at, new) else 0
         at = new
-        if decrement <= tol or stuck == 3:
+        quadratic = n_iter > 0 and curvature is not None and not new.kinked
+        left = decrement * (decrement / last) ** 2 if quadratic else np.inf
+        none = left <= NOTHING_TO_GAIN * at.rounding
+        if decrement <= tol or none or stuck == 3:
             return Minimum(at, n_iter + 1, decrement, True, curvature)
     return Minimum(at, max_iter, decrement, False, curvature)
 

@@ -139,6 +139,28 @@ def _noise_of_part(part, trend, groups, posterior, reml):
     return noise
 
 
+def unbiased_noise(model, point):
+    """Of every row a figure whose expectation is its variance times another, and that
+    other, whatever its variance is, if those at the point are right for the rest of its
+    group (docs/math.md, 9.7).  The coefficients count as known, and so do fixed effects
+    under ML.
+    """
+    groups, trend = groups_at(model, point), model.trend(point.theta)
+    return model.rows.map(_unbiased_of_part, trend, groups, point.posterior)
+
+
+def _unbiased_of_part(part, trend, groups, posterior):
+    local = local_posterior(part, posterior)
+    noise, counted = np.empty((2, len(part.y)))
+    for rows, _, eta in part.visit(trend):
+        found = residuals(part, rows, eta, trend, groups, local, reml=False)
+        a, c = part.weight[rows], found.uncertain
+        left = 1.0 - c * found.w / np.maximum(a, 1.0)  # a row that counts a times
+        noise[rows] = a * (found.e**2 - left * c)
+        counted[rows] = found.counted * left**2
+    return noise, counted
+
+
 def gain_by_exact_rows(model, point):
     """How much the log-likelihood gains for each unit by which the log-variances of
     rows at the lower bound fall: 1/2 for a row that is fitted exactly, but nothing for

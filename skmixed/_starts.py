@@ -9,7 +9,7 @@ from ._criterion import RandomIntercept, best_ratio
 from ._criterion import evaluate as evaluate_ratio
 from ._gram import Gram, scale
 from ._heteroscedastic_criterion import evaluate, gram_at
-from ._residuals import expected_noise, spread_within_groups
+from ._residuals import expected_noise, spread_within_groups, unbiased_noise
 from ._rows import Trend
 
 # From so many rows on there is one start: several optima are a matter of few rows.
@@ -27,8 +27,8 @@ LEAST_SPREAD = 1e-8  # of a column, relative to its size, less is constant
 LEAST_RATIO = 1e-3
 FAR_APART = 1e4  # group variance, in units of the noise
 UNBOUNDED = (-np.inf, np.inf)
-# Of the fit to expected squared noise, which only makes a start.
-MOST_M_STEPS, LONGEST_M_STEP, M_STEP_TOL = 5, 2.0, 1e-1
+# Of the fit to squared residuals, which only makes a start.
+MOST_SCORINGS, LONGEST_SCORING, SCORING_TOL = 5, 2.0, 1e-1
 
 
 @dataclass(frozen=True)
@@ -160,12 +160,11 @@ def largest(part, trend):
 
 
 def improved(model, theta, kappa, constant):
-    """A start from the squared noise that the parameters `theta` leave.
+    """A start from the squared residuals that the parameters `theta` leave.
 
-    With its expectation held fixed, the log-variance is fitted to it: the M-step of an
-    EM algorithm, by Fisher scoring.  It visits the columns of the log-variance only.
-    The columns' part is for many rows, where it saves visits; elsewhere starts differ
-    on purpose.
+    With these held fixed, the log-variance is fitted to them, by Fisher scoring, which
+    visits the columns of the log-variance only.  The columns' part is for many rows,
+    where it saves visits; elsewhere starts differ on purpose.
     """
     n_effects, n_variance = len(model.free), len(model.average)
     columns = model.rows.n_rows > MANY_ROWS
@@ -175,31 +174,46 @@ def improved(model, theta, kappa, constant):
     has_constant = model.rows.variance_columns.has_constant
     if has_constant and constant.trend.is_constant:  # theta is this constant
         gram = scale(constant.gram, 1 / constant.noise_variance)
-    point = evaluate(model, theta, kappa, gram)
-    noise = expected_noise(model, point, reml=model.reml and not columns)
+    told = _told_of_noise(model, evaluate(model, theta, kappa, gram))
     theta = theta.copy()
-    for _ in range(MOST_M_STEPS if columns else 1):
+    for _ in range(MOST_SCORINGS if columns else 1):
         if n_effects:
-            theta[:n_effects] += _effects_step(model, theta, noise)
+            theta[:n_effects] += _effects_step(model, theta, told)
         if not columns:
             break
-        step = _columns_step(model, theta, noise)
+        step = _columns_step(model, theta, told)
         theta[n_effects:n_variance] += step
-        if step @ step * model.rows.n < M_STEP_TOL:
+        if step @ step * model.rows.n < SCORING_TOL:
             break
     return theta
 
 
-def _effects_step(model, theta, noise):
+def _told_of_noise(model, point):
+    """What `unbiased_noise` has of every row; with effects of groups, whose rows have
+    other variances than those at the point, the expected noise and its weight, such
+    that a step to what that calls for is an M-step of EM.
+    """
+    if not len(model.free):
+        return unbiased_noise(model, point)
+    reml = model.reml and model.rows.n_rows <= MANY_ROWS
+    return model.rows.map(_beside_counted, expected_noise(model, point, reml))
+
+
+def _beside_counted(part, noise):
+    return noise, part.counted(slice(None))
+
+
+def _effects_step(model, theta, told):
     """To the effects on the log-variance that the noise calls for."""
     rows, trend = model.rows, model.trend(theta, UNBOUNDED)
-    noise = rows.reduce(_noise_ratio, trend, noise).values[model.free]
+    noise = rows.reduce(_noise_ratio, trend, told).values[model.free]
     size = rows.reduce(_counted_size).values[model.free]
     shrunk = size / (size + 2 * model.effect_penalty)
     return np.log(np.clip(noise / size, 1e-8, 1e8)) * shrunk
 
 
-def _noise_ratio(part, trend, noise):
+def _noise_ratio(part, trend, told):
+    noise, _ = told
     ratio = np.empty(len(noise))
     for rows, _, eta in part.visit(trend):
         ratio[rows] = noise[rows] * np.exp(-eta)
@@ -210,24 +224,25 @@ def _counted_size(part):
     return part.by_group(part.counted(slice(None)))
 
 
-def _columns_step(model, theta, noise):
+def _columns_step(model, theta, told):
     """Fisher's step of gamma, short enough for no row to move far."""
     rows, gamma = model.rows, model.split(theta)[1]
-    gradient = rows.reduce(_noise_score, model.trend(theta, UNBOUNDED), noise)
-    information = 0.5 * rows.n * np.eye(len(gamma)) + model.variance_penalty
-    right = 0.5 * gradient - model.variance_penalty @ gamma
+    trend = model.trend(theta, UNBOUNDED)
+    *gradient, counted = rows.reduce(_noise_score, trend, told)
+    information = 0.5 * counted * np.eye(len(gamma)) + model.variance_penalty
+    right = 0.5 * np.array(gradient) - model.variance_penalty @ gamma
     step = np.linalg.solve(information, right)
     longest = model.farthest @ np.abs(step)  # at most
-    if longest > LONGEST_M_STEP:
+    if longest > LONGEST_SCORING:
         longest = rows.reduce(largest, Trend(step), join=max)
-    return step * min(1.0, LONGEST_M_STEP / max(longest, 1e-300))
+    return step * min(1.0, LONGEST_SCORING / max(longest, 1e-300))
 
 
-def _noise_score(part, trend, noise):
-    total = np.zeros(len(trend.gamma))
+def _noise_score(part, trend, told):
+    (noise, counted), total = told, np.zeros(len(trend.gamma))
     for rows, S, eta in part.visit(trend):
-        total += (noise[rows] * np.exp(-eta) - part.counted(rows)) @ S
-    return total
+        total += (noise[rows] * np.exp(-eta) - counted[rows]) @ S
+    return np.append(total, counted.sum())
 
 
 def axis_starts(model, constant):

@@ -18,10 +18,14 @@ from skmixed._input import read_fit_data
 from skmixed._optimize import Minimum, newton
 from skmixed._parts import Parts
 from skmixed._problem import state_problem
-from skmixed._residuals import gain_by_exact_rows, spread_within_groups
+from skmixed._residuals import (
+    gain_by_exact_rows,
+    spread_within_groups,
+    unbiased_noise,
+)
 from skmixed._rows import Trend
 from skmixed._search import _at_boundary, _better, descend
-from skmixed._starts import best_constant, start_at
+from skmixed._starts import best_constant, improved, start_at
 from skmixed._statistics import Sample, join, sample_in_memory, summarize
 from skmixed.heteroscedastic import read_problem
 
@@ -491,6 +495,62 @@ def test_what_exact_rows_gain_is_what_a_lower_bound_gives(
     assert beside.min() > 2 * STEP
     assert expected > 1
     assert_allclose(gain_by_exact_rows(*at(low)), expected[0, 0], rtol=1e-7)
+
+
+@pytest.mark.parametrize("mean_groups", ["random", "fixed", None])
+def test_unbiased_noise_is_unbiased_whatever_the_variance_of_the_row(mean_groups):
+    """Each row, one of several where it has a weight, has three times the variance that
+    the point has for it, in turn.
+    """
+    model = model_of(singles=2, mean_groups=mean_groups)
+    point = evaluate(model, random_theta(model))
+    (told,) = unbiased_noise(model, point).values
+    X, y, groups, weight = data()
+    groups[:2] = 7, 8
+    if mean_groups is None:  # all rows are one
+        groups[:] = 0
+    order = np.argsort(groups, kind="stable")
+    copies = weight[order].astype(int)
+    noise, counted, v = (
+        np.repeat(figures, copies)
+        for figures in (*(told / copies), np.exp(log_variance_of(model, point.theta)))
+    )
+    rows = np.repeat(order, copies)
+    # A fixed effect is a random one whose variance is 1e6, not infinite.
+    psi = {"random": point.theta[-1], "fixed": 1e6, None: 0.0}[mean_groups]
+    tolerance = 1e-4 if mean_groups == "fixed" else EXACT
+    V = np.diag(v) + psi * (groups[rows][:, None] == groups[rows])
+    M = v[:, None] * np.linalg.inv(V)
+    D = X[rows] if mean_groups == "fixed" else with_intercept(X[rows])
+    Vi_D = np.linalg.solve(V, D)
+    e = M @ (y[rows] - D @ np.linalg.solve(D.T @ Vi_D, Vi_D.T @ y[rows]))
+    for j in range(len(e)):
+        of_e = M[j] @ V @ M[j] + 2 * v[j] * M[j, j] ** 2
+        expected = noise[j] - e[j] ** 2 + of_e
+        assert_allclose(expected, 3 * v[j] * counted[j], atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    "mean_groups, method",
+    [("random", "reml"), ("random", "ml"), ("fixed", "reml"), (None, "ml")],
+)
+def test_with_many_rows_the_search_starts_beside_the_optimum(
+    mean_groups, method, monkeypatch
+):
+    """Nearly as close as estimates are to the truth: twice what there is to gain is of
+    the order of the number of parameters.  After an M-step of EM it is some 900.
+    """
+    monkeypatch.setattr("skmixed._starts.MANY_ROWS", 100)
+    rng = np.random.default_rng(0)
+    X, groups = rng.normal(size=(20_000, 2)), np.arange(20_000) // 5
+    y = np.exp(X @ [0.35, -0.25]) * rng.normal(size=20_000)
+    y += rng.normal(size=4000)[groups]
+    estimator = HeteroscedasticGaussianRegressor(method=method, mean_groups=mean_groups)
+    _, problem = read_problem(estimator, X, y, groups)
+    model, constant = problem.model, problem.constant
+    start = improved(model, start_at(model, constant), None, constant)
+    gradient, information = derivatives(model, evaluate(model, start))
+    assert gradient @ information.solve(gradient) < 30
 
 
 @pytest.mark.parametrize("beyond", [np.nan, np.inf, 1e300])
