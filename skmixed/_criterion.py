@@ -51,6 +51,8 @@ class RandomIntercept:
         Rows of the ridge penalty, sqrt(alpha) times the coefficients in user's units.
     logdet_basis : float
         What to add to log|X'V^-1X| of the working columns for that of the user's.
+    noise_variance : float or None
+        None if it is not known, and profiled.
     """
 
     gram: Gram
@@ -59,6 +61,7 @@ class RandomIntercept:
     floor: float
     penalty: np.ndarray | None = None
     logdet_basis: float = 0.0
+    noise_variance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Evaluation:
     factor : BlockCholesky
         At Lambda = lambda.
     noise_variance : float
-        sigma^2, profiled, not below the floor.
+        sigma^2, known or profiled, not below the floor.
     at_floor : bool
     rss : float
         Residual sum of squares in units of V0, without the penalty.
@@ -109,9 +112,11 @@ def evaluate(model, ratio):
     if model.penalty is not None:
         data_rows = [model.gram.R22 @ factor.contrast, factor.rows @ factor.contrast]
         rss = sum(np.sum(rows**2) for rows in data_rows)
-    total = rss if model.reml else factor.rss
-    freedom = degrees_of_freedom(model, factor)
-    variance = total / freedom if _has_freedom(model, freedom) else 0.0
+    variance = model.noise_variance
+    if variance is None:
+        total = rss if model.reml else factor.rss
+        freedom = degrees_of_freedom(model, factor)
+        variance = total / freedom if _has_freedom(model, freedom) else 0.0
     at_floor = not variance > model.floor
     variance = max(variance, model.floor)
     return Evaluation(ratio, factor, variance, at_floor, rss)
@@ -174,8 +179,8 @@ def slopes(model, ratios):
     root = np.linalg.qr(np.concatenate([fixed, rows], axis=1), mode="r")
     beta = np.linalg.solve(root[:, :-1, :-1], root[:, :-1, -1:])
     freedom = model.n - (m - 1) * model.reml
-    variance = np.zeros(len(ratios))
-    if _has_freedom(model, freedom):
+    variance = np.full(len(ratios), model.noise_variance or 0.0)
+    if model.noise_variance is None and _has_freedom(model, freedom):
         variance = root[:, -1, -1] ** 2 / freedom
     pulled = H[:, :, None] * rows
     residual = pulled[:, :, -1] - (pulled[:, :, :-1] @ beta)[:, :, 0]

@@ -20,6 +20,7 @@ DIP = 0.7
 # which the next is small enough to be last.
 NOTHING_TO_GAIN, STALLED, SHORTEST, SHORTEN, NEAR = 1e-7, 1e3, 1e-9, 0.1, 1.0
 LITTLE = 1e-2  # gain at a kink
+STRAIGHT = 0.8  # part of what the slope promises, of which a parabola keeps half
 
 
 def root_between(function, low, high, xtol=XTOL):
@@ -185,8 +186,25 @@ def _descend(evaluate, move, at, step, decrement):
         with suppress(np.linalg.LinAlgError):
             new = evaluate(move(at, step, t))
             if new.value <= at.value + at.rounding:
-                return new
+                return _stretch(evaluate, move, at, step, decrement, new, t)
             promised = decrement * t
             part = 0.5 * promised / (new.value - at.value + promised)
         t *= min(max(SHORTEN, part), 0.5)  # in this order a NaN counts as the least
     return None
+
+
+def _stretch(evaluate, move, at, step, decrement, new, t):
+    """The best of ever longer steps, from part t, as long as the function falls nearly
+    as the slope at the beginning says: it has less curvature there than the step was
+    made with, of which so small steps would go on for ever.
+    """
+    while at.value - new.value > STRAIGHT * t * decrement:
+        t *= 2
+        try:
+            farther = evaluate(move(at, step, t))
+        except np.linalg.LinAlgError:
+            return new
+        if not farther.value < new.value:
+            return new
+        new = farther
+    return new

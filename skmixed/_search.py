@@ -283,7 +283,7 @@ def _at_boundary(model, best, constant, kappa, **options):
     run = partial(_from_start, kappa=kappa, **options)
     theta = best.point.theta
     if theta[-1] == 0:
-        found = _away_from_zero(model, best, run)
+        found = _away_from_zero(model, best, kappa, **options)
         return replace(found, without=best.point.value)
     gram = best.point.factor.gram
     point = evaluate_anchored(model, np.append(theta[:-1], 0.0), kappa, gram)
@@ -303,17 +303,28 @@ def _at_boundary(model, best, constant, kappa, **options):
     if 0 <= gain <= NO_GAIN + NO_GAIN_PER_ROW * model.rows.n:
         found = at_zero
     elif best.point.kinked:  # there may be a regular one that no start leads to
-        found = _better(model, found, _away_from_zero(model, at_zero, run))
+        inside = _away_from_zero(model, at_zero, kappa, **options)
+        found = _better(model, found, inside)
     return replace(found, without=point.value)
 
 
-def _away_from_zero(model, at_zero, run):
-    """The optimum that the variances at psi = 0 lead to with a psi, if it is better."""
+def _away_from_zero(model, at_zero, kappa, **options):
+    """The optimum that the variances at psi = 0 lead to with a psi, if it is better.
+
+    Their scale is what is best with a psi, and what it is: a ridge, or the lack of an
+    intercept, may keep it there.
+    """
     theta, (low, high) = at_zero.point.theta, model.log_bounds
-    level = model.level(theta)
+    level, best = model.level(theta), at_zero
     trend = replace(model.trend(theta, (low - level, high - level)), offset=-level)
-    inside = best_constant(model, trend)
-    return _better(model, at_zero, run(model, inside)) if inside.ratio > 0 else at_zero
+    free = best_constant(model, trend)
+    held = best_constant(model, trend, gram=free.gram, noise_variance=np.exp(level))
+    if free.ratio > 0:
+        best = _better(model, best, _from_start(model, free, kappa=kappa, **options))
+    if held.ratio > 0:
+        inside = np.append(theta[:-1], held.ratio * held.noise_variance)
+        best = _better(model, best, descend(model, inside, kappa, **options))
+    return best
 
 
 def _settle(model, best, kappa, *, tol, max_iter):

@@ -55,7 +55,7 @@ class Constant:
     gram: Gram
 
 
-def best_constant(model, trend, floor=None, gram=None):
+def best_constant(model, trend, floor=None, gram=None, noise_variance=None):
     """Scale and group variance at given variances: the random-intercept search.
 
     Parameters
@@ -65,11 +65,13 @@ def best_constant(model, trend, floor=None, gram=None):
         on the log-variance, for variances that are about 1.
     gram : Gram, default=None
         Of the rows under weights a / v, if it is known.
+    noise_variance : float, default=None
+        The scale, if it is known.
     """
     floor = np.exp(model.log_bounds[0]) if floor is None else floor
     if gram is None:
         gram = gram_at(model, trend)
-    criterion = _of_ratio(model, gram, floor)
+    criterion = replace(_of_ratio(model, gram, floor), noise_variance=noise_variance)
     if model.fixed:
         variance = max(_fixed_noise(model, criterion), floor)
         return Constant(trend, variance, 0.0, True, gram)

@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from dense import compare
 from laws import check
 from numpy.testing import assert_allclose
 from random_problems import make
@@ -403,3 +404,39 @@ def test_a_group_variance_that_takes_off():
         fit_intercept=False, fit_variance_intercept=False
     )
     assert check(make(estimator, story)) == "fitted"
+
+
+def test_a_way_that_is_straight():
+    """Where a ridge was far from its kappa the function fell as the slope said, and the
+    information promised half of that: a hundred steps ended nowhere near the optimum.
+    """
+    story = {
+        "n": 41, "target": "model", "noise": 1e-3, "groups": "random", "n_groups": 4,
+        "columns": ["normal"] * 3, "weight": None, "labels": "category",
+        "container": "array", "unit": 0, "units": [0] * 3, "seed": 239739,
+    }  # fmt: skip
+    estimator = HeteroscedasticGaussianRegressor(
+        alpha=1.0,
+        fit_variance_intercept=False,
+        mean_groups="fixed",
+        variance_groups="fixed",
+    )
+    compare(make(estimator, story))
+
+
+def test_a_group_variance_beside_a_scale_that_a_ridge_keeps():
+    """The best psi was looked for with the scale that is best without the ridge."""
+    story = {
+        "n": 31, "target": "model", "noise": 1e-3, "groups": "giant", "n_groups": 10,
+        "columns": ["normal"] * 2, "weight": "counts", "labels": "int",
+        "container": "array", "unit": 0, "units": [0] * 2, "seed": 34689,
+    }  # fmt: skip
+    estimator = HeteroscedasticGaussianRegressor(
+        alpha=1.0,
+        fit_variance_intercept=False,
+        method="ml",
+        variance_alpha=10.0,
+        variance_features=[],
+        variance_groups="fixed",
+    )
+    assert compare(make(estimator, story)) < 1e-10
