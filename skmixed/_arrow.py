@@ -12,8 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import block_diag
 
-PADDING = 1e-9  # of an element on the diagonal
-
 
 @dataclass(frozen=True)
 class Arrow:
@@ -67,13 +65,6 @@ class Arrow:
         return int(np.sum(values < -tiny)) == of_B and bool(
             (np.abs(values) > tiny).all()
         )
-
-    def padded(self):
-        """A with something on the diagonal of unknowns that have nothing there."""
-        size = np.diag(self.corner)  # each in units of its own
-        corner = self.corner + PADDING * np.diag(np.where(size > 0, size, 1.0))
-        diagonal = np.where(self.diagonal > 0, self.diagonal, 1.0)
-        return Arrow(diagonal, self.border, corner, self.U, self.B)
 
     def with_diagonal(self, added):
         """A + diag(added)."""

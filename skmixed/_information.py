@@ -38,6 +38,17 @@ def derivatives(model, point, expected=False, known_coefficients=False):
     return gradient, _assemble(model, point, groups, sums, uncoupled, expected)
 
 
+def complete_information(model, point):
+    """What each parameter would be known with if all errors were: a diagonal."""
+    rows = model.rows
+    diagonal = [0.5 * rows.size[model.free], np.full(len(model.farthest), 0.5 * rows.n)]
+    if model.random:
+        S = point.factor.gram.R11[:, 0, 0] ** 2
+        ratio = S / (1 + point.theta[-1] * S)
+        diagonal.append([0.5 * ratio @ ratio])
+    return np.concatenate(diagonal)
+
+
 def _gradient(model, point, groups, sums):
     delta, gamma, _ = model.split(point.theta)
     own = len(model.free) > 0

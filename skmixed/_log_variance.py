@@ -7,9 +7,12 @@ from scipy import sparse
 
 from ._blocks import row_blocks
 from ._fixed_groups import share
-from ._information import derivatives
+from ._information import complete_information, derivatives
 from ._posterior import of_groups
 from ._problem import log_bounds
+
+# Of what a parameter would be known with if all errors were, where it is not known.
+PADDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,9 @@ def _covariances(problem, point, information):
     elif model.random:
         information = information.without(information.border.shape[1] - 1)
     if not information.is_positive_definite():
-        information = derivatives(model, point, expected=True)[1].padded()
+        _, information = derivatives(model, point, expected=True)
+        padding = PADDING * complete_information(model, point)
+        information = information.with_diagonal(padding)
         jacobian = np.pad(jacobian, ((0, 0), (0, len(point.theta) - jacobian.shape[1])))
     covariance = jacobian @ information.solve(jacobian.T)
     if len(model.free) and problem.variance_columns.has_constant:

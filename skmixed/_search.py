@@ -12,7 +12,7 @@ import numpy as np
 
 from ._criterion import NO_GAIN, NO_GAIN_PER_ROW
 from ._heteroscedastic_criterion import evaluate
-from ._information import derivatives
+from ._information import complete_information, derivatives
 from ._optimize import Minimum, newton
 from ._residuals import gain_by_exact_rows
 from ._rows import Trend
@@ -102,7 +102,7 @@ def _damped_step(model, at, gradient, information):
     it would go where there is next to nothing to gain.
     """
     n_effects, n_variance = len(model.free), len(model.average)
-    diagonal, shortest = _complete_information(model, at), None
+    diagonal, shortest = complete_information(model, at), None
     for damping in DAMPINGS:
         damped = information.with_diagonal(damping * diagonal)
         step = _bounded_step(model, at, gradient, damped)
@@ -113,17 +113,6 @@ def _damped_step(model, at, gradient, information):
         if max(longest, _longest(model, step[n_effects:n_variance])) <= LONGEST_STEP:
             break
     return shortest
-
-
-def _complete_information(model, at):
-    """What each parameter would be known with if all errors were."""
-    rows = model.rows
-    diagonal = [0.5 * rows.size[model.free], np.full(len(model.farthest), 0.5 * rows.n)]
-    if model.random:
-        S = at.factor.gram.R11[:, 0, 0] ** 2
-        ratio = S / (1 + at.theta[-1] * S)
-        diagonal.append([0.5 * ratio @ ratio])
-    return np.concatenate(diagonal)
 
 
 def _bounded_step(model, at, gradient, information):

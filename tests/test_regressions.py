@@ -440,3 +440,18 @@ def test_a_group_variance_beside_a_scale_that_a_ridge_keeps():
         variance_groups="fixed",
     )
     assert compare(make(estimator, story)) < 1e-10
+
+
+def test_a_level_of_the_variance_that_nothing_tells():
+    """Of its information, rounding was left, whose sign made variances negative."""
+    story = {
+        "n": 9, "target": "model", "noise": 1.0, "groups": "random", "n_groups": 6,
+        "columns": [
+            "one row", "sum", "duplicate", "binary", "nearly of groups", "normal",
+            "nearly of groups", "nearly of groups", "nearly of groups",
+        ],
+        "weight": None, "labels": "float", "container": "fortran", "unit": 0,
+        "units": [0] * 9, "seed": 0,
+    }  # fmt: skip
+    problem = make(HeteroscedasticGaussianRegressor(variance_alpha=0.1), story)
+    assert check(problem) == "fitted"
