@@ -10,6 +10,9 @@ import numpy as np
 from ._heteroscedastic_criterion import NEXT_TO
 from ._parts import ByGroup
 
+# Of a row in what tells the log-variance, up to which it is one of many like it.
+MOST_LEVERAGE = 0.01
+
 
 @dataclass(frozen=True)
 class Groups:
@@ -144,20 +147,25 @@ def unbiased_noise(model, point):
     other, whatever its variance is, if those at the point are right for the rest of its
     group (docs/math.md, 9.7).  The coefficients count as known, and so do fixed effects
     under ML.
+
+    The figure may be negative.  Of rows that are a good part of what tells a parameter
+    of the log-variance it is the expected noise, which is not.
     """
     groups, trend = groups_at(model, point), model.trend(point.theta)
-    return model.rows.map(_unbiased_of_part, trend, groups, point.posterior)
+    most = MOST_LEVERAGE * model.rows.n
+    return model.rows.map(_unbiased_of_part, trend, groups, point.posterior, most)
 
 
-def _unbiased_of_part(part, trend, groups, posterior):
+def _unbiased_of_part(part, trend, groups, posterior, most):
     local = local_posterior(part, posterior)
     noise, counted = np.empty((2, len(part.y)))
-    for rows, _, eta in part.visit(trend):
+    for rows, S, eta in part.visit(trend):
         found = residuals(part, rows, eta, trend, groups, local, reml=False)
         a, c = part.weight[rows], found.uncertain
         left = 1.0 - c * found.w / np.maximum(a, 1.0)  # a row that counts a times
-        noise[rows] = a * (found.e**2 - left * c)
-        counted[rows] = found.counted * left**2
+        many = np.einsum("ij,ij->i", S, S) <= most
+        noise[rows] = a * np.where(many, found.e**2 - left * c, found.square)
+        counted[rows] = found.counted * np.where(many, left**2, 1.0)
     return noise, counted
 
 
