@@ -33,7 +33,7 @@ def root_between(function, low, high, xtol=XTOL):
     keep the figures of all groups until the next garbage collection.
     """
     held, ends = [function], {t: function(t) for t in (low, high)}
-    if ends[low] * ends[high] > 0:
+    if np.sign(ends[low]) * np.sign(ends[high]) > 0:
         return min(ends, key=lambda t: abs(ends[t]))
     try:
         return brentq(
@@ -144,9 +144,10 @@ def newton(evaluate, direction, move, start, *, tol, max_iter):
     start : ndarray
     tol : float
         The step whose decrement is at most this is the last one; its error is of the
-        order of the square.  So is one by the function's own curvature after which the
-        next, as decrements fall quadratically, would be as good as none.  At kinks,
-        where a decrement means nothing, small gains in a row end the search.
+        order of the square.  So is one by the function's own curvature, not the first
+        near the optimum, after which the next, as decrements fall quadratically there,
+        would be as good as none.  At kinks, where a decrement means nothing, small
+        gains in a row end the search.
     max_iter : int
     """
     at, decrement, curvature, stuck = evaluate(start), np.inf, None, 0
@@ -155,13 +156,13 @@ def newton(evaluate, direction, move, start, *, tol, max_iter):
         step, decrement, curvature = direction(at, near=last <= NEAR)
         if decrement <= NOTHING_TO_GAIN * at.rounding:
             return Minimum(at, n_iter, decrement, True, curvature)
-        new = _descend(evaluate, move, at, step, decrement)
+        new, whole = _descend(evaluate, move, at, step, decrement)
         if new is None:
             converged = decrement <= STALLED * at.rounding
             return Minimum(at, n_iter, decrement, converged, curvature)
         stuck = stuck + 1 if _gains_little(at, new) else 0
         at = new
-        quadratic = n_iter > 0 and curvature is not None and not new.kinked
+        quadratic = last <= NEAR and curvature is not None and whole and not new.kinked
         left = decrement * (decrement / last) ** 2 if quadratic else np.inf
         none = left <= NOTHING_TO_GAIN * at.rounding
         if decrement <= tol or none or stuck == 3:
@@ -174,7 +175,8 @@ def _gains_little(at, new):
 
 
 def _descend(evaluate, move, at, step, decrement):
-    """The first point along the step that is not higher.
+    """The first point along the step that is not higher, if any, and whether the step
+    was made as a whole.
 
     What is tried next is where the parabola through the slope at 0, minus the
     decrement, and the last value has its minimum, within limits.
@@ -186,11 +188,11 @@ def _descend(evaluate, move, at, step, decrement):
         with suppress(np.linalg.LinAlgError):
             new = evaluate(move(at, step, t))
             if new.value <= at.value + at.rounding:
-                return _stretch(evaluate, move, at, step, decrement, new, t)
+                return _stretch(evaluate, move, at, step, decrement, new, t), t == 1
             promised = decrement * t
             part = 0.5 * promised / (new.value - at.value + promised)
         t *= min(max(SHORTEN, part), 0.5)  # in this order a NaN counts as the least
-    return None
+    return None, False
 
 
 def _stretch(evaluate, move, at, step, decrement, new, t):

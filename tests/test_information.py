@@ -591,6 +591,31 @@ def test_a_step_into_what_has_no_value_is_shortened(beyond):
     assert_allclose(found.point.x, 0.0, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "decrements, cut, expected",
+    [
+        ([1e3, 0.5, 1e-6, 1e-17], None, 3),  # the fourth is as good as none
+        ([1e30, 1e8, 0.5, 1e-6, 1e-17], None, 4),  # 1e8 is much less, and far away
+        ([1e3, 0.5, 1e-6, 1e-9, 1e-12], 2, 5),  # a step cut short says nothing
+    ],
+)
+def test_a_search_ends_where_the_next_step_would_be_none(decrements, cut, expected):
+    def evaluate_at(x):
+        step, t = x
+        value = np.inf if step == cut and t == 1 else 10.0 - step
+        return SimpleNamespace(step=step, value=value, rounding=1e-9, kinked=False)
+
+    def direction(point, near):
+        return 1, decrements[point.step + 1], "own"
+
+    def move(point, step, t):
+        return point.step + 1, t
+
+    found = newton(evaluate_at, direction, move, (-1, 1.0), tol=1e-10, max_iter=50)
+    assert found.converged
+    assert found.n_iter == expected
+
+
 def test_what_rows_gain_by_being_fitted_exactly_is_no_merit(monkeypatch):
     def gained(model, point):
         return point.gain
