@@ -27,6 +27,9 @@ from ._parts import ByGroup, Parts
 
 # Fewer are sooner done than given to a worker, at every step of the search.
 ROWS_PER_WORKER = 20_000
+# How many times the least weight the largest may be for the cross-products of a sparse
+# X: they lose the digits of rows beside one that is far more precise.
+MOST_UNLIKE = 1e6
 
 
 @dataclass(frozen=True)
@@ -172,17 +175,19 @@ class Part:
 
     def moments(self, weight):
         """Moments of [X y] under other weights."""
-        if sparse.issparse(self.X):
+        alike = weight.max() <= MOST_UNLIKE * weight.min()
+        if sparse.issparse(self.X) and alike:
             return reduce_sparse(self.X, self.y, self.codes, self.n_groups, weight)
-        if self.alone:
+        if self.alone and self.A is not None:
             return reduce_centred(self.A, weight)
 
         def read(rows):
+            if self.A is None:
+                return np.column_stack([self.X[rows].toarray(), self.y[rows]])
             return self.A[rows, 1:]
 
-        return reduce_rows(
-            read, self.codes, self.n_groups, weight, origins=self.origins
-        )
+        origins = None if self.A is None else self.origins
+        return reduce_rows(read, self.codes, self.n_groups, weight, origins=origins)
 
     def runs(self, n_columns, per_group=1) -> Iterator[tuple[slice, list[slice]]]:
         """Consecutive groups, and their rows in slices that fit the cache.
