@@ -146,7 +146,8 @@ def newton(evaluate, direction, move, start, *, tol, max_iter):
         The step whose decrement is at most this is the last one; its error is of the
         order of the square.  So is one by the function's own curvature, not the first
         near the optimum, after which the next, as decrements fall quadratically there,
-        would be as good as none.  At kinks, where a decrement means nothing, small
+        would be as good as none, and its root, the length of the step in standard
+        errors, no more than rounding.  At kinks, where a decrement means nothing, small
         gains in a row end the search.
     max_iter : int
     """
@@ -164,7 +165,7 @@ def newton(evaluate, direction, move, start, *, tol, max_iter):
         at = new
         quadratic = last <= NEAR and curvature is not None and whole and not new.kinked
         left = decrement * (decrement / last) ** 2 if quadratic else np.inf
-        none = left <= NOTHING_TO_GAIN * at.rounding
+        none = left <= min(NOTHING_TO_GAIN, at.rounding) * at.rounding
         if decrement <= tol or none or stuck == 3:
             return Minimum(at, n_iter + 1, decrement, True, curvature)
     return Minimum(at, max_iter, decrement, False, curvature)
@@ -198,9 +199,10 @@ def _descend(evaluate, move, at, step, decrement):
 def _stretch(evaluate, move, at, step, decrement, new, t):
     """The best of ever longer steps, from part t, as long as the function falls nearly
     as the slope at the beginning says: it has less curvature there than the step was
-    made with, of which so small steps would go on for ever.
+    made with, of which so small steps would go on for ever.  What rounding gains says
+    nothing.
     """
-    while at.value - new.value > STRAIGHT * t * decrement:
+    while at.value - new.value > STRAIGHT * t * decrement + at.rounding:
         t *= 2
         try:
             farther = evaluate(move(at, step, t))

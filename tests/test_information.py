@@ -594,9 +594,9 @@ def test_a_step_into_what_has_no_value_is_shortened(beyond):
 @pytest.mark.parametrize(
     "decrements, cut, expected",
     [
-        ([1e3, 0.5, 1e-6, 1e-17], None, 3),  # the fourth is as good as none
-        ([1e30, 1e8, 0.5, 1e-6, 1e-17], None, 4),  # 1e8 is much less, and far away
-        ([1e3, 0.5, 1e-6, 1e-9, 1e-12], 2, 5),  # a step cut short says nothing
+        ([1e3, 0.5, 1e-7, 1e-17], None, 3),  # the fourth is as good as none
+        ([1e30, 1e8, 0.5, 1e-7, 1e-17], None, 4),  # 1e8 is much less, and far away
+        ([1e3, 0.5, 1e-7, 1e-9, 1e-12], 2, 5),  # a step cut short says nothing
     ],
 )
 def test_a_search_ends_where_the_next_step_would_be_none(decrements, cut, expected):
@@ -614,6 +614,24 @@ def test_a_search_ends_where_the_next_step_would_be_none(decrements, cut, expect
     found = newton(evaluate_at, direction, move, (-1, 1.0), tol=1e-10, max_iter=50)
     assert found.converged
     assert found.n_iter == expected
+
+
+@pytest.mark.parametrize("rounding, expected", [(1e-30, -2.0), (1e-9, -1.0)])
+def test_a_step_stretches_where_there_is_more_to_gain_than_rounding(rounding, expected):
+    """The function is straight up to -2; the step promises 1e-12."""
+
+    def evaluate_at(x):
+        value = 1e-12 * max(x, -2.0)
+        return SimpleNamespace(x=x, value=value, rounding=rounding, kinked=False)
+
+    def direction(point, near):
+        return -1.0, 1e-12, None
+
+    def move(point, step, t):
+        return point.x + t * step
+
+    found = newton(evaluate_at, direction, move, 0.0, tol=1e-10, max_iter=50)
+    assert found.point.x == expected
 
 
 def test_what_rows_gain_by_being_fitted_exactly_is_no_merit(monkeypatch):
