@@ -42,7 +42,7 @@ docs/math.md derives the formulas in the names that the code uses; docs/design.m
 the reasons, docs/groups.md says which door for groups goes with which tool.
 """
 
-from ._groups import GroupsWarning
+from ._input.labels import GroupsWarning
 from .heteroscedastic import HeteroscedasticGaussianRegressor
 from .random_intercept import RandomInterceptRegressor
 

@@ -12,8 +12,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import (
-    GroupedRegressor,
+from ._estimator import GroupedRegressor
+from ._input.parameters import (
     check_coverage,
     check_flag,
     check_jobs,
@@ -21,29 +21,23 @@ from ._base import (
     check_nonnegative,
     warn,
 )
-from ._design import check_range
-from ._fixed_groups import fixed_posterior, penalised_posterior
-from ._heteroscedastic_criterion import average_noise
-from ._inference import slope_in_group_variance
-from ._input import feature_positions, read_fit_data
-from ._log_variance import log_variance
-from ._log_variance import widen as widen_variance
-from ._partitions import is_partitioned, read_partitions, table_like
-from ._posterior import condition, of_groups, widen
-from ._preparation import (
-    NO_GROUPS,
-    check_freedom,
-    column_name,
-    count,
-    exact_fit_message,
-    is_exact,
-)
-from ._problem import HIGHEST, LOWEST, Structure, group_messages, state_problem
-from ._report import heteroscedastic_facts, heteroscedastic_summary
-from ._search import best_optimum
-from ._starts import MANY_ROWS
-from ._statistics import sample_in_memory
-from ._summary import Summary
+from ._input.table import feature_positions, read_fit_data
+from ._likelihood.one_variance import check_freedom, is_exact
+from ._likelihood.posterior import condition, of_groups, widen
+from ._likelihood.row_variances import average_noise
+from ._messages import NO_GROUPS, column_name, count, exact_fit_message
+from ._results.fixed_groups import fixed_posterior, penalised_posterior
+from ._results.inference import slope_in_group_variance
+from ._results.log_variance import log_variance
+from ._results.log_variance import widen as widen_variance
+from ._results.report import heteroscedastic_facts, heteroscedastic_summary
+from ._results.summary import Summary
+from ._rows.columns import check_range
+from ._rows.dask import is_partitioned, read_partitions, table_like
+from ._rows.sample import sample_in_memory
+from ._search.problem import HIGHEST, LOWEST, Structure, group_messages, state_problem
+from ._search.row_variances import best_optimum
+from ._search.starts import MANY_ROWS
 from ._typing import ColumnLike, Floats, MatrixLike
 
 

@@ -16,11 +16,12 @@ from scipy.stats import binom, chi2, norm
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from ._any_model import predict_distribution, unwrap, warn_of_lost_labels
-from ._base import GroupedRegressor, check_coverage
-from ._inference import Profile
-from ._input import read_column
-from ._normal import normal_cdf, normal_interval
+from ._estimator import GroupedRegressor
+from ._evaluation.any_model import predict_distribution, unwrap, warn_of_lost_labels
+from ._input.parameters import check_coverage
+from ._input.table import read_column
+from ._likelihood.normal import normal_cdf, normal_interval
+from ._results.inference import Profile
 from ._typing import ColumnLike, EstimatorLike, Floats, MatrixLike
 
 if TYPE_CHECKING:

@@ -20,18 +20,18 @@ import numpy as np
 from sklearn.metrics import r2_score, root_mean_squared_error
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from ._any_model import (
+from ._evaluation.any_model import (
     joint_log_density,
     predict_distribution,
     predict_mean,
     unwrap,
     warn_of_lost_labels,
 )
-from ._base import check_coverage, check_flag, check_nonnegative
-from ._groups import index_groups
-from ._input import check_weight, read_column
-from ._normal import normal_cdf, normal_crps, normal_interval, normal_nll
-from ._posterior import block_log_density
+from ._input.labels import index_groups
+from ._input.parameters import check_coverage, check_flag, check_nonnegative
+from ._input.table import check_weight, read_column
+from ._likelihood.normal import normal_cdf, normal_crps, normal_interval, normal_nll
+from ._likelihood.posterior import block_log_density
 from ._typing import ColumnLike, EstimatorLike, Floats, MatrixLike
 
 # Variances beyond this and its inverse leave the range in which sums of their inverses

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from sklearn.model_selection import BaseCrossValidator, GroupKFold
 from sklearn.utils import check_random_state
 
-from ._base import check_coverage, check_flag, check_jobs
-from ._comparison import GroupsComparison, collect, name_estimators
-from ._folds import (
+from ._evaluation.comparison import GroupsComparison, collect, name_estimators
+from ._evaluation.folds import (
     check_estimator,
     check_params,
     index_present,
@@ -30,6 +29,7 @@ from ._folds import (
     score_fold,
     unseen_share,
 )
+from ._input.parameters import check_coverage, check_flag, check_jobs
 from ._typing import ColumnLike, EstimatorLike, Floats, MatrixLike, SplitsLike
 
 __all__ = ["WithinGroupKFold", "cross_val_predict_groups", "cross_validate_groups"]

@@ -9,8 +9,8 @@ from typing import Literal, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import (
-    GroupedRegressor,
+from ._estimator import GroupedRegressor
+from ._input.parameters import (
     check_coverage,
     check_flag,
     check_jobs,
@@ -18,36 +18,29 @@ from ._base import (
     check_nonnegative,
     warn,
 )
-from ._criterion import (
-    Optimum,
+from ._input.table import read_fit_data
+from ._likelihood.one_variance import (
     RandomIntercept,
-    best_ratio,
+    check_freedom,
     degrees_of_freedom,
     deviance,
     evaluate,
-)
-from ._design import check_range, choose_columns, noise_floor
-from ._gram import pool
-from ._inference import predictive_freedom
-from ._input import read_fit_data
-from ._partitions import is_partitioned, summarize_partitions
-from ._posterior import condition, of_groups
-from ._preparation import (
-    NO_GROUPS,
-    check_freedom,
-    column_name,
-    exact_fit_message,
     is_exact,
-    rank_tolerance,
-    why_not_identified,
 )
-from ._report import (
+from ._likelihood.posterior import condition, of_groups
+from ._messages import NO_GROUPS, column_name, exact_fit_message, why_not_identified
+from ._results.inference import predictive_freedom
+from ._results.report import (
     coefficient_intervals,
     component_intervals,
     random_intercept_summary,
 )
-from ._statistics import join, summarize
-from ._summary import Summary
+from ._results.summary import Summary
+from ._rows.columns import check_range, choose_columns, noise_floor, rank_tolerance
+from ._rows.dask import is_partitioned, summarize_partitions
+from ._rows.gram import pool
+from ._rows.sample import join, summarize
+from ._search.ratio import Optimum, best_ratio
 from ._typing import ColumnLike, Floats, MatrixLike
 
 

@@ -14,9 +14,9 @@ import sys
 import numpy as np
 
 from skmixed import HeteroscedasticGaussianRegressor
-from skmixed._rows import Trend
-from skmixed._search import descend
-from skmixed._starts import best_constant, start_at
+from skmixed._rows.grouped import Trend
+from skmixed._search.row_variances import descend
+from skmixed._search.starts import best_constant, start_at
 from skmixed.heteroscedastic import read_problem
 
 N_STARTS = 25

@@ -23,7 +23,7 @@ from joblib import Parallel, delayed
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "tests"))
 
-from reference import block_covariance, log_likelihood, with_intercept
+from oracles.reference import block_covariance, log_likelihood, with_intercept
 
 from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
 

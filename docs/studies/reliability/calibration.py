@@ -26,7 +26,7 @@ from skmixed import (
     HeteroscedasticGaussianRegressor,
     RandomInterceptRegressor,
 )
-from skmixed._inference import satterthwaite
+from skmixed._results.inference import satterthwaite
 
 LEVELS = (0.5, 0.9, 0.99)
 N_GROUPS = (6, 12, 30, 100, 500)

@@ -5,15 +5,15 @@
 Fits random small problems of full rank, with every option, and compares likelihood,
 coefficients, standard errors and the joint distribution of predictions with n x n
 matrices; then searches the likelihood from several random variances by BFGS
-(tests/dense.py).  Prints every failure, and how far the best of the optima found by
-brute force is above the fit.
+(tests/oracles/dense.py).  Prints every failure, and how far the best of the optima found
+by brute force is above the fit.
 """
 
 import sys
 
 import harness
-from dense import compare
-from random_problems import ordinary_problem
+from oracles.dense import compare
+from oracles.random_problems import ordinary_problem
 
 # In log-likelihood: one point above which another optimum counts as missed.
 MISSED = 1e-4

@@ -2,9 +2,9 @@
 
     python docs/studies/reliability/properties.py [n_problems n_jobs first_seed]
 
-Draws random problems (tests/random_problems.py) and checks on each what has to hold of
-all of them (tests/laws.py); prints every failure, and how many problems were
-fitted and how many refused, and why.
+Draws random problems (tests/oracles/random_problems.py) and checks on each what has to
+hold of all of them (tests/oracles/laws.py); prints every failure, and how many problems
+were fitted and how many refused, and why.
 """
 
 import re
@@ -12,8 +12,8 @@ import sys
 from collections import Counter
 
 import harness
-from laws import check
-from random_problems import any_problem
+from oracles.laws import check
+from oracles.random_problems import any_problem
 
 
 def judge(problem):

@@ -1,0 +1,601 @@
+"""What both estimators share: the doors for groups and everything after `fit`."""
+
+from __future__ import annotations
+
+import numbers
+from copy import copy
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Self, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.metadata_routing import MetadataRequest
+from sklearn.utils.validation import check_is_fitted
+
+from ._input.labels import check_present, join_labels
+from ._input.parameters import check_coverage, warn
+from ._input.table import Data, check_weight, read_column, read_new_data
+from ._likelihood.normal import normal_interval, t_interval
+from ._likelihood.posterior import (
+    joint_covariance,
+    joint_log_density,
+    make_room,
+    observe,
+    sample,
+)
+from ._rows.dask import is_partitioned, predict_partitions
+from ._typing import ColumnLike, Floats, MatrixLike
+
+# To be raised when models that were stored before cannot be read any more.
+STATE_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class NewRows:
+    """Rows to predict, and the model that predicts them.
+
+    Attributes
+    ----------
+    model : GroupedRegressor
+        The model as it was when it was asked: another thread may change the user's.
+    data : Data
+    codes : ndarray of shape (n,)
+        Position of the row's group among those of the fit; -1 for a new group.
+    n_known : int
+        Number of groups of the fit.
+    """
+
+    model: GroupedRegressor
+    data: Data
+    codes: np.ndarray
+    n_known: int
+
+    @property
+    def X(self):
+        """Features, (n, p)."""
+        return self.data.X
+
+    @property
+    def posterior(self):
+        """What the model knows, `Posterior`."""
+        return self.model._posterior
+
+    @property
+    def noise_variance(self):
+        """Variance of each row's noise, (n,), a new array."""
+        return self.model._noise_variance(self.data, self.codes)
+
+    @cached_property
+    def owner(self):
+        """Rows with the same owner share a random intercept, (n,)."""
+        n, index = len(self.codes), self.data.index
+        alone = np.arange(n)
+        if index is None or not self.n_known:
+            return alone
+        no_label = self.n_known + len(index) + alone
+        new_label = self.n_known + index.codes
+        known = np.where(self.codes < 0, new_label, self.codes)
+        return np.where(index.codes < 0, no_label, known)
+
+
+class GroupRoutingMixin:
+    """Requests for the metadata `groups`, so that no user has to set them.
+
+    With `group_feature` set the labels come inside X, and `groups` is not requested:
+    a splitter's groups must not reach a model that has its own.
+    """
+
+    __metadata_request__fit = {"groups": True}
+    __metadata_request__score = {"groups": True}
+    __metadata_request__predict = {
+        "groups": True,
+        "return_std": True,
+        "return_cov": True,
+    }
+
+    def get_metadata_routing(self) -> MetadataRequest:
+        """The estimator's metadata requests; see scikit-learn's metadata routing.
+
+        Returns
+        -------
+        routing : MetadataRequest
+        """
+        request = super().get_metadata_routing()
+        if self.group_feature is not None:
+            for method in ("fit", "partial_fit", "score", "predict"):
+                if hasattr(self, method):
+                    getattr(request, method).add_request(param="groups", alias=False)
+        return request
+
+
+class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
+    """Predictions of a Gaussian model of grouped data.
+
+    `fit` of a subclass calls `_set_posterior`; `_noise_variance` gives the noise
+    variance of new rows.
+    """
+
+    group_feature: str | int | None
+    coef_: Floats
+    intercept_: float
+    coef_covariance_: Floats
+    coef_std_: Floats
+    intercept_std_: float
+    group_variance_: float
+    intraclass_correlation_: float
+    at_boundary_: bool
+    groups_: NDArray[Any]
+    random_intercepts_: Floats
+    random_intercepts_std_: Floats
+    random_intercepts_conditional_std_: Floats
+    log_likelihood_: float
+    n_iter_: int
+    converged_: bool
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    @overload
+    def predict(
+        self,
+        X: MatrixLike,
+        *,
+        groups: ColumnLike | None = None,
+        return_std: Literal[False] = False,
+        return_cov: Literal[False] = False,
+    ) -> Floats: ...
+
+    @overload
+    def predict(
+        self,
+        X: MatrixLike,
+        *,
+        groups: ColumnLike | None = None,
+        return_std: Literal[True],
+        return_cov: Literal[False] = False,
+    ) -> tuple[Floats, Floats]: ...
+
+    @overload
+    def predict(
+        self,
+        X: MatrixLike,
+        *,
+        groups: ColumnLike | None = None,
+        return_std: Literal[False] = False,
+        return_cov: Literal[True],
+    ) -> tuple[Floats, Floats]: ...
+
+    @overload
+    def predict(
+        self,
+        X: MatrixLike,
+        *,
+        groups: ColumnLike | None = None,
+        return_std: bool = False,
+        return_cov: bool = False,
+    ) -> Floats | tuple[Floats, Floats]: ...
+
+    def predict(
+        self,
+        X: MatrixLike,
+        *,
+        groups: ColumnLike | None = None,
+        return_std: bool = False,
+        return_cov: bool = False,
+    ) -> Floats | tuple[Floats, Floats]:
+        """Predict new observations.
+
+        The prediction includes the random intercept of every group that was seen in
+        `fit`.  A row of another group, a row whose label is missing, and every row
+        where there are no labels gets the population mean, and a standard deviation
+        that includes the variance of random intercepts (but nothing for differences
+        between fixed effects).
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            Features.
+        groups : array-like of shape (n_rows,), default=None
+            Group labels, matched by value with those of `fit`.  Labels are positional:
+            the index of a Series is ignored.
+        return_std : bool, default=False
+            Whether to return the standard deviation of a new observation.
+        return_cov : bool, default=False
+            Whether to return the joint covariance of new observations.
+
+        Returns
+        -------
+        y_mean : ndarray of shape (n_rows,)
+            Predictive mean, in the units of y.  Of a Dask collection X, it and `y_std`
+            are Dask arrays.
+        y_std : ndarray of shape (n_rows,)
+            Standard deviation of a new observation, in the units of y: noise, random
+            intercept and coefficients.  Only if ``return_std=True``.
+        y_cov : ndarray of shape (n_rows, n_rows)
+            Covariance of new observations, in squared units of y, noise on the
+            diagonal.  Rows with the same unseen label share one new random intercept;
+            rows without label have one each.  Only if ``return_cov=True``.
+
+        Raises
+        ------
+        ValueError
+            If both flags are set, if both doors for groups are used, or if the labels
+            are of a kind that cannot match those of the fit.
+        """
+        if return_std and return_cov:
+            raise ValueError(
+                "return_std and return_cov are both True; ask for one of them (the "
+                "standard deviations are the roots of the covariance's diagonal)."
+            )
+        if is_partitioned(X) and not return_cov:
+            check_is_fitted(self)
+            return predict_partitions(copy(self), X, groups, {"return_std": return_std})
+        new = self._read_new(X, groups)
+        mean = new.posterior.mean(new.X, new.codes)
+        if return_std:
+            variance = new.posterior.variance(new.X, new.codes)
+            variance += new.noise_variance
+            return mean, np.sqrt(variance, out=variance)
+        if return_cov:
+            return mean, joint_covariance(
+                new.posterior, new.X, new.codes, new.owner, new.noise_variance
+            )
+        return mean
+
+    def predict_noise_std(
+        self, X: MatrixLike, *, groups: ColumnLike | None = None
+    ) -> Floats:
+        """Predict the standard deviation of the noise alone.
+
+        What repeated observations of the same group with the same features would
+        scatter by: without the uncertainty of coefficients and random intercepts that
+        ``predict(X, return_std=True)`` includes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            Features.
+        groups : array-like of shape (n_rows,), default=None
+            Group labels, as in `predict`.
+
+        Returns
+        -------
+        noise_std : ndarray of shape (n_rows,)
+            In the units of y.
+        """
+        return np.sqrt(self._read_new(X, groups).noise_variance)
+
+    def predict_interval(
+        self,
+        X: MatrixLike,
+        *,
+        groups: ColumnLike | None = None,
+        coverage: float = 0.9,
+        distribution: Literal["normal", "t"] = "normal",
+    ) -> Floats:
+        """Predict the interval that holds a new observation with a given probability.
+
+        The interval is central; mean and standard deviation are those of
+        ``predict(X, groups=groups, return_std=True)``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            Features.
+        groups : array-like of shape (n_rows,), default=None
+            Group labels, as in `predict`.
+        coverage : float, default=0.9
+            Probability of the interval, above 0 and below 1.
+        distribution : {"normal", "t"}, default="normal"
+            The normal distribution takes the variances as known, as scores of
+            predictions do.  Student's t allows for their estimation, by Satterthwaite's
+            degrees of freedom of each row's variance: wider intervals, which matter for
+            new groups where the groups of the fit are few.
+
+        Returns
+        -------
+        interval : ndarray of shape (n_rows, 2)
+            Lower and upper bound, in the units of y.
+
+        Raises
+        ------
+        ValueError
+            If `coverage` is no probability; if `distribution` is "t" and the model is
+            penalised, so that the degrees of freedom are not known.
+        """
+        check_coverage(coverage)
+        if distribution not in ("normal", "t"):
+            raise ValueError(f"distribution is 'normal' or 't', got {distribution!r}.")
+        model = copy(self)
+        mean, std = model.predict(X, groups=groups, return_std=True)
+        if distribution == "normal":
+            return np.column_stack(normal_interval(mean, std, coverage))
+        new = model._read_new(X, groups)
+        freedom = model._predictive_freedom(new.X, new.codes)
+        return np.column_stack(t_interval(mean, std, coverage, freedom))
+
+    def sample_y(
+        self,
+        X: MatrixLike,
+        *,
+        groups: ColumnLike | None = None,
+        n_samples: int = 1,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> Floats:
+        """Draw new observations from their joint predictive distribution.
+
+        Exact draws from the normal distribution whose mean and covariance `predict`
+        returns, in time and memory proportional to the number of rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            Features.
+        groups : array-like of shape (n_rows,), default=None
+            Group labels, as in `predict`.
+        n_samples : int, default=1
+            Number of draws for every row.
+        random_state : int, RandomState instance or None, default=0
+            See :term:`random_state`.
+
+        Returns
+        -------
+        y_samples : ndarray of shape (n_rows, n_samples)
+            Draws, in the units of y.
+        """
+        whole = isinstance(n_samples, numbers.Integral) and n_samples is not True
+        if not whole or n_samples < 1:
+            raise ValueError(f"n_samples is a positive integer, got {n_samples!r}.")
+        new = self._read_new(X, groups)
+        random_state = check_random_state(random_state)
+        return sample(
+            new.posterior,
+            new.X,
+            new.codes,
+            new.owner,
+            new.noise_variance,
+            n_samples,
+            random_state,
+        )
+
+    def log_predictive_density(
+        self, X: MatrixLike, y: ColumnLike, *, groups: ColumnLike | None = None
+    ) -> float:
+        """Joint log-density of observations under the predictive distribution.
+
+        The log-density of the normal distribution with the mean and the covariance
+        that `predict` returns, computed in time proportional to the number of rows.
+        It treats `y` as new observations: on the rows of the fit it is not
+        `log_likelihood_`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            Features.
+        y : array-like of shape (n_rows,)
+            Observations.
+        groups : array-like of shape (n_rows,), default=None
+            Group labels, as in `predict`.
+
+        Returns
+        -------
+        log_density : float
+            Natural logarithm of the joint density of all the rows.
+        """
+        if y is None:
+            raise ValueError("y is None; the density is that of observations y.")
+        new = self._read_new(X, groups, y)
+        return float(
+            joint_log_density(
+                new.posterior,
+                new.X,
+                new.data.y,
+                new.codes,
+                new.owner,
+                new.noise_variance,
+            )
+        )
+
+    def score(
+        self,
+        X: MatrixLike,
+        y: ColumnLike,
+        *,
+        groups: ColumnLike | None = None,
+        sample_weight: ColumnLike | None = None,
+    ) -> float:
+        """Coefficient of determination R^2 of ``predict(X, groups=groups)``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            Features.
+        y : array-like of shape (n_rows,)
+            Observations.
+        groups : array-like of shape (n_rows,), default=None
+            Group labels, as in `predict`.
+        sample_weight : array-like of shape (n_rows,), default=None
+            Weights of the rows in the score.
+
+        Returns
+        -------
+        score : float
+            R^2, at most 1.
+        """
+        mean, y = self.predict(X, groups=groups), read_column(y, "y")
+        return r2_score(y, mean, sample_weight=check_weight(sample_weight, len(mean)))
+
+    def update_random_intercepts(
+        self, X: MatrixLike, y: ColumnLike, *, groups: ColumnLike | None = None
+    ) -> Self:
+        """Learn the levels of groups from further rows, without a new fit.
+
+        What a model in use does with the first measurements of a new group, or with
+        more of one it knows: variance components and coefficients stay as they are,
+        and so do their standard errors; random intercepts are what they would be, given
+        those, on the rows of the fit and of all updates.  The same rows twice count
+        twice.  A later `partial_fit` knows nothing of the rows of updates.
+
+        Inside a fitted Pipeline:
+        ``pipe[-1].update_random_intercepts(pipe[:-1].transform(X), y, groups=groups)``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            Features.
+        y : array-like of shape (n_rows,)
+            Observations.
+        groups : array-like of shape (n_rows,), default=None
+            Group labels, known or new; none of them missing.  In X if `group_feature`
+            is set.
+
+        Returns
+        -------
+        self : object
+            The same model, with `groups_`, `random_intercepts_` and their standard
+            deviations updated.
+
+        Raises
+        ------
+        ValueError
+            If the model has no random intercepts, or the rows are not as in `predict`.
+            Then, and if it is interrupted, the model stays as it was.
+
+        Examples
+        --------
+        >>> from skmixed import RandomInterceptRegressor
+        >>> from skmixed.datasets import load_sleepstudy
+        >>> X, y, subjects = load_sleepstudy(return_X_y_groups=True)
+        >>> old = subjects != 372
+        >>> model = RandomInterceptRegressor().fit(X[old], y[old], groups=subjects[old])
+        >>> mean, std = model.predict([[9.0]], groups=[372], return_std=True)
+        >>> print(f"{mean[0]:.0f} +- {std[0]:.0f} ms")
+        344 +- 51 ms
+        >>> new = (subjects == 372) & (X[:, 0] < 3)
+        >>> model = model.update_random_intercepts(X[new], y[new], groups=subjects[new])
+        >>> mean, std = model.predict([[9.0]], groups=[372], return_std=True)
+        >>> print(f"{mean[0]:.0f} +- {std[0]:.0f} ms")
+        360 +- 36 ms
+        """
+        check_is_fitted(self)
+        if y is None:
+            raise ValueError("y is None; an update needs observations y.")
+        new = copy(self)
+        data = read_new_data(new, X, groups, y)
+        if data.index is None:
+            raise ValueError("`groups` is None; an update needs one label per row.")
+        check_present(data.index)
+        if not new._has_random_intercepts():
+            raise ValueError(
+                "The model has no random intercepts (it was fitted without `groups`, "
+                "or with other effects of them); fit it anew with these rows."
+            )
+        labels, (known, mine) = join_labels(new.groups_, data.labels)
+        vars(new).update(new._observe(data, labels, known, mine[data.index.codes]))
+        return self._become(new)
+
+    def _become(self, other):
+        """Take over the attributes of another model.
+
+        In one step, so that whoever interrupts it, or predicts in another thread, finds
+        the old state or the new one and never parts of both.
+        """
+        self.__dict__ = vars(other)
+        return self
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "_state_format": STATE_FORMAT}
+
+    def __setstate__(self, state):
+        found = state.get("_state_format")
+        if found != STATE_FORMAT:
+            raise ValueError(
+                f"This {type(self).__name__} was stored by another version of skmixed "
+                f"(its state has format {found}, this version reads {STATE_FORMAT}). "
+                "Fit it anew, or load it with the version that stored it."
+            )
+        attributes = {name: state[name] for name in state if name != "_state_format"}
+        super().__setstate__(attributes)
+
+    def _has_random_intercepts(self):
+        return len(self.groups_) > 0
+
+    def _observe(self, data, labels, known, codes):
+        """Attributes after rows whose groups are `codes` among `labels`."""
+        before = np.full(len(labels), -1)
+        before[known] = np.arange(len(known))
+        noise_variance = self._noise_variance(data, before[codes])
+        posterior = make_room(self._posterior, known, len(labels))
+        posterior = observe(posterior, data.X, data.y, codes, noise_variance)
+        return {
+            "_posterior": posterior,
+            "groups_": labels,
+            **_random_intercepts(posterior),
+        }
+
+    def _read_new(self, X, groups, y=None):
+        check_is_fitted(self)
+        model = copy(self)
+        data = read_new_data(model, X, groups, y)
+        codes = np.full(data.n_rows, -1, dtype=np.int32)
+        if data.index is None or not model._uses_groups():
+            return NewRows(model, data, codes, 0)
+        known = model.groups_
+        if not len(known):
+            warn(
+                "Group labels are ignored: the model was fitted without `groups`, "
+                "so it knows no groups."
+            )
+        else:
+            position = np.append(data.index.positions_in(known), -1)
+            codes = position.astype(np.int32)[data.index.codes]
+        return NewRows(model, data, codes, len(known))
+
+    def _uses_groups(self):
+        return True
+
+    def _column_names(self):
+        """What to call the columns of X in a table."""
+        names = [f"x{j}" for j in range(self.n_features_in_)]
+        return [str(name) for name in getattr(self, "feature_names_in_", names)]
+
+    def _set_posterior(self, posterior, features, labels, random=True):
+        """Set the attributes that all estimators have, in the user's units.
+
+        `random` is False where the modes are not those of random intercepts.
+        """
+        self._posterior, self._features = posterior, features
+        coef, root = posterior.coef, posterior.coef_root
+        intercept, intercept_root = 0.0, np.zeros(root.shape[1])
+        if self.fit_intercept:
+            intercept = posterior.level - posterior.shift @ coef
+            intercept_root = posterior.level_root - posterior.shift @ root
+        p = self.n_features_in_
+        wide_root = np.zeros((1 + p, root.shape[1]))
+        wide_root[0], wide_root[1 + features] = intercept_root, root
+        self.coef_ = np.zeros(p)
+        self.coef_[features] = coef
+        self.intercept_ = float(intercept)
+        self.coef_covariance_ = wide_root @ wide_root.T
+        std = np.sqrt(np.diag(self.coef_covariance_))
+        self.intercept_std_, self.coef_std_ = float(std[0]), std[1:]
+        self.group_variance_ = posterior.group_variance
+        self.groups_ = np.empty(0) if labels is None else labels
+        for name, value in _random_intercepts(posterior).items():
+            setattr(self, name, value if random else np.zeros(len(value)))
+
+
+def _random_intercepts(posterior):
+    return {
+        "random_intercepts_": posterior.modes,
+        "random_intercepts_std_": posterior.modes_std(),
+        "random_intercepts_conditional_std_": np.sqrt(posterior.modes_variance),
+    }

@@ -1,0 +1,262 @@
+"""Folds of a cross-validation: rows, splits, and what one fold does.
+
+Groups go where they are asked for, whatever `enable_metadata_routing` says.
+"""
+
+import sys
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import r2_score, root_mean_squared_error
+from sklearn.model_selection import BaseCrossValidator, check_cv
+from sklearn.pipeline import Pipeline
+from sklearn.utils import column_or_1d, indexable
+from sklearn.utils.metadata_routing import get_routing_for_object
+from sklearn.utils.parallel import Parallel, delayed
+
+from .._input.labels import check_present, index_groups
+from .._input.table import check_table, read_column
+from .._likelihood.normal import normal_crps, normal_interval, normal_nll
+from .any_model import (
+    check_gives_std,
+    fit_clone,
+    gives_std,
+    joint_log_density,
+    predict_distribution,
+    predict_mean,
+    requested_keys,
+    take_rows,
+    unwrap,
+    warn_of_lost_labels,
+)
+from .comparison import SCORES
+
+REPORT_EVERY = 10.0  # seconds
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows of a cross-validation.
+
+    Attributes
+    ----------
+    X : array-like of shape (n_rows, n_features)
+        As the user passed it.
+    y : ndarray of shape (n_rows,)
+    metadata : dict
+        What `fit` may request, `groups` among it.
+    """
+
+    X: object
+    y: np.ndarray
+    metadata: dict
+
+    @property
+    def groups(self):
+        """Group labels, (n_rows,)."""
+        return self.metadata["groups"]
+
+    def take(self, rows):
+        """Some of the rows, by position."""
+        n = len(self.y)
+        metadata = {
+            name: take_rows(value, rows) if _is_per_row(value, n) else value
+            for name, value in self.metadata.items()
+        }
+        return Sample(take_rows(self.X, rows), self.y[rows], metadata)
+
+
+def read_sample(X, y, groups, params):
+    """A `Sample` of what the user passed."""
+    check_table(X)
+    X, y = indexable(X, column_or_1d(read_column(y, "y")))
+    if params and "groups" in params:
+        raise TypeError("params has 'groups'; pass them as groups=, not in params.")
+    index = index_present(groups, len(y))
+    return Sample(X, y, {"groups": index.labels[index.codes], **(params or {})})
+
+
+def index_present(groups, n_rows):
+    """The index of labels none of which is missing."""
+    if groups is None:
+        raise ValueError("`groups` is None; the split needs one label per row.")
+    index = index_groups(groups, n_rows)
+    check_present(index)
+    return index
+
+
+def n_rows_of(X):
+    """Number of rows of an array, a sparse matrix, a list, or a frame."""
+    return X.shape[0] if hasattr(X, "shape") else len(X)
+
+
+def check_params(sample, estimators, cvs):
+    """Refuse metadata that nobody requests."""
+    used = {"groups"} | {_split_key(cv) for cv in cvs}
+    for estimator in estimators:
+        used |= requested_keys(estimator, sample.metadata)
+    unused = sorted(sample.metadata.keys() - used)
+    if unused:
+        raise TypeError(
+            f"params has {', '.join(map(repr, unused))}, which no model requests; say "
+            "who takes it, such as with set_fit_request(sample_weight=True) under "
+            "enable_metadata_routing=True."
+        )
+
+
+def check_estimator(estimator, return_std=False):
+    """Refuse what cannot be fitted, or gives no standard deviation."""
+    if isinstance(estimator, type) or not hasattr(estimator, "fit"):
+        raise TypeError(
+            f"An estimator is an object with fit and predict, got {estimator!r:.60}"
+            + (": make one, with ()." if isinstance(estimator, type) else ".")
+        )
+    while isinstance(estimator, Pipeline):
+        estimator = estimator[-1]
+    is_plain = not hasattr(estimator, "get_params") or not any(
+        hasattr(value, "fit") for value in estimator.get_params().values()
+    )
+    if return_std and is_plain:  # what a search or another tool gives is seen later
+        check_gives_std(estimator)
+
+
+def make_splits(cv, sample):
+    """List of (train, test) row numbers; the splitter gets the groups it asks for."""
+    if isinstance(cv, str) or not (hasattr(cv, "split") or hasattr(cv, "__iter__")):
+        raise TypeError(
+            "A cv is a number of folds, a cross-validator, or pairs of (train, test), "
+            f"got {cv!r}."
+        )
+    key = _split_key(cv)
+    if key not in sample.metadata:
+        raise ValueError(
+            f"The cross-validator requests {key!r} as its groups; pass them with "
+            f"params={{{key!r}: ...}}."
+        )
+    groups = sample.metadata[key]
+    if key == "groups" and not _can_be_sorted(groups):
+        groups = index_groups(groups, len(sample.y)).codes
+    cv = check_cv(cv)
+    if not _takes_groups(cv):
+        groups = None
+    splits = list(cv.split(sample.X, sample.y, groups))
+    if not splits:
+        raise ValueError("cv has no splits.")
+    return [(_row_numbers(train), _row_numbers(test)) for train, test in splits]
+
+
+def unseen_share(splits, sample):
+    """Share of the test rows whose group is not in the training rows."""
+    groups = index_groups(sample.groups, len(sample.y)).codes
+    unseen = [~np.isin(groups[test], groups[train]) for train, test in splits]
+    return float(np.mean(np.concatenate(unseen)))
+
+
+def predict_fold(estimator, sample, train, test, return_std):
+    """Predictions (n_test,) of the model fitted without them, or (2, n_test)."""
+    model, new = _fit_fold(estimator, sample, train, test)
+    predict = predict_distribution if return_std else predict_mean
+    return predict(model, new.X, new.metadata)
+
+
+def score_fold(estimator, sample, train, test, coverage):
+    """All scores of one fold, a dict; NaN without a standard deviation."""
+    model, new = _fit_fold(estimator, sample, train, test)
+    y, std = new.y, None
+    if gives_std(model):
+        mean, std = predict_distribution(model, new.X, new.metadata)
+    else:
+        mean = predict_mean(model, new.X, new.metadata)
+    scores = dict.fromkeys(SCORES, np.nan)
+    scores["r2"] = r2_score(y, mean) if len(y) > 1 else np.nan
+    scores["rmse"] = root_mean_squared_error(y, mean)
+    if std is not None and (std > 0).all():  # a dummy's zeros are no distribution
+        density = joint_log_density(model, new.X, y, new.metadata)
+        low, high = normal_interval(mean, std, coverage)
+        scores["nll"] = float(np.mean(normal_nll(y, mean, std)))
+        scores["joint_nll"] = -density / len(y)
+        scores["crps"] = float(np.mean(normal_crps(y, mean, std)))
+        scores["coverage"] = float(np.mean((low <= y) & (y <= high)))
+    return scores
+
+
+def run_all(function, tasks, n_jobs, verbose, names=None):
+    """``[function(*task) for task in tasks]``, several at a time; long work reports.
+
+    An error gets a note with the task's name.
+    """
+    names = names or [f"fold {k}" for k in range(1, len(tasks) + 1)]
+    try:
+        parallel = Parallel(n_jobs=n_jobs, return_as="generator")
+    except ValueError:  # a backend that returns all at once
+        parallel = Parallel(n_jobs=n_jobs)
+    start = last = time.monotonic()
+    results = []
+    jobs = zip(names, tasks, strict=True)
+    for result in parallel(delayed(_run)(function, *job) for job in jobs):
+        results.append(result)
+        now = time.monotonic()
+        left = (now - start) / len(results) * (len(tasks) - len(results))
+        if verbose and min(now - last, left) > REPORT_EVERY:
+            last = now
+            print(
+                f"{len(results)} of {len(tasks)} fits done, about {left:.0f} s left",
+                file=sys.stderr,
+            )
+    return results
+
+
+def _run(function, name, task):
+    try:
+        return function(*task)
+    except Exception as error:
+        error.add_note(f"This happened in {name}.")
+        raise
+
+
+def _fit_fold(estimator, sample, train, test):
+    """The model fitted to the training rows, and the test rows as it sees them."""
+    part, new = sample.take(train), sample.take(test)
+    fitted = fit_clone(estimator, part.X, part.y, part.metadata)
+    model, X = unwrap(fitted, new.X, new.metadata)
+    warn_of_lost_labels(model, new.metadata)
+    return model, Sample(X, new.y, new.metadata)
+
+
+def _split_key(cv):
+    """Under which name a cross-validator requests its groups."""
+    if not hasattr(cv, "get_metadata_routing"):
+        return "groups"
+    alias = get_routing_for_object(cv).split.requests.get("groups")
+    return alias if isinstance(alias, str) else "groups"
+
+
+def _can_be_sorted(labels):
+    try:
+        np.unique(labels)
+    except (TypeError, ValueError):  # members of an Enum; numbers beside strings
+        return False
+    return True
+
+
+def _takes_groups(cv):
+    """Whether to hand groups to a splitter: those of scikit-learn that have no use for
+    them warn, which only a filter of the whole process, all threads, could silence.
+    """
+    split = getattr(type(cv), "split", None)
+    module = getattr(split, "__module__", None) or ""
+    if split is BaseCrossValidator.split or module.split(".")[0] != "sklearn":
+        return True
+    return "groups" in get_routing_for_object(cv).split.requests
+
+
+def _row_numbers(rows):
+    rows = np.asarray(rows)
+    return np.flatnonzero(rows) if rows.dtype == bool else rows
+
+
+def _is_per_row(value, n_rows):
+    if isinstance(value, (str, dict)) or np.ndim(value) == 0:
+        return False
+    return n_rows_of(value) == n_rows

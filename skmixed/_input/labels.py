@@ -1,0 +1,550 @@
+"""Group labels: from whatever the user passes to integer codes, and back.
+
+`index_groups` is the only reader of user labels; every later step sees the codes of
+a `GroupIndex`.  Labels are compared by value and never converted to strings, and
+missing labels are found before any conversion (``np.asarray(["a", nan])`` would make
+a group called ``'nan'``).
+"""
+
+import datetime
+import numbers
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import compress, count
+from operator import itemgetter
+
+import numpy as np
+
+from .._blocks import row_blocks
+
+ONE_FACTOR = (
+    "the model has one grouping factor. Join the columns into one label per row, "
+    "e.g. [f'{a}/{b}' for a, b in zip(school, room)]."
+)
+
+# What labels are, by their type; a type that is not here is a kind of its own.
+KINDS = {
+    "timedelta": (datetime.timedelta, np.timedelta64),  # NumPy calls it a number too
+    "datetime": (datetime.date, np.datetime64),
+    "number": (numbers.Number, np.bool_),
+    "string": str,
+    "bytes": bytes,
+}
+COMPLEX = (complex, np.complexfloating)
+COMPOUND = (tuple, frozenset)
+NEVER_MISSING = {str, bytes, int, bool}  # whatever the value
+
+# A table over the whole range of the labels is the fastest encoder; it is used while
+# it stays within this many entries per row.
+TABLE_ENTRIES_PER_ROW = 4
+PER_LABEL = 8  # numbers that a block has room for, so that it is a small one
+PER_OBJECT = 96  # the same for a Python object, which is far more than its pointer
+
+
+class GroupsWarning(UserWarning):
+    """Group labels are absent, ignored, or cannot tell a group from the noise."""
+
+
+@dataclass(frozen=True)
+class GroupIndex:
+    """Who belongs to whom.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (n_groups,)
+        The distinct labels, sorted where they can be sorted, else in order of first
+        appearance.
+    codes : ndarray of shape (n_rows,)
+        Position of each row's label in `labels`; -1 where the label is missing.
+    """
+
+    labels: np.ndarray
+    codes: np.ndarray
+
+    def __len__(self):
+        return len(self.labels)
+
+    def take(self, rows):
+        """The index of some of the rows; labels that lose all their rows are gone."""
+        codes = self.codes[rows]
+        used = np.bincount(codes[codes >= 0], minlength=len(self.labels)) > 0
+        rank = np.append(np.cumsum(used, dtype=np.int32) - 1, np.int32(-1))
+        return GroupIndex(self.labels[used], rank[codes])
+
+    def positions_in(self, known, any_kind=False):
+        """Position of each of `labels` in the labels `known`, -1 where it is new."""
+        if not any_kind:
+            check_kinds(self.labels, known)
+        # Across types NumPy compares rounded numbers.
+        if self.labels.dtype == known.dtype and np.array_equal(self.labels, known):
+            return np.arange(len(known))
+        mine, theirs = _comparable(self.labels, known)
+        position = {label: i for i, label in enumerate(theirs)}
+        found = [position.get(label, -1) for label in mine]
+        return np.array(found, dtype=np.intp)
+
+
+def index_groups(groups, n_rows):
+    """Index the labels of `n_rows` rows.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_rows,) or (n_rows, 1)
+        One scalar label per row: numbers, strings, datetimes or any hashable scalars,
+        as list, array, Series, Categorical, masked or nullable array.
+    n_rows : int
+        The number of rows of X.
+
+    Returns
+    -------
+    GroupIndex
+
+    Raises
+    ------
+    TypeError
+        If `groups` is not a column of labels (a string, a dict, a scalar), or a label
+        is not a scalar.
+    ValueError
+        If it has another length than X, more than one column, or labels that are
+        tuples, complex numbers, or times that would lose nanoseconds.
+    """
+    groups = _one_column(groups)
+    if len(groups) != n_rows:
+        raise ValueError(
+            f"`groups` has {len(groups)} labels but X has {n_rows} rows; it needs one "
+            "label per row."
+        )
+    return _index(groups)
+
+
+def join_labels(first, second, any_kind=False):
+    """Sorted distinct labels of both, and where the labels of each are among them.
+
+    With `any_kind` they need not be of a kind that can match.
+    """
+    if not any_kind:
+        check_kinds(second, first)
+    if first.dtype.kind in "mM" and second.dtype.kind == first.dtype.kind:
+        unit = _common_unit(first, second)
+        first, second = _exactly_in_unit(first, unit), _exactly_in_unit(second, unit)
+    if first.dtype == second.dtype and first.dtype.kind != "O":
+        labels, codes = unique(np.concatenate([first, second]))
+    else:  # across types NumPy compares rounded numbers
+        index = _index_objects(first.tolist() + second.tolist())
+        labels, codes = index.labels, index.codes
+    return labels, (codes[: len(first)], codes[len(first) :])
+
+
+def check_kinds(labels, known):
+    """Refuse labels that can never match those of the fit."""
+    mine, theirs = kinds_of(labels), kinds_of(known)
+    if mine and theirs and not mine & theirs:
+        raise ValueError(
+            f"The group labels are of kind {_and(mine)}, those of the fit were of "
+            f"kind {_and(theirs)}; they can never match. Convert them to the kind "
+            "used in fit."
+        )
+
+
+def check_present(index):
+    """Refuse missing labels."""
+    if index.codes.min(initial=0) < 0:
+        missing = int(np.sum(index.codes < 0))
+        raise ValueError(
+            f"{missing} of {len(index.codes)} group labels are missing. Drop those "
+            "rows, or give them a label of their own."
+        )
+
+
+def _one_column(groups):
+    """`groups` as a list or an array with one entry per row."""
+    if hasattr(groups, "to_pylist"):  # pyarrow, whose to_numpy can lose missing labels
+        groups = _of_arrow(groups)
+    if not _is_column(groups):
+        raise TypeError(
+            "`groups` must be a column with one label per row, got "
+            f"{groups!r:.60} of type {type(groups).__name__}. Pass the column, e.g. "
+            "groups=df['school'], or name it with group_feature='school'."
+        )
+    if isinstance(groups, memoryview):
+        groups = np.asarray(groups)
+    if isinstance(groups, Sequence):
+        groups = list(groups)
+        is_nested = bool(groups) and isinstance(groups[0], (list, np.ndarray))
+        if not is_nested or groups[0] is np.ma.masked:  # which is an array, too
+            return groups
+        groups = np.array(groups, dtype=object)
+    elif isinstance(groups, np.matrix) or not hasattr(groups, "shape"):
+        groups = np.asarray(groups)
+    shape = tuple(groups.shape)
+    if len(shape) == 1:
+        return groups
+    if len(shape) > 2 or shape[1] != 1:
+        raise ValueError(f"`groups` has shape {shape}, but {ONE_FACTOR}")
+    return groups.iloc[:, 0] if hasattr(groups, "iloc") else groups[:, 0]
+
+
+def _of_arrow(groups):
+    """Labels of pyarrow as a list; nanoseconds are lost in none."""
+    labels = groups.to_pylist()
+    if str(getattr(groups, "type", "")) == "time64[ns]":
+        _check_whole_microseconds(groups.cast("int64").to_pylist())
+    return labels
+
+
+def _check_whole_microseconds(nanoseconds):
+    """Refuse labels that Python's own dates and times would merge."""
+    rounded = sum(ns is not None and ns % 1000 > 0 for ns in nanoseconds)
+    if rounded:
+        raise ValueError(
+            f"{rounded} group labels are times with fractions of a microsecond, which "
+            "would be lost, and labels merged. Use their integers as labels, or round "
+            "them to microseconds."
+        )
+
+
+def _is_column(groups):
+    if isinstance(groups, (str, bytes, bytearray)):
+        return False
+    if isinstance(groups, Sequence):
+        return True
+    return hasattr(groups, "__array__") and getattr(groups, "shape", None) != ()
+
+
+def _index(groups):
+    """Index a list or array with one entry per row."""
+    if isinstance(groups, np.ma.MaskedArray) and not groups.dtype.names:
+        return _index_present(groups.data, ~np.ma.getmaskarray(groups))
+    if str(getattr(groups, "dtype", "")) == "category":
+        categorical = getattr(groups, "cat", groups)
+        return _index_coded(categorical.categories, categorical.codes)
+    if hasattr(groups, "factorize") and _is_of_python(groups.dtype):
+        return _index_objects(groups.to_numpy(object))  # pandas 2 ends them at a NUL
+    if hasattr(groups, "factorize") and getattr(groups.dtype, "kind", "O") == "O":
+        try:
+            codes, distinct = groups.factorize()  # pandas' hash table
+        except TypeError:
+            return _index_objects(list(groups))  # which says what is wrong
+        if _hide_values(distinct):
+            return _index_objects(list(groups))
+        return _index_coded(distinct, codes)
+    if isinstance(groups, np.ndarray) and groups.dtype.kind in "US" and groups.nbytes:
+        return _index_fixed_width(groups)
+    if isinstance(groups, np.ndarray) and groups.dtype.kind == "O":
+        return _index_objects(groups)
+    values = _values(groups)
+    if isinstance(values, list):
+        return _index_objects(values)
+    if values.dtype.kind in "biu":
+        return GroupIndex(*unique(values))
+    present = values == values  # all but NaN and NaT
+    if present.all():
+        return GroupIndex(*unique(values))
+    return _index_present(values, present)
+
+
+def _is_of_python(dtype):
+    """Whether pandas keeps Python's objects in a column, or strings as such."""
+    return str(dtype) == "object" or getattr(dtype, "storage", "") == "python"
+
+
+def _index_present(groups, present):
+    """Index the rows where the mask `present` is set; the others have no label."""
+    index = _index(groups[present])
+    codes = np.full(len(present), -1, dtype=np.int32)
+    codes[present] = index.codes
+    return GroupIndex(index.labels, codes)
+
+
+def _index_coded(values, codes):
+    """Index rows that are coded already, -1 for none; unused values do not count."""
+    index = _index_objects(list(values)) if values.dtype.kind == "O" else _index(values)
+    rank = np.append(index.codes, np.int32(-1))  # the last is for code -1
+    return GroupIndex(index.labels, rank[np.asarray(codes)]).take(slice(None))
+
+
+def _values(groups):
+    """Labels as an array of numbers, datetimes or time differences, else as a list."""
+    if isinstance(groups, list):
+        return groups
+    dtype = getattr(groups, "dtype", None)
+    if str(dtype).endswith("Int128"):  # of polars; NumPy has none
+        return groups.to_list()
+    zone = getattr(dtype, "time_zone", None)
+    if str(dtype) == "Time" or (zone and dtype.time_unit == "ns"):
+        _check_whole_microseconds(groups.to_physical().to_list())
+    values = groups.to_numpy() if hasattr(groups, "to_numpy") else np.asarray(groups)
+    if values.dtype.kind not in "biufmM":
+        return values.tolist()
+    # Frames turn integers beside missing ones into floats, which rounds large ones;
+    # polars drops time zones, and spreads compound labels over columns.
+    rounded = values.dtype.kind == "f" and "float" not in str(dtype).lower()
+    return list(groups) if rounded or zone or values.ndim > 1 else values
+
+
+def unique(values):
+    """Sorted distinct values and the int32 position of each value among them."""
+    integers = _as_integers(values)
+    if integers is not None and len(integers):
+        low, high = int(integers.min()), int(integers.max())
+        if high - low < TABLE_ENTRIES_PER_ROW * len(integers) + 1024:
+            present = np.zeros(high - low + 1, dtype=bool)
+            for rows in row_blocks(len(integers), PER_LABEL):
+                present[integers[rows] - low] = True
+            labels = (np.flatnonzero(present) + low).astype(values.dtype)
+            position = np.cumsum(present, dtype=np.int32) - 1
+            codes = np.empty(len(integers), dtype=np.int32)
+            for rows in row_blocks(len(integers), PER_LABEL):
+                codes[rows] = position[integers[rows] - low]
+            return labels, codes
+    labels, codes = np.unique(values, return_inverse=True)
+    return labels, codes.astype(np.int32, copy=False)
+
+
+def _as_integers(values):
+    """The values as int64 where they are numbers and that is exact, else None."""
+    if values.dtype.kind not in "biuf":
+        return None
+    if values.dtype.kind == "f":
+        small = np.abs(values) < np.float64(2**53)
+        if not small.all() or not (values == np.rint(values)).all():
+            return None
+    elif values.dtype == np.uint64 and len(values) and values.max() > 2**63 - 1:
+        return None
+    return values.astype(np.int64, copy=False)
+
+
+def _index_fixed_width(values):
+    """Index an array of NumPy's strings, without making Python's of them.
+
+    Every row points to the row that is first in the slot of a hash table to which its
+    characters belong.  Rows that are not like that one try again elsewhere.
+    """
+    n, rng = len(values), np.random.default_rng(0)
+    character = np.uint32 if values.dtype.kind == "U" else np.uint8
+    characters = np.ascontiguousarray(values).view(character).reshape(n, -1)
+    like = np.empty(n, dtype=np.int32)
+    rows = np.arange(n, dtype=np.int32)
+    while len(rows):
+        slot = _slots(characters, rows, rng)
+        first = np.empty(slot.max() + 1, dtype=np.int32)
+        first[slot[::-1]] = rows[::-1]
+        found = first[slot]
+        same = np.empty(len(rows), dtype=bool)
+        for some in row_blocks(len(rows), characters.shape[1]):
+            same[some] = values[found[some]] == values[rows[some]]
+        like[rows[same]] = found[same]
+        rows = rows[~same]
+    present = like == np.arange(n)
+    position = np.cumsum(present, dtype=np.int32) - 1
+    labels, rank = _sorted(_label_array(values[present].tolist()))
+    return GroupIndex(labels, rank[position[like]].astype(np.int32, copy=False))
+
+
+def _slots(characters, rows, rng):
+    """Slots of rows in a table of twice as many slots or more."""
+    multipliers = rng.integers(2**63, size=characters.shape[1], dtype=np.uint64) * 2 + 1
+    bits = int(2 * len(rows)).bit_length()
+    slot = np.empty(len(rows), dtype=np.int32)
+    for some in row_blocks(len(rows), 2 * characters.shape[1]):
+        hashed = characters[rows[some]].astype(np.uint64) @ multipliers
+        slot[some] = hashed >> np.uint64(64 - bits)
+    return slot
+
+
+def _index_objects(values):
+    """Index a list or an array of Python scalars through a dictionary."""
+    position, codes = _positions(values)
+    if _hide_values(position):
+        position, codes = _positions([_by_value(value) for value in values])
+    distinct = list(position)
+    present = ~_are_missing(distinct)
+    labels, order = _sorted(_label_array(list(compress(distinct, present))))
+    rank = np.full(len(distinct), -1, dtype=np.int32)
+    rank[present] = order
+    return GroupIndex(labels, rank[codes])
+
+
+def _positions(values):
+    """A dictionary of distinct scalars to their places, and the place of each row."""
+    position = defaultdict(count().__next__)
+    codes = np.empty(len(values), dtype=np.int32)
+    try:
+        for rows in row_blocks(len(values), PER_OBJECT):
+            labels = values[rows] if isinstance(values, list) else values[rows].tolist()
+            codes[rows] = itemgetter(*labels)(position)
+    except TypeError:
+        if any(value is np.ma.masked for value in values):
+            return _positions([None if v is np.ma.masked else v for v in values])
+        _check_scalars(values)
+        raise
+    if any(issubclass(label_type, COMPOUND) for label_type in set(map(type, position))):
+        _check_scalars(position)
+    return position, codes
+
+
+def _hide_values(labels):
+    """Whether Python compares some of the labels by something else than their value."""
+    types = set(map(type, labels))
+    if any(issubclass(t, datetime.datetime) or hasattr(t, "as_py") for t in types):
+        return any(_by_value(label) is not label for label in labels)
+    return False
+
+
+def _by_value(label):
+    """A label as what Python compares by value.
+
+    Datetimes of one zone are equal to it where clocks are set back, an hour apart, and
+    there unequal to the same instant in another zone; pyarrow's scalars hide missing
+    values.
+    """
+    if hasattr(label, "as_py"):
+        label = label.as_py()
+    if isinstance(label, datetime.datetime) and label.tzinfo is not None:
+        if label.tzinfo is datetime.UTC:
+            return label
+        try:
+            return label.astimezone(datetime.UTC)
+        except OverflowError:  # in the first or the last hours of the calendar
+            return label
+    return label
+
+
+def _sorted(labels):
+    """Distinct labels sorted if they can be, and where each of them has gone."""
+    if labels.dtype.kind != "O":
+        return unique(labels)
+    values = labels.tolist()
+    try:  # a sort of objects by Python takes a fifth of the time of NumPy's
+        order = np.array(sorted(range(len(values)), key=values.__getitem__), np.intp)
+    except (TypeError, ValueError):
+        return labels, np.arange(len(labels))  # in order of appearance
+    rank = np.empty(len(labels), dtype=np.int32)
+    rank[order] = np.arange(len(labels))
+    return labels[order], rank
+
+
+def _check_scalars(values):
+    """Refuse labels that are no scalars."""
+    for value in values:
+        if isinstance(value, COMPOUND):
+            raise ValueError(
+                f"The group label {value!r:.60} is compound, but {ONE_FACTOR}"
+            )
+        try:
+            hash(value)
+        except TypeError:
+            raise TypeError(
+                f"The group label {value!r:.60} is of type {type(value).__name__}; "
+                "labels are scalars such as numbers, strings or dates."
+            ) from None
+
+
+def _are_missing(values):
+    """Mask of the scalars that stand for no value."""
+    if set(map(type, values)) <= NEVER_MISSING:
+        return np.zeros(len(values), dtype=bool)
+    return np.fromiter(map(is_missing, values), bool, len(values))
+
+
+def is_missing(value):
+    """Whether a scalar stands for no value: None, NaN, NaT or pandas.NA."""
+    try:
+        return value is None or bool(value != value)
+    except TypeError:  # pandas.NA has no truth value
+        return True
+
+
+def kinds_of(labels):
+    """What labels are, a frozenset of 'number', 'string', 'datetime', ..."""
+    if isinstance(labels, np.ndarray) and labels.dtype.kind != "O":
+        labels = labels[:1]  # all of one type
+    types = set(map(type, labels))
+    zoned = {(label_type, False) for label_type in types}
+    if any(hasattr(label_type, "tzinfo") for label_type in types):
+        zoned = {(type(v), getattr(v, "tzinfo", None) is not None) for v in labels}
+    return frozenset(_kind(label_type, has_zone) for label_type, has_zone in zoned)
+
+
+def _kind(label_type, has_zone):
+    of_type = (kind for kind, types in KINDS.items() if issubclass(label_type, types))
+    kind = next(of_type, label_type.__name__)
+    if issubclass(label_type, COMPLEX):
+        raise ValueError(
+            "The group labels are complex numbers. Use real numbers, strings or dates."
+        )
+    return f"{kind} with time zone" if has_zone else kind
+
+
+def _label_array(present):
+    """The distinct labels as an array, typed where that keeps their values."""
+    kinds = kinds_of(present)
+    if kinds == {"number"}:
+        # NumPy's own scalars equal numbers that they round to.
+        present = [v.item() if isinstance(v, np.generic) else v for v in present]
+        labels = np.array(present)
+        whole = labels.dtype.kind in "biu"
+        if whole or (labels.dtype.kind == "f" and labels.tolist() == present):
+            return labels
+    if kinds == {"datetime"}:
+        return _instants(present, np.datetime64)
+    if kinds == {"timedelta"}:
+        return _instants(present, np.timedelta64)
+    labels = np.empty(len(present), dtype=object)
+    labels[:] = present
+    return labels
+
+
+def _instants(present, scalar):
+    """Datetimes or time differences as an array in the finest unit among them."""
+    to = f"to_{scalar.__name__}"  # of pandas' scalars, which may count nanoseconds
+    instants = [getattr(v, to)() if hasattr(v, to) else scalar(v) for v in present]
+    labels = np.array(instants)
+    for label, instant in zip(labels, instants, strict=True):
+        if label.astype(instant.dtype) != instant:
+            raise ValueError(
+                f"The group label {instant} is out of the range that {labels.dtype} "
+                "holds, the finest unit among the labels. Round them to a coarser unit."
+            )
+    return labels
+
+
+def _comparable(mine, theirs):
+    """Two label arrays as lists of Python scalars that compare by value."""
+    if mine.dtype.kind == theirs.dtype.kind and mine.dtype.kind in "mM":
+        unit = _common_unit(mine, theirs)
+        mine, theirs = _in_unit(mine, unit), _in_unit(theirs, unit)
+    return mine.tolist(), theirs.tolist()
+
+
+def _common_unit(first, second):
+    try:
+        return np.promote_types(first.dtype, second.dtype)
+    except TypeError as error:
+        raise ValueError(
+            f"Group labels are {first.dtype} and {second.dtype}, which have no unit in "
+            "common: months differ in length. Convert them to one unit."
+        ) from error
+
+
+def _exactly_in_unit(instants, unit):
+    converted = instants.astype(unit)
+    lost = converted.astype(instants.dtype) != instants
+    if lost.any():
+        raise ValueError(
+            f"The group label {instants[lost][0]} is out of the range that {unit} "
+            "holds, the finest unit among the labels. Round them to a coarser unit."
+        )
+    return converted
+
+
+def _in_unit(instants, unit):
+    """Instants as integers in a finer unit: those of NaT where they leave its range."""
+    converted = instants.astype(unit)
+    converted[converted.astype(instants.dtype) != instants] = "NaT"
+    return converted.astype(np.int64)
+
+
+def _and(kinds):
+    return " and ".join(sorted(kinds))

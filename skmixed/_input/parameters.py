@@ -1,0 +1,56 @@
+"""The checks of constructor and method parameters, and the package's warnings."""
+
+import inspect
+import numbers
+import warnings
+
+import numpy as np
+
+from .labels import GroupsWarning
+
+PACKAGE = __name__.split(".")[0]
+
+
+def warn(message, category=GroupsWarning):
+    """Warn the caller of the package, from however deep inside it."""
+    frame, level = inspect.currentframe(), 1
+    while frame.f_back and frame.f_globals["__name__"].split(".")[0] == PACKAGE:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
+def check_coverage(coverage):
+    """A probability between 0 and 1."""
+    real = isinstance(coverage, numbers.Real) and not isinstance(coverage, bool)
+    if not real or not 0 < coverage < 1 or 0.5 + coverage / 2 == 1:
+        raise ValueError(
+            f"coverage is a probability between 0 and 1, got {coverage!r}."
+        )
+
+
+def check_method(method):
+    """Whether `method` is REML; the error where it is neither REML nor ML."""
+    if method not in ("reml", "ml"):
+        raise ValueError(f"method is 'reml' or 'ml', got {method!r}.")
+    return method == "reml"
+
+
+def check_nonnegative(value, name):
+    """`value` as a float: a finite number of at least 0."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not real or not 0 <= value < np.inf:
+        raise ValueError(f"{name} is a finite number of at least 0, got {value!r}.")
+    return float(value)
+
+
+def check_flag(value, name):
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} is True or False, got {value!r}.")
+
+
+def check_jobs(n_jobs):
+    """None or a whole number other than 0."""
+    whole = isinstance(n_jobs, numbers.Integral) and not isinstance(n_jobs, bool)
+    if n_jobs is not None and not (whole and n_jobs != 0):
+        raise ValueError(f"n_jobs is None or an integer other than 0, got {n_jobs!r}.")

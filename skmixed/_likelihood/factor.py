@@ -1,0 +1,227 @@
+"""The block-Cholesky factor of the mixed-model equations at one value of the
+random-effects covariance (docs/math.md, section 4).
+
+V = R + Z Psi Z', Psi = Lambda Lambda' for every group, A = [X y].  With the blocks of a
+`Gram` and K_g = R11_g Lambda_g,
+
+    C_g C_g' = I + K_g K_g'           log|V| - log|R| = sum_g log|C_g C_g'|
+    rows_g   = C_g^-1 R12_g           A'V^-1A = R22'R22 + sum_g rows_g' rows_g
+
+so that R22 and all the rows together have a triangular `root` of A'V^-1A, and with it
+come the coefficients, the residual sum of squares and log|X'V^-1X|.  All is added and
+nothing subtracted: the factor keeps its digits however large the group variance is.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from .._blocks import row_blocks
+from .._rows.gram import Gram, stacked_root
+
+
+@dataclass(frozen=True)
+class BlockCholesky:
+    """The factor at one Lambda.
+
+    Attributes
+    ----------
+    gram : Gram
+    Lambda : ndarray of shape (q, q), or (K, q, q) where groups differ
+    C : ndarray of shape (K, q, q)
+        Lower triangular.
+    root : ndarray of shape (m, m)
+        Upper triangular; of A'V^-1A, with the penalty's rows if there are any.
+    logdet : float
+        log|V| - log|R|.
+    """
+
+    gram: Gram
+    Lambda: np.ndarray
+    C: np.ndarray
+    root: np.ndarray
+    logdet: float
+
+    @cached_property
+    def H(self):
+        """C_g^-1 K_g, (K, q, q): H_g H_g' is how far group means are shrunk."""
+        return _solve_lower(self.C, _times(self.gram.R11, self.Lambda))
+
+    @cached_property
+    def rows(self):
+        """C_g^-1 R12_g, (K, q, m)."""
+        return _solve_lower(self.C, self.gram.R12)
+
+    @cached_property
+    def rss(self):
+        """(y - X beta)'V^-1(y - X beta), plus the penalty at beta."""
+        return self.root[-1, -1] ** 2
+
+    @cached_property
+    def logdet_x(self):
+        """log|X'V^-1X|."""
+        return 2 * np.log(np.abs(np.diag(self.root)[:-1])).sum()
+
+    @cached_property
+    def beta(self):
+        """Generalised least squares coefficients, (m - 1,)."""
+        return np.linalg.solve(self.root[:-1, :-1], self.root[:-1, -1])
+
+    @cached_property
+    def root_inverse(self):
+        """T with T T' = (X'V^-1X)^-1, (m - 1, m - 1)."""
+        return np.linalg.solve(self.root[:-1, :-1], np.eye(len(self.root) - 1))
+
+    @cached_property
+    def contrast(self):
+        """[-beta; 1], which turns a row of A into a residual."""
+        return np.append(-self.beta, 1.0)
+
+    def part(self, groups):
+        """The factor as far as it is about some groups, a slice."""
+        gram, Lambda = self.gram, self.Lambda
+        of_groups = replace(
+            gram,
+            R11=gram.R11[groups],
+            R12=gram.R12[groups],
+            multiplicity=gram.multiplicity[groups],
+        )
+        Lambda = Lambda[groups] if Lambda.ndim == 3 else Lambda
+        return replace(self, gram=of_groups, Lambda=Lambda, C=self.C[groups])
+
+    def of(self, gram):
+        """The same factor with the groups of another Gram, which are some of those that
+        `root` and `logdet` are still about.
+        """
+        K = _times(gram.R11, self.Lambda)
+        return replace(self, gram=gram, C=_cholesky(_times(K, _transpose(K))))
+
+    def modes(self):
+        """Conditional modes of the random effects, E(b_g | y), (K, q)."""
+        residual = (self.rows @ self.contrast)[:, :, None]
+        return _times(self.Lambda, _times(_transpose(self.H), residual))[:, :, 0]
+
+    def modes_covariance(self):
+        """Cov(b_g | y) with the coefficients taken as known, (K, q, q)."""
+        K = _times(self.gram.R11, self.Lambda)
+        C = _cholesky(_times(_transpose(K), K))
+        half = _solve_lower(C, _transpose(self.Lambda))
+        return _times(_transpose(half), half)
+
+    def modes_slope(self, root):
+        """(-d b_g / d beta) root, (K, q, k): what an error root u in beta does to b."""
+        rows = self._turn(self.rows, root)
+        return _times(self.Lambda, _times(_transpose(self.H), rows))
+
+    @staticmethod
+    def _turn(rows, root):
+        """The columns of X of `rows` (K, q, m), times `root` (m - 1, k)."""
+        m = rows.shape[2]
+        padded = np.vstack([root, np.zeros((1, root.shape[1]))])  # copies no rows
+        return (rows.reshape(-1, m) @ padded).reshape(*rows.shape[:2], -1)
+
+    def projection(self):
+        """Z_g'V_g^-1 A_g, (K, q, m)."""
+        K = _times(self.gram.R11, self.Lambda)
+        C = _cholesky(_times(K, _transpose(K)))
+        half = _solve_lower(C, self.gram.R11)
+        return _times(_transpose(half), self.rows)
+
+
+class FixedGroups(BlockCholesky):
+    """The factor where the groups' effects are free: the limit Lambda -> infinity.
+
+    Nothing is left of a group's mean in A'V^-1A; C is R11, and `logdet` that of the
+    effects' information, log|Z'R^-1Z|.
+    """
+
+    def modes(self):
+        """Estimated effects of the groups, (K, q)."""
+        return self.rows @ self.contrast
+
+    def modes_covariance(self):
+        """Covariance of the effects with the coefficients taken as known, (K, q, q)."""
+        inverse = _solve_lower(self.C, np.eye(self.C.shape[-1]))
+        return _times(inverse, _transpose(inverse))
+
+    def modes_slope(self, root):
+        """(-d b_g / d beta) root, (K, q, k): what an error root u in beta does to b."""
+        return self._turn(self.rows, root)
+
+
+def factorize(gram, Lambda, penalty=None):
+    """Factor A'V^-1A at one Lambda, in O(K m^2), whatever the number of rows.
+
+    Parameters
+    ----------
+    gram : Gram
+    Lambda : ndarray of shape (q, q) or (K, q, q)
+        Left root of the random effects' covariance, in units in which R = W^-1.
+    penalty : ndarray of shape (k, m), default=None
+        Rows P that add |P [-beta; 1]|^2 to the residual sum of squares.
+
+    Returns
+    -------
+    BlockCholesky
+    """
+    K = _times(gram.R11, Lambda)
+    C = _cholesky(_times(K, _transpose(K)))
+    root = _root(gram, C, penalty)
+    return BlockCholesky(gram, Lambda, C, root, _logdet(gram, C))
+
+
+def absorb(gram):
+    """The factor of fixed group effects, which are solved for with the coefficients.
+
+    Returns
+    -------
+    FixedGroups
+    """
+    q = gram.R11.shape[1]
+    Lambda = np.full((q, q), np.inf)
+    root = _root(gram, gram.R11[:0])
+    return FixedGroups(gram, Lambda, gram.R11, root, _logdet(gram, gram.R11))
+
+
+def _root(gram, C, penalty=None):
+    """Upper triangular root (m, m) of A'V^-1A and the penalty."""
+    q, m = gram.R12.shape[1:]
+    parts = [gram.R22] if penalty is None else [gram.R22, penalty]
+    for groups in row_blocks(len(C), q * m):
+        parts.append(_solve_lower(C[groups], gram.R12[groups]).reshape(-1, m))
+        if len(parts) > 2:
+            parts = [stacked_root(parts)]
+    R = stacked_root(parts)
+    root = np.zeros((m, m))
+    root[: len(R)] = R
+    return root
+
+
+def _logdet(gram, C):
+    """sum_g log|C_g C_g'| of triangular C_g."""
+    diagonal = np.abs(np.diagonal(C, axis1=1, axis2=2))
+    return 2 * gram.multiplicity @ np.log(diagonal).sum(axis=1)
+
+
+def _transpose(A):
+    return np.swapaxes(A, -1, -2)
+
+
+def _times(A, B):
+    """A_g B_g; an elementwise product where q = 1."""
+    return A * B if A.shape[-1] == A.shape[-2] == 1 else A @ B
+
+
+def _cholesky(A):
+    """Cholesky factors of I + A_g, (K, q, q); a square root where q = 1."""
+    A = A + np.eye(A.shape[-1])
+    return np.sqrt(A) if A.shape[-1] == 1 else np.linalg.cholesky(A)
+
+
+def _solve_lower(C, B):
+    """C_g^-1 B_g; a division where q = 1."""
+    if C.shape[-1] == 1:
+        return B / C
+    # NumPy 1 takes a B with one dimension less than C for a stack of vectors.
+    return np.linalg.solve(C, np.broadcast_to(B, (*C.shape[:-1], B.shape[-1])))

@@ -1,0 +1,195 @@
+"""The criterion of the random-intercept model as a function of one number
+(docs/math.md, section 5).
+
+With V = sigma^2 V0 the noise variance sigma^2 has a closed form at each variance ratio
+lambda^2 = sigma_b^2 / sigma^2, so the search is over t = log(lambda^2) alone.  Only
+`Gram` and its factor are used here; there is no row in sight.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._rows.gram import Gram
+from .factor import BlockCholesky, factorize
+
+# Degrees of freedom, per observation, that rounding leaves of none.
+LEAST_FREEDOM = 1e-12
+
+
+@dataclass(frozen=True)
+class RandomIntercept:
+    """One random-intercept likelihood.
+
+    Attributes
+    ----------
+    gram : Gram
+        Of the working columns [X y], unweighted by the variance.
+    n : float
+        Number of observations, the sum of the sample weights.
+    reml : bool
+    floor : float
+        The least noise variance, in the squared units of y.
+    penalty : ndarray of shape (k, m) or None
+        Rows of the ridge penalty, sqrt(alpha) times the coefficients in user's units.
+    logdet_basis : float
+        What to add to log|X'V^-1X| of the working columns for that of the user's.
+    noise_variance : float or None
+        None if it is not known, and profiled.
+    """
+
+    gram: Gram
+    n: float
+    reml: bool
+    floor: float
+    penalty: np.ndarray | None = None
+    logdet_basis: float = 0.0
+    noise_variance: float | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The criterion at one variance ratio.
+
+    Attributes
+    ----------
+    ratio : float
+        lambda^2 = sigma_b^2 / sigma^2.
+    factor : BlockCholesky
+        At Lambda = lambda.
+    noise_variance : float
+        sigma^2, known or profiled, not below the floor.
+    at_floor : bool
+    rss : float
+        Residual sum of squares in units of V0, without the penalty.
+    """
+
+    ratio: float
+    factor: BlockCholesky
+    noise_variance: float
+    at_floor: bool
+    rss: float
+
+
+def evaluate(model, ratio):
+    """Factor and profiled noise variance at one variance ratio."""
+    factor = factorize(model.gram, np.array([[np.sqrt(ratio)]]), model.penalty)
+    rss = factor.rss
+    if model.penalty is not None:
+        data_rows = [model.gram.R22 @ factor.contrast, factor.rows @ factor.contrast]
+        rss = sum(np.sum(rows**2) for rows in data_rows)
+    variance = model.noise_variance
+    if variance is None:
+        total = rss if model.reml else factor.rss
+        freedom = degrees_of_freedom(model, factor)
+        variance = total / freedom if has_freedom(model, freedom) else 0.0
+    at_floor = not variance > model.floor
+    variance = max(variance, model.floor)
+    return Evaluation(ratio, factor, variance, at_floor, rss)
+
+
+def degrees_of_freedom(model, factor):
+    """n for ML; for REML n less the effective number of coefficients.
+
+    That number is the trace of the hat matrix: all the coefficients, less what the
+    penalty's own rows take of them.
+    """
+    if not model.reml:
+        return model.n
+    free = model.n - (len(factor.root) - 1)
+    if model.penalty is not None:
+        free += np.sum((model.penalty[:, :-1] @ factor.root_inverse) ** 2)
+    return free
+
+
+def has_freedom(model, freedom):
+    return freedom > LEAST_FREEDOM * model.n
+
+
+def slope(model, at):
+    """d(-2 log-likelihood) / d log(ratio), and the sum of its positive terms.
+
+    With H_g = C_g^-1 K_g, the three terms of a group are those of log|V|, of the
+    residuals and (REML only) of log|X'V^-1X|.
+    """
+    H, factor = np.swapaxes(at.factor.H, 1, 2), at.factor
+    rows = (H @ factor.rows).reshape(-1, factor.rows.shape[2])
+    logdet = model.gram.multiplicity @ np.sum(H**2, axis=(1, 2))
+    value = logdet - np.sum((rows @ factor.contrast) ** 2) / at.noise_variance
+    if model.reml:
+        value -= np.sum((rows[:, :-1] @ factor.root_inverse) ** 2)
+    return value, logdet
+
+
+def slopes(model, ratios):
+    """`slope` at many ratios, all at once: where groups are few, calls cost most.
+
+    Parameters
+    ----------
+    model : RandomIntercept
+        Without a penalty.
+    ratios : ndarray of shape (n_ratios,)
+
+    Returns
+    -------
+    value, scale, at_floor : ndarray of shape (n_ratios,)
+        The last is whether the noise variance is at its floor.
+    """
+    gram, m = model.gram, model.gram.R12.shape[2]
+    K = np.sqrt(ratios)[:, None] * gram.R11[:, 0, 0]
+    C = np.sqrt(1 + K**2)
+    H, rows = K / C, gram.R12[:, 0] / C[:, :, None]
+    missing = max(m - len(gram.R12) - len(gram.R22), 0)  # for a square root
+    fixed = np.vstack([gram.R22, np.zeros((missing, m))])
+    fixed = np.broadcast_to(fixed, (len(ratios), *fixed.shape))
+    root = np.linalg.qr(np.concatenate([fixed, rows], axis=1), mode="r")
+    beta = np.linalg.solve(root[:, :-1, :-1], root[:, :-1, -1:])
+    freedom = model.n - (m - 1) * model.reml
+    variance = np.full(len(ratios), model.noise_variance or 0.0)
+    if model.noise_variance is None and has_freedom(model, freedom):
+        variance = root[:, -1, -1] ** 2 / freedom
+    pulled = H[:, :, None] * rows
+    residual = pulled[:, :, -1] - (pulled[:, :, :-1] @ beta)[:, :, 0]
+    logdet = H**2 @ gram.multiplicity
+    value = logdet - np.sum(residual**2, axis=1) / np.maximum(variance, model.floor)
+    if model.reml:
+        # NumPy 1 takes a matrix beside a stack of them for a stack of vectors.
+        eye = np.broadcast_to(np.eye(m - 1), (len(ratios), m - 1, m - 1))
+        inverse = np.linalg.solve(root[:, :-1, :-1], eye)
+        value -= np.sum((pulled[:, :, :-1] @ inverse) ** 2, axis=(1, 2))
+    return value, logdet, ~(variance > model.floor)
+
+
+def deviance(model, at):
+    """-2 log-likelihood at one ratio, constants and user's units included.
+
+    The penalty is left out; under REML the coefficients' information includes it.
+    """
+    log_variance = np.log(at.noise_variance)
+    value = model.n * (np.log(2 * np.pi) + log_variance) + at.factor.logdet
+    value += at.rss / at.noise_variance
+    if model.reml:
+        rank = len(at.factor.root) - 1
+        value -= rank * (np.log(2 * np.pi) + log_variance)
+        value += at.factor.logdet_x + model.logdet_basis
+    return value
+
+
+# A noise variance of up to this many floors, 1e-11 of y in standard deviation, is what
+# rounding leaves of an exact fit.
+EXACT_FIT = 1e4
+
+
+def check_freedom(n, used):
+    """Refuse REML with weights that sum to less than the coefficients it allows for."""
+    if n - used < -1e-8 * n:
+        raise ValueError(
+            f"The weights sum to {n:g}, fewer than the {used:g} coefficients that REML "
+            "has to allow for. Weights count repetitions of a row: multiply them, e.g. "
+            "so that they sum to the number of rows."
+        )
+
+
+def is_exact(noise_variance, floor):
+    """Whether the noise is what rounding leaves of an exact fit."""
+    return noise_variance <= EXACT_FIT * floor

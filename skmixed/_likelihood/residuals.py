@@ -1,0 +1,206 @@
+"""Residuals and squared noise of the rows at one point (docs/math.md, 9.3 and 9.10).
+
+What is not known of the groups' effects and of the coefficients counts as noise.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._rows.parts import ByGroup
+from .row_variances import NEXT_TO
+
+# Of a row in what tells the log-variance, up to which it is one of many like it.
+MOST_LEVERAGE = 0.01
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Figures of every group at one point.
+
+    Attributes
+    ----------
+    c : ndarray of shape (G,)
+        Variance of the group's effect, coefficients known; 0 without effects.
+    in_trace : bool
+        Whether c counts as noise: the effects are integrated out.
+    S, D, u : ndarray of shape (G,)
+        sum a / v, 1 + psi S, and Z'V^-1 r; of use for random intercepts only.
+    k : ndarray of shape (G, r)
+        Z'V^-1 X L, where (X'V^-1 X)^-1 = L L'; likewise.
+    """
+
+    c: np.ndarray
+    in_trace: bool
+    S: np.ndarray
+    D: np.ndarray
+    u: np.ndarray
+    k: np.ndarray
+
+    def part(self, groups):
+        """The figures of some groups."""
+        c, S, D = self.c[groups], self.S[groups], self.D[groups]
+        return Groups(c, self.in_trace, S, D, self.u[groups], self.k[groups])
+
+
+def groups_at(model, point):
+    """`Groups` at one point."""
+    factor, root_inverse = point.factor, point.factor.root_inverse
+    n_groups, r = model.rows.n_groups, len(root_inverse)
+    c, S = point.posterior.modes_variance, factor.gram.R11[:, 0, 0] ** 2
+    D, u, k = np.ones(n_groups), np.zeros(n_groups), np.zeros((n_groups, r))
+    if model.random:
+        projection = factor.projection()[:, 0]
+        D = 1 + S * point.posterior.group_variance
+        u, k = projection @ factor.contrast, projection[:, :-1] @ root_inverse
+    return Groups(c, model.integrated, S, D, u, k)
+
+
+@dataclass(frozen=True)
+class Local:
+    """The posterior for rows that are counted from their group's origin.
+
+    [y - e, h] = X into + offset of the group.
+    """
+
+    into: np.ndarray
+    offset: np.ndarray
+
+    def at(self, part, rows, with_h):
+        """e and h of some rows; h has no columns where it is not asked for."""
+        into, offset = self.into, self.offset
+        if not with_h:
+            into, offset = into[:, :1], offset[:, :1]
+        figures = part.X[rows] @ into
+        figures += offset.take(part.codes[rows], axis=0)
+        return part.y[rows] - figures[:, 0], figures[:, 1:]
+
+
+def local_posterior(part, posterior):
+    shift = part.origins[:, :-1] - posterior.shift
+    offset = posterior.level + shift @ posterior.coef + posterior.modes
+    offset -= part.origins[:, -1]
+    root_offset = posterior.level_root + shift @ posterior.coef_root - posterior.loading
+    into = np.column_stack([posterior.coef, posterior.coef_root])
+    return Local(into, np.column_stack([offset, root_offset]))
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Figures of some rows.
+
+    Attributes
+    ----------
+    w, counted : ndarray of shape (n,)
+        a / v, and what counts of a.
+    inside : ndarray of shape (n,)
+        Whether the log-variance is within its bounds.
+    e : ndarray of shape (n,)
+    h : ndarray of shape (n, r), or (n, 0) where it is not asked for
+    uncertain : ndarray of shape (n,) or float
+        e2 - e^2: what is not known of the group's effect and of the coefficients.
+    """
+
+    w: np.ndarray
+    counted: np.ndarray
+    inside: np.ndarray
+    e: np.ndarray
+    h: np.ndarray
+    uncertain: object
+
+    @property
+    def square(self):
+        """e2, the expected squared noise."""
+        return self.e * self.e + self.uncertain
+
+
+def residuals(part, rows, eta, trend, groups, local, *, reml, with_h=False):
+    """`Residuals` of some rows of a part, with the log-variances `eta`."""
+    log_v = np.clip(eta, *trend.bounds)
+    w = np.exp(-log_v)
+    w *= part.weight[rows]
+    e, h = local.at(part, rows, reml or with_h)
+    uncertain = np.einsum("ij,ij->i", h, h) if reml else 0.0
+    if groups.in_trace:
+        uncertain = uncertain + groups.c.take(part.codes[rows])
+    return Residuals(w, part.counted(rows), eta == log_v, e, h, uncertain)
+
+
+def expected_noise(model, point, reml):
+    """a e2 of every row, 0 at the bounds of the log-variance; parts of it are where
+    the rows are.  Under `reml` the coefficients are not known.
+    """
+    groups, trend = groups_at(model, point), model.trend(point.theta)
+    return model.rows.map(_noise_of_part, trend, groups, point.posterior, reml)
+
+
+def _noise_of_part(part, trend, groups, posterior, reml):
+    local, noise = local_posterior(part, posterior), np.empty(len(part.y))
+    for rows, _, eta in part.visit(trend):
+        found = residuals(part, rows, eta, trend, groups, local, reml=reml)
+        noise[rows] = part.weight[rows] * found.square * found.inside
+    return noise
+
+
+def unbiased_noise(model, point):
+    """Of every row a figure whose expectation is its variance times another, and that
+    other, whatever its variance is, if those at the point are right for the rest of its
+    group (docs/math.md, 9.7).  The coefficients count as known, and so do fixed effects
+    under ML.
+
+    The figure may be negative.  Of rows that are a good part of what tells a parameter
+    of the log-variance it is the expected noise, which is not.
+    """
+    groups, trend = groups_at(model, point), model.trend(point.theta)
+    most = MOST_LEVERAGE * model.rows.n
+    return model.rows.map(_unbiased_of_part, trend, groups, point.posterior, most)
+
+
+def _unbiased_of_part(part, trend, groups, posterior, most):
+    local = local_posterior(part, posterior)
+    noise, counted = np.empty((2, len(part.y)))
+    for rows, S, eta in part.visit(trend):
+        found = residuals(part, rows, eta, trend, groups, local, reml=False)
+        a, c = part.weight[rows], found.uncertain
+        left = 1.0 - c * found.w / np.maximum(a, 1.0)  # a row that counts a times
+        many = np.einsum("ij,ij->i", S, S) <= most
+        noise[rows] = a * np.where(many, found.e**2 - left * c, found.square)
+        counted[rows] = found.counted * np.where(many, left**2, 1.0)
+    return noise, counted
+
+
+def gain_by_exact_rows(model, point):
+    """How much the log-likelihood gains for each unit by which the log-variances of
+    rows at the lower bound fall: 1/2 for a row that is fitted exactly, but nothing for
+    one whose coefficient, or group, does the same for no other row.
+    """
+    groups, trend = groups_at(model, point), model.trend(point.theta)
+    arguments = trend, groups, point.posterior, model.reml
+    return max(float(model.rows.reduce(_gain_of_part, *arguments)), 0.0)
+
+
+def _gain_of_part(part, trend, groups, posterior, reml):
+    local, gain, (low, _) = local_posterior(part, posterior), 0.0, trend.bounds
+    for rows, _, eta in part.visit(trend):
+        found = residuals(part, rows, eta, trend, groups, local, reml=reml)
+        rate = 0.5 * (found.counted - found.w * found.square)
+        gain += rate[eta < low + NEXT_TO].sum()
+    return gain
+
+
+def spread_within_groups(model, point):
+    """Weighted variance of the residuals of each group about their mean."""
+    sums = model.rows.reduce(_residual_sums, point.posterior).values
+    size, mean = model.rows.size, sums[:, 0] / model.rows.size
+    return np.maximum(sums[:, 1] / size - mean**2, 0.0)
+
+
+def _residual_sums(part, posterior):
+    local, sums = local_posterior(part, posterior), np.zeros((part.n_groups, 2))
+    for rows in part.blocks(part.X.shape[1]):
+        e, _ = local.at(part, rows, with_h=False)
+        a, codes = part.weight[rows], part.codes[rows]
+        sums += np.column_stack(
+            [np.bincount(codes, a * power, part.n_groups) for power in (e, e * e)]
+        )
+    return ByGroup(part.groups, sums)

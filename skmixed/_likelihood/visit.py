@@ -1,0 +1,311 @@
+"""One visit to the rows: what they say about the columns of the log-variance at one
+point (docs/math.md, 9.3 to 9.5).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from .._rows.gram import weighted_sums
+from .._rows.parts import add_by_group, join_groups
+from .residuals import local_posterior, residuals
+
+# How many numbers may hold the coupling of all pairs of variance effects through the
+# leverages (REML); where it takes more, the effects' share of it is left out.
+MOST_COUPLING = 2e7
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a visit is to collect.
+
+    Attributes
+    ----------
+    reml, expected : bool
+    effects : bool
+        Whether groups have effects on the log-variance.
+    grouped : bool
+        Whether groups matter at all.
+    coefficients : bool
+        Whether to collect what is due to the coefficients' not being known: K.
+    leverages : bool
+        Whether to collect what changes of the leverages add (REML): C, and H.
+    effect_leverages : bool
+        Whether to keep those of the effects.
+    """
+
+    reml: bool
+    expected: bool
+    effects: bool
+    grouped: bool
+    coefficients: bool
+    leverages: bool
+    effect_leverages: bool
+
+
+@dataclass
+class Sums:
+    """What the rows say about the columns s_j of the log-variance.
+
+    With t_j = a s_j / v, e the residuals, h the rows of X~L, and 1_g ahead of the
+    columns where groups have effects on the log-variance (then k counts it).
+
+    Attributes
+    ----------
+    score : ndarray of shape (k,)
+        sum s (a - e2 a / v), e2 the expected squared noise.
+    square : ndarray of shape (k, k)
+        sum q s s', q as in `_row_figures`.
+    K : ndarray of shape (r, k) or None
+        sum h e t'.
+    C : ndarray of shape (k, r (r + 1) / 2)
+        sum t h h' (REML), the upper triangle row by row.
+    E, Ek : ndarrays of shapes (k, k), (k,)
+        sum_g c_g H_g H_g' and sum_g H_g k_g / D_g, H_g = sum t h' of a group (REML).
+    t, te : ndarrays of shape (G, k)
+        Sums of t and of e t of every group.
+    effect_score, effect_square, effect_residual : shape (G, ...)
+        score, square and K of the columns 1_g, one row for each group.
+    effect_leverage, effect_mean, effect_between : shape (G, ...)
+        C, H_g and E of the same.
+    groups : ndarray of shape (G,)
+        Which groups these are.
+    split_groups : ndarray of shape (s,)
+        Groups with rows in several parts.
+    split : ndarray of shape (s, k, r)
+        H_g of those, which are not in the figures made of H_g before all parts are
+        together.
+    """
+
+    score: np.ndarray
+    square: np.ndarray
+    K: np.ndarray
+    C: np.ndarray | None
+    E: np.ndarray
+    Ek: np.ndarray
+    t: np.ndarray
+    te: np.ndarray
+    effect_score: np.ndarray
+    effect_square: np.ndarray
+    effect_residual: np.ndarray
+    effect_leverage: np.ndarray | None
+    effect_mean: np.ndarray
+    effect_between: np.ndarray
+    groups: np.ndarray
+    split_groups: np.ndarray
+    split: np.ndarray
+
+    def __add__(self, other):
+        added = {}
+        for groups, names in OF_GROUPS.items():
+            mine, theirs = getattr(self, groups), getattr(other, groups)
+            added[groups], positions = join_groups(mine, theirs)
+            for name in names:
+                both = getattr(self, name), getattr(other, name)
+                added[name] = both[0]
+                if both[0] is not None and len(both[0]) == len(mine):
+                    n_groups = len(added[groups])
+                    added[name] = add_by_group(both, positions, n_groups)
+        for name in TOTALS:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            added[name] = None if mine is None else mine + theirs
+        return Sums(**added)
+
+
+TOTALS = ("score", "square", "K", "C", "E", "Ek")
+OF_GROUPS = {
+    "groups": (
+        "t",
+        "te",
+        "effect_score",
+        "effect_square",
+        "effect_residual",
+        "effect_leverage",
+        "effect_mean",
+        "effect_between",
+    ),
+    "split_groups": ("split",),
+}
+
+
+def visit(model, point, groups, expected, known_coefficients):
+    """`Sums` over all rows; parameters as in `derivatives`."""
+    rows, own, r = model.rows, len(model.free) > 0, len(point.factor.root_inverse)
+    leverages = model.reml and not known_coefficients
+    asked = Asked(
+        reml=model.reml,
+        expected=expected,
+        effects=own,
+        grouped=rows.n_groups > 1 or model.random or model.fixed or own,
+        coefficients=not known_coefficients,
+        leverages=leverages,
+        effect_leverages=own and leverages and rows.n_groups * r * r <= MOST_COUPLING,
+    )
+    trend = model.trend(point.theta)
+    sums = rows.reduce(_visit_part, trend, groups, point.posterior, asked)
+    if len(sums.split_groups):
+        _add_between(sums, sums.split_groups, groups, sums.split)
+    return sums
+
+
+def _visit_part(part, trend, groups, posterior, asked):
+    """Sums over the rows of one part."""
+    local = local_posterior(part, posterior)
+    k, r = len(trend.gamma) + asked.effects, local.into.shape[1] - 1
+    sums = _no_sums(part, k, r, asked)
+    for run, slices in part.runs(k + r, k * r if asked.leverages else k):
+        H = None
+        if asked.leverages and asked.grouped:
+            H = np.zeros((run.stop - run.start, k, r))
+        for some in slices:
+            S = part.variance_rows(some, asked.effects)
+            found = _row_figures(part, S, some, trend, groups, local, asked)
+            sums.score += found.score @ S
+            sums.square += S.T @ (found.q[:, None] * S)
+            if asked.coefficients:
+                sums.K += found.h.T @ ((found.w * found.e)[:, None] * S)
+            pairs = _pairs(found.h) if asked.leverages else None
+            if asked.grouped:
+                _add_by_group(sums, part, run, some, S, found, pairs, asked)
+            if asked.leverages:
+                t = found.w[:, None] * S
+                sums.C += (pairs @ t).T
+            if H is not None:
+                places = part.codes[some] - run.start
+                H += _products_by_group(places, t, found.h, len(H))
+        if H is not None:
+            _add_whole(sums, part, run, groups, H)
+    return sums
+
+
+@dataclass(frozen=True)
+class RowFigures:
+    """Figures of some rows.
+
+    All but e and h are 0 where the log-variance is at one of its bounds.
+
+    Attributes
+    ----------
+    w, e : ndarray of shape (n,)
+        a / v, and the residuals.
+    h : ndarray of shape (n, r), or (n, 0) where it is not asked for
+    score : ndarray of shape (n,)
+        a - e2 a / v.
+    q : ndarray of shape (n,)
+        What weighs s s' in the information: e2 a / 2v where it is observed, and
+        a / 2 - (e2 - e^2) a / v where it is expected.
+    """
+
+    w: np.ndarray
+    e: np.ndarray
+    h: np.ndarray
+    score: np.ndarray
+    q: np.ndarray
+
+
+def _row_figures(part, S, some, trend, groups, local, asked):
+    """`RowFigures` of some rows, whose columns of the log-variance are S."""
+    eta = trend.at(S[:, int(asked.effects) :], part.codes[some])
+    with_h = asked.coefficients
+    found = residuals(
+        part, some, eta, trend, groups, local, reml=asked.reml, with_h=with_h
+    )
+    w, counted = found.w, found.counted
+    if not found.inside.all():
+        w, counted = w * found.inside, counted * found.inside
+    noise = w * found.square
+    q = 0.5 * counted - w * found.uncertain if asked.expected else 0.5 * noise
+    return RowFigures(w, found.e, found.h, counted - noise, q)
+
+
+def _no_sums(part, k, r, asked):
+    n_groups, leverages = part.n_groups, asked.leverages
+    effects = n_groups if asked.effects else 0
+    n_split, leverage = 0, None
+    if asked.effect_leverages:
+        leverage = np.zeros((effects, r * (r + 1) // 2))
+    if leverages and asked.grouped and part.split is not None:
+        n_split = int(part.split.sum())
+    return Sums(
+        score=np.zeros(k),
+        square=np.zeros((k, k)),
+        K=np.zeros((r, k)) if asked.coefficients else None,
+        C=np.zeros((k, r * (r + 1) // 2)) if leverages else None,
+        E=np.zeros((k, k)),
+        Ek=np.zeros(k),
+        t=np.zeros((n_groups, k)),
+        te=np.zeros((n_groups, k)),
+        effect_score=np.zeros(effects),
+        effect_square=np.zeros((effects, k)),
+        effect_residual=np.zeros((effects, r)),
+        effect_leverage=leverage,
+        effect_mean=np.zeros((effects, r)),
+        effect_between=np.zeros((effects, k)),
+        groups=part.groups,
+        split_groups=part.groups[part.split] if n_split else np.empty(0, dtype=int),
+        split=np.zeros((n_split, k, r)),
+    )
+
+
+def _add_by_group(sums, part, run, some, S, found, pairs, asked):
+    """Add sums over the groups of a `run`, of `some` of their rows."""
+    bounds = np.clip(part.bounds[run.start : run.stop + 1] - some.start, 0, len(S))
+    w, we = found.w, found.w * found.e
+    weights = [w, we, found.q, found.score] if asked.effects else [w, we]
+    of_S = weighted_sums(np.stack(weights), bounds) @ S
+    of_S = of_S.reshape(len(weights), len(bounds) - 1, S.shape[1])
+    sums.t[run] += of_S[0]
+    sums.te[run] += of_S[1]
+    if asked.effects:
+        sums.effect_square[run] += of_S[2]
+        sums.effect_score[run] += of_S[3, :, 0]
+    if asked.effects and asked.coefficients:
+        sums.effect_residual[run] += weighted_sums(we, bounds) @ found.h
+    if asked.effect_leverages:
+        sums.effect_leverage[run] += weighted_sums(w, bounds) @ pairs.T
+
+
+def _pairs(h):
+    """h h' of every row, the upper triangle row by row, (r (r + 1) / 2, n)."""
+    r, by_column = h.shape[1], np.ascontiguousarray(h.T)
+    products, last = np.empty((r * (r + 1) // 2, len(h))), 0
+    for a in range(r):
+        first, last = last, last + r - a
+        np.multiply(by_column[a], by_column[a:], out=products[first:last])
+    return products
+
+
+def _products_by_group(codes, A, B, n_groups):
+    """sum a_j b_j' over the rows j of each group, (n_groups, k, r).
+
+    Row j of A is spread over the k places of its group: one sparse product, which
+    makes no product of a single row.
+    """
+    n, k = A.shape
+    places = (k * codes[:, None] + np.arange(k, dtype=codes.dtype)).ravel()
+    spread = (A.ravel(), places, k * np.arange(n + 1, dtype=codes.dtype))
+    spread = sparse.csc_array(spread, shape=(k * n_groups, n))
+    return (spread @ B).reshape(n_groups, k, B.shape[1])
+
+
+def _add_whole(sums, part, run, groups, H):
+    """Add what needs the sums H_g of groups, of those whose rows are all here."""
+    if len(sums.effect_mean):
+        sums.effect_mean[run] = H[:, 0]
+    if len(sums.split):
+        split = part.split[run]
+        place = np.cumsum(part.split)[run][split] - 1
+        sums.split[place] = H[split]
+        H[split] = 0.0
+    _add_between(sums, run, groups, H)
+
+
+def _add_between(sums, some, groups, H):
+    """Add what is made of the sums H_g of `some` groups."""
+    scaled = np.sqrt(groups.c[some, None, None]) * H
+    by_column = scaled.transpose(1, 0, 2).reshape(H.shape[1], len(H) * H.shape[2])
+    sums.E += by_column @ by_column.T
+    sums.Ek += np.einsum("gir,gr->i", H, groups.k[some] / groups.D[some, None])
+    if len(sums.effect_between):
+        sums.effect_between[some] = np.einsum("gr,gir->gi", scaled[:, 0], scaled)

@@ -1,0 +1,57 @@
+"""The sentences that say what the data could not tell."""
+
+NO_GROUPS = (
+    "No `groups` were given, so the model has no group effects: pass `groups=` (inside "
+    "scikit-learn's tools with enable_metadata_routing=True) or set `group_feature`."
+)
+
+
+def column_name(estimator, features, j):
+    """What to call column j of [X y] in a message."""
+    if j == len(features):
+        return "y"
+    position = features[j]
+    names = getattr(estimator, "feature_names_in_", None)
+    return f"Column {int(position) if names is None else names[position]!r} of X"
+
+
+def count(number, noun):
+    """'1 row', '2 rows'."""
+    return f"{number:g} {noun}" if number == 1 else f"{number:g} {noun}s"
+
+
+def exact_fit_message(n, rank, noise_std):
+    """What to say of an exact fit."""
+    cause = "y is fitted exactly"
+    if n <= rank:
+        cause = (
+            f"{count(n, 'row')}, {count(rank, 'coefficient')}: no degrees of freedom "
+            "left for the variance"
+        )
+    return (
+        f"{cause}. What is left as the standard deviation of the noise, "
+        f"{noise_std:.2g}, is the rounding of y, and intervals mean nothing. Use more "
+        "rows, fewer features or a larger alpha."
+    )
+
+
+def why_not_identified(labels, n_rows, columns):
+    """Why the group variance cannot be told from the noise; None if it is no news."""
+    if len(labels) == 1:
+        if not columns.has_constant:
+            return None
+        return (
+            f"There is one group only, {labels.tolist()[0]!r}: its random intercept "
+            "duplicates the intercept, and the group variance is set to 0. Use two "
+            "groups or more."
+        )
+    if len(labels) == n_rows:
+        return (
+            f"All {len(labels)} groups have one row each: their variance cannot be "
+            "told from the noise, and is set to 0. Use coarser groups."
+        )
+    return (
+        f"The features explain all differences between the {len(labels)} groups: "
+        "nothing is left for the group variance, which is set to 0. Leave out features "
+        "that are constant within groups."
+    )

@@ -1,0 +1,285 @@
+"""The summary of a fit: figures, and the same figures as text, HTML and DataFrames."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+from .._typing import Floats
+
+if TYPE_CHECKING:
+    import pandas
+
+WIDTH = 79  # of the sentences of a summary
+DIGITS = 5
+SMALLEST_P = 1e-4  # smaller ones are written with an exponent
+STYLE = "text-align: right; padding: 0.1em 0.6em"
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Figures in named rows and columns.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the rows.
+    columns : dict of str to ndarray of shape (n_rows,)
+    """
+
+    names: tuple[str, ...]
+    columns: dict[str, Floats] = field(repr=False)
+
+    def __getitem__(self, column: str) -> Floats:
+        return self.columns[column]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """The table as a DataFrame.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        pandas = import_pandas("`names` and `columns`, a dict of arrays")
+        return pandas.DataFrame(self.columns, index=list(self.names))
+
+    def cells(self) -> list[list[str]]:
+        """The head and the rows as text, names first."""
+        texts = [[_text(v, c) for v in values] for c, values in self.columns.items()]
+        names = [" ".join(name.split()) for name in self.names]
+        return [["", *self.columns], *map(list, zip(names, *texts, strict=True))]
+
+    def __str__(self) -> str:
+        cells = self.cells()
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = []
+        for name, *texts in cells:
+            aligned = [t.rjust(w) for t, w in zip(texts, widths[1:], strict=True)]
+            lines.append("  ".join([name.ljust(widths[0]), *aligned]).rstrip())
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self):
+        head, *rows = self.cells()
+        return (
+            f"<table><thead>{_html_row(head, 'th')}</thead>"
+            f"<tbody>{''.join(_html_row(row, 'td') for row in rows)}</tbody></table>"
+        )
+
+
+@dataclass(frozen=True)
+class LikelihoodRatioTest:
+    """A test of a group variance of 0.
+
+    Attributes
+    ----------
+    statistic : float
+        Twice the gain in log-likelihood, at least 0.
+    p_value : float
+        Under the hypothesis, and with many groups, the statistic is 0 in half of all
+        samples and chi-squared on one degree of freedom in the others (Self and Liang
+        1987, Journal of the American Statistical Association 82, 605-610).  With few
+        groups it is 0 more often, and the p value is on the safe side.
+    """
+
+    statistic: float
+    p_value: float
+
+
+def group_variance_test(gain):
+    """The test from the gain in log-likelihood."""
+    statistic = max(2 * float(gain), 0.0)
+    p_value = 0.5 * stats.chi2.sf(statistic, 1) if statistic else 1.0
+    return LikelihoodRatioTest(statistic, float(p_value))
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """What a fit says.
+
+    It prints as text, and as HTML in a notebook.
+
+    Attributes
+    ----------
+    title : str
+    n_rows : float
+        Sum of the weights.
+    n_groups : int
+    group_sizes : tuple of float
+        Least, median and largest sum of the weights of a group; empty without groups.
+    log_likelihood : float
+        Constants included; of REML where the model was fitted by it.
+    n_parameters : int
+        Coefficients and variance parameters, as lme4 counts them.
+    aic, bic : float
+        2 (n_parameters - log_likelihood); log(n_rows) n_parameters - 2 log_likelihood.
+    intraclass_correlation : float
+    r2_marginal, r2_conditional : float
+        The shares of the variance that the features, and the features and groups
+        together, explain (Nakagawa and Schielzeth 2013, Methods in Ecology and
+        Evolution 4, 133-142).
+    coefficients : Table
+        Of the mean: `coef`, `std`, `t` or `z`, `df`, `p`, and the interval, `low` and
+        `high`.
+    log_variance : Table or None
+        The same of the log-variance, where the model has one.
+    variance_components : Table
+        `variance`, `std` and the interval of the latter.
+    group_test : LikelihoodRatioTest or None
+        None where there is no random intercept to test.
+    notes : tuple of str
+        What the intervals are, and what is out of the ordinary.
+    """
+
+    title: str
+    n_rows: float
+    n_groups: int
+    group_sizes: tuple[float, ...]
+    log_likelihood: float
+    n_parameters: int
+    aic: float
+    bic: float
+    intraclass_correlation: float
+    r2_marginal: float
+    r2_conditional: float
+    coefficients: Table
+    log_variance: Table | None
+    variance_components: Table
+    group_test: LikelihoodRatioTest | None
+    notes: tuple[str, ...]
+
+    def sections(self) -> dict[str, Table]:
+        """Headings and tables."""
+        named = {
+            "Coefficients": self.coefficients,
+            "Log-variance of the noise": self.log_variance,
+            "Variance components": self.variance_components,
+        }
+        return {name: table for name, table in named.items() if table is not None}
+
+    def lines(self) -> list[str]:
+        """The figures that are in no table, in sentences."""
+        rows = f"{self.n_rows:g} rows"
+        if self.n_groups:
+            least, median, most = self.group_sizes
+            sizes = f"{least:g} to {most:g}" if least < most else f"{least:g}"
+            noun = "group" if self.n_groups == 1 else "groups"
+            rows += f", {self.n_groups} {noun} of {sizes} rows"
+            rows += f" (median {median:g})" if least < most else ""
+        fit = f"log-likelihood {self.log_likelihood:.4f}, AIC {self.aic:.2f}, "
+        fit += f"BIC {self.bic:.2f} ({self.n_parameters} parameters)"
+        shares = f"R^2 {self.r2_marginal:.3f} by the features"
+        if self.n_groups:
+            shares += f", {self.r2_conditional:.3f} with the groups; "
+            shares += f"intraclass correlation {self.intraclass_correlation:.3f}"
+        lines = [rows, fit, shares]
+        if self.group_test is not None:
+            test = self.group_test
+            lines.append(
+                f"group variance 0: likelihood ratio {test.statistic:.4g}, "
+                f"p = {_p_value(test.p_value)}"
+            )
+        return lines
+
+    def __str__(self) -> str:
+        parts = [self.title, "\n".join(self.lines())]
+        parts += [f"{name}\n{table}" for name, table in self.sections().items()]
+        notes = "\n".join(textwrap.fill(note, WIDTH) for note in self.notes)
+        return "\n\n".join([*parts, notes]).rstrip()
+
+    __repr__ = __str__
+
+    def _repr_html_(self):
+        parts = [f"<b>{escape(self.title)}</b>"]
+        parts.append("<br>".join(map(escape, self.lines())))
+        for name, table in self.sections().items():
+            parts.append(f"<i>{escape(name)}</i>{table._repr_html_()}")
+        parts.append("<br>".join(map(escape, self.notes)))
+        return "".join(f"<div>{part}</div>" for part in parts)
+
+
+def import_pandas(instead):
+    """pandas, for a `to_frame`; without it the error names what to use instead."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError(
+            "to_frame requires pandas. Install it with `pip install pandas`, or use "
+            f"{instead}."
+        ) from error
+    return pandas
+
+
+def coefficient_table(names, coef, std, coverage, df=None):
+    """Estimates with their tests against 0 and intervals.
+
+    Parameters
+    ----------
+    names : sequence of str
+    coef, std : ndarray of shape (n,)
+    coverage : float
+    df : ndarray of shape (n,), default=None
+        Degrees of freedom of Student's t; without them, the normal distribution.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(std > 0, coef / std, np.nan)
+    if df is None:
+        tail = stats.norm.sf(np.abs(ratio))
+        quantile = stats.norm.isf(0.5 - coverage / 2)
+        columns = {"coef": coef, "std": std, "z": ratio}
+    else:
+        tail = stats.t.sf(np.abs(ratio), df)
+        quantile = stats.t.isf(0.5 - coverage / 2, df)
+        columns = {"coef": coef, "std": std, "t": ratio, "df": df}
+    known = np.where(std > 0, std, np.nan)
+    low, high = coef - quantile * known, coef + quantile * known
+    return Table(tuple(names), columns | {"p": 2 * tail, "low": low, "high": high})
+
+
+def criteria(log_likelihood, n_parameters, n_rows):
+    """AIC and BIC."""
+    aic = 2 * (n_parameters - log_likelihood)
+    return float(aic), float(np.log(n_rows) * n_parameters - 2 * log_likelihood)
+
+
+def shares_of_variance(features, groups, noise):
+    """Marginal and conditional R^2 from the three variances."""
+    total = features + groups + noise  # the noise has a floor above 0
+    return float(features / total), float((features + groups) / total)
+
+
+def sizes_of(sums):
+    """Least, median and largest."""
+    return float(np.min(sums)), float(np.median(sums)), float(np.max(sums))
+
+
+def _text(value, column):
+    if np.isnan(value):
+        return "-"
+    return _p_value(value) if column == "p" else f"{value:.{DIGITS}g}"
+
+
+def _p_value(p):
+    if p == 0:
+        return "< 1e-300"
+    return f"{p:.4f}" if p >= SMALLEST_P else f"{p:.1e}"
+
+
+def _html_row(cells, tag):
+    name, *others = map(escape, cells)
+    row = "".join(f'<{tag} style="{STYLE}">{cell}</{tag}>' for cell in others)
+    return f'<tr><th style="text-align: left">{name}</th>{row}</tr>'

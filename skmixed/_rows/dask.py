@@ -1,0 +1,273 @@
+"""Rows in partitions that workers hold: Dask arrays and dataframes.
+
+A fit asks every partition for sums, one figure per group and column; those are all that
+travels, and they are added up as a tree.  Dask is not imported here: a collection
+brings what is needed with it.
+"""
+
+from copy import copy
+from operator import add, itemgetter
+
+import numpy as np
+
+from .._input.table import read_fit_data
+from .parts import Each, own_arguments
+from .sample import Sample, join, summarize
+
+
+class LazyParts:
+    """Parts that workers hold; see `Parts`."""
+
+    n_workers = 1  # a part for each is here already
+
+    def __init__(self, values):
+        self.values = tuple(values)
+
+    def map(self, function, *arguments):
+        """Parts ``function(part, *arguments)``, computed and kept by the workers."""
+        from dask import persist
+
+        sent = _sent(arguments)
+        return LazyParts(persist(*self._call(function, sent)))
+
+    def reduce(self, function, *arguments, join=add):
+        """The sum, or what `join` makes of two, of ``function(part, *arguments)``."""
+        sent = _sent(arguments)  # workers have it for as long as there is this name
+        return _compute_tree(self._call(function, sent), join)
+
+    def as_argument(self):
+        """These parts as an argument for others."""
+        return Each(self.values)
+
+    def _call(self, function, arguments):
+        from dask import delayed
+
+        return [
+            delayed(function)(part, *own_arguments(arguments, number))
+            for number, part in enumerate(self.values)
+        ]
+
+
+def is_partitioned(X):
+    """Whether X is a Dask collection."""
+    return hasattr(X, "__dask_graph__") and hasattr(X, "to_delayed")
+
+
+def table_like(X):
+    """A table with the columns of a collection, of which nothing else is known."""
+    return X if hasattr(X, "columns") else np.empty((0, X.shape[1]))
+
+
+def summarize_partitions(estimator, X, y, groups, sample_weight, reset):
+    """The statistics of rows in partitions.
+
+    Sets `n_features_in_`, and `feature_names_in_` where columns have names, as
+    scikit-learn's validation does.
+    """
+    blocks = _blocks(X, y, groups, sample_weight)
+    return _summary(estimator, _read_parts(estimator, blocks, True, reset))
+
+
+def read_partitions(estimator, X, y, groups, sample_weight, need_labels):
+    """The `Sample` of rows in partitions, which the workers keep; sets the same."""
+    from dask import compute, delayed, persist
+
+    blocks = _blocks(X, y, groups, sample_weight)
+    read = persist(*_read_parts(estimator, blocks, need_labels, True))
+    statistics = _summary(estimator, read)
+    labels = _sent([statistics.labels])
+    groups = compute(*(delayed(_groups_of_part)(part, *labels) for part in read))
+    parts = [
+        delayed(itemgetter(0))(part)
+        for part, present in zip(read, groups, strict=True)
+        if present is not None
+    ]
+    groups = tuple(present for present in groups if present is not None)
+    return Sample(statistics, LazyParts(persist(*parts)), groups)
+
+
+def _read_parts(estimator, blocks, need_labels, reset):
+    """Validated partitions, with what they say of columns."""
+    from dask import delayed
+
+    shared = delayed(estimator)
+    return [
+        delayed(_read_part)(shared, *block, number, len(blocks), need_labels, reset)
+        for number, block in enumerate(blocks)
+    ]
+
+
+def _summary(estimator, read):
+    from dask import delayed
+
+    parts = [delayed(_summarize_part)(part) for part in read]
+    statistics, columns = _compute_tree(parts, _join_parts)
+    if statistics is None:
+        raise ValueError(f"The {len(parts)} partitions of X have no rows of weight.")
+    vars(estimator).update(columns)
+    return statistics
+
+
+def _compute_tree(parts, join):
+    from dask import compute, delayed
+
+    while len(parts) > 1:
+        pairs = [parts[i : i + 2] for i in range(0, len(parts), 2)]
+        parts = [delayed(join)(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
+    return compute(parts[0])[0]
+
+
+def _sent(arguments):
+    """The arguments; those as long as there are groups are where workers find them."""
+    client = _client()
+    return [_send(client, argument) for argument in arguments] if client else arguments
+
+
+def _send(client, argument):
+    if isinstance(argument, Each) and isinstance(argument.values[0], np.ndarray):
+        return Each(tuple(client.scatter(list(argument.values), hash=False)))
+    if hasattr(argument, "part") or isinstance(argument, np.ndarray):
+        return client.scatter([argument], broadcast=True, hash=False)[0]
+    return argument
+
+
+def _client():
+    """The client of the cluster that Dask computes on; None if there is none."""
+    from dask import config
+
+    try:
+        from distributed import default_client
+
+        client = default_client()
+    except (ImportError, ValueError):
+        return None
+    scheduler = config.get("scheduler", None)
+    return client if scheduler in (None, "distributed", "dask.distributed") else None
+
+
+def predict_partitions(model, X, groups, flags):
+    """Lazy predictions, a Dask array for each that `predict` returns."""
+    from dask import array, delayed
+
+    many = bool(flags.get("return_std"))
+    blocks = _blocks(X, None, groups, None)
+    lengths = _lengths(X) or [np.nan] * len(blocks)
+    shared = delayed(model)
+    predicted = [
+        delayed(_predict_part, nout=1 + many)(shared, block[0], block[2], flags)
+        for block in blocks
+    ]
+    outputs = [
+        array.concatenate(
+            [
+                array.from_delayed(part[k] if many else part, (length,), float)
+                for part, length in zip(predicted, lengths, strict=True)
+            ]
+        )
+        for k in range(1 + many)
+    ]
+    return tuple(outputs) if many else outputs[0]
+
+
+def _read_part(estimator, X, y, groups, weight, number, n_parts, need_labels, reset):
+    """One partition, validated, or None if it has no rows; and its columns."""
+    reader = copy(estimator)
+    if not X.shape[0] or (weight is not None and len(weight) and not np.any(weight)):
+        return None, {}
+    try:
+        data = read_fit_data(reader, X, y, groups, weight, need_labels, reset)
+    except (TypeError, ValueError) as error:
+        error.add_note(f"This happened in partition {number} of {n_parts}.")
+        raise
+    names = ("n_features_in_", "feature_names_in_")
+    columns = {name: vars(reader)[name] for name in names if name in vars(reader)}
+    return data, columns
+
+
+def _summarize_part(read):
+    data, columns = read
+    return None if data is None else summarize(data), columns
+
+
+def _groups_of_part(read, labels):
+    """Positions of a partition's groups; None if it has no rows."""
+    data, _ = read
+    if data is None:
+        return None
+    return (
+        np.zeros(1, int)
+        if labels is None
+        else data.index.positions_in(labels, any_kind=True)
+    )
+
+
+def _join_parts(*parts):
+    read = [part for part in parts if part[0] is not None]
+    if len(read) < 2:
+        return read[0] if read else parts[0]
+    (first, columns), (second, others) = read
+    if columns["n_features_in_"] != others["n_features_in_"]:
+        raise ValueError(
+            f"Partitions of X have {columns['n_features_in_']} and "
+            f"{others['n_features_in_']} columns; they need the same."
+        )
+    return join(first, second, any_kind=True), columns
+
+
+def _predict_part(model, X, groups, flags):
+    if not len(X):
+        return (np.empty(0),) * 2 if flags.get("return_std") else np.empty(0)
+    return model.predict(X, groups=groups, **flags)
+
+
+def _blocks(X, *columns):
+    """Tuples of the delayed partitions of X and of columns, None for one that is not
+    there.
+    """
+    if hasattr(X, "rechunk"):
+        X = X.rechunk({1: -1})
+    parts = _partitions(X)
+    others = [
+        [None] * len(parts) if column is None else _partitions(_like(column, X))
+        for column in columns
+    ]
+    for other in others:
+        if len(other) != len(parts):
+            raise ValueError(
+                f"X has {len(parts)} partitions and another argument {len(other)}; "
+                "y, groups and sample_weight need the partitions of X."
+            )
+    return list(zip(parts, *others, strict=True))
+
+
+def _partitions(collection):
+    return np.ravel(np.array(collection.to_delayed(), dtype=object)).tolist()
+
+
+def _like(column, X):
+    """A column in the partitions of X."""
+    lengths = _lengths(X)
+    if is_partitioned(column):
+        if lengths and hasattr(column, "rechunk") and column.chunks[0] != X.chunks[0]:
+            column = column.rechunk({0: X.chunks[0]})
+        return column
+    if not lengths:
+        raise TypeError(
+            "X is a Dask collection whose partitions have unknown lengths; y, groups "
+            "and sample_weight need to be Dask collections with the same partitions."
+        )
+    from dask import array
+
+    column = np.asarray(column)
+    if len(column) != sum(lengths):
+        raise ValueError(
+            f"X has {sum(lengths)} rows and another argument {len(column)}; all need "
+            "one entry per row."
+        )
+    return array.from_array(column, chunks=(X.chunks[0], *column.shape[1:]))
+
+
+def _lengths(X):
+    """Lengths of the partitions; None where they are not known."""
+    lengths = getattr(X, "chunks", [[np.nan]])[0]
+    return None if np.isnan(lengths).any() else list(lengths)

@@ -1,0 +1,365 @@
+"""Rows in the order of their groups, in working columns (docs/math.md, section 9.1).
+
+With a noise variance of its own for every row, the figures per group depend on the
+variances, and the rows are visited at every step of the search.  They are put in order
+and centred once, in one part or in several; what a step wants to know of them is a sum
+over the parts.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from operator import add
+
+import numpy as np
+from scipy import sparse
+
+from .._blocks import BLOCK_SIZE, block_rows, cut, row_blocks
+from .columns import Columns
+from .gram import reduce_centred, reduce_rows, reduce_sparse, rows_by_group, rows_of
+from .parts import ByGroup, Parts
+
+# Fewer are sooner done than given to a worker, at every step of the search.
+ROWS_PER_WORKER = 20_000
+# How many times the least weight the largest may be for the cross-products of a sparse
+# X: they lose the digits of rows beside one that is far more precise.
+MOST_UNLIKE = 1e6
+
+
+@dataclass(frozen=True)
+class Trend:
+    """A log-variance, offset + s'gamma + delta_g for a row with columns s of group g.
+
+    Attributes
+    ----------
+    gamma : ndarray of shape (k,)
+    delta : ndarray of shape (n_groups,) or None
+        None where groups have no effect.
+    offset : float
+    bounds : tuple of float
+        Where the log-variance is kept.
+    """
+
+    gamma: np.ndarray
+    delta: np.ndarray | None = None
+    offset: float = 0.0
+    bounds: tuple = (-np.inf, np.inf)
+
+    def at(self, S, codes):
+        """The log-variance of rows, within its bounds or not."""
+        value = S @ self.gamma
+        value += self.offset
+        if self.delta is not None:
+            value += self.delta.take(codes)
+        return value
+
+    def part(self, groups):
+        """The same for rows of some groups only."""
+        if self.delta is None:
+            return self
+        return replace(self, delta=self.delta[groups])
+
+    def around(self, centre):
+        """The same, counted from a `centre` for each group."""
+        delta = 0.0 if self.delta is None else self.delta
+        return replace(self, delta=delta - centre)
+
+    @property
+    def is_constant(self):
+        """Whether it is plain to see that all rows have the same."""
+        return self.delta is None and not self.gamma.any()
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the rows of a fit.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, r) or CSR array of shape (n, p)
+        Columns of the mean: working columns, counted from a row of the group, or those
+        of the user where X is sparse.
+    y : ndarray of shape (n,)
+        Target, from the working origin; where X is dense, from a row of the group (the
+        origin where the fit has one group only).
+    A : ndarray of shape (n, 1 + r + 1) or None
+        [1 X y] if X is dense.
+    origins : ndarray of shape (g, r + 1)
+        The row [X y] from which those of each group are counted; zeros where they are
+        not.
+    S : ndarray of shape (n, k) or CSR array of shape (n, p_variance)
+        Columns of the log-variance; as X.  Behind a column of ones for `effects`.
+    effects : bool
+        Whether groups have effects on the log-variance.
+    weight : ndarray of shape (n,)
+    codes : ndarray of shape (n,)
+        Group of each row among those of this part, ascending.
+    bounds : ndarray of shape (g + 1,)
+        Where each group begins.
+    groups : ndarray of shape (g,)
+        Positions of these groups among those of the fit.
+    split : ndarray of shape (g,) or None
+        Which groups have rows in other parts as well; None if none of them.
+    share : ndarray of shape (g,) or None
+        How much of the weight of the rows of a group counts where variances are told
+        from them; None if all of it.
+    alone : bool
+        Whether the fit has one group only.
+    complete : bool
+        Whether these groups are all of the fit's, in order.
+    variance_columns : Columns
+        From S to working columns; the identity where S holds them.
+    """
+
+    X: object
+    y: np.ndarray
+    A: np.ndarray | None
+    origins: np.ndarray
+    S: object
+    effects: bool
+    weight: np.ndarray
+    codes: np.ndarray
+    bounds: np.ndarray
+    groups: np.ndarray
+    split: np.ndarray | None
+    share: np.ndarray | None
+    alone: bool
+    complete: bool
+    variance_columns: Columns
+
+    @property
+    def n_groups(self):
+        return len(self.groups)
+
+    @property
+    def n_variance_columns(self):
+        """How many working columns the log-variance has."""
+        return self.variance_columns.rank
+
+    def counted(self, rows):
+        """The weights of some rows as far as they count for variances."""
+        if self.share is None:
+            return self.weight[rows]
+        return self.weight[rows] * self.share[self.codes[rows]]
+
+    def blocks(self, n_columns):
+        """Slices of rows that fit the cache, with `n_columns` numbers for a row."""
+        return row_blocks(len(self.y), n_columns)
+
+    def variance_rows(self, rows, own=False):
+        """Working columns of the log-variance, the constant first, (len(rows), k).
+
+        With `own` there is one more constant in front, for effects of the groups.
+        """
+        if not sparse.issparse(self.S):
+            return self.S[rows, int(self.effects and not own) :]
+        S = self.variance_columns.apply(self.S[rows])
+        n_constant = self.variance_columns.has_constant + own
+        return np.column_stack([np.ones((len(S), n_constant)), S])
+
+    def visit(self, trend):
+        """Blocks of rows: slice, columns of the log-variance, and their `trend`."""
+        for rows in self.blocks(len(trend.gamma)):
+            S = self.variance_rows(rows)
+            yield rows, S, trend.at(S, self.codes[rows])
+
+    def by_group(self, figures):
+        """Sums of one figure for each row over groups."""
+        return ByGroup(self.groups, np.bincount(self.codes, figures, self.n_groups))
+
+    def moments(self, weight):
+        """Moments of [X y] under other weights."""
+        alike = weight.max() <= MOST_UNLIKE * weight.min()
+        if sparse.issparse(self.X) and alike:
+            return reduce_sparse(self.X, self.y, self.codes, self.n_groups, weight)
+        if self.alone and self.A is not None:
+            return reduce_centred(self.A, weight)
+
+        def read(rows):
+            if self.A is None:
+                return np.column_stack([self.X[rows].toarray(), self.y[rows]])
+            return self.A[rows, 1:]
+
+        origins = None if self.A is None else self.origins
+        return reduce_rows(read, self.codes, self.n_groups, weight, origins=origins)
+
+    def runs(self, n_columns, per_group=1) -> Iterator[tuple[slice, list[slice]]]:
+        """Consecutive groups, and their rows in slices that fit the cache.
+
+        `n_columns` numbers are at hand for a row, and `per_group` for a group.
+        """
+        step = block_rows(n_columns)
+        most_groups = max(BLOCK_SIZE // max(per_group, 1), 1)
+        for i, j in pairwise(cut(self.bounds, step, most_groups)):
+            first, last = self.bounds[i], self.bounds[j]
+            starts = range(first, last, step)
+            yield slice(i, j), [slice(k, min(k + step, last)) for k in starts]
+
+    def divide(self, n_parts):
+        """The same rows in several parts, views where that is possible."""
+        cuts = np.unique(np.linspace(0, len(self.y), n_parts + 1).astype(int))
+        return [self._between(*ends) for ends in pairwise(cuts)]
+
+    def _between(self, first, last):
+        """The part of these rows; `last` is the first that is not in it."""
+        rows = slice(first, last)
+        groups = slice(self.codes[first], self.codes[last - 1] + 1)
+        ends = self.bounds[groups.start : groups.stop + 1]
+        bounds = np.clip(ends, first, last)
+        split = (bounds != ends)[:-1] | (bounds != ends)[1:]
+        A = None if self.A is None else self.A[rows]
+        return replace(
+            self,
+            A=A,
+            X=self.X[rows] if A is None else A[:, 1:-1],
+            y=self.y[rows] if A is None else A[:, -1],
+            origins=self.origins[groups],
+            S=self.S[rows],
+            weight=self.weight[rows],
+            codes=self.codes[rows] - groups.start,
+            bounds=bounds - first,
+            groups=self.groups[groups],
+            split=split if split.any() else None,
+            share=None if self.share is None else self.share[groups],
+            complete=self.complete and groups == slice(0, self.n_groups),
+        )
+
+
+@dataclass(frozen=True)
+class Rows:
+    """All rows of a fit.
+
+    Attributes
+    ----------
+    parts : Parts
+        Of `Part`, in memory or wherever.
+    size : ndarray of shape (n_groups,)
+        Sums of the weights.
+    n_rows : int
+    mean_columns : Columns
+        From `Part.X` to working columns.
+    variance_columns : Columns
+        The working columns of the log-variance.
+    """
+
+    parts: Parts
+    size: np.ndarray
+    n_rows: int
+    mean_columns: Columns
+    variance_columns: Columns
+
+    @property
+    def n_groups(self):
+        return len(self.size)
+
+    @property
+    def n(self):
+        """Sum of the weights."""
+        return float(self.size.sum())
+
+    def reduce(self, function, *arguments, join=add):
+        """The sum of ``function(part, *arguments)``.
+
+        Of arguments that know figures of groups a part gets those of its own groups.
+        """
+        return self.parts.reduce(_call, function, *arguments, join=join)
+
+    def map(self, function, *arguments):
+        """What ``function(part, *arguments)`` gives, to be an argument again."""
+        return self.parts.map(_call, function, *arguments).as_argument()
+
+    def divided(self):
+        """The same rows in one part for every worker, if they are in memory."""
+        n_parts = min(self.parts.n_workers, self.n_rows // ROWS_PER_WORKER)
+        if n_parts <= 1:
+            return self
+        (part,) = self.parts.values
+        return replace(self, parts=Parts(part.divide(n_parts), self.parts.n_jobs))
+
+
+def _call(part, function, *arguments):
+    if not part.complete:
+        arguments = [
+            argument.part(part.groups) if hasattr(argument, "part") else argument
+            for argument in arguments
+        ]
+    return function(part, *arguments)
+
+
+def arrange(data, groups, split, share, structure, columns, n_groups, is_sparse):
+    """Put rows in the order of their groups and into working columns.
+
+    Parameters
+    ----------
+    data : Data
+    groups, split, share
+        As in `Part`.
+    structure : object
+        `mean` and `variance` are the positions among the features of the columns of the
+        mean and the log-variance, `effects` tells whether groups have effects on the
+        latter.
+    columns : pair of Columns
+        From those of the mean, and of the log-variance, to working columns.
+    n_groups : int
+        Of the fit.
+    is_sparse : bool
+    """
+    codes = np.zeros(len(data.y), np.int32) if data.index is None else data.index.codes
+    order, bounds = rows_by_group(codes, len(groups))
+    every = slice(None) if order is None else order
+    weight = np.ones(len(codes)) if data.weight is None else data.weight[every]
+    mean_columns = columns[0]
+    y, codes = data.y[every] - mean_columns.y_shift, codes[every]
+    A, alone = None, n_groups == 1
+    if is_sparse:
+        origins = np.zeros((len(groups), len(structure.mean) + 1))
+        X = sparse.csr_array(data.X)
+        X = X if order is None else X[order]
+        X, S = X[:, structure.mean], X[:, structure.variance]
+    else:
+        starts = bounds[:-1] if order is None else order[bounds[:-1]]
+        first = rows_of(data.X, starts).astype(float)[:, structure.mean]
+        first_y = y[bounds[:-1]]
+        if alone:
+            first, first_y = mean_columns.shift[None], np.zeros(1)
+        A, S = _working(data.X, order, first, codes, structure, *columns)
+        A[:, -1] = y - first_y[codes]
+        X, y = A[:, 1:-1], A[:, -1]
+        origins = np.column_stack([mean_columns.apply(first), first_y])
+    complete = np.array_equal(groups, np.arange(n_groups))
+    return Part(
+        X, y, A, origins, S, structure.effects, weight, codes, bounds, groups, split,
+        share, alone, complete, columns_of_parts(columns, is_sparse)[1],
+    )  # fmt: skip
+
+
+def columns_of_parts(columns, is_sparse):
+    """From the columns of parts to working columns, for the mean and the variance."""
+    mean_columns, variance_columns = columns
+    mean_columns = mean_columns.centred()
+    if is_sparse:
+        return mean_columns, variance_columns
+    return mean_columns.identity(), variance_columns.identity()
+
+
+def _working(X, order, first, codes, structure, mean_columns, variance_columns):
+    """[1 X y] but for y, X in working columns from the row `first` of the group; and
+    those of the log-variance behind their constants.
+    """
+    n, p = X.shape
+    n_constant = variance_columns.has_constant + structure.effects
+    A = np.empty((n, 1 + mean_columns.into.shape[1] + 1))
+    S = np.empty((n, n_constant + variance_columns.into.shape[1]))
+    A[:, 0] = 1.0
+    S[:, :n_constant] = 1.0
+    for rows in row_blocks(n, p):
+        block = rows_of(X, rows if order is None else order[rows])
+        origin = first if len(first) == 1 else first[codes[rows]]
+        deviation = _some(block, structure.mean) - origin
+        A[rows, 1:-1] = deviation @ mean_columns.into
+        S[rows, n_constant:] = variance_columns.apply(_some(block, structure.variance))
+    return A, S
+
+
+def _some(block, columns):
+    return block if len(columns) == block.shape[1] else block[:, columns]

@@ -1,0 +1,32 @@
+"""Random problems: a clear error or a fit that is right, whatever the data.
+
+docs/studies/reliability tries thousands; here are as many as a test run has time for,
+the same in every run.
+"""
+
+from hypothesis import HealthCheck, given, settings
+from oracles.dense import compare
+from oracles.laws import check
+from oracles.random_problems import any_problem, ordinary_problem
+
+# In log-likelihood: rounding of an optimum, and of one that is searched for by force.
+MISSED = 1e-4
+A_FEW = settings(
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+@settings(A_FEW, max_examples=100)
+@given(problem=any_problem())
+def test_any_problem_is_refused_clearly_or_fitted(problem):
+    check(problem)
+
+
+@settings(A_FEW, max_examples=60)
+@given(problem=ordinary_problem())
+def test_ordinary_problems_agree_with_the_dense_oracle(problem):
+    gain = compare(problem)
+    assert gain is None or gain < MISSED

@@ -1,0 +1,235 @@
+"""Displays and intervals of any fitted model."""
+
+import sys
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from oracles.reference import simulate
+from scipy.stats import chi2, norm
+from sklearn.linear_model import BayesianRidge, LinearRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skmixed import (
+    GroupsWarning,
+    HeteroscedasticGaussianRegressor,
+    RandomInterceptRegressor,
+)
+from skmixed.inspection import (
+    LikelihoodProfileDisplay,
+    PredictiveCalibrationDisplay,
+    RandomInterceptsDisplay,
+    ResidualScaleDisplay,
+    predict_interval,
+)
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+X, Y, GROUPS = simulate(n=300, group_std=1.5)
+MODEL = RandomInterceptRegressor().fit(X, Y, groups=GROUPS)
+PIPE = make_pipeline(StandardScaler(), RandomInterceptRegressor())
+PIPE.fit(X, Y, randominterceptregressor__groups=GROUPS)
+LABELS = np.where(GROUPS < 3, GROUPS + 100, GROUPS)  # some groups are new
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def test_intervals_are_those_of_the_model_wherever_it_is():
+    expected = MODEL.predict_interval(X, groups=LABELS, coverage=0.8)
+    found = predict_interval(MODEL, X, groups=LABELS, coverage=0.8)
+    assert_allclose(found, expected)
+    assert_allclose(
+        predict_interval(PIPE, X, groups=LABELS, coverage=0.8), expected, rtol=1e-9
+    )
+    second = RandomInterceptRegressor(group_feature=-1)
+    search = GridSearchCV(second, {"method": ["reml"]}, cv=3)
+    search.fit(np.column_stack([X, GROUPS]), Y)
+    found = predict_interval(search, np.column_stack([X, LABELS]), coverage=0.8)
+    assert_allclose(found, expected, rtol=1e-9)
+    ridge = BayesianRidge().fit(X, Y)
+    mean, std = ridge.predict(X, return_std=True)
+    half = norm.ppf(0.9) * std
+    found = predict_interval(ridge, X, coverage=0.8)
+    assert_allclose(found, np.column_stack([mean - half, mean + half]))
+
+
+def test_what_cannot_give_intervals_says_so():
+    with pytest.raises(TypeError, match="gives no standard deviation"):
+        predict_interval(LinearRegression().fit(X, Y), X)
+    with pytest.raises(ValueError, match="coverage is a probability"):
+        predict_interval(MODEL, X, groups=GROUPS, coverage=2)
+    with pytest.warns(GroupsWarning, match="knows 12 groups"):
+        predict_interval(MODEL, X)
+
+
+@pytest.mark.parametrize("estimator", [MODEL, PIPE], ids=["model", "pipeline"])
+def test_random_intercepts_are_drawn_in_order(estimator):
+    display = RandomInterceptsDisplay.from_estimator(estimator)
+    ax = display.ax_
+    (bars,) = ax.containers
+    modes = bars.lines[0].get_xdata()
+    assert_allclose(modes, np.sort(MODEL.random_intercepts_), rtol=1e-9)
+    labels = [text.get_text() for text in ax.get_yticklabels()]
+    order = np.argsort(MODEL.random_intercepts_)
+    assert labels == [str(label) for label in MODEL.groups_[order]]
+    (segments,) = bars.lines[2]
+    widths = [np.ptp(segment[:, 0]) for segment in segments.get_segments()]
+    expected = 2 * norm.ppf(0.975) * MODEL.random_intercepts_std_[order]
+    assert_allclose(widths, expected, rtol=1e-9)
+
+
+def test_many_random_intercepts_are_a_band():
+    n = 2000
+    names = np.array([f"a long name of a group, {i}" for i in range(n)])
+    display = RandomInterceptsDisplay(
+        labels=names, intercepts=np.linspace(-1, 1, n), std=np.full(n, 0.5)
+    ).plot()
+    assert not display.ax_.containers
+    assert len(display.ax_.collections) == 1
+    texts = [text.get_text() for text in display.ax_.get_yticklabels()]
+    assert not any("name" in text for text in texts)
+    few = RandomInterceptsDisplay(
+        labels=names[:10], intercepts=np.arange(10.0), std=np.ones(10)
+    ).plot()
+    texts = [text.get_text() for text in few.ax_.get_yticklabels()]
+    assert all(len(text) <= 24 for text in texts)
+    assert len(set(texts)) == 10
+
+
+def test_random_intercepts_of_models_that_have_none():
+    fixed = HeteroscedasticGaussianRegressor(mean_groups="fixed", method="reml")
+    with pytest.raises(ValueError, match="has no random intercepts"):
+        RandomInterceptsDisplay.from_estimator(fixed.fit(X, Y, groups=GROUPS))
+    with pytest.raises(TypeError, match="not a model of this package"):
+        RandomInterceptsDisplay.from_estimator(LinearRegression().fit(X, Y))
+
+
+def test_calibration_of_known_and_new_groups_apart():
+    ax = plt.figure().add_subplot()
+    display = PredictiveCalibrationDisplay.from_estimator(
+        PIPE, X, Y, groups=LABELS, ax=ax
+    )
+    assert display.ax_ is ax
+    assert display.figure_ is ax.figure
+    mean, std = MODEL.predict(X, groups=LABELS, return_std=True)
+    assert_allclose(display.pit, norm.cdf(Y, mean, std), rtol=1e-6)
+    assert np.array_equal(display.known, GROUPS >= 3)
+    n_known = int(np.sum(GROUPS >= 3))
+    labels = ax.get_legend_handles_labels()[1]
+    assert f"known groups ({n_known} rows)" in labels
+    assert f"new groups ({300 - n_known} rows)" in labels
+    for step in ax.patches:
+        values = getattr(step, "get_data", lambda: None)()
+        if values is not None:
+            assert_allclose(values.values.mean(), 1.0)
+
+
+def test_coverage_is_the_share_inside():
+    rng = np.random.default_rng(0)
+    y, std = rng.normal(size=500), np.ones(500)
+    display = PredictiveCalibrationDisplay.from_predictions(
+        y, np.zeros(500), 2 * std, kind="coverage"
+    )
+    line = display.ax_.lines[-1]
+    nominal, share = line.get_data()
+    half = norm.ppf(0.5 + nominal / 2) * 2
+    expected = np.mean(np.abs(y)[:, None] <= half, axis=0)
+    assert_allclose(share, expected, atol=1 / 500)
+    assert "all rows (500 rows)" in display.ax_.get_legend_handles_labels()[1]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (([0.0, 1.0], [0.0, 1.0], [1.0, 0.0]), "1 entries that are not positive"),
+        (([0.0, np.nan], [0.0, 1.0], [1.0, 1.0]), "y_true contains NaN"),
+        (([0.0], [0.0, 1.0], [1.0, 1.0]), "inconsistent numbers of samples"),
+    ],
+)
+def test_predictions_are_checked(arguments, message):
+    for display in (PredictiveCalibrationDisplay, ResidualScaleDisplay):
+        with pytest.raises(ValueError, match=message):
+            display.from_predictions(*arguments)
+
+
+def test_the_kind_of_calibration_is_checked():
+    with pytest.raises(ValueError, match="'pit' or 'coverage'"):
+        PredictiveCalibrationDisplay.from_predictions([0.0], [0.0], [1.0], kind="x")
+
+
+# matplotlib 3.8 on one error bar
+@pytest.mark.filterwarnings("ignore:Conversion of an array:DeprecationWarning")
+def test_residuals_in_bins():
+    rng = np.random.default_rng(0)
+    std = np.repeat([1.0, 2.0, 4.0], 200)
+    y = 3 * std * rng.normal(size=600)
+    display = ResidualScaleDisplay.from_predictions(y, np.zeros(600), std, n_bins=3)
+    (bars,) = display.ax_.containers
+    predicted, scale = bars.lines[0].get_data()
+    assert_allclose(predicted, [1, 2, 4])
+    assert_allclose(scale, np.sqrt(np.mean(y.reshape(3, 200) ** 2, axis=1)))
+    (segments,) = bars.lines[2]
+    low, high = segments.get_segments()[0][:, 1]
+    ends = np.sqrt(200 / np.array(chi2.interval(0.95, 200))[::-1]) * scale[0]
+    assert_allclose([low, high], ends)
+    for width in (1, 50):  # equal predictions make one point, however many bins
+        display = ResidualScaleDisplay.from_predictions(
+            y, np.zeros(600), np.ones(600), n_bins=width
+        )
+        assert len(display.ax_.containers[0].lines[0].get_xdata()) == 1
+
+
+@pytest.mark.filterwarnings("ignore:Conversion of an array:DeprecationWarning")
+def test_residuals_of_a_model_are_those_of_its_predictions():
+    display = ResidualScaleDisplay.from_estimator(MODEL, X, Y, groups=LABELS, n_bins=4)
+    mean, std = MODEL.predict(X, groups=LABELS, return_std=True)
+    assert_allclose(display.residual, Y - mean)
+    assert_allclose(display.std, std)
+    assert display.known.tolist() == np.isin(LABELS, MODEL.groups_).tolist()
+    points = [len(bars.lines[0].get_xdata()) for bars in display.ax_.containers]
+    assert len(points) == 2
+    assert 1 <= max(points) <= 4
+    with pytest.raises(TypeError, match="gives no standard deviation"):
+        ResidualScaleDisplay.from_estimator(LinearRegression().fit(X, Y), X, Y)
+
+
+def test_a_picture_goes_where_it_is_told():
+    figure, ax = plt.subplots()
+    display = RandomInterceptsDisplay.from_estimator(MODEL, ax=ax)
+    assert display.ax_ is ax
+    assert display.figure_ is figure
+    assert len(plt.get_fignums()) == 1
+
+
+def test_without_matplotlib_a_picture_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match="pip install matplotlib"):
+        RandomInterceptsDisplay.from_estimator(MODEL)
+
+
+def test_the_profile_of_the_likelihood():
+    display = LikelihoodProfileDisplay.from_estimator(PIPE)
+    assert_allclose(display.interval, MODEL.profile_intervals()["group_std"], rtol=1e-6)
+    assert_allclose(display.log_likelihood.max(), 0, atol=1e-8)
+    best = np.argmax(display.log_likelihood)
+    assert_allclose(display.group_std[best], np.sqrt(MODEL.group_variance_), rtol=1e-6)
+    at_end = np.interp(display.interval, display.group_std, display.log_likelihood)
+    assert_allclose(at_end, -chi2.ppf(0.95, 1) / 2, atol=0.05)
+
+
+def test_what_has_no_profile_says_so():
+    uneven = HeteroscedasticGaussianRegressor().fit(X, Y, groups=GROUPS)
+    with pytest.raises(TypeError, match="keeps nothing"):
+        LikelihoodProfileDisplay.from_estimator(uneven)
+    with pytest.warns(GroupsWarning, match="one row each"):
+        single = RandomInterceptRegressor().fit(X, Y, groups=np.arange(300))
+    with pytest.raises(ValueError, match="no likelihood to draw"):
+        LikelihoodProfileDisplay.from_estimator(single)

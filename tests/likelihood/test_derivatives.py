@@ -1,0 +1,654 @@
+"""Score and information of the heteroscedastic criterion, and arrow-shaped systems."""
+
+from dataclasses import replace
+from itertools import product
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from oracles.reference import log_likelihood, with_intercept
+from scipy import sparse
+
+from skmixed import HeteroscedasticGaussianRegressor
+from skmixed._input.table import read_fit_data
+from skmixed._likelihood.arrow import Arrow, assemble_arrow
+from skmixed._likelihood.derivatives import derivatives
+from skmixed._likelihood.residuals import (
+    gain_by_exact_rows,
+    spread_within_groups,
+    unbiased_noise,
+)
+from skmixed._likelihood.row_variances import evaluate
+from skmixed._rows.grouped import Trend
+from skmixed._rows.parts import Parts
+from skmixed._rows.sample import Sample, join, sample_in_memory, summarize
+from skmixed._search.newton import Minimum, newton
+from skmixed._search.problem import state_problem
+from skmixed._search.row_variances import _at_boundary, _better, descend
+from skmixed._search.starts import best_constant, improved, start_at
+from skmixed.heteroscedastic import read_problem
+
+# Central differences of fourth order, step 1e-3: truncation and rounding are both some
+# 1e-12 of the function.
+STEP, DIFFERENCED = 1e-3, 1e-8
+EXACT = 1e-10
+
+MODES = [
+    pytest.param(mean, variance, id=f"{mean}/{variance}")
+    for mean, variance in product(("random", "fixed", None), ("fixed", None))
+]
+
+
+def data(seed=0, n=60, n_groups=7):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 3)) + 1
+    groups = rng.integers(n_groups, size=n)
+    groups[:n_groups] = np.arange(n_groups)
+    noise = np.exp(0.3 * X[:, 0]) * rng.normal(size=n)
+    y = X.sum(axis=1) + noise + rng.normal(size=n_groups)[groups]
+    return X, y, groups, rng.integers(1, 4, size=n).astype(float)
+
+
+def model_of(singles=0, weighted=True, **options):
+    """The likelihood of random data, some of it in groups of one row."""
+    X, y, groups, weight = data()
+    groups[:singles] = 7 + np.arange(singles)
+    estimator = HeteroscedasticGaussianRegressor(variance_features=[0, 1], **options)
+    weight = weight if weighted else None
+    return read_problem(estimator, X, y, groups, weight)[1].model
+
+
+def part_of(model):
+    """All rows of a model in memory."""
+    (part,) = model.rows.parts.values
+    return part
+
+
+def log_variance_of(model, theta):
+    """Of every row, within the bounds or not."""
+    part = part_of(model)
+    return model.trend(theta).at(part.variance_rows(slice(None)), part.codes)
+
+
+def random_theta(model, seed=1):
+    rng = np.random.default_rng(seed)
+    theta = 0.3 * rng.normal(size=len(model.average))
+    return np.append(theta, 0.7) if model.random else theta
+
+
+def difference(function, x):
+    """Jacobian by central differences."""
+    columns = []
+    for step in STEP * np.eye(len(x)):
+        near = function(x + step) - function(x - step)
+        far = function(x + 2 * step) - function(x - 2 * step)
+        columns.append((8 * near - far) / (12 * STEP))
+    return np.array(columns).T
+
+
+@pytest.mark.parametrize("mean_groups, variance_groups", MODES)
+@pytest.mark.parametrize("method", ["reml", "ml"])
+@pytest.mark.parametrize("alpha, variance_alpha", [(0, 0), (3.0, 0.5)])
+@pytest.mark.parametrize("singles", [0, 3])
+@pytest.mark.parametrize("variance_intercept", [True, False])
+def test_derivatives_are_those_of_the_criterion(
+    mean_groups, variance_groups, method, alpha, variance_alpha, singles,
+    variance_intercept,
+):  # fmt: skip
+    model = model_of(
+        singles,
+        method=method, mean_groups=mean_groups, variance_groups=variance_groups,
+        alpha=float(alpha), variance_alpha=float(variance_alpha),
+        fit_variance_intercept=variance_intercept,
+    )  # fmt: skip
+    theta = random_theta(model)
+    # Under REML the ridge is held at one kappa.
+    kappa = model.kappa(theta) if method == "reml" else None
+    gradient, information = derivatives(model, evaluate(model, theta, kappa))
+
+    expected = difference(lambda x: evaluate(model, x, kappa).value, theta)
+    scale = np.abs(expected).max()
+    assert_allclose(gradient, expected, rtol=DIFFERENCED, atol=DIFFERENCED * scale)
+    expected = difference(
+        lambda x: derivatives(model, evaluate(model, x, kappa))[0], theta
+    )
+    scale = np.abs(expected).max()
+    assert_allclose(
+        information.toarray(), expected, rtol=DIFFERENCED, atol=DIFFERENCED * scale
+    )
+
+
+@pytest.mark.parametrize("method", ["reml", "ml"])
+def test_derivatives_where_groups_do_not_matter(method):
+    X, y, _, _ = data()
+    estimator = HeteroscedasticGaussianRegressor(
+        method=method, mean_groups=None, variance_groups="fixed"
+    )
+    model = read_problem(estimator, X, y, np.arange(len(y)))[1].model
+    assert not len(model.free)
+    theta = random_theta(model)
+    information = derivatives(model, evaluate(model, theta))[1].toarray()
+    expected = difference(lambda x: derivatives(model, evaluate(model, x))[0], theta)
+    scale = np.abs(expected).max()
+    assert_allclose(information, expected, rtol=DIFFERENCED, atol=DIFFERENCED * scale)
+
+
+def test_derivatives_leave_out_rows_at_the_bounds():
+    model = model_of(mean_groups="random")
+    theta = random_theta(model)
+    log_variance = np.sort(log_variance_of(model, theta))
+    bounds = (log_variance[19:21].mean(), log_variance[49:51].mean())
+    model = replace(model, log_bounds=bounds)
+    point = evaluate(model, theta)
+    assert point.n_at_bounds >= 30
+    gradient, information = derivatives(model, point)
+    expected = difference(lambda x: evaluate(model, x).value, theta)
+    assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6)
+    expected = difference(lambda x: derivatives(model, evaluate(model, x))[0], theta)
+    assert_allclose(information.toarray(), expected, rtol=1e-6, atol=1e-6)
+
+
+# Sums over the same rows in another order.
+REORDERED = 1e-11
+
+
+def in_parts(estimator, X, y, groups, weight, n_parts):
+    """The likelihood of rows that are held in parts over which groups are scattered."""
+    data = read_fit_data(estimator, X, y, groups, weight)
+    whole = sample_in_memory(data)
+    member = np.arange(len(y)) * 7 % n_parts
+    parts, positions = [], []
+    for number in range(n_parts):
+        rows = member == number
+        parts.append(replace(data, weight=np.asarray(weight)).take(rows))
+        positions.append(np.unique(data.index.codes[rows]))
+    statistics = summarize(parts[0])
+    for part in parts[1:]:
+        statistics = join(statistics, summarize(part))
+    assert_array_equal(statistics.labels, whole.statistics.labels)
+    sample = Sample(statistics, Parts(parts), tuple(positions))
+    problem = read_problem(estimator, X, y, groups, weight)[1]
+    return state_problem(sample, problem.structure).model
+
+
+@pytest.mark.parametrize("mean_groups, variance_groups", MODES)
+@pytest.mark.parametrize("method", ["reml", "ml"])
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_rows_in_parts_say_what_they_say_together(
+    mean_groups, variance_groups, method, is_sparse
+):
+    X, y, groups, weight = data()
+    groups[:3] = 7 + np.arange(3)
+    estimator = HeteroscedasticGaussianRegressor(
+        variance_features=[0, 1],
+        method=method, mean_groups=mean_groups, variance_groups=variance_groups,
+    )  # fmt: skip
+    if mean_groups is None and variance_groups is None:
+        groups[:] = 0
+    X = sparse.csr_array(X) if is_sparse else X
+    model = read_problem(estimator, X, y, groups, weight)[1].model
+    theta = random_theta(model)
+    at = evaluate(model, theta)
+    kinds = list(product((False, True), repeat=2))  # expected, known coefficients
+    expected = [derivatives(model, at, *kind) for kind in kinds]
+    narrow = replace(model, log_bounds=(model.level(theta), 50.0))
+    gain = gain_by_exact_rows(narrow, evaluate(narrow, theta))
+    spread = spread_within_groups(model, at)
+    one = part_of(model)
+    others = [
+        in_parts(estimator, X, y, groups, weight, 4),
+        replace(model, rows=replace(model.rows, parts=Parts(one.divide(5)))),
+    ]
+    for other in others:
+        point = evaluate(other, theta)
+        assert_allclose(point.value, at.value, rtol=REORDERED)
+        for kind, (gradient, information) in zip(kinds, expected, strict=True):
+            found, arrow = derivatives(other, point, *kind)
+            scale = np.abs(gradient).max()
+            assert_allclose(found, gradient, rtol=REORDERED, atol=REORDERED * scale)
+            wanted = information.toarray()
+            scale = np.abs(wanted).max()
+            assert_allclose(arrow.toarray(), wanted, atol=REORDERED * scale)
+        narrow = replace(other, log_bounds=(model.level(theta), 50.0))
+        found = gain_by_exact_rows(narrow, evaluate(narrow, theta))
+        assert_allclose(found, gain, rtol=1e-9)
+        assert_allclose(spread_within_groups(other, point), spread, rtol=1e-9)
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_rows_of_a_group_may_differ_between_parts_only(is_sparse):
+    """Each of two parts has one row of every group; those of group 0 are alike, those
+    of group 1 differ in X alone.
+    """
+    rng = np.random.default_rng(0)
+    X, y, groups = rng.normal(size=(16, 3)), rng.normal(size=16), np.arange(16) // 2
+    X[1], y[1], y[3] = X[0], y[0], y[2]
+    X = sparse.csr_array(X) if is_sparse else X
+    estimator = HeteroscedasticGaussianRegressor(
+        method="ml", variance_features=[], variance_groups="fixed"
+    )
+    model = in_parts(estimator, X, y, groups, np.ones(16), 2)
+    assert_array_equal(model.free, np.arange(1, 8))
+
+
+N_DRAWS = 400
+
+
+@pytest.mark.parametrize("variance_groups", ["fixed", None])
+@pytest.mark.parametrize(
+    "method, mean_groups",
+    [("reml", "random"), ("reml", "fixed"), ("reml", None), ("ml", "random")],
+)
+def test_expected_information_is_the_mean_of_observed_ones(
+    method, mean_groups, variance_groups
+):
+    """Over y drawn from the model.
+
+    ML's expected information takes the coefficients as known, so that it is tried
+    without any.
+    """
+    columns = {"mean_features": [], "fit_intercept": False} if method == "ml" else {}
+    model = model_of(
+        weighted=False,
+        method=method, mean_groups=mean_groups, variance_groups=variance_groups,
+        **columns,
+    )  # fmt: skip
+    theta = random_theta(model)
+    expected = derivatives(model, evaluate(model, theta), expected=True)[1].toarray()
+    observed = [_drawn_information(model, theta, seed) for seed in range(N_DRAWS)]
+    error = np.std(observed, axis=0) / np.sqrt(N_DRAWS)
+    # 4.5 standard errors: one in 100,000 for each of some hundred figures.
+    difference = np.abs(np.mean(observed, axis=0) - expected)
+    assert (difference <= 4.5 * error + 1e-10).all()
+
+
+def _drawn_information(model, theta, seed):
+    rng, part = np.random.default_rng(seed), part_of(model)
+    y = np.exp(log_variance_of(model, theta) / 2) * rng.normal(size=len(part.y))
+    if model.random:
+        y += np.sqrt(theta[-1]) * rng.normal(size=part.n_groups)[part.codes]
+    A = np.column_stack([part.A[:, :-1], y])
+    origins = np.column_stack([part.origins[:, :-1], np.zeros(part.n_groups)])
+    part = replace(part, A=A, X=A[:, 1:-1], y=y, origins=origins)
+    model = replace(model, rows=replace(model.rows, parts=Parts([part])))
+    return derivatives(model, evaluate(model, theta))[1].toarray()
+
+
+@pytest.mark.parametrize("variance_groups", ["fixed", None])
+@pytest.mark.parametrize("method", ["reml", "ml"])
+def test_expected_information_is_the_dense_trace(method, variance_groups):
+    """1/2 tr(P V_i P V_j); P is V^-1 under ML."""
+    model = model_of(method=method, weighted=False, variance_groups=variance_groups)
+    theta = random_theta(model)
+    rows = part_of(model)
+    shared = (rows.codes[:, None] == rows.codes).astype(float)
+    v = np.exp(log_variance_of(model, theta))
+    V = np.diag(v) + theta[-1] * shared
+    P = np.linalg.inv(V)
+    if method == "reml":
+        D = np.column_stack([np.ones(len(v)), rows.X + rows.origins[rows.codes, :-1]])
+        P -= P @ D @ np.linalg.solve(D.T @ P @ D, D.T @ P)
+    columns = list(rows.variance_rows(slice(None)).T)
+    if variance_groups == "fixed":
+        columns = [*(rows.codes == g for g in range(rows.n_groups)), *columns]
+    slopes = [*(np.diag(v * s) for s in columns), shared]
+    expected = [[0.5 * np.trace(P @ A @ P @ B) for A in slopes] for B in slopes]
+    got = derivatives(model, evaluate(model, theta), expected=True)[1].toarray()
+    assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("variance_groups", ["fixed", None])
+def test_information_for_known_coefficients_is_the_dense_one(variance_groups):
+    model = model_of(method="ml", weighted=False, variance_groups=variance_groups)
+    theta = random_theta(model)
+    rows = part_of(model)
+    origins = rows.origins[rows.codes]
+    D = np.column_stack([np.ones(len(rows.y)), rows.X + origins[:, :-1]])
+    y = rows.y + origins[:, -1]
+    shared = (rows.codes[:, None] == rows.codes).astype(float)
+    columns = list(rows.variance_rows(slice(None)).T)
+    if variance_groups == "fixed":
+        columns = [*(rows.codes == g for g in range(rows.n_groups)), *columns]
+
+    def covariance(theta):
+        v = np.exp(log_variance_of(model, theta))
+        return v, np.linalg.inv(np.diag(v) + theta[-1] * shared)
+
+    precision = covariance(theta)[1]
+    r = y - D @ np.linalg.solve(D.T @ precision @ D, D.T @ precision @ y)
+
+    def gradient(theta):
+        v, P = covariance(theta)
+        slopes = [*(np.diag(v * s) for s in columns), shared]
+        return np.array([np.trace(P @ A) - r @ P @ A @ P @ r for A in slopes]) / 2
+
+    expected = difference(gradient, theta)
+    point = evaluate(model, theta)
+    # That of psi alone costs nothing, and is whole.
+    expected[-1, -1] = derivatives(model, point)[1].toarray()[-1, -1]
+    found, information = derivatives(model, point, known_coefficients=True)
+    assert_allclose(found, gradient(theta))
+    scale = np.abs(expected).max()
+    assert_allclose(
+        information.toarray(), expected, rtol=DIFFERENCED, atol=DIFFERENCED * scale
+    )
+
+
+@pytest.mark.parametrize("expected", [False, True])
+def test_information_of_psi_is_whole_where_coefficients_count_as_known(expected):
+    model = model_of(method="reml")
+    point = evaluate(model, random_theta(model))
+    whole, known = (derivatives(model, point, expected, k)[1] for k in (False, True))
+    assert_allclose(known.toarray()[-1, -1], whole.toarray()[-1, -1])
+    assert np.abs(known.toarray() - whole.toarray()).max() > 0.1
+
+
+def test_a_few_groups_and_many_rows_take_few_steps(monkeypatch):
+    """Ten columns between twelve groups: 12 steps, if the information of psi were that
+    for known coefficients.
+    """
+    rng = np.random.default_rng(0)
+    groups = rng.integers(12, size=2000)
+    X = rng.normal(size=(2000, 11))
+    X[:, 1:] = rng.normal(size=(12, 10))[groups]
+    y = X.sum(axis=1) + rng.normal(size=12)[groups]
+    y += np.exp(0.3 * X[:, 0]) * rng.normal(size=2000)
+    for module in ("_search.row_variances", "_search.starts", "heteroscedastic"):
+        monkeypatch.setattr(f"skmixed.{module}.MANY_ROWS", 100)
+    model = HeteroscedasticGaussianRegressor(variance_features=[0])
+    assert model.fit(X, y, groups=groups).n_iter_ <= 7
+
+
+@pytest.mark.parametrize("method", ["reml", "ml"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_criterion_is_the_dense_density(method, weighted):
+    """Repetition weights are repeated rows."""
+    model = model_of(method=method, weighted=weighted)
+    theta = random_theta(model)
+    point = evaluate(model, theta)
+    X, y, groups, weight = data()
+    order = np.argsort(groups, kind="stable")
+    if weighted:
+        order = np.repeat(order, weight[order].astype(int))
+    log_v = log_variance_of(model, theta)
+    if weighted:
+        log_v = np.repeat(log_v, part_of(model).weight.astype(int))
+    shared = groups[order][:, None] == groups[order]
+    V = np.diag(np.exp(log_v)) + theta[-1] * shared
+    D = with_intercept(X[order])
+    expected = log_likelihood(D, y[order], V, method == "reml")
+    assert_allclose(point.log_likelihood, expected, rtol=EXACT)
+    assert_allclose(point.value, -expected, rtol=EXACT)
+
+
+# ------------------------------------------------------------------------------- arrows
+
+
+def random_arrow(n_groups=9, q=3, k=2, seed=0):
+    rng = np.random.default_rng(seed)
+    corner = rng.normal(size=(q, q))
+    return Arrow(
+        diagonal=rng.uniform(1, 2, size=n_groups),
+        border=0.3 * rng.normal(size=(n_groups, q)),
+        corner=corner @ corner.T + 3 * np.eye(q),
+        U=0.3 * rng.normal(size=(n_groups + q, k)),
+        B=np.diag([-1.0, 0.5][:k]),
+    )
+
+
+@pytest.mark.parametrize("n_groups", [0, 1, 9])
+@pytest.mark.parametrize("k", [0, 2])
+def test_an_arrow_is_the_matrix_that_it_stands_for(n_groups, k):
+    arrow = random_arrow(n_groups, k=k)
+    dense = arrow.toarray()
+    x = np.random.default_rng(1).normal(size=(len(dense), 2))
+    assert_allclose(arrow @ x[:, 0], dense @ x[:, 0], rtol=EXACT, atol=EXACT)
+    assert_allclose(arrow.solve(x), np.linalg.solve(dense, x), rtol=1e-9, atol=EXACT)
+    solved = np.linalg.solve(dense, x[:, 0])
+    assert_allclose(arrow.solve(x[:, 0]), solved, rtol=1e-9, atol=EXACT)
+    assert arrow.is_positive_definite() == (np.linalg.eigvalsh(dense).min() > 0)
+    keep = np.delete(np.arange(len(dense)), n_groups + 1)
+    assert_allclose(arrow.without(1).toarray(), dense[np.ix_(keep, keep)])
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_an_arrow_knows_whether_it_is_positive_definite(seed):
+    arrow = random_arrow(seed=seed)
+    rng = np.random.default_rng(seed)
+    arrow = replace(arrow, B=arrow.B * rng.uniform(0.1, 20))
+    if seed % 4 == 0:
+        arrow = replace(arrow, diagonal=arrow.diagonal - 1.2)
+    smallest = np.linalg.eigvalsh(arrow.toarray()).min()
+    # A negative pivot on the diagonal may be made good by a coupling; no is then safe.
+    if (arrow.diagonal > 0).all() or smallest < 0:
+        assert arrow.is_positive_definite() == (smallest > 0)
+
+
+@pytest.mark.parametrize("n_groups", [1, 9])
+def test_couplings_may_be_written_out(n_groups):
+    arrow = random_arrow(n_groups)
+    q = n_groups + 3
+    couplings = [(arrow.U[:, [i]], arrow.B[i : i + 1, i : i + 1]) for i in range(2)]
+    joined = assemble_arrow(arrow.diagonal, arrow.border, arrow.corner, couplings)
+    assert len(joined.diagonal) == (0 if n_groups < 2 else n_groups)
+    assert_allclose(joined.toarray(), arrow.toarray(), atol=EXACT)
+    assert joined.toarray().shape == (q, q)
+
+
+# --------------------------------------------------------------------------- the search
+
+
+def minimum_at(model, psi):
+    """What a search that stopped at some psi would report, the rest being optimal."""
+    without = replace(model, random=False)
+    constant = best_constant(model, Trend(np.zeros(model.rows.variance_columns.rank)))
+    start = start_at(model, constant)[:-1]
+    theta = descend(without, start, None, tol=1e-10, max_iter=100).point.theta
+    return Minimum(evaluate(model, np.append(theta, psi)), 3, 0.0, True, "curvature")
+
+
+@pytest.mark.parametrize("many_rows", [50_000, 10])
+def test_the_boundary_is_decided_by_value(many_rows, monkeypatch):
+    monkeypatch.setattr("skmixed._search.row_variances.MANY_ROWS", many_rows)
+    X, y, groups, _ = data()
+    estimator = HeteroscedasticGaussianRegressor()
+    options = {"tol": 1e-10, "max_iter": 100}
+    for between, inside in ((0.0, False), (5.0, True)):
+        members = np.eye(7)[groups]
+        within = y - members @ (members.T @ y / members.sum(axis=0))
+        shift = between * np.random.default_rng(0).normal(size=7)
+        demeaned = X - members @ (members.T @ X / members.sum(axis=0)[:, None])
+        target = within + shift[groups]
+        _, problem = read_problem(estimator, demeaned, target, groups)
+        for psi in (0.0, 0.5):
+            wrong = minimum_at(problem.model, psi)
+            best = _at_boundary(problem.model, wrong, problem.constant, None, **options)
+            assert best.point.value <= wrong.point.value
+            if not (inside and psi):  # else it is a search that others began
+                assert (best.point.theta[-1] > 0) == inside
+            if psi and not inside:  # a curvature without psi is of no use with it
+                assert best.curvature is None
+
+
+@pytest.mark.parametrize("method", ["reml", "ml"])
+@pytest.mark.parametrize("mean_groups, variance_groups", MODES)
+def test_what_exact_rows_gain_is_what_a_lower_bound_gives(
+    mean_groups, variance_groups, method, monkeypatch
+):
+    monkeypatch.setattr("skmixed._likelihood.residuals.NEXT_TO", 0.0)
+    model = model_of(
+        method=method, mean_groups=mean_groups, variance_groups=variance_groups
+    )
+    theta, average = random_theta(model), model.average
+    # More noise than there is, so that it would gain by having less.
+    theta[: len(average)] += 4 * average / (average @ average)
+    low = log_variance_of(model, theta).mean()
+
+    def at(low):
+        bounded = replace(model, log_bounds=(low, low + 50.0))
+        return bounded, evaluate(bounded, theta)
+
+    expected = difference(lambda x: np.array([at(x[0])[1].value]), np.array([low]))
+    # No row is so close to the bound that the differences change its side.
+    beside = np.abs(log_variance_of(model, theta) - low)
+    assert beside.min() > 2 * STEP
+    assert expected > 1
+    assert_allclose(gain_by_exact_rows(*at(low)), expected[0, 0], rtol=1e-7)
+
+
+@pytest.mark.parametrize("mean_groups", ["random", "fixed", None])
+def test_unbiased_noise_is_unbiased_whatever_the_variance_of_the_row(
+    mean_groups, monkeypatch
+):
+    """Each row, one of several where it has a weight, has three times the variance that
+    the point has for it, in turn.
+    """
+    monkeypatch.setattr("skmixed._likelihood.residuals.MOST_LEVERAGE", np.inf)
+    model = model_of(singles=2, mean_groups=mean_groups)
+    point = evaluate(model, random_theta(model))
+    (told,) = unbiased_noise(model, point).values
+    X, y, groups, weight = data()
+    groups[:2] = 7, 8
+    if mean_groups is None:  # all rows are one
+        groups[:] = 0
+    order = np.argsort(groups, kind="stable")
+    copies = weight[order].astype(int)
+    noise, counted, v = (
+        np.repeat(figures, copies)
+        for figures in (*(told / copies), np.exp(log_variance_of(model, point.theta)))
+    )
+    rows = np.repeat(order, copies)
+    # A fixed effect is a random one whose variance is 1e6, not infinite.
+    psi = {"random": point.theta[-1], "fixed": 1e6, None: 0.0}[mean_groups]
+    tolerance = 1e-4 if mean_groups == "fixed" else EXACT
+    V = np.diag(v) + psi * (groups[rows][:, None] == groups[rows])
+    M = v[:, None] * np.linalg.inv(V)
+    D = X[rows] if mean_groups == "fixed" else with_intercept(X[rows])
+    Vi_D = np.linalg.solve(V, D)
+    e = M @ (y[rows] - D @ np.linalg.solve(D.T @ Vi_D, Vi_D.T @ y[rows]))
+    for j in range(len(e)):
+        of_e = M[j] @ V @ M[j] + 2 * v[j] * M[j, j] ** 2
+        expected = noise[j] - e[j] ** 2 + of_e
+        assert_allclose(expected, 3 * v[j] * counted[j], atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    "mean_groups, method",
+    [("random", "reml"), ("random", "ml"), ("fixed", "reml"), (None, "ml")],
+)
+def test_with_many_rows_the_search_starts_beside_the_optimum(
+    mean_groups, method, monkeypatch
+):
+    """Nearly as close as estimates are to the truth: twice what there is to gain is of
+    the order of the number of parameters.  After an M-step of EM it is some 900.
+    """
+    monkeypatch.setattr("skmixed._search.starts.MANY_ROWS", 100)
+    rng = np.random.default_rng(0)
+    X, groups = rng.normal(size=(20_000, 2)), np.arange(20_000) // 5
+    y = np.exp(X @ [0.35, -0.25]) * rng.normal(size=20_000)
+    y += rng.normal(size=4000)[groups]
+    estimator = HeteroscedasticGaussianRegressor(method=method, mean_groups=mean_groups)
+    _, problem = read_problem(estimator, X, y, groups)
+    model, constant = problem.model, problem.constant
+    start = improved(model, start_at(model, constant), None, constant)
+    gradient, information = derivatives(model, evaluate(model, start))
+    assert gradient @ information.solve(gradient) < 30
+
+
+def test_with_many_rows_the_search_starts_well_for_a_category_of_three():
+    """Their unbiased noise may be negative in all; from there it took 24 steps."""
+    rng = np.random.default_rng(6)
+    X, rare = rng.normal(size=(60_000, 3)), np.zeros((60_000, 2))
+    for n_rows, column in zip((3, 4), rare.T, strict=True):
+        column[rng.choice(60_000, n_rows, replace=False)] = 1
+    X = np.hstack([X, rare])
+    groups = rng.integers(12_000, size=60_000)
+    noise = np.exp(0.3 * X[:, 0] - 0.2 * X[:, 1]) * rng.normal(size=60_000)
+    y = X @ [1, 2, 0, 1, 1] + noise
+    y += np.sqrt(0.3) * rng.normal(size=60_000)[groups]
+    model = HeteroscedasticGaussianRegressor(mean_groups="fixed")
+    assert model.fit(X, y, groups=groups).n_iter_ <= 8
+
+
+@pytest.mark.parametrize("beyond", [np.nan, np.inf, 1e300])
+def test_a_step_into_what_has_no_value_is_shortened(beyond):
+    def evaluate_at(x):
+        value = float(x @ x) if abs(x[0]) < 5 else beyond
+        return SimpleNamespace(x=x, value=value, rounding=1e-15, kinked=False)
+
+    def direction(point, near):
+        step = -point.x if abs(point.x[0]) < 1 else -100 * point.x
+        return step, -float(2 * point.x @ step), None
+
+    def move(point, step, t):
+        return point.x + t * step
+
+    found = newton(
+        evaluate_at, direction, move, np.array([4.0]), tol=1e-10, max_iter=50
+    )
+    assert found.converged
+    assert_allclose(found.point.x, 0.0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "decrements, cut, expected",
+    [
+        ([1e3, 0.5, 1e-7, 1e-17], None, 3),  # the fourth is as good as none
+        ([1e30, 1e8, 0.5, 1e-7, 1e-17], None, 4),  # 1e8 is much less, and far away
+        ([1e3, 0.5, 1e-7, 1e-9, 1e-12], 2, 5),  # a step cut short says nothing
+    ],
+)
+def test_a_search_ends_where_the_next_step_would_be_none(decrements, cut, expected):
+    def evaluate_at(x):
+        step, t = x
+        value = np.inf if step == cut and t == 1 else 10.0 - step
+        return SimpleNamespace(step=step, value=value, rounding=1e-9, kinked=False)
+
+    def direction(point, near):
+        return 1, decrements[point.step + 1], "own"
+
+    def move(point, step, t):
+        return point.step + 1, t
+
+    found = newton(evaluate_at, direction, move, (-1, 1.0), tol=1e-10, max_iter=50)
+    assert found.converged
+    assert found.n_iter == expected
+
+
+@pytest.mark.parametrize("rounding, expected", [(1e-30, -2.0), (1e-9, -1.0)])
+def test_a_step_stretches_where_there_is_more_to_gain_than_rounding(rounding, expected):
+    """The function is straight up to -2; the step promises 1e-12."""
+
+    def evaluate_at(x):
+        value = 1e-12 * max(x, -2.0)
+        return SimpleNamespace(x=x, value=value, rounding=rounding, kinked=False)
+
+    def direction(point, near):
+        return -1.0, 1e-12, None
+
+    def move(point, step, t):
+        return point.x + t * step
+
+    found = newton(evaluate_at, direction, move, 0.0, tol=1e-10, max_iter=50)
+    assert found.point.x == expected
+
+
+def test_what_rows_gain_by_being_fitted_exactly_is_no_merit(monkeypatch):
+    def gained(model, point):
+        return point.gain
+
+    monkeypatch.setattr("skmixed._search.row_variances.gain_by_exact_rows", gained)
+
+    def minimum(value, converged=True, gain=0.0):
+        point = SimpleNamespace(value=value, gain=gain, kinked=gain > 0, rounding=1e-9)
+        return Minimum(point, 1, 0.0, converged)
+
+    model = SimpleNamespace(log_bounds=(-20.0, 20.0))
+    regular = minimum(0.0)
+    for other in (minimum(-9.0, gain=0.5), minimum(-9.0, False), minimum(1.0)):
+        assert _better(model, regular, other) is regular
+        assert _better(model, other, regular) is regular
+    assert _better(model, regular, minimum(-1e-10)) is regular
+    for lower in (minimum(-1.0), minimum(-21.0, gain=1.0)):
+        assert _better(model, regular, lower) is lower

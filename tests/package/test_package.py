@@ -1,0 +1,311 @@
+"""The package as a whole: its layers, its documentation, its examples."""
+
+import ast
+import doctest
+import importlib
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sklearn
+
+import skmixed
+
+PACKAGE = Path(skmixed.__file__).parent
+ROOT = Path(__file__).parents[2]
+
+# A stage imports only from itself and from those before it.
+STAGES = (
+    "_typing",
+    "_blocks",
+    "_messages",
+    "_input",
+    "_rows",
+    "_likelihood",
+    "_search",
+    "_results",
+    "_estimator",
+    "random_intercept",
+    "heteroscedastic",
+    "_evaluation",
+    "metrics",
+    "model_selection",
+    "inspection",
+)
+MAY_IMPORT = {
+    "joblib": {"_blocks"},
+    "sklearn": {
+        "_input",
+        "_estimator",
+        "random_intercept",
+        "heteroscedastic",
+        "_evaluation",
+        "metrics",
+        "model_selection",
+        "inspection",
+    },
+}
+LONGEST_FUNCTION = 40  # lines, without the docstring
+
+MODULES = [
+    module.name for module in pkgutil.walk_packages(skmixed.__path__, "skmixed.")
+]
+
+
+def trees():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        yield path, ast.parse(path.read_text())
+
+
+def imports(tree):
+    """(module, names) of every import; relative ones begin with a dot."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            names = [alias.name for alias in node.names]
+            yield "." * node.level + (node.module or ""), names
+        elif isinstance(node, ast.Import):
+            yield from ((alias.name, []) for alias in node.names)
+
+
+def stage(path):
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def absolute(path, module):
+    """The module of skmixed that a relative import names."""
+    level = len(module) - len(module.lstrip("."))
+    package = path.relative_to(PACKAGE).parts[:-level]
+    return (*package, *module.strip(".").split("."))
+
+
+def test_stages_import_only_from_those_before():
+    entries = {stage(path) for path, _ in trees()} - {"__init__", "datasets"}
+    assert entries == set(STAGES)
+    for path, tree in trees():
+        here = stage(path)
+        if here not in STAGES:
+            continue
+        before = STAGES[: STAGES.index(here) + 1]
+        for module, _ in imports(tree):
+            if module.startswith("."):
+                from_stage = absolute(path, module)[0]
+                assert from_stage in before, f"{path} imports {module}"
+            top = module.split(".")[0]
+            assert here in MAY_IMPORT.get(top, {here}), f"{path}: {module}"
+
+
+def test_modules_of_a_stage_do_not_import_each_other_in_a_circle():
+    wanted = {}
+    for path, tree in trees():
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        named = [absolute(path, m) for m, _ in imports(tree) if m.startswith(".")]
+        wanted[parts] = {name for name in named if name[0] == parts[0]}
+    while free := [name for name in wanted if not wanted[name] & wanted.keys()]:
+        for name in free:
+            del wanted[name]
+    assert not wanted
+
+
+def is_private(name):
+    return name.startswith("_") and not name.endswith("__")
+
+
+def programs():
+    """Everything that is run: modules, examples, and what docs and docstrings show."""
+    for folder in (PACKAGE, ROOT / "examples", ROOT / "docs"):
+        for path in sorted(folder.rglob("*.*")):
+            if path.suffix in (".py", ".md", ".rst"):
+                text = path.read_text()
+                shown = doctest.DocTestParser().get_examples(text)
+                yield path, text if path.suffix == ".py" else ""
+                yield path, "".join(example.source for example in shown)
+
+
+def names_asked_for(tree):
+    """Attributes, by a dot or by a string, and parts of modules named by strings."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.Call) and isinstance(
+            node.func, ast.Name | ast.Attribute
+        ):
+            name = getattr(node.func, "id", None) or node.func.attr
+            if name in ("getattr", "hasattr", "attrgetter", "import_module"):
+                texts = [a.value for a in node.args if isinstance(a, ast.Constant)]
+                yield from (part for text in texts for part in str(text).split("."))
+
+
+def names_defined(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+
+
+def private_names(text, own):
+    """What a program takes from other packages by a private name."""
+    tree = ast.parse(text)
+    for module, names in imports(tree):
+        if not module.startswith((".", "skmixed")):
+            yield from filter(is_private, (*module.split("."), *names))
+    yield from {name for name in names_asked_for(tree) if is_private(name)} - own
+
+
+def test_only_public_names_of_other_packages():
+    own = {name for _, tree in trees() for name in names_defined(tree)}
+    own |= {"_repr_html_"}  # the notebook's protocol
+    for path, text in programs():
+        private = list(private_names(text, own | set(names_defined(ast.parse(text)))))
+        assert not private, f"{path}: {private}"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import sklearn.utils._tags",
+        "from sklearn.utils import _tags",
+        "from scipy._lib import doccer",
+        "import numpy as np; np._core",
+        "import joblib; getattr(joblib.parallel, '_backend')",
+        "import importlib; importlib.import_module('sklearn._loss')",
+        "model._validate_data(X)",
+    ],
+)
+def test_a_private_name_would_be_found(program):
+    assert list(private_names(program, own={"_read_new"}))
+
+
+def test_no_test_ignores_whatever_may_come():
+    """An ignored warning is named by its message, or by a category of ours."""
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            name = getattr(node.func, "attr", "")
+            values = [a.value for a in node.args if isinstance(a, ast.Constant)]
+            if name == "simplefilter" and values[0] == "ignore":
+                assert len(node.args) == 2, f"{path.name}, line {node.lineno}"
+            if name == "filterwarnings" and str(*values[:1]).startswith("ignore"):
+                _, *fields = values[0].split(":")
+                named = any(fields[:1]) or "skmixed" in values[0] or values[1:2]
+                assert named, f"{path.name}, line {node.lineno}"
+
+
+def test_functions_fit_on_a_screen():
+    for path, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                has_doc = ast.get_docstring(node) is not None and len(node.body) > 1
+                first = node.body[1 if has_doc else 0].lineno
+                lines = node.end_lineno - first + 1
+                assert lines <= LONGEST_FUNCTION, f"{path.name}: {node.name}: {lines}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstrings_run(name):
+    result = doctest.testmod(importlib.import_module(name))
+    assert result.failed == 0
+
+
+def test_the_estimator_has_an_example():
+    module = sys.modules["skmixed.random_intercept"]
+    assert doctest.testmod(module).attempted >= 6
+
+
+def test_readme_runs():
+    result = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
+    assert result.attempted >= 12
+    assert result.failed == 0
+
+
+def test_the_page_on_groups_runs():
+    with sklearn.config_context():  # it switches routing on and off
+        page = ROOT / "docs" / "groups.md"
+        result = doctest.testfile(str(page), module_relative=False)
+    assert result.attempted >= 40
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize(
+    "name, least",
+    [("uncertainty", 10), ("coming_from_r", 7), ("user_guide", 12)],
+    ids=str,
+)
+def test_a_page_runs(name, least):
+    page = ROOT / "docs" / f"{name}.md"
+    result = doctest.testfile(str(page), module_relative=False)
+    assert result.attempted >= least
+    assert result.failed == 0
+
+
+def test_the_comparison_prints_what_the_page_shows():
+    """Up to scikit-learn's folds of new groups, and trees that grow otherwise."""
+    printed = run_python(ROOT / "examples" / "compare_models.py").splitlines()
+    page = (ROOT / "docs" / "groups.md").read_text()
+    shown = re.search(r"( {4}known groups: .*?)\n\n[^ ]", page, re.S)
+    lines = [line[4:] for line in shown[1].splitlines()]
+    assert len(printed) == len(lines)
+    for got, line in zip(printed, lines, strict=True):
+        words, expected = got.split(), line.split()
+        assert len(words) == len(expected)
+        for word, other in zip(words, expected, strict=True):
+            if other.replace(".", "").isdigit():
+                assert abs(float(word) - float(other)) < 0.05, line
+            elif not other.endswith("%"):
+                assert word == other, line
+
+
+def test_quickstart_prints_what_the_readme_shows(tmp_path):
+    script = tmp_path / "quickstart.py"
+    script.write_text((ROOT / "examples" / "quickstart.py").read_text())
+    printed = run_python(script)
+    shown = re.search(
+        r"( {4}reaction = .*?)\n\n[^ ]", (ROOT / "README.md").read_text(), re.S
+    )
+    lines = [line[4:] for line in shown[1].splitlines()]
+    assert printed.splitlines()[: len(lines)] == lines
+    assert (tmp_path / "quickstart.png").stat().st_size > 10_000
+
+
+def test_data_files_are_installed():
+    names = {path.name for path in (PACKAGE / "datasets").rglob("*.*")}
+    assert {"sleepstudy.csv", "machines.csv", "hsb82.csv"} <= names
+    assert {"sleepstudy.rst", "machines.rst", "hsb82.rst"} <= names
+    assert (PACKAGE / "py.typed").exists()
+
+
+def test_the_version_is_in_one_place():
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        installed = version("scikit-mixed")
+    except PackageNotFoundError:  # a checkout on the path
+        installed = skmixed.__version__
+    assert installed == skmixed.__version__
+
+
+def run_python(*arguments, cwd=None):
+    """Output of a fresh interpreter that finds the package under test."""
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
+    command = [sys.executable, *arguments]
+    run = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=environment, cwd=cwd
+    )
+    return run.stdout
+
+
+def test_optional_dependencies_are_imported_where_used():
+    """Importing the package loads no more of them than scikit-learn does."""
+    code = (
+        "import sys, {};"
+        "print([m for m in ('pandas', 'matplotlib', 'polars') if m in sys.modules])"
+    )
+    ours = run_python("-c", code.format("skmixed, skmixed.datasets"))
+    assert ours == run_python("-c", code.format("sklearn.linear_model"))

@@ -1,0 +1,298 @@
+"""Rows in partitions, on a real cluster of two processes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from oracles.reference import simulate
+from sklearn.base import clone
+
+from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
+
+da = pytest.importorskip("dask.array")
+dd = pytest.importorskip("dask.dataframe")
+distributed = pytest.importorskip("distributed")
+import dask  # noqa: E402
+
+SAME = 1e-12  # partitions sum in another order
+FIGURES = [
+    "coef_",
+    "intercept_",
+    "coef_covariance_",
+    "group_variance_",
+    "noise_variance_",
+    "log_likelihood_",
+    "random_intercepts_",
+    "random_intercepts_std_",
+]
+X, Y, GROUPS = simulate(n=300, group_std=2.0)
+LABELS = np.array([f"s{group:02d}" for group in GROUPS], dtype=object)
+TABLE = pd.DataFrame(X, columns=list("abc")).assign(y=Y, school=LABELS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
+    with (
+        distributed.LocalCluster(**options, dashboard_address=":0") as local,
+        distributed.Client(local) as client,
+    ):
+        yield client
+
+
+def assert_same(model, expected):
+    assert_array_equal(model.groups_, expected.groups_)
+    assert model.n_features_in_ == expected.n_features_in_
+    for name in FIGURES:
+        value = getattr(expected, name)
+        scale = np.abs(value).max()
+        assert_allclose(
+            getattr(model, name), value, rtol=SAME, atol=SAME * scale, err_msg=name
+        )
+
+
+def arrays(chunk=70):
+    return (
+        da.from_array(X, chunks=(chunk, 2)),
+        da.from_array(Y, chunks=chunk),
+        da.from_array(GROUPS, chunks=50),
+    )
+
+
+def frame(n=5):
+    return dd.from_pandas(TABLE, npartitions=n)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"method": "ml", "alpha": 1.0}, {"fit_intercept": False}],
+    ids=str,
+)
+def test_arrays(parameters):
+    expected = RandomInterceptRegressor(**parameters).fit(X, Y, groups=GROUPS)
+    lazy_X, lazy_y, lazy_groups = arrays()
+    model = RandomInterceptRegressor(**parameters)
+    assert_same(model.fit(lazy_X, lazy_y, groups=lazy_groups), expected)
+    # Columns in memory are cut as X is.
+    assert_same(clone(model).fit(lazy_X, Y, groups=GROUPS), expected)
+
+
+def test_weights():
+    weight = (np.arange(300) % 3).astype(float)
+    weight[:70] = 0  # a whole partition
+    expected = RandomInterceptRegressor()
+    expected.fit(X, Y, groups=GROUPS, sample_weight=weight)
+    lazy_X, lazy_y, lazy_groups = arrays()
+    model = RandomInterceptRegressor().fit(
+        lazy_X, lazy_y, groups=lazy_groups, sample_weight=weight
+    )
+    assert_same(model, expected)
+
+
+def test_dataframes_of_which_every_partition_has_labels_of_its_own():
+    table = TABLE.sort_values("school", kind="stable")
+    lazy = dd.from_pandas(table.reset_index(drop=True), npartitions=6)
+    expected = RandomInterceptRegressor()
+    expected.fit(TABLE[list("abc")], Y, groups=LABELS)
+    model = RandomInterceptRegressor()
+    model.fit(lazy[list("abc")], lazy["y"], groups=lazy["school"])
+    assert_same(model, expected)
+    assert_array_equal(model.feature_names_in_, list("abc"))
+    categories = lazy["school"].astype("category")
+    model.fit(lazy[list("abc")], lazy["y"], groups=categories)
+    assert_same(model, expected)
+
+
+def test_the_second_door():
+    columns = [*"abc", "school"]
+    expected = RandomInterceptRegressor(group_feature="school")
+    expected.fit(TABLE[columns], Y)
+    lazy = frame()
+    model = clone(expected).fit(lazy[columns], lazy["y"])
+    assert_same(model, expected)
+    assert_allclose(model.predict(lazy[columns]), expected.predict(TABLE[columns]))
+
+
+def test_unknown_lengths_and_empty_partitions():
+    some = frame()[frame()["a"] > 0]
+    some = dd.concat([some, frame()[frame()["a"] > 99]])
+    chosen = TABLE[TABLE["a"] > 0]
+    features = some[list("abc")].to_dask_array()
+    assert np.isnan(features.chunks[0]).all()
+    expected = RandomInterceptRegressor()
+    expected.fit(chosen[list("abc")].to_numpy(), chosen["y"], groups=chosen["school"])
+    target = some["y"].to_dask_array()
+    model = RandomInterceptRegressor().fit(features, target, groups=some["school"])
+    assert_same(model, expected)
+    predicted = model.predict(features, groups=some["school"]).compute()
+    wanted = expected.predict(chosen[list("abc")].to_numpy(), groups=chosen["school"])
+    assert_allclose(predicted, wanted, rtol=1e-10)
+    with pytest.raises(TypeError, match="partitions have unknown lengths"):
+        model.fit(features, chosen["y"], groups=some["school"])
+
+
+@pytest.mark.parametrize(
+    "model", [RandomInterceptRegressor(), HeteroscedasticGaussianRegressor()], ids=str
+)
+def test_predictions_are_lazy_and_the_same(model):
+    model = clone(model).fit(X, Y, groups=GROUPS)
+    lazy_X, _, lazy_groups = arrays()
+    mean, std = model.predict(lazy_X, groups=lazy_groups, return_std=True)
+    assert isinstance(mean, da.Array)
+    assert mean.shape == std.shape == (300,)
+    expected = model.predict(X, groups=GROUPS, return_std=True)
+    assert_allclose(dask.compute(mean, std), expected, rtol=1e-13)
+    assert_allclose(model.predict(lazy_X), model.predict(X), rtol=1e-13)
+
+
+def test_a_partition_is_a_batch():
+    lazy_X, lazy_y, lazy_groups = arrays()
+    model = RandomInterceptRegressor().fit(X[:100], Y[:100], groups=GROUPS[:100])
+    rest = lazy_X[100:], lazy_y[100:]
+    model.partial_fit(*rest, groups=lazy_groups[100:])
+    assert_same(model, RandomInterceptRegressor().fit(X, Y, groups=GROUPS))
+
+
+def test_errors_say_where():
+    lazy_X, lazy_y, lazy_groups = arrays()
+    labels = [None, *GROUPS[1:].tolist()]
+    labels = da.from_array(np.array(labels, dtype=object), chunks=70)
+    with pytest.raises(ValueError, match="1 of 70 group labels are missing") as error:
+        RandomInterceptRegressor().fit(lazy_X, lazy_y, groups=labels)
+    assert "partition 0 of 5" in error.value.__notes__[0]
+    with pytest.raises(ValueError, match="X has 300 rows and another argument 9"):
+        RandomInterceptRegressor().fit(lazy_X, Y[:9], groups=lazy_groups)
+    with pytest.raises(ValueError, match="have no rows of weight"):
+        RandomInterceptRegressor().fit(
+            lazy_X, lazy_y, groups=lazy_groups, sample_weight=np.zeros(300)
+        )
+
+
+def test_partitions_that_do_not_fit_together():
+    frames = dd.from_pandas(TABLE, npartitions=3)
+    others = dd.from_pandas(TABLE, npartitions=2)
+    with pytest.raises(ValueError, match="X has 3 partitions and another argument 2"):
+        RandomInterceptRegressor().fit(
+            frames[["a", "b"]], others["y"], groups=frames["school"]
+        )
+    parts = [dask.delayed(TABLE[list(names)]) for names in ("abc", "ab")]
+    ragged = dd.from_delayed(parts, meta=TABLE[["a", "b"]], verify_meta=False)
+    y = dd.from_delayed([dask.delayed(TABLE["y"])] * 2, meta=TABLE["y"])
+    labels = dd.from_delayed([dask.delayed(TABLE["school"])] * 2, meta=TABLE["school"])
+    with pytest.raises(ValueError, match="Partitions of X have 3 and 2 columns"):
+        RandomInterceptRegressor().fit(ragged, y, groups=labels)
+
+
+# Of a search whose steps are the same, but for the rounding of sums in another order.
+SEARCHED = 1e-10
+SEARCHED_FIGURES = [
+    "coef_",
+    "intercept_",
+    "coef_covariance_",
+    "variance_coef_",
+    "variance_intercept_",
+    "variance_coef_covariance_",
+    "group_variance_",
+    "random_intercepts_",
+    "random_intercepts_std_",
+    "group_effects_",
+    "group_effects_std_",
+    "variance_group_effects_",
+    "log_likelihood_",
+]
+
+
+def assert_same_search(model, expected):
+    assert_array_equal(model.groups_, expected.groups_)
+    for name in SEARCHED_FIGURES:
+        value = getattr(expected, name)
+        scale = np.abs(value).max(initial=0)
+        assert_allclose(
+            getattr(model, name), value, atol=SEARCHED * scale, rtol=0, err_msg=name
+        )
+
+
+@pytest.fixture
+def many_rows(monkeypatch):
+    """Search as where there are many rows: there is one start."""
+    for module in ("_search.row_variances", "_search.starts", "heteroscedastic"):
+        monkeypatch.setattr(f"skmixed.{module}.MANY_ROWS", 100)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"method": "ml", "alpha": 1.0, "variance_alpha": 0.1},
+        {"mean_groups": None, "mean_features": [0, 1], "variance_features": [2]},
+        {"mean_groups": "fixed", "variance_groups": "fixed"},
+        {"variance_groups": "fixed", "variance_features": [0]},
+    ],
+    ids=str,
+)
+def test_the_heteroscedastic_search_visits_the_partitions(parameters, many_rows):
+    expected = HeteroscedasticGaussianRegressor(**parameters)
+    expected.fit(X, Y, groups=GROUPS)
+    lazy_X, lazy_y, lazy_groups = arrays()
+    model = HeteroscedasticGaussianRegressor(**parameters)
+    assert_same_search(model.fit(lazy_X, lazy_y, groups=lazy_groups), expected)
+
+
+def test_the_heteroscedastic_search_with_weights(many_rows):
+    weight = (np.arange(300) % 3).astype(float)
+    weight[:70] = 0  # a whole partition
+    options = {"mean_groups": "fixed", "variance_groups": "fixed"}
+    expected = HeteroscedasticGaussianRegressor(**options)
+    model = clone(expected)
+    lazy_X, lazy_y, lazy_groups = arrays()
+    expected.fit(X, Y, groups=GROUPS, sample_weight=weight)
+    model.fit(lazy_X, lazy_y, groups=lazy_groups, sample_weight=weight)
+    assert_same_search(model, expected)
+
+
+def test_a_heteroscedastic_fit_of_dataframes(many_rows):
+    """Names, labels that differ by partition, unknown lengths, partitions without
+    rows.
+    """
+    chosen = TABLE[TABLE["a"] > 0].sort_values("school", kind="stable")
+    lazy = dd.from_pandas(TABLE.sort_values("school"), npartitions=6, sort=False)
+    lazy = dd.concat([lazy[lazy["a"] > 0], lazy[lazy["a"] > 99]])
+    options = {"variance_features": ["a", "b"], "group_feature": "school"}
+    columns = [*"abc", "school"]
+    expected = HeteroscedasticGaussianRegressor(**options)
+    expected.fit(chosen[columns], chosen["y"])
+    model = HeteroscedasticGaussianRegressor(**options)
+    model.fit(lazy[columns], lazy["y"])
+    assert_same_search(model, expected)
+    assert_array_equal(model.feature_names_in_, columns)
+
+
+def test_partitions_may_have_labels_of_different_kinds():
+    order = np.argsort(GROUPS, kind="stable")
+    labels = np.array([int(g) if g % 2 else f"s{g}" for g in GROUPS], dtype=object)
+    sizes = tuple(np.bincount(GROUPS).tolist())  # a group in each
+    lazy = [
+        da.from_array(values[order], chunks=(sizes, *values.shape[1:]))
+        for values in (X, Y, labels)
+    ]
+    expected = RandomInterceptRegressor().fit(X, Y, groups=labels)
+    model = RandomInterceptRegressor().fit(*lazy[:2], groups=lazy[2])
+    assert set(model.groups_) == set(expected.groups_)
+    assert_allclose(model.log_likelihood_, expected.log_likelihood_, rtol=SAME)
+    assert_allclose(model.predict(X, groups=labels), expected.predict(X, groups=labels))
+
+
+@pytest.mark.filterwarnings("ignore:Running on a single-machine scheduler")
+@pytest.mark.parametrize("cluster_is_near", [True, False])
+def test_a_heteroscedastic_fit_without_a_cluster(monkeypatch, cluster_is_near):
+    def no_client():
+        raise ValueError("No clients found")
+
+    if not cluster_is_near:
+        monkeypatch.setattr(distributed, "default_client", no_client)
+    lazy_X, lazy_y, lazy_groups = arrays()
+    expected = HeteroscedasticGaussianRegressor().fit(X, Y, groups=GROUPS)
+    with dask.config.set(scheduler="threads"):
+        model = HeteroscedasticGaussianRegressor()
+        model.fit(lazy_X, lazy_y, groups=lazy_groups)
+    assert_same_search(model, expected)
