@@ -1,4 +1,4 @@
-"""Any fitted model, ours or foreign: taken out of its wrappers, fitted on folds, scored.
+"""Any fitted model, ours or foreign: out of its wrappers, fitted on folds, scored.
 
 any_model   out of Pipeline and search, with its groups
 folds       the work of one fold

@@ -5,8 +5,8 @@
 Fits random small problems of full rank, with every option, and compares likelihood,
 coefficients, standard errors and the joint distribution of predictions with n x n
 matrices; then searches the likelihood from several random variances by BFGS
-(tests/oracles/dense.py).  Prints every failure, and how far the best of the optima found
-by brute force is above the fit.
+(tests/oracles/dense.py).  Prints every failure, and how far the best of the optima
+found by brute force is above the fit.
 """
 
 import sys
