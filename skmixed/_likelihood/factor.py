@@ -18,7 +18,8 @@ from functools import cached_property
 import numpy as np
 
 from .._blocks import row_blocks
-from .._rows.gram import Gram, stacked_root
+from .._rows.gram import Gram
+from .._rows.qr import stacked_root
 
 
 @dataclass(frozen=True)

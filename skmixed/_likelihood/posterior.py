@@ -17,7 +17,8 @@ from scipy import sparse
 
 from .._blocks import row_blocks
 from .._input.labels import unique
-from .._rows.gram import random_intercept_gram, reduce_rows
+from .._rows.gram import random_intercept_gram
+from .._rows.reduction import reduce_rows
 from .factor import factorize
 
 PER_GROUP = 8  # arrays like the loading that are at hand for a block of groups

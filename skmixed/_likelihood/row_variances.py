@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._rows.gram import Moments, join_moments
 from .._rows.grouped import Rows, Trend
+from .._rows.moments import Moments, join_moments
 from .._rows.parts import join_groups
 from .factor import BlockCholesky, absorb, factorize
 from .posterior import Posterior, condition

@@ -11,7 +11,10 @@ from scipy import sparse
 from scipy.linalg import qr
 
 from .._blocks import row_blocks
-from .gram import EPS, SPARSE_TOLERANCE, Moments, column_norms, random_intercept_gram
+from .gram import random_intercept_gram
+from .moments import Moments
+from .qr import EPS, column_norms
+from .reduction import SPARSE_TOLERANCE
 
 # The noise standard deviation is never estimated below this part of y's own: some
 # hundred times what rounding alone leaves of an exact fit.

@@ -16,8 +16,14 @@ from scipy import sparse
 
 from .._blocks import BLOCK_SIZE, block_rows, cut, row_blocks
 from .columns import Columns
-from .gram import reduce_centred, reduce_rows, reduce_sparse, rows_by_group, rows_of
 from .parts import ByGroup, Parts
+from .reduction import (
+    reduce_centred,
+    reduce_rows,
+    reduce_sparse,
+    rows_by_group,
+    rows_of,
+)
 
 # Fewer are sooner done than given to a worker, at every step of the search.
 ROWS_PER_WORKER = 20_000

@@ -1,12 +1,24 @@
-"""From validated input to its moments, and how to speak of it (docs/math.md, 3).
+"""The one reduction of n rows to figures of groups (docs/math.md, section 3).
 
-What the fits of both estimators begin with.
+No other module makes `Moments` of rows: dense ones a block at a time, sparse ones by
+cross-products.
 """
+
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
 
-from .gram import reduce_rows, reduce_sparse, rows_of
+from .._blocks import block_rows, cut, map_runs, row_blocks
+from .moments import merge_pieces, moments_about_mean
+from .qr import EPS, column_norms, rows_root
+
+# Roots of blocks that are joined in one step: fewer and larger calls of LAPACK.
+ROOTS_AT_ONCE = 16
+# Cross-products square the condition number, so that a sparse X can tell dependent or
+# constant columns only to about the root of double precision.
+SPARSE_TOLERANCE = 1e-7
 
 
 def reduce_data(data, n_jobs):
@@ -26,3 +38,232 @@ def reduce_data(data, n_jobs):
         return block
 
     return reduce_rows(read, codes, n_groups, data.weight, n_jobs)
+
+
+def reduce_rows(read, codes, n_groups, weight=None, n_jobs=None, origins=None):
+    """Reduce dense rows to `Moments` in one pass.
+
+    The rows are visited group by group, a cache-sized block at a time: there the group
+    means are taken off, such that neither an offset nor a spread between groups costs
+    digits, and what is left goes into a running QR.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(rows)`` gives those rows of [X y] as a (len(rows), m) float64 array, a
+        new one if there are no `origins`; `rows` is a slice or an array of row numbers.
+    codes : ndarray of shape (n,)
+        The group of each row, 0 to ``n_groups - 1``, each at least once.
+    n_groups : int
+    weight : ndarray of shape (n,), default=None
+        Positive weights; None means 1.
+    n_jobs : int, default=None
+        See `skmixed._blocks.map_runs`.
+    origins : ndarray of shape (n_groups, m), default=None
+        From where the rows of each group are counted already, a row of the group or
+        close to one; None means that they are not.
+    """
+    order, bounds = rows_by_group(codes, n_groups)
+    first = read(slice(0, 1))[0]
+    bounds, owner = _split_long(bounds, block_rows(len(first)))
+    origin = first if origins is None else None
+
+    def reduce_run(run):
+        return _reduce_run(read, order, run, origin, len(first), weight)
+
+    size, mean, within = _join(map_runs(reduce_run, bounds, n_jobs))
+    order = None  # memory that the rest can use
+    size, mean, within = merge_pieces(size, mean, within, owner, n_groups)
+    if origins is None:
+        return moments_about_mean(first, size, mean, within)
+    mean += origins
+    return moments_about_mean(np.zeros(len(first)), size, mean, within)
+
+
+def rows_of(X, rows):
+    """Some rows of X, the slice or row numbers `rows`, in whichever way is fastest."""
+    if isinstance(rows, slice):
+        return X[rows]
+    if X.flags.f_contiguous:  # indexing, or `take` of rows, is 20 times slower
+        return X.T.take(rows, axis=1).T
+    return X.take(rows, axis=0)
+
+
+def rows_by_group(codes, n_groups):
+    """Row numbers in the order of their groups, and where each group begins.
+
+    The order is None where the rows are in it already.
+    """
+    if (codes[1:] >= codes[:-1]).all():
+        ends = np.cumsum(np.bincount(codes, minlength=n_groups))
+        return None, np.concatenate([[0], ends])
+    # Converting a matrix with one entry per row from rows to columns is a counting
+    # sort, ten times as fast as argsort.
+    n = len(codes)
+    entries = np.ones(n, dtype=np.int8)
+    starts = np.arange(n + 1, dtype=np.int32 if n < 2**31 - 1 else np.int64)
+    indicator = sparse.csr_array((entries, codes, starts), shape=(n, n_groups))
+    members = indicator.tocsc()
+    return members.indices, members.indptr.astype(np.intp)
+
+
+def _join(parts):
+    if len(parts) == 1:
+        return parts[0]
+    size, mean, within = zip(*parts, strict=True)
+    return np.concatenate(size), np.concatenate(mean), rows_root(np.vstack(within))
+
+
+def _split_long(bounds, max_rows):
+    """Cut groups of more than `max_rows` rows into pieces: their bounds and owners."""
+    length = np.diff(bounds)
+    if length.max() <= max_rows:
+        return bounds, np.arange(len(length))
+    n_pieces = np.maximum(-(-length // max_rows), 1)
+    owner = np.repeat(np.arange(len(length)), n_pieces)
+    within = np.arange(len(owner)) - np.repeat(np.cumsum(n_pieces) - n_pieces, n_pieces)
+    return np.append(bounds[owner] + within * max_rows, bounds[-1]), owner
+
+
+def _reduce_run(read, order, bounds, origin, m, weight):
+    """Sizes, means and within root of consecutive pieces.
+
+    Means are counted from the row `origin`, or from where the rows are if it is None.
+    """
+    size, mean = np.empty(len(bounds) - 1), np.empty((len(bounds) - 1, m))
+    roots = [np.empty((0, m))]
+    cuts = cut(bounds, block_rows(m))
+    for i, j in pairwise(cuts):
+        rows = slice(bounds[i], bounds[j])
+        rows = rows if order is None else order[rows]
+        A = read(rows)
+        a = np.ones(len(A)) if weight is None else weight[rows]
+        starts, length = bounds[i:j] - bounds[i], np.diff(bounds[i : j + 1])
+        pieces = weighted_sums(a, bounds[i : j + 1] - bounds[i])
+        size[i:j] = pieces.sum(axis=1)
+        if origin is not None:
+            # Counted from a row of its own group, a row has lost the offset of the data
+            # and the spread between groups, and all its own digits are left.
+            own = A[starts]
+            A -= _spread(own, length)
+        mean[i:j] = pieces @ A / size[i:j, None]
+        if origin is None:  # these rows are not ours
+            A = A - _spread(mean[i:j], length)
+        else:
+            A -= _spread(mean[i:j], length)
+            mean[i:j] += own - origin
+        if weight is not None:
+            A *= np.sqrt(a)[:, None]
+        roots.append(rows_root(A))
+        A = None  # before the next block is read
+        if len(roots) > ROOTS_AT_ONCE:
+            roots = [rows_root(np.vstack(roots))]
+    return size, mean, rows_root(np.vstack(roots))
+
+
+def weighted_sums(a, bounds):
+    """The matrix of weighted sums over consecutive pieces of n rows, (pieces, n).
+
+    Of several weights for each row, `a` (k, n), it has the sums by the first ones, then
+    those by the second, (k pieces, n).
+    """
+    a = np.atleast_2d(a)
+    if len(bounds) == 2:
+        return a
+    k, n = a.shape
+    columns = np.tile(np.arange(n, dtype=np.int32), k)
+    starts = n * np.arange(k, dtype=np.int32)[:, None] + bounds[:-1].astype(np.int32)
+    entries = a.ravel(), columns, np.append(starts.ravel(), np.int32(k * n))
+    return sparse.csr_array(entries, shape=(k * (len(bounds) - 1), n))
+
+
+def _spread(figures, length):
+    """Figures of pieces for each of their rows."""
+    return figures if len(length) == 1 else np.repeat(figures, length, axis=0)
+
+
+def reduce_centred(A, weight):
+    """Reduce rows of one group to `Moments`.
+
+    `A` (n, 1 + m) is [1 X y], X and y centred, though not by these weights: the root of
+    its cross-products has the weighted means in its first row.
+    """
+    roots = [np.empty((0, A.shape[1]))]
+    for rows in row_blocks(*A.shape):
+        roots.append(rows_root(A[rows] * np.sqrt(weight[rows])[:, None]))
+    root = rows_root(np.vstack(roots))
+    size, mean = root[0, 0] ** 2, root[0, 1:] / root[0, 0]
+    return moments_about_mean(
+        np.zeros(len(mean)), np.array([size]), mean[None], root[1:, 1:]
+    )
+
+
+def reduce_sparse(X, y, codes, n_groups, weight=None):
+    """Reduce a CSR matrix X and y to `Moments`, by cross-products.
+
+    X is never made dense; its sums over groups are (n_groups, n_features), and its
+    cross-products (n_features, n_features), and both are dense.
+    """
+    if weight is None:
+        return _reduce_sparse(X, y, codes, n_groups, np.ones(len(y)))
+    unit = weight.max()  # squares of X times weights in any units may be out of range
+    moments = _reduce_sparse(X, y, codes, n_groups, weight / unit)
+    within = np.sqrt(unit) * moments.within
+    return replace(moments, size=unit * moments.size, within=within)
+
+
+def _reduce_sparse(X, y, codes, n_groups, a):
+    n, p = X.shape
+    X, first = _without_offsets(X)
+    members = sparse.csc_array((a, codes, np.arange(n + 1)), shape=(n_groups, n))
+    size = np.asarray(members.sum(axis=1)).ravel()
+    mean_X = (members @ X).toarray() / size[:, None]
+    deviation = y - y[0]
+    rounding = 16 * EPS * np.sqrt(a @ deviation**2)
+    mean_y = members @ deviation / size
+    deviation = deviation - mean_y[codes]
+    rest = members @ deviation / size
+    mean_y += rest
+    deviation -= rest[codes]
+    if np.sqrt(a @ deviation**2) <= rounding:  # its products with X are no scatter
+        deviation[:] = 0.0
+    scatter = np.empty((p + 1, p + 1))
+    weighted = X.multiply(a[:, None]).tocsr()
+    between = np.sqrt(size)[:, None] * mean_X
+    scatter[:p, :p] = (X.T @ weighted).toarray() - between.T @ between
+    scatter[:p, p] = scatter[p, :p] = weighted.T @ deviation
+    scatter[p, p] = np.sum(a * deviation**2)
+    square_sum = X.multiply(weighted).sum(axis=0)
+    scale = np.sqrt(np.append(np.asarray(square_sum).ravel(), scatter[p, p]))
+    mean = np.column_stack([mean_X, mean_y])
+    moments = moments_about_mean(
+        np.append(first, y[0]), size, mean, _root_of(scatter, scale)
+    )
+    varies = column_norms(moments.total) > SPARSE_TOLERANCE * scale
+    varies[p] = True
+    return replace(moments, mean=moments.mean * varies, within=moments.within * varies)
+
+
+def _without_offsets(X):
+    """X with the columns that have no zeros counted from their first entries, which
+    are given too: squares of an offset would cost the digits of what varies.
+    """
+    first = np.zeros(X.shape[1])
+    full = np.bincount(X.indices, minlength=X.shape[1]) == X.shape[0]
+    if full.any() and X.has_canonical_format:
+        first[full] = X[:1].toarray()[0, full]
+        X = sparse.csr_array((X.data - first[X.indices], X.indices, X.indptr), X.shape)
+    return X, first
+
+
+def _root_of(scatter, scale):
+    """Root of a cross-product matrix whose rounding errors are relative to `scale`."""
+    unit = np.where(scale > 0, scale, 1.0)
+    # A column of X whose scatter is rounding is constant: so is its product with y.
+    rounding = np.diag(scatter)[:-1] <= 64 * EPS * unit[:-1] ** 2
+    constant = np.append(rounding, False)
+    scatter = np.where(constant | constant[:, None], 0.0, scatter)
+    values, vectors = np.linalg.eigh(scatter / np.outer(unit, unit))
+    noise = len(scale) * EPS * max(values.max(initial=0.0), 1.0)
+    values = np.where(values > noise, values, 0.0)
+    return (np.sqrt(values)[:, None] * vectors.T) * scale

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from .._input.labels import join_labels
-from .gram import Moments, join_moments
+from .moments import Moments, join_moments
 from .parts import Parts
 from .reduction import reduce_data
 

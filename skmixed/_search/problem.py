@@ -18,9 +18,9 @@ from .._rows.columns import (
     ungrouped,
     without_lost,
 )
-from .._rows.gram import column_norms
 from .._rows.grouped import Rows, Trend, arrange, columns_of_parts
 from .._rows.parts import ByGroup, Each, join_groups
+from .._rows.qr import column_norms
 from .starts import Constant, best_constant
 
 # The noise variance of a row lies within these multiples of that of the same model with

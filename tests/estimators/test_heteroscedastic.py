@@ -430,7 +430,7 @@ def test_long_groups_are_read_in_pieces(monkeypatch):
     X, y, groups = simulate()
     expected = [fit(X, y, groups, variance_groups=v) for v in ("fixed", None)]
     monkeypatch.setattr("skmixed._rows.grouped.block_rows", lambda n_columns: 7)
-    monkeypatch.setattr("skmixed._rows.gram.block_rows", lambda n_columns: 7)
+    monkeypatch.setattr("skmixed._rows.reduction.block_rows", lambda n_columns: 7)
     for variance_groups, model in zip(("fixed", None), expected, strict=True):
         other = fit(X, y, groups, variance_groups=variance_groups)
         assert_same(other, model, SEARCHED)

@@ -23,15 +23,9 @@ from skmixed._likelihood.one_variance import (
     slope,
     slopes,
 )
-from skmixed._rows import gram as _gram
-from skmixed._rows.gram import (
-    Gram,
-    pool,
-    random_intercept_gram,
-    reduce_rows,
-    reduce_sparse,
-    weighted_sums,
-)
+from skmixed._rows import reduction
+from skmixed._rows.gram import Gram, pool, random_intercept_gram
+from skmixed._rows.reduction import reduce_rows, reduce_sparse, weighted_sums
 from skmixed._search.ratio import best_ratio
 from skmixed._search.roots import descending_roots, polish
 
@@ -94,7 +88,7 @@ def test_moments_do_not_depend_on_blocks_nor_jobs(monkeypatch, sort, n_jobs):
     groups = np.sort(groups) if sort else groups
     A = np.column_stack([X, y])
     whole = moments_of(A, groups)
-    monkeypatch.setattr(_gram, "block_rows", lambda m: 60)
+    monkeypatch.setattr(reduction, "block_rows", lambda m: 60)
     cut = moments_of(A, groups, n_jobs=n_jobs)
     for name in ("shift", "size", "mean"):
         assert_allclose(getattr(cut, name), getattr(whole, name), atol=REORDERED)
@@ -106,14 +100,16 @@ def test_moments_do_not_depend_on_blocks_nor_jobs(monkeypatch, sort, n_jobs):
 def test_moments_visit_each_row_once(monkeypatch):
     X, y, _ = simulate(n=500)
     seen = np.zeros(500, dtype=int)
-    monkeypatch.setattr(_gram, "block_rows", lambda m: 7)
+    monkeypatch.setattr(reduction, "block_rows", lambda m: 7)
 
     def read(rows):
         if rows != slice(0, 1):  # the row that means are counted from
             seen[rows] += 1
         return np.column_stack([X, y])[rows]
 
-    monkeypatch.setattr(_gram, "rows_by_group", lambda *a: (None, np.array([0, 500])))
+    monkeypatch.setattr(
+        reduction, "rows_by_group", lambda *a: (None, np.array([0, 500]))
+    )
     reduce_rows(read, np.zeros(500, dtype=int), 1)
     assert (seen == 1).all()
 

@@ -87,7 +87,7 @@ def models():
 
 def main():
     """Print the pickles, and the predictions."""
-    warnings.simplefilter("ignore")
+    warnings.simplefilter("ignore", UserWarning)
     stored = {}
     for name, model, X, groups in models():
         mean, std = model.predict(X, groups=groups, return_std=True)

@@ -1,0 +1,115 @@
+"""Figures of groups: sizes, means and the scatter within (docs/math.md, section 3).
+
+All that a likelihood ever needs of the rows is in a `Moments`; those of several batches
+of rows, and of pieces of one group, join exactly.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+from .qr import EPS, column_norms, stacked_root
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What the rows say about m columns [X y], group by group.
+
+    Attributes
+    ----------
+    shift : ndarray of shape (m,)
+        The weighted mean of every column; `mean` is counted from here.
+    size : ndarray of shape (n_groups,)
+        S_g, the sum of the weights of a group.
+    mean : ndarray of shape (n_groups, m)
+        Weighted mean of a group, minus `shift`.
+    within : ndarray of shape (k, m)
+        Root of the within-group scatter: within' within = sum_gj w (a - mean_g)(...)'.
+    """
+
+    shift: np.ndarray
+    size: np.ndarray
+    mean: np.ndarray
+    within: np.ndarray
+
+    @property
+    def n(self):
+        """Sum of the weights."""
+        return float(self.size.sum())
+
+    def columns(self, positions):
+        """The moments of some of the columns."""
+        return Moments(
+            self.shift[positions],
+            self.size,
+            self.mean[:, positions],
+            self.within[:, positions],
+        )
+
+    def part(self, groups):
+        """The moments of some groups, a slice, with the scatter within all of them."""
+        return Moments(self.shift, self.size[groups], self.mean[groups], self.within)
+
+    @cached_property
+    def total(self):
+        """Root (m, m) of the scatter about `shift`."""
+        return stacked_root([self.within, self.between_root(0.0)])
+
+    def between_root(self, offset):
+        """Root of the scatter of the group means about `shift` - `offset`."""
+        return stacked_root([self.mean], weight=self.size, offset=offset)
+
+
+def moments_about_mean(origin, size, mean, within):
+    """Moments about the weighted mean, from means that are counted from `origin` and
+    are overwritten.
+    """
+    # Deviations of a column that is constant within groups are rounding; kept, they
+    # would be information about its coefficient where the group variance is large.
+    from_origin = column_norms(stacked_root([mean], weight=size))
+    kept = column_norms(within) > 16 * EPS * from_origin
+    within = np.where(kept, within, 0.0)
+    shift = origin + size @ mean / size.sum()
+    mean -= shift - origin
+    return Moments(shift, size, mean, within)
+
+
+def merge_pieces(size, mean, within, owner, n_groups):
+    """Join pieces of groups: a piece is a row that weighs as much as its rows.
+
+    The update of Chan, Golub and LeVeque (1983, The American Statistician 37, 242-247)
+    for any number of pieces: what separates the means of a group's pieces is part of
+    its within-group scatter.
+    """
+    if len(owner) == n_groups:
+        return size, mean, within
+    shape = (n_groups, len(owner))
+    pieces = sparse.csc_array((size, owner, np.arange(len(owner) + 1)), shape=shape)
+    total = np.bincount(owner, size, n_groups)
+    joined = pieces @ mean / total[:, None]
+    between = np.sqrt(size)[:, None] * (mean - joined[owner])
+    split = np.bincount(owner, minlength=n_groups)[owner] > 1
+    return total, joined, stacked_root([within, between[split]])
+
+
+def join_moments(first, second, positions):
+    """The moments of the rows of both, whose groups may overlap.
+
+    Parameters
+    ----------
+    first, second : Moments
+        Of the same columns.
+    positions : pair of ndarray
+        Where the groups of each of them are among the joined groups.
+    """
+    owner = np.concatenate(positions)
+    size = np.concatenate([first.size, second.size])
+    moved = second.mean + (second.shift - first.shift)
+    mean = np.concatenate([first.mean, moved])
+    within = np.vstack([first.within, second.within])
+    n_groups = int(owner.max()) + 1
+    order = np.argsort(owner, kind="stable")  # for as many pieces as groups
+    pieces = size[order], mean[order], within, owner[order]
+    return moments_about_mean(first.shift, *merge_pieces(*pieces, n_groups))

@@ -1,0 +1,62 @@
+"""Triangular roots of rows: R of a QR factorisation, a block of rows at a time."""
+
+import numpy as np
+
+from .._blocks import block_rows, row_blocks
+
+EPS = np.finfo(float).eps
+
+# Cholesky's factor is taken where the other columns leave at least this part of a
+# column of unit norm: the rounding error grows with the square of its inverse.
+CHOLESKY_LIMIT = 0.1
+
+
+def rows_root(A):
+    """Upper triangular root of A'A, with at most m rows.
+
+    By Cholesky where that costs no more than two digits, else by QR.
+    """
+    root = _cholesky_root(A) if len(A) > A.shape[1] else None
+    return np.linalg.qr(A, mode="r") if root is None else root
+
+
+def stacked_root(parts, weight=None, offset=0.0):
+    """Root of the rows of all parts, a block at a time.
+
+    With `weight`, one figure for each row of every part, of the rows plus `offset`
+    that weigh so much.
+    """
+    m = parts[0].shape[1]
+    pending = [np.empty((0, m))]
+    for part in parts:
+        for rows in row_blocks(len(part), m):
+            block = part[rows]
+            if weight is not None:
+                block = np.sqrt(weight[rows])[:, None] * (block + offset)
+            pending.append(block)
+            if sum(map(len, pending)) > block_rows(m):
+                pending = [rows_root(np.vstack(pending))]
+    return rows_root(np.vstack(pending))
+
+
+def _cholesky_root(A):
+    """Root of A'A from columns of unit norm, or None if they are too close."""
+    with np.errstate(over="ignore", under="ignore"):
+        scatter = A.T @ A
+    norm = np.sqrt(np.diag(scatter))
+    if not ((norm > 0) & (norm < np.inf)).all():
+        return None
+    scatter /= norm
+    scatter /= norm[:, None]
+    try:
+        root = np.linalg.cholesky(scatter).T
+    except np.linalg.LinAlgError:
+        return None
+    return root * norm if np.diag(root).min() > CHOLESKY_LIMIT else None
+
+
+def column_norms(A):
+    """Euclidean norms of columns, where squares would overflow too."""
+    peak = np.abs(A).max(axis=0, initial=0.0)
+    scale = np.where(peak > 0, peak, 1.0)
+    return scale * np.linalg.norm(A / scale, axis=0)
