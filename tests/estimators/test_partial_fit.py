@@ -19,7 +19,7 @@ from skmixed import (
     GroupsWarning,
     HeteroscedasticGaussianRegressor,
     RandomInterceptRegressor,
-    _base,
+    _estimator,
     random_intercept,
 )
 
@@ -451,7 +451,7 @@ def test_an_interrupted_update_changes_nothing(monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(_base, "observe", interrupted)
+        patch.setattr(_estimator, "observe", interrupted)
         with pytest.raises(KeyboardInterrupt):
             model.update_random_intercepts(X, Y, groups=GROUPS)
     assert pickle.dumps(vars(model)) == before

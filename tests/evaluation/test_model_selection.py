@@ -36,8 +36,8 @@ from skmixed import (
     GroupsWarning,
     HeteroscedasticGaussianRegressor,
     RandomInterceptRegressor,
-    _folds,
 )
+from skmixed._evaluation import folds
 from skmixed._evaluation.comparison import GroupsComparison
 from skmixed.datasets import load_hsb82
 from skmixed.metrics import (
@@ -108,10 +108,10 @@ def test_the_order_of_rows_in_a_group_decides_without_shuffle():
 def test_plain_k_fold_on_a_sorted_file_tests_unseen_groups():
     """97 % of the rows of hsb82, which is sorted by school; ours none."""
     X, y, schools = load_hsb82(return_X_y_groups=True)
-    sample = _folds.read_sample(X, y, schools, None)
+    sample = folds.read_sample(X, y, schools, None)
 
     def unseen(cv):
-        return _folds.unseen_share(_folds.make_splits(cv, sample), sample)
+        return folds.unseen_share(folds.make_splits(cv, sample), sample)
 
     assert round(unseen(KFold(5)), 2) == 0.97
     assert unseen(WithinGroupKFold(5)) == 0
@@ -621,7 +621,7 @@ def test_a_failure_says_whose_it_is():
 
 @pytest.mark.parametrize("verbose", [0, 1])
 def test_long_work_reports_its_progress(monkeypatch, capsys, verbose):
-    monkeypatch.setattr(_folds, "REPORT_EVERY", 0.0)
+    monkeypatch.setattr(folds, "REPORT_EVERY", 0.0)
     cross_validate_groups(LinearRegression(), X, Y, groups=GROUPS, verbose=verbose)
     printed = capsys.readouterr()
     assert printed.out == ""

@@ -1,24 +1,12 @@
 """Small, seeded runs of the studies whose figures the documentation gives."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
+from oracles.studies import load
 
 from skmixed._search.row_variances import descend
 from skmixed._search.starts import start_at
 from skmixed.heteroscedastic import read_problem
-
-STUDIES = Path(__file__).parents[2] / "docs" / "studies"
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, STUDIES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 # Sets on which the start from a constant variance alone ends in another optimum than
 # the best, by up to 7 in log-likelihood; even seeds are REML.
