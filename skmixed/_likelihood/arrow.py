@@ -7,7 +7,8 @@ With G groups, q other unknowns and a U of rank k everything costs O(G (q + k)^2
 "arrow", and what couples all groups through few columns.  G may be 0.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.linalg import block_diag
@@ -39,10 +40,31 @@ class Arrow:
         rest = self.border.T @ x[:n_groups] + self.corner @ x[n_groups:]
         return np.concatenate([top, rest]) + self.U @ (self.B @ (self.U.T @ x))
 
+    @classmethod
+    def dense(cls, matrix):
+        """The arrow of an ordinary symmetric matrix: all unknowns are "others"."""
+        n = len(matrix)
+        none = np.empty(0), np.empty((0, n))
+        return cls(*none, matrix, np.empty((n, 0)), np.empty((0, 0)))
+
+    @cached_property
+    def _reduced(self):
+        """Schur complement of the groups in the others and in -B^-1, and what couples
+        these with the groups.
+        """
+        n_groups, q = self.border.shape
+        wide = np.hstack([self.border, self.U[:n_groups]])
+        schur = np.zeros((wide.shape[1], wide.shape[1]))
+        schur[:q, :q] = self.corner
+        schur[:q, q:] = self.U[n_groups:]
+        schur[q:, :q] = self.U[n_groups:].T
+        schur[q:, q:] = -np.linalg.inv(self.B)
+        return schur - wide.T @ (wide.T / self.diagonal).T, wide
+
     def solve(self, right):
         """A^-1 right, for a vector or the columns of a matrix."""
         n_groups, q = self.border.shape
-        schur, wide = self._schur()
+        schur, wide = self._reduced
         # The unknowns of the small system are the others and B U'x.
         small = np.zeros((len(schur), *right.shape[1:]))
         small[:q] = right[n_groups:]
@@ -50,11 +72,18 @@ class Arrow:
         z = np.linalg.solve(schur, small - wide.T @ scaled)
         return np.concatenate([scaled - (wide.T / self.diagonal).T @ z, z[:q]])
 
+    def solve_definite(self, right):
+        """A^-1 right, or None if A is not positive definite."""
+        if not self.is_positive_definite():
+            return None
+        found = self.solve(right)
+        return found if np.isfinite(found).all() else None
+
     def is_positive_definite(self):
         """Whether all eigenvalues are positive, by their number in each pivot."""
         if not (self.diagonal > 0).all():
             return False
-        schur, _ = self._schur()
+        schur, _ = self._reduced
         if not np.isfinite(schur).all():
             return False
         scale = np.sqrt(np.abs(np.diag(schur)))
@@ -66,28 +95,35 @@ class Arrow:
             (np.abs(values) > tiny).all()
         )
 
+    def plus(self, other, times=1.0):
+        """A + times * other, where `other` has no U, and no groups if A has none."""
+        if not times:
+            return self
+        if len(self.diagonal) < len(other.diagonal):
+            other = Arrow.dense(other.toarray())
+        return replace(
+            self,
+            diagonal=self.diagonal + times * other.diagonal,
+            border=self.border + times * other.border,
+            corner=self.corner + times * other.corner,
+        )
+
     def with_diagonal(self, added):
         """A + diag(added)."""
         n_groups = len(self.diagonal)
         diagonal = self.diagonal + added[:n_groups]
         corner = self.corner + np.diag(added[n_groups:])
-        return Arrow(diagonal, self.border, corner, self.U, self.B)
+        return replace(self, diagonal=diagonal, corner=corner)
 
     def coupled(self, u, b):
         """A + b u u'."""
         B = block_diag(self.B, b)
-        return Arrow(
-            self.diagonal, self.border, self.corner, np.column_stack([self.U, u]), B
-        )
+        return replace(self, U=np.column_stack([self.U, u]), B=B)
 
-    def without(self, i):
-        """A without the row and the column of the i-th of the others."""
-        keep = np.delete(np.arange(self.border.shape[1]), i)
-        rows = np.concatenate(
-            [np.arange(len(self.diagonal)), len(self.diagonal) + keep]
-        )
-        corner = self.corner[np.ix_(keep, keep)]
-        return Arrow(self.diagonal, self.border[:, keep], corner, self.U[rows], self.B)
+    def without_last(self):
+        """A without its last row and column, which is one of the others."""
+        corner = self.corner[:-1, :-1]
+        return Arrow(self.diagonal, self.border[:, :-1], corner, self.U[:-1], self.B)
 
     def toarray(self):
         """A written out."""
@@ -98,17 +134,6 @@ class Arrow:
         dense[n_groups:, :n_groups] += self.border.T
         dense[n_groups:, n_groups:] += self.corner
         return dense
-
-    def _schur(self):
-        """What is left of the others and of -B^-1 once the groups are eliminated."""
-        n_groups, q = self.border.shape
-        wide = np.hstack([self.border, self.U[:n_groups]])
-        schur = np.zeros((wide.shape[1], wide.shape[1]))
-        schur[:q, :q] = self.corner
-        schur[:q, q:] = self.U[n_groups:]
-        schur[q:, :q] = self.U[n_groups:].T
-        schur[q:, q:] = -np.linalg.inv(self.B)
-        return schur - wide.T @ (wide.T / self.diagonal).T, wide
 
 
 def assemble_arrow(diagonal, border, corner, couplings):
@@ -134,8 +159,7 @@ def assemble_arrow(diagonal, border, corner, couplings):
     dense = Arrow(diagonal, border, corner, no_U, no_B).toarray()
     for U, B in low_rank:
         dense += _product(U, B)
-    size = len(dense)
-    return Arrow(np.empty(0), np.empty((0, size)), dense, np.empty((size, 0)), no_B)
+    return Arrow.dense(dense)
 
 
 def _product(U, B):

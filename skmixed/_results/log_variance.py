@@ -122,7 +122,7 @@ def _covariances(problem, point, information):
         jacobian = np.pad(jacobian, ((0, 1), (0, 1)))
         jacobian[-1, -1] = 1.0
     elif model.random:
-        information = information.without(information.border.shape[1] - 1)
+        information = information.without_last()
     if not information.is_positive_definite():
         _, information = derivatives(model, point, expected=True)
         padding = PADDING * complete_information(model, point)

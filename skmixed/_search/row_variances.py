@@ -127,7 +127,7 @@ def _bounded_step(model, at, gradient, information):
     step = np.zeros(len(gradient))
     step[-1] = -at.theta[-1]
     pushed = gradient + information @ step
-    others = information.without(information.border.shape[1] - 1)
+    others = information.without_last()
     if not others.is_positive_definite():
         return None
     step[:-1] = -others.solve(pushed[:-1])

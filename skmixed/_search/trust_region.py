@@ -1,0 +1,241 @@
+"""Newton's method in a trust region (Moré and Sorensen 1983): no statistics.
+
+The method needs two functions. ``evaluate(x)`` is a point with the attributes `x`,
+`value`, `rounding` (the error that rounding may have made in the value) and `kinked`
+(whether the function has a kink there). It raises `LinAlgError`, or its value is a NaN,
+where there is none. ``expand(point, near)`` is the `Quadratic` about a point: gradient,
+Hessian and metric. The metric measures steps; in its unit a step of length 1 should be
+neither tiny nor huge. Matrices are `Arrow` systems, and ``Arrow.dense(A)`` is that of
+an ordinary matrix A::
+
+    def evaluate(x):
+        return SimpleNamespace(x=x, value=f(x), rounding=1e-13, kinked=False)
+
+    def expand(point, near):
+        H, M = Arrow.dense(hessian(point.x)), Arrow.dense(np.eye(len(point.x)))
+        return Quadratic(gradient(point.x), H, M)
+
+    minimum = minimise(evaluate, expand, start, tol=1e-10, max_iter=100)
+
+The Hessian may be indefinite: every step is a minimum of the quadratic model within the
+region.  A point whose gradient is exactly zero ends the search, a saddle too; a start
+should not be at one by symmetry.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._likelihood.arrow import Arrow
+
+# A decrement below this multiple of the rounding error of the value is none.
+TINY = 1e-7
+# At a kink decrements do not fall to nothing: one below this, in units of the value,
+# ends the search.
+LITTLE = 1e-2
+# Below this decrement a step is near enough to the optimum for decrements to fall
+# quadratically.
+NEAR = 1.0
+# A step is made if it gains more than this part of what its model promised.
+LEAST_RATIO = 1e-4
+# Trials of the damping of one step, each of which narrows its interval.
+MOST_DAMPINGS = 30
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    """The quadratic model of a function about a point.
+
+    Attributes
+    ----------
+    gradient : ndarray of shape (n,)
+    hessian : Arrow
+    metric : Arrow
+        Positive definite: step'metric step is the squared length of a step.
+    exact : bool
+        Whether the Hessian is the function's own; else the search asks for another one
+        before it ends.
+    """
+
+    gradient: np.ndarray
+    hessian: Arrow
+    metric: Arrow
+    exact: bool = True
+
+    def length(self, step):
+        return np.sqrt(step @ (self.metric @ step))
+
+    def promised(self, step):
+        """The decrease of the model by a step."""
+        return -(self.gradient @ step + 0.5 * (step @ (self.hessian @ step)))
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """The end of a search.
+
+    Attributes
+    ----------
+    point : object
+        What `evaluate` gave.
+    n_iter : int
+        Number of steps that were tried.
+    decrement : float
+        Of the last step: twice the decrease that its model promised.
+    converged : bool
+    model : Quadratic or None
+        From which the last step was made; None if the search ended early.
+    """
+
+    point: object
+    n_iter: int
+    decrement: float
+    converged: bool
+    model: Quadratic | None = None
+
+
+def minimise(
+    evaluate, expand, start, *, tol, max_iter, radius=1.0, lower=None, leave=None
+):
+    """A local minimum.
+
+    Parameters
+    ----------
+    evaluate, expand : callable
+        See above; `near` tells that the last step's decrement was below `NEAR`.
+    start : ndarray of shape (n,)
+    tol : float
+        The step whose decrement is at most this is the last one; its error is of the
+        order of the square.  So is a step near the minimum after which the next, as
+        decrements fall quadratically, would be no more than rounding.
+    max_iter : int
+        Most steps that are tried.
+    radius : float, default=1.0
+        Of the first step.
+    lower : float, default=None
+        A bound of the last coordinate.
+    leave : callable, default=None
+        ``leave(point, step)`` tells that the search is of no use; the step is the
+        Newton step.
+
+    Returns
+    -------
+    Minimum, or None if `leave` said so.
+    """
+    at, model, last = evaluate(start), None, np.inf
+    for n_iter in range(max_iter):
+        if model is None:
+            model = expand(at, last <= NEAR)
+        step, whole = bounded_step(model, at.x, radius, lower)
+        decrement = 2 * model.promised(step)
+        if whole and decrement <= NEAR and not model.exact:
+            model = expand(at, True)
+            step, whole = bounded_step(model, at.x, radius, lower)
+            decrement = 2 * model.promised(step)
+        if decrement <= TINY * at.rounding or (at.kinked and decrement <= LITTLE):
+            return Minimum(at, n_iter, decrement, True, model)
+        if whole and leave is not None and leave(at, step):
+            return None
+        new = _evaluate_or_none(evaluate, at.x + step)
+        gained = -np.inf if new is None else at.value - new.value
+        ratio = (gained + at.rounding) / (decrement / 2 + at.rounding)
+        radius = _next_radius(radius, model.length(step), ratio)
+        accepted = ratio > LEAST_RATIO
+        if _is_last(at, new, model, decrement, last, tol, whole, accepted):
+            end = new if accepted else at
+            return Minimum(end, n_iter + 1, decrement, whole, model)
+        if accepted:
+            at, model, last = new, None, decrement
+    return Minimum(at, max_iter, decrement, False, None)
+
+
+def _is_last(at, new, model, decrement, last, tol, whole, accepted):
+    """Whether a step leaves nothing for another one."""
+    if decrement <= tol and (whole or not accepted):
+        return True
+    quadratic = accepted and whole and model.exact and last <= NEAR and not new.kinked
+    left = decrement * (decrement / last) ** 2
+    return quadratic and left <= min(TINY, at.rounding) * at.rounding
+
+
+def _evaluate_or_none(evaluate, x):
+    """The point at x; None if it has no value, as too far for double precision."""
+    with suppress(np.linalg.LinAlgError):
+        new = evaluate(x)
+        if not np.isnan(new.value):
+            return new
+    return None
+
+
+def _next_radius(radius, length, ratio):
+    """The textbook's rule: a quarter after a bad step, twice after a good one."""
+    if ratio < 0.25:
+        return length / 4
+    return max(radius, 2 * length) if ratio > 0.75 else radius
+
+
+def bounded_step(model, x, radius, lower=None):
+    """The best step of the quadratic model within the region, and whether it is
+    Newton's: no damping was needed.
+
+    A last coordinate that would fall below its bound goes to the bound, and the others
+    to where they are best beside it, or the step ends there, whichever promises more.
+    """
+    free = lower is None or x[-1] > lower or model.gradient[-1] < 0
+    if free:
+        step, whole = region_step(model, radius)
+        if lower is None or x[-1] + step[-1] >= lower:
+            return step, whole
+        cut = step * (lower - x[-1]) / step[-1]
+        cut[-1] = lower - x[-1]
+    fixed = np.zeros(len(x))
+    fixed[-1] = lower - x[-1]
+    pushed = model.gradient + model.hessian @ fixed
+    rest = Quadratic(
+        pushed[:-1], model.hessian.without_last(), model.metric.without_last()
+    )
+    left = np.sqrt(max(radius**2 - model.length(fixed) ** 2, 0.0))
+    fixed[:-1], whole = region_step(rest, left)
+    if free and model.promised(cut) > model.promised(fixed):
+        return cut, False
+    return fixed, whole
+
+
+def region_step(model, radius):
+    """The minimum of the quadratic model over steps of length up to `radius`, within a
+    tenth, and whether this is Newton's step.
+
+    The step is -(H + d M)^-1 gradient; the damping d is searched for by Newton's method
+    in 1 / length, kept between one that is too small and one that is too large.
+    """
+    low, high, best, damping = 0.0, np.inf, np.zeros(len(model.gradient)), 0.0
+    for _ in range(MOST_DAMPINGS):
+        system = model.hessian.plus(model.metric, damping)
+        step = system.solve_definite(-model.gradient)
+        proposal = np.nan
+        if step is not None:
+            scaled = model.metric @ step
+            length = np.sqrt(step @ scaled)
+            if length <= 1.1 * radius:
+                best, high = step, damping
+                if damping == 0 or length >= 0.9 * radius:
+                    return best, damping == 0
+            else:
+                low = damping
+            change = scaled @ system.solve_definite(scaled) / length**2
+            proposal = damping + (length / radius - 1) / change
+        else:
+            low = damping
+        if not low < proposal < high:
+            proposal = _between(model, radius, low, high)
+        damping = proposal
+    return best, False
+
+
+def _between(model, radius, low, high):
+    """A damping within its interval; the first is enough for any convex model."""
+    if high < np.inf:
+        return np.sqrt(low * high) if low > 0 else high / 10
+    convex = np.sqrt(model.gradient @ model.metric.solve(model.gradient)) / radius
+    return max(10 * low, convex)
