@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from oracles.laws import check
+from oracles.random_problems import make
 from oracles.reference import log_likelihood, with_intercept
 from scipy import sparse
 
@@ -652,3 +654,18 @@ def test_what_rows_gain_by_being_fitted_exactly_is_no_merit(monkeypatch):
     assert _better(model, regular, minimum(-1e-10)) is regular
     for lower in (minimum(-1.0), minimum(-21.0, gain=1.0)):
         assert _better(model, regular, lower) is lower
+
+
+def test_a_level_of_the_variance_that_nothing_tells():
+    """Of its information, rounding was left, whose sign made variances negative."""
+    story = {
+        "n": 9, "target": "model", "noise": 1.0, "groups": "random", "n_groups": 6,
+        "columns": [
+            "one row", "sum", "duplicate", "binary", "nearly of groups", "normal",
+            "nearly of groups", "nearly of groups", "nearly of groups",
+        ],
+        "weight": None, "labels": "float", "container": "fortran", "unit": 0,
+        "units": [0] * 9, "seed": 0,
+    }  # fmt: skip
+    problem = make(HeteroscedasticGaussianRegressor(variance_alpha=0.1), story)
+    assert check(problem) == "fitted"

@@ -198,6 +198,14 @@ def test_no_test_ignores_whatever_may_come():
                 assert named, f"{path.name}, line {node.lineno}"
 
 
+def test_no_test_is_named_after_a_set(request):
+    """Sets have another order in each process, whose tests would be other ones."""
+    for item in request.session.items:
+        values = getattr(item, "callspec", None) and item.callspec.params.values()
+        kinds = {type(value) for value in values or ()}
+        assert not kinds & {set, frozenset}, item.nodeid
+
+
 def test_functions_fit_on_a_screen():
     for path, tree in trees():
         for node in ast.walk(tree):
