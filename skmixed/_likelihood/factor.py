@@ -50,6 +50,11 @@ class BlockCholesky:
         return _solve_lower(self.C, _times(self.gram.R11, self.Lambda))
 
     @cached_property
+    def half(self):
+        """C_g^-1 R11_g, (K, q, q): half'half is Z_g'V_g^-1 Z_g."""
+        return _solve_lower(self.C, self.gram.R11)
+
+    @cached_property
     def rows(self):
         """C_g^-1 R12_g, (K, q, m)."""
         return _solve_lower(self.C, self.gram.R12)
@@ -58,6 +63,12 @@ class BlockCholesky:
     def rss(self):
         """(y - X beta)'V^-1(y - X beta), plus the penalty at beta."""
         return self.root[-1, -1] ** 2
+
+    @property
+    def data_rss(self):
+        """The residual sum of squares without the penalty."""
+        parts = [self.gram.R22 @ self.contrast, self.rows @ self.contrast]
+        return sum(np.sum(part**2) for part in parts)
 
     @cached_property
     def logdet_x(self):
@@ -95,8 +106,8 @@ class BlockCholesky:
         """The same factor with the groups of another Gram, which are some of those that
         `root` and `logdet` are still about.
         """
-        K = _times(gram.R11, self.Lambda)
-        return replace(self, gram=gram, C=_cholesky(_times(K, _transpose(K))))
+        C = _whitener(_times(gram.R11, self.Lambda))
+        return replace(self, gram=gram, C=C)
 
     def modes(self):
         """Conditional modes of the random effects, E(b_g | y), (K, q)."""
@@ -106,8 +117,7 @@ class BlockCholesky:
     def modes_covariance(self):
         """Cov(b_g | y) with the coefficients taken as known, (K, q, q)."""
         K = _times(self.gram.R11, self.Lambda)
-        C = _cholesky(_times(_transpose(K), K))
-        half = _solve_lower(C, _transpose(self.Lambda))
+        half = _solve_lower(_whitener(_transpose(K)), _transpose(self.Lambda))
         return _times(_transpose(half), half)
 
     def modes_slope(self, root):
@@ -124,10 +134,17 @@ class BlockCholesky:
 
     def projection(self):
         """Z_g'V_g^-1 A_g, (K, q, m)."""
-        K = _times(self.gram.R11, self.Lambda)
-        C = _cholesky(_times(K, _transpose(K)))
-        half = _solve_lower(C, self.gram.R11)
-        return _times(_transpose(half), self.rows)
+        return _times(_transpose(self.half), self.rows)
+
+    @cached_property
+    def projections(self):
+        """Z'V^-1 A of every term, (K, q, m)."""
+        return (self.projection(),)
+
+    @cached_property
+    def spreads(self):
+        """The blocks (Z'V^-1 Z)_gg of every term, (K, q, q)."""
+        return (_times(_transpose(self.half), self.half),)
 
 
 class FixedGroups(BlockCholesky):
@@ -166,8 +183,7 @@ def factorize(gram, Lambda, penalty=None):
     -------
     BlockCholesky
     """
-    K = _times(gram.R11, Lambda)
-    C = _cholesky(_times(K, _transpose(K)))
+    C = _whitener(_times(gram.R11, Lambda))
     root = _root(gram, C, penalty)
     return BlockCholesky(gram, Lambda, C, root, _logdet(gram, C))
 
@@ -214,15 +230,35 @@ def _times(A, B):
     return A * B if A.shape[-1] == A.shape[-2] == 1 else A @ B
 
 
-def _cholesky(A):
-    """Cholesky factors of I + A_g, (K, q, q); a square root where q = 1."""
-    A = A + np.eye(A.shape[-1])
-    return np.sqrt(A) if A.shape[-1] == 1 else np.linalg.cholesky(A)
+def _whitener(K):
+    """Lower triangular C_g with C_g C_g' = I + K_g K_g', (K, q, q); a root where q = 1.
+
+    It is the root of the rows [I; K_g'], by modified Gram-Schmidt: no square is formed,
+    so that rows of K in far different units keep their digits.
+    """
+    q = K.shape[-2]
+    if q == 1:
+        return np.sqrt(1.0 + _times(K, _transpose(K)))
+    eye = np.broadcast_to(np.eye(q), (*K.shape[:-2], q, q))
+    columns = [np.concatenate([eye[..., i, :], K[..., i, :]], -1) for i in range(q)]
+    C = np.zeros((*K.shape[:-2], q, q))
+    for i in range(q):
+        C[..., i, i] = pivot = np.sqrt(np.einsum("...k,...k->...", *[columns[i]] * 2))
+        axis = columns[i] / pivot[..., None]
+        for j in range(i + 1, q):
+            C[..., j, i] = share = np.einsum("...k,...k->...", axis, columns[j])
+            columns[j] -= share[..., None] * axis
+    return C
 
 
 def _solve_lower(C, B):
-    """C_g^-1 B_g; a division where q = 1."""
-    if C.shape[-1] == 1:
+    """C_g^-1 B_g by forward substitution; a division where q = 1."""
+    q = C.shape[-1]
+    if q == 1:
         return B / C
-    # NumPy 1 takes a B with one dimension less than C for a stack of vectors.
-    return np.linalg.solve(C, np.broadcast_to(B, (*C.shape[:-1], B.shape[-1])))
+    X = np.array(np.broadcast_to(B, (*C.shape[:-1], B.shape[-1])), dtype=float)
+    for i in range(q):
+        for j in range(i):
+            X[..., i, :] -= C[..., i, j, None] * X[..., j, :]
+        X[..., i, :] /= C[..., i, i, None]
+    return X

@@ -74,18 +74,21 @@ class Evaluation:
 def evaluate(model, ratio):
     """Factor and profiled noise variance at one variance ratio."""
     factor = factorize(model.gram, np.array([[np.sqrt(ratio)]]), model.penalty)
-    rss = factor.rss
-    if model.penalty is not None:
-        data_rows = [model.gram.R22 @ factor.contrast, factor.rows @ factor.contrast]
-        rss = sum(np.sum(rows**2) for rows in data_rows)
+    return Evaluation(ratio, factor, *profile(model, factor))
+
+
+def profile(model, factor):
+    """The noise variance that is best for a factor, whether that is at the floor, and
+    the residual sum of squares without the penalty.
+    """
+    rss = factor.rss if model.penalty is None else factor.data_rss
     variance = model.noise_variance
     if variance is None:
         total = rss if model.reml else factor.rss
         freedom = degrees_of_freedom(model, factor)
         variance = total / freedom if has_freedom(model, freedom) else 0.0
     at_floor = not variance > model.floor
-    variance = max(variance, model.floor)
-    return Evaluation(ratio, factor, variance, at_floor, rss)
+    return max(variance, model.floor), at_floor, rss
 
 
 def degrees_of_freedom(model, factor):

@@ -65,7 +65,7 @@ def reduce_rows(read, codes, n_groups, weight=None, n_jobs=None, origins=None):
     """
     order, bounds = rows_by_group(codes, n_groups)
     first = read(slice(0, 1))[0]
-    bounds, owner = _split_long(bounds, block_rows(len(first)))
+    bounds, owner = split_long(bounds, block_rows(len(first)))
     origin = first if origins is None else None
 
     def reduce_run(run):
@@ -114,7 +114,7 @@ def _join(parts):
     return np.concatenate(size), np.concatenate(mean), rows_root(np.vstack(within))
 
 
-def _split_long(bounds, max_rows):
+def split_long(bounds, max_rows):
     """Cut groups of more than `max_rows` rows into pieces: their bounds and owners."""
     length = np.diff(bounds)
     if length.max() <= max_rows:
@@ -145,12 +145,12 @@ def _reduce_run(read, order, bounds, origin, m, weight):
             # Counted from a row of its own group, a row has lost the offset of the data
             # and the spread between groups, and all its own digits are left.
             own = A[starts]
-            A -= _spread(own, length)
+            A -= spread(own, length)
         mean[i:j] = pieces @ A / size[i:j, None]
         if origin is None:  # these rows are not ours
-            A = A - _spread(mean[i:j], length)
+            A = A - spread(mean[i:j], length)
         else:
-            A -= _spread(mean[i:j], length)
+            A -= spread(mean[i:j], length)
             mean[i:j] += own - origin
         if weight is not None:
             A *= np.sqrt(a)[:, None]
@@ -177,7 +177,7 @@ def weighted_sums(a, bounds):
     return sparse.csr_array(entries, shape=(k * (len(bounds) - 1), n))
 
 
-def _spread(figures, length):
+def spread(figures, length):
     """Figures of pieces for each of their rows."""
     return figures if len(length) == 1 else np.repeat(figures, length, axis=0)
 

@@ -1,0 +1,116 @@
+"""The covariance of the effects of one term (docs/math.md, section 11).
+
+Psi = sigma^2 Lambda Lambda', Lambda lower triangular within the blocks of the term; its
+free entries are the parameters theta that a search moves.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Covariance:
+    """The pattern of Lambda of one term, and the coordinates of its effects.
+
+    Attributes
+    ----------
+    blocks : tuple of tuples
+        Partition of ``range(q)``; effects of one block covary freely.
+    basis : ndarray of shape (q, q)
+        The effects in the user's units are `basis` times those of the search, whose
+        columns are centred, where that changes no model, and of unit mean square.
+    """
+
+    blocks: tuple
+    basis: np.ndarray
+
+    @property
+    def q(self):
+        """Number of effects of a level."""
+        return len(self.basis)
+
+    @cached_property
+    def entries(self):
+        """Row and column of every free entry of Lambda, two arrays."""
+        pairs = [
+            (block[i], block[j])
+            for block in map(sorted, self.blocks)
+            for j in range(len(block))
+            for i in range(j, len(block))
+        ]
+        return tuple(np.array(pairs, dtype=int).reshape(-1, 2).T)
+
+    def pack(self, Lambda):
+        """theta, the free entries of Lambda."""
+        return Lambda[self.entries]
+
+    def unpack(self, theta):
+        """Lambda (q, q) from its free entries."""
+        Lambda = np.zeros((self.q, self.q))
+        Lambda[self.entries] = theta
+        return Lambda
+
+    def root(self, Psi):
+        """Lambda of the pattern with Lambda Lambda' = Psi, a covariance of it, which may
+        be singular.
+        """
+        Lambda = np.zeros((self.q, self.q))
+        for block in map(sorted, self.blocks):
+            some = np.ix_(block, block)
+            values, vectors = np.linalg.eigh(Psi[some])
+            half = vectors * np.sqrt(np.maximum(values, 0.0))
+            R = np.linalg.qr(half.T, mode="r")
+            Lambda[some] = (R * np.where(np.diag(R) < 0, -1.0, 1.0)[:, None]).T
+        return Lambda
+
+    def directions(self, Lambda):
+        """d (Lambda Lambda') / d theta, (n_theta, q, q)."""
+        rows, columns = self.entries
+        number = np.arange(len(rows))
+        half = np.zeros((len(rows), self.q, self.q))
+        half[number, rows] = Lambda.T[columns]
+        return half + np.swapaxes(half, 1, 2)
+
+    def curvature(self, S):
+        """Second derivatives of tr(S Lambda Lambda') in theta, (n_theta, n_theta)."""
+        rows, columns = self.entries
+        same = columns[:, None] == columns
+        return 2 * S[np.ix_(rows, rows)] * same
+
+    def to_user(self, Psi):
+        """A covariance of the effects of the search, in the user's units."""
+        return self.basis @ Psi @ self.basis.T
+
+
+def coordinates(R11, shift, blocks, n):
+    """How the effects of a term are counted in a search.
+
+    Parameters
+    ----------
+    R11 : ndarray of shape (K, q, q)
+        Roots of the columns of Z, counted from `shift`.
+    shift : ndarray of shape (q,)
+        0 for a random intercept.  Without one, all are 0.
+    blocks : tuple of tuples
+        Partition of ``range(q)``.
+    n : float
+        Sum of the weights.
+
+    Returns
+    -------
+    change : ndarray of shape (q, q)
+        R11 @ change are the roots of the columns of the search.
+    covariance : Covariance
+    """
+    q = len(shift)
+    # A column may be centred where its effect covaries freely with the random
+    # intercept; elsewhere that would be another model.
+    free = np.isin(np.arange(q), next(block for block in blocks if 0 in block))
+    first = np.eye(q)[:, :1]
+    back = np.eye(q) + first * np.where(free, 0.0, shift)
+    size = np.sqrt(np.sum((R11 @ back) ** 2, axis=(0, 1)) / n)
+    unit = np.where(size > 0, size, 1.0)
+    basis = (np.eye(q) - first * np.where(free, shift, 0.0)) / unit
+    return back / unit, Covariance(blocks, basis)
