@@ -53,7 +53,7 @@ class Covariance:
         return Lambda
 
     def root(self, Psi):
-        """Lambda of the pattern with Lambda Lambda' = Psi, a covariance of it, which may
+        """Lambda of the pattern with Lambda Lambda' = Psi, a covariance that may
         be singular.
         """
         Lambda = np.zeros((self.q, self.q))

@@ -1,5 +1,5 @@
-"""The criterion of a linear mixed model with constant noise, and its derivatives, in the
-covariances of its terms (docs/math.md, section 11).
+"""The criterion of a linear mixed model with constant noise, and its derivatives in
+the covariances of its terms (docs/math.md, section 11).
 
 No row is in sight: a model has the blocks that are left of them.
 """
