@@ -14,7 +14,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self, overload
 
 import numpy as np
 from sklearn.metrics import r2_score, root_mean_squared_error
@@ -27,11 +27,11 @@ from ._evaluation.any_model import (
     unwrap,
     warn_of_lost_labels,
 )
-from ._input.labels import index_groups
+from ._input.labels import index_groups, unique
 from ._input.parameters import check_coverage, check_flag, check_nonnegative
 from ._input.table import check_weight, read_column
+from ._likelihood.joint_gradient import block_residuals
 from ._likelihood.normal import normal_cdf, normal_crps, normal_interval, normal_nll
-from ._likelihood.posterior import block_log_density
 from ._typing import ColumnLike, EstimatorLike, Floats, MatrixLike
 
 # Variances beyond this and its inverse leave the range in which sums of their inverses
@@ -44,6 +44,7 @@ __all__ = [
     "interval_coverage",
     "interval_score",
     "joint_gaussian_nll",
+    "joint_gaussian_nll_gradient",
     "make_distribution_scorer",
     "neg_crps_scorer",
     "neg_joint_nll_scorer",
@@ -317,25 +318,125 @@ def joint_gaussian_nll(
     >>> print(round(-multivariate_normal(mean, cov).logpdf(y), 4))
     4.3275
     """
+    check_flag(normalize, "normalize")
+    of_rows = _read_joint(y_true, mean, noise_variance, group_variance, groups)
+    return float(of_rows.loss()) / (len(of_rows.v) if normalize else 1)
+
+
+@overload
+def joint_gaussian_nll_gradient(
+    y_true: ColumnLike,
+    mean: ColumnLike | float,
+    noise_variance: ColumnLike | float,
+    group_variance: ColumnLike | float,
+    groups: ColumnLike | None,
+    *,
+    return_hessian: Literal[False] = False,
+) -> tuple[float, Floats, Floats, Floats]: ...
+
+
+@overload
+def joint_gaussian_nll_gradient(
+    y_true: ColumnLike,
+    mean: ColumnLike | float,
+    noise_variance: ColumnLike | float,
+    group_variance: ColumnLike | float,
+    groups: ColumnLike | None,
+    *,
+    return_hessian: Literal[True],
+) -> tuple[float, Floats, Floats, Floats, Floats, Floats]: ...
+
+
+def joint_gaussian_nll_gradient(
+    y_true: ColumnLike,
+    mean: ColumnLike | float,
+    noise_variance: ColumnLike | float,
+    group_variance: ColumnLike | float,
+    groups: ColumnLike | None,
+    *,
+    return_hessian: bool = False,
+) -> tuple[Floats | float, ...]:
+    """Value and derivatives of `joint_gaussian_nll`, for whatever learns by gradients.
+
+    A network with a head for the mean and one for the logarithm of the noise variance,
+    or a boosting library with an objective of its own, is trained by it to what
+    :class:`~skmixed.HeteroscedasticGaussianRegressor` with ``method="ml"`` fits with
+    linear heads.  Values and derivatives of mini-batches add up to those of all rows
+    where no group is spread over several batches.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_rows,)
+        Observations.
+    mean : array-like of shape (n_rows,) or float
+        Predicted means without what groups share, in the units of y.
+    noise_variance : array-like of shape (n_rows,) or float
+        Variance that each row has for itself, in squared units of y; positive.
+    group_variance : array-like of shape (n_rows,) or float
+        Variance of what the rows of a group share, in squared units of y.  It may
+        differ between groups, not within one.
+    groups : array-like of shape (n_rows,) or None
+        Group labels.  A row whose label is missing, and every row where `groups` is
+        None, is a group of its own.
+    return_hessian : bool, default=False
+        Whether to return second derivatives, for boosting by Newton's method.
+
+    Returns
+    -------
+    loss : float
+        Sum over the rows, in nats: ``joint_gaussian_nll`` of the same arguments.
+    by_mean : ndarray of shape (n_rows,)
+        Derivative with respect to each row's mean, in nats per unit of y.
+    by_log_noise_variance : ndarray of shape (n_rows,)
+        Derivative with respect to the logarithm of each row's noise variance.
+    by_log_group_variance : ndarray of shape (n_rows,)
+        Derivative with respect to the logarithm of each group's variance, an equal part
+        of it for each of its rows: that of one variance for all groups is the sum.
+    hessian_mean : ndarray of shape (n_rows,)
+        Second derivative with respect to each row's mean.  Only if
+        ``return_hessian=True``.
+    hessian_log_noise_variance : ndarray of shape (n_rows,)
+        The expected second derivative with respect to the logarithm of each row's noise
+        variance, which is never negative.  Only if ``return_hessian=True``.
+
+    Raises
+    ------
+    ValueError
+        If a variance is negative, a noise variance is 0, or a group variance differs
+        within a group.
+
+    Examples
+    --------
+    >>> from skmixed.metrics import joint_gaussian_nll_gradient
+    >>> y, mean, groups = [1.0, 2.0, 0.5], [0.0, 1.5, 1.0], ["a", "a", "b"]
+    >>> loss, by_mean, *_ = joint_gaussian_nll_gradient(y, mean, 1.0, 2.0, groups)
+    >>> round(loss, 4), by_mean.round(3)
+    (4.3275, array([-0.4  ,  0.1  ,  0.167]))
+    """
+    check_flag(return_hessian, "return_hessian")
+    of_rows = _read_joint(y_true, mean, noise_variance, group_variance, groups)
+    by_mean, by_noise, by_group = of_rows.gradient()
+    by_group = (by_group / np.bincount(of_rows.owner))[of_rows.owner]
+    gradient = float(of_rows.loss()), by_mean, by_noise, by_group
+    return (*gradient, *of_rows.hessian()) if return_hessian else gradient
+
+
+def _read_joint(y_true, mean, noise_variance, group_variance, groups):
+    """The `BlockResiduals` of the arguments of the joint loss."""
     y = _column(y_true, "y_true")
     mean = _column(mean, "mean", len(y))
     noise_variance = _spread(noise_variance, "noise_variance", len(y), positive=True)
     group_variance = _spread(group_variance, "group_variance", len(y))
-    check_flag(normalize, "normalize")
     _check_representable(noise_variance, group_variance)
     owner = np.arange(len(y))
     if groups is not None:
         index = index_groups(groups, len(y))
         _check_shared(group_variance, index)
-        alone = (index.codes < 0) | (group_variance == 0)
-        owner = np.where(alone, len(index) + owner, index.codes)
-    residual = y - mean
-
-    def read(rows):
-        return np.array(residual[rows])[:, None]  # a new array, also of a slice
-
-    density = block_log_density(read, owner, noise_variance, group_variance)
-    return -float(density) / (len(y) if normalize else 1)
+        owner = np.where(index.codes < 0, len(index) + owner, index.codes)
+    owners, owner = unique(owner)
+    variance = np.empty(len(owners))
+    variance[owner] = group_variance
+    return block_residuals(y - mean, owner, noise_variance, variance)
 
 
 def _read(y_true, mean, std, sample_weight, positive=False):

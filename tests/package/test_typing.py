@@ -122,6 +122,12 @@ def test_scores() -> None:
     assert_type(metrics.pit_values(y, mean, std), Floats)
     joint = metrics.joint_gaussian_nll(y, mean, std**2, 0.0, None, normalize=True)
     assert_type(joint, float)
+    gradient = metrics.joint_gaussian_nll_gradient
+    _, by_mean, *_ = assert_type(
+        gradient(y, mean, std**2, 1.0, groups), tuple[float, Floats, Floats, Floats]
+    )
+    assert_type(by_mean, Floats)
+    assert len(gradient(y, mean, 1.0, 1.0, groups, return_hessian=True)) == 6
     scorer = metrics.make_distribution_scorer(metrics.interval_score, coverage=0.5)
     for each in (scorer.set_score_request(groups="subject"), metrics.neg_nll_scorer):
         assert_type(each(RANDOM, X, y, groups=groups), float)
