@@ -5,5 +5,8 @@ float arrays with integer codes for the groups.
 
 labels      labels of any kind -> codes, and their matching in `predict`
 table       X, y and weights -> `Data`
+terms       text -> terms of random effects
+label_table tables of labels -> codes, and their matching in `predict`
+factors     terms and label columns -> factors with their effects
 parameters  checks of parameters; `warn`
 """

@@ -147,12 +147,13 @@ def check_kinds(labels, known):
         )
 
 
-def check_present(index):
-    """Refuse missing labels."""
+def check_present(index, column=None):
+    """Refuse missing labels; `column` is the name of one of several label columns."""
     if index.codes.min(initial=0) < 0:
         missing = int(np.sum(index.codes < 0))
+        labels = "group labels" if column is None else f"labels of {column!r}"
         raise ValueError(
-            f"{missing} of {len(index.codes)} group labels are missing. Drop those "
+            f"{missing} of {len(index.codes)} {labels} are missing. Drop those "
             "rows, or give them a label of their own."
         )
 

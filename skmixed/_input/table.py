@@ -64,47 +64,69 @@ class Data:
         return Data(self.X[rows], self.features, index, self.y[rows], self.weight[rows])
 
 
-def read_fit_data(estimator, X, y, groups, sample_weight, need_labels=True, reset=True):
+def _read_column(labels, n_rows, names=None):
+    """The labels of the one factor of most models."""
+    return index_groups(labels, n_rows)
+
+
+def read_fit_data(
+    estimator,
+    X,
+    y,
+    groups,
+    sample_weight,
+    need_labels=True,
+    reset=True,
+    read_labels=_read_column,
+):
     """Validate the input of `fit`; rows of weight zero are gone.
 
     Without `need_labels` there is no index of the groups, and they may be missing.
-    Without `reset` the columns are those of an earlier fit.
+    Without `reset` the columns are those of an earlier fit.  ``read_labels(labels,
+    n_rows, names)`` reads the labels of several factors, `names` being those of columns
+    of X, or None.
     """
-    data = _read(estimator, X, groups, y=y, reset=reset)
+    data = _read(estimator, X, groups, y=y, reset=reset, read_labels=read_labels)
     weight = check_weight(sample_weight, len(data.y))
     data = Data(data.X, data.features, data.index, data.y, weight)
     if not need_labels:
         data = replace(data, index=None)
     if weight is not None and not weight.all():
         data = data.take(weight > 0)
-    if data.index is not None:
+    if isinstance(data.index, GroupIndex):
         check_present(data.index)
     return data
 
 
-def read_new_data(estimator, X, groups, y=None):
+def read_new_data(estimator, X, groups, y=None, read_labels=_read_column):
     """Validate the input of `predict` (and of what scores predictions, with y)."""
-    return _read(estimator, X, groups, y=y, reset=None)
+    return _read(estimator, X, groups, y=y, reset=None, read_labels=read_labels)
 
 
-def _read(estimator, X, groups, *, y, reset):
+def second_door(estimator):
+    """Name and value of the parameter that names label columns of X."""
+    several = hasattr(estimator, "group_features")
+    parameter = "group_features" if several else "group_feature"
+    return parameter, getattr(estimator, parameter)
+
+
+def _read(estimator, X, groups, *, y, reset, read_labels):
     """Validated input; `reset` is None where it is not to be fitted."""
-    if estimator.group_feature is not None and groups is not None:
+    parameter, door = second_door(estimator)
+    if door is not None and groups is not None:
         raise ValueError(
-            f"Both doors for groups are open: group_feature="
-            f"{estimator.group_feature!r} takes the labels from X, and `groups` was "
-            "passed as well. Use one of them."
+            f"Both doors for groups are open: {parameter}={door!r} takes the labels "
+            "from X, and `groups` was passed as well. Use one of them."
         )
     check_table(X)
-    _refuse_lazy(y, "y")
+    refuse_lazy(y, "y")
     refuse_masked(y, "y")
     _refuse_types(y, "y holds")
     if hasattr(X, "columns") and not X.shape[1]:
         X = np.empty(X.shape)  # a frame without columns has no type to check
-    if estimator.group_feature is None:
-        labels, columns, features = groups, X, None
-    else:
-        labels, columns, features = _split(estimator, X, bool(reset))
+    labels, columns, features, names = groups, X, None, None
+    if door is not None:
+        labels, columns, features, names = _split(estimator, X, bool(reset))
     _check_types(columns)
     checks = {
         "accept_sparse": "csr",
@@ -118,7 +140,9 @@ def _read(estimator, X, groups, *, y, reset):
         raise
     if features is None:
         features = np.arange(columns.shape[1])
-    index = None if labels is None else index_groups(labels, columns.shape[0])
+    index = None
+    if labels is not None:
+        index = read_labels(labels, columns.shape[0], names)
     return Data(columns, features, index, y)
 
 
@@ -146,7 +170,7 @@ def _check_columns(estimator, X, y, features, reset, checks):
 
 def check_table(X):
     """Refuse what has no rows and columns that could be read, or masked entries."""
-    _refuse_lazy(X, "X")
+    refuse_lazy(X, "X")
     no_table = isinstance(X, (str, bytes, Mapping, Set, Iterator))
     if no_table and not sparse.issparse(X):  # one of SciPy's formats is a dict
         raise TypeError(
@@ -165,7 +189,7 @@ def check_table(X):
 def read_column(values, name):
     """One finite number per row as a float64 array, of (n,), or as it was given."""
     shown = name if name == "y" else f"`{name}`"
-    _refuse_lazy(values, shown)
+    refuse_lazy(values, shown)
     refuse_masked(values, shown)
     _refuse_types(values, f"{shown} holds")
     try:
@@ -204,7 +228,7 @@ def _check_types(X):
         _refuse_types(X, "X holds")
 
 
-def _refuse_lazy(values, name):
+def refuse_lazy(values, name):
     if type(values).__name__ == "LazyFrame":
         raise TypeError(
             f"{name} is a LazyFrame, which has no rows yet. Pass the result of its "
@@ -234,7 +258,7 @@ def _refuse_type(dtype, holds):
 
 def _types(values):
     """Types of the columns of a frame, or the one type of anything else."""
-    if _is_arrow(values):
+    if is_arrow(values):
         return values.schema.types if hasattr(values, "schema") else [values.type]
     if hasattr(values, "dtypes") and len(values.shape) == 2:
         return list(values.dtypes)
@@ -243,40 +267,49 @@ def _types(values):
 
 def _names(X):
     """Names of the columns of a frame; none of anything else."""
-    if _is_arrow(X):
+    if is_arrow(X):
         return list(getattr(X, "column_names", []))
     return list(getattr(X, "columns", []))
 
 
-def _is_arrow(values):
+def is_arrow(values):
     return type(values).__module__.split(".")[0] == "pyarrow"
 
 
 def _split(estimator, X, reset):
-    """Labels, the other columns, and the positions of those, of the second door."""
+    """Labels, the other columns, and the positions and names of both."""
     X = _as_table(X)
     if len(X.shape) != 2 or not X.shape[1]:
         check_array(X, accept_sparse=True)  # raises, in scikit-learn's words
     validate_data(estimator, X, reset=reset, skip_check_array=True)
-    n_columns = X.shape[1]
-    j = feature_position(estimator.group_feature, X, "group_feature")
-    others = np.delete(np.arange(n_columns), j)
+    parameter, door = second_door(estimator)
+    several = parameter == "group_features"
+    features = door if several else [door]
+    at = np.array([feature_position(f, X, parameter) for f in features], dtype=int)
+    others = np.setdiff1d(np.arange(X.shape[1]), at)
+    if len(others) + len(at) > X.shape[1]:
+        raise ValueError(f"{parameter} names a column twice: {features!r:.100}.")
     # A slice is a view where a list of columns would be a copy.
-    rest = slice(0, j) if j == n_columns - 1 else others
+    first = slice(0, len(others))
+    rest = first if np.array_equal(others, np.arange(len(others))) else others
+    at = at if several else int(at[0])
     if hasattr(X, "iloc"):
-        labels, columns = X.iloc[:, j], X.iloc[:, rest]
-    elif _is_arrow(X):
-        labels, columns = X.column(j), X.select(others.tolist())
+        labels, columns = X.iloc[:, at], X.iloc[:, rest]
+    elif is_arrow(X):
+        labels = X.select(at.tolist()) if several else X.column(at)
+        columns = X.select(others.tolist())
     elif hasattr(X, "columns"):
-        labels, columns = X[:, j], X[:, others.tolist()]
+        labels = X[:, at.tolist() if several else at]
+        columns = X[:, others.tolist()]
     elif sparse.issparse(X):
         X = X.tocsc()
-        labels, columns = X[:, [j]].toarray().ravel(), X[:, others]
+        labels, columns = X[:, np.atleast_1d(at)].toarray(), X[:, others]
     else:
-        labels, columns = X[:, j], X[:, rest]
+        labels, columns = X[:, at], X[:, rest]
     if not len(others):
         columns = np.empty((X.shape[0], 0))  # as in `_read`
-    return labels, columns, others
+    own = _names(X) or [f"x{j}" for j in range(X.shape[1])]
+    return labels, columns, others, [own[j] for j in np.atleast_1d(at)]
 
 
 def _as_table(X):
@@ -349,9 +382,8 @@ def feature_positions(features, X, read, parameter):
     labels = np.setdiff1d(columns, read.features)
     if len(labels):
         raise ValueError(
-            f"{parameter} names column {int(labels[0])} of X, which holds the group "
-            "labels. Leave it out: the groups enter through mean_groups and "
-            "variance_groups."
+            f"{parameter} names column {int(labels[0])} of X, which holds group "
+            "labels. Leave it out: groups have parameters of their own."
         )
     if len(np.unique(columns)) < len(columns):
         raise ValueError(f"{parameter} names a column twice: {features!r:.100}.")

@@ -1,0 +1,198 @@
+"""Terms of random effects: the notation, the objects, and what is refused."""
+
+import copy
+import pickle
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skmixed._input.terms import RandomEffects, parse, read_terms
+
+INTERCEPT = RandomEffects("s")
+READ = {
+    "": (),
+    "  ": (),
+    "(1 | s)": (INTERCEPT,),
+    "(1|s)": (INTERCEPT,),
+    "(x | s)": (RandomEffects("s", ["x"]),),
+    "(1 + x | s)": (RandomEffects("s", ["x"]),),
+    "(x + y || s)": (RandomEffects("s", ["x", "y"], covariance="diagonal"),),
+    "(0 + x | s)": (RandomEffects("s", ["x"], intercept=False),),
+    "(x + 0 | s)": (RandomEffects("s", ["x"], intercept=False),),
+    "(1 | a:b)": (RandomEffects(("a", "b")),),
+    "(1 | a/b/c)": tuple(map(RandomEffects, ["a", ("a", "b"), ("a", "b", "c")])),
+    "(1 | a:b/c)": tuple(map(RandomEffects, [("a", "b"), ("a", "b", "c")])),
+    "(x | s) + (1 | i)": (RandomEffects("s", ["x"]), RandomEffects("i")),
+    "(`a b` | `c|d`)": (RandomEffects("c|d", ["a b"]),),
+    "(`a``(b` + `1` | `~`)": (RandomEffects("~", ["a`(b", "1"]),),
+    "(x.1 + 2x | größe_2)": (RandomEffects("größe_2", ["x.1", "2x"]),),
+    "([0] + [-1] | [1])": (RandomEffects(1, [0, -1]),),
+    "([True] + [False] | s)": (RandomEffects("s", [True, False]),),
+}
+
+
+@pytest.mark.parametrize("text", READ)
+def test_what_a_text_says(text):
+    assert parse(text) == READ[text]
+
+
+@pytest.mark.parametrize("term", {t for terms in READ.values() for t in terms}, ids=str)
+def test_a_term_is_its_text(term):
+    assert parse(str(term)) == (term,)
+    for other in (copy.deepcopy(term), pickle.loads(pickle.dumps(term))):
+        assert other == term
+        assert hash(other) == hash(term)
+
+
+def test_canonical_texts():
+    assert str(RandomEffects("s", ["x"])) == "(x | s)"
+    assert str(RandomEffects("s")) == "(1 | s)"
+    assert str(RandomEffects("s", ["1"], intercept=False)) == "(0 + `1` | s)"
+    assert str(RandomEffects(("a", "b c"), covariance="diagonal")) == "(1 || a:`b c`)"
+
+
+def test_containers_of_names_are_tuples():
+    expected = RandomEffects("s", ("x", "y"))
+    assert RandomEffects(("s",), np.array(["x", "y"])) == expected
+    assert RandomEffects(np.str_("s"), iter(["x", "y"])) == expected
+    assert RandomEffects("s", np.array([0, 2])).features == (0, 2)
+    assert type(RandomEffects("s", np.array([0, 2])).features[0]) is int
+    with pytest.raises(AttributeError):
+        expected.features = ()
+
+
+def test_lists_join():
+    joined = parse("(x | s) + (1 | i)")
+    assert read_terms("(x | s) + (1 | i)") == joined
+    assert read_terms(["(x | s)", RandomEffects("i")]) == joined
+    assert read_terms(RandomEffects("i")) == (RandomEffects("i"),)
+    assert read_terms(None) is None
+    for none in ("", (), [], [""]):
+        assert read_terms(none) == ()
+
+
+NO_TERM = "is no term in brackets with one bar, such as '(days | subject)', or with"
+LEFT = "left of the bar stand columns of X, after '0 +' where there is no random "
+REFUSED = {
+    "rt ~ cond + (cond | subject)": (
+        "random_effects='rt ~ cond + (cond | subject)' is a whole formula. Only its "
+        "terms with a bar go here, such as '(cond | subject)'; the columns of the mean "
+        "are those of X."
+    ),
+    "y ~ x": "is a whole formula. Only its terms with a bar go here, such as '(days |",
+    "cond + (cond | subject)": (
+        "random_effects='cond + (cond | subject)': 'cond' has no bar. Columns of the "
+        "mean are those of X (or mean_features); terms are such as '(cond | subject)'."
+    ),
+    "(x + y)": "'(x + y)' has no bar",
+    "(1 | s) +": "'' has no bar",
+    "(log(len) | subject)": (
+        "'(log(len) | subject)': 'log(len)' is no column name. Make the column by a "
+        "transformer before the model; names with spaces or signs go in backticks."
+    ),
+    "(a * b | s)": "'(a * b | s)': 'a * b' is no column name",
+    "(x - 1 | s)": "'(x - 1 | s)': 'x - 1' is no column name",
+    "(1 | a + b)": "'(1 | a + b)': 'a + b' is no column name",
+    "(2 | s)": "'(2 | s)': '2' is no column name",
+    "([x] | s)": "'([x] | s)': '[x]' is no column name",
+    "(| s)": "'(| s)': a name is missing",
+    "(1 | a/)": "'(1 | a/)': a name is missing",
+    "x | s": f"random_effects='x | s': 'x | s' {NO_TERM}",
+    "ar1(x | s)": f"'ar1(x | s)' {NO_TERM}",
+    "(x | y | s)": f"'(x | y | s)' {NO_TERM}",
+    "(x | | s)": f"'(x | | s)' {NO_TERM}",
+    "((1 | s)": f"'((1 | s)' {NO_TERM}",
+    "(`a | s)": f"'(`a | s)' {NO_TERM}",
+    "(0 | s)": LEFT,
+    "(1 + 0 + x | s)": LEFT,
+    "(x + x | s)": "'(x + x | s)': features names 'x' twice.",
+    "(1 | a/a)": "'(1 | a/a)': groups names 'a' twice.",
+}
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_what_is_no_term(text):
+    with pytest.raises(ValueError, match=re.escape(REFUSED[text])):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    "value, kind",
+    [
+        ({"subject": ["cond"]}, "a dict"),
+        (1, "an int"),
+        (b"(1 | s)", "a bytes"),
+        (["(1 | s)", None], "a NoneType"),
+        (np.array(["(1 | s)"]), "a ndarray"),
+    ],
+    ids=str,
+)
+def test_what_is_of_another_type(value, kind):
+    with pytest.raises(TypeError) as caught:
+        read_terms(value)
+    assert str(caught.value) == (
+        "random_effects is text such as '(cond | subject) + (1 | item)', a "
+        f"RandomEffects or a list of them, got {kind}."
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments, error, match",
+    [
+        (([],), ValueError, "groups is an empty list"),
+        ((None,), TypeError, "groups is a list of names or indices"),
+        ((True,), TypeError, "groups is a name or an index"),
+        ((("a", "a"),), ValueError, "groups names 'a' twice"),
+        (("s", "days"), TypeError, "features is a list of names or indices"),
+        (("s", 0), TypeError, "features is a list of names or indices"),
+        (("s", {"x": 1}), TypeError, "features is a list of names or indices"),
+        (("s", [0.5]), TypeError, "features is a list of names or indices"),
+        (("s", [True, 1]), TypeError, "features is a list of names or indices"),
+        (("s", [1, 1]), ValueError, "features names 1 twice"),
+    ],
+    ids=str,
+)
+def test_what_is_no_object(arguments, error, match):
+    with pytest.raises(error, match=match):
+        RandomEffects(*arguments)
+
+
+def test_what_is_no_form_of_an_object():
+    with pytest.raises(ValueError, match="covariance is 'full' or 'diagonal'"):
+        RandomEffects("s", covariance="ar1")
+    with pytest.raises(TypeError, match="intercept is True or False"):
+        RandomEffects("s", ["x"], intercept=0)
+    with pytest.raises(ValueError, match="has no effects"):
+        RandomEffects("s", intercept=False)
+
+
+PIECES = st.sampled_from([*"()|+/:`[]01~ ,-", "||", "x", "s", "a b", "[0]", "(1 | s)"])
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(PIECES, max_size=12).map("".join) | st.text(max_size=12))
+def test_any_text_is_terms_or_a_clear_error(text):
+    try:
+        terms = parse(text)
+    except ValueError:
+        return
+    assert parse(" + ".join(map(str, terms))) == terms
+
+
+COLUMNS = st.text(max_size=6) | st.integers(-99, 99)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(COLUMNS, min_size=1, max_size=3, unique=True),
+    st.lists(COLUMNS, max_size=3, unique=True) | st.lists(st.booleans(), max_size=3),
+    st.booleans(),
+    st.sampled_from(["full", "diagonal"]),
+)
+def test_any_term_prints_and_parses_back(groups, features, intercept, covariance):
+    intercept = intercept or not features
+    term = RandomEffects(groups, features, intercept=intercept, covariance=covariance)
+    assert parse(str(term)) == (term,)
