@@ -25,8 +25,8 @@ PER_GROUP = 8  # arrays like the loading that are at hand for a block of groups
 
 
 @dataclass(frozen=True)
-class Posterior:
-    """Per-group and per-column figures; no row of the data.
+class Coefficients:
+    """The coefficients and the root of their covariance.
 
     Attributes
     ----------
@@ -37,6 +37,38 @@ class Posterior:
     level_root : ndarray of shape (k,)
     coef_root : ndarray of shape (p, k)
         Root L of the covariance of (level, coef): Cov = L L'.
+    """
+
+    shift: np.ndarray
+    level: float
+    coef: np.ndarray
+    level_root: np.ndarray
+    coef_root: np.ndarray
+
+    def population_mean(self, X):
+        """Mean of each row's y without its group, (n,)."""
+        mean = self._times(X, self.coef)
+        mean += self.level
+        return mean
+
+    def population_rows(self, X):
+        """The rows h of (19) without their groups, (n, k)."""
+        h = self._times(X, self.coef_root)
+        h += self.level_root
+        return h
+
+    def _times(self, X, right):
+        if sparse.issparse(X):
+            return X @ right - self.shift @ right
+        return (X - self.shift) @ right
+
+
+@dataclass(frozen=True)
+class Posterior(Coefficients):
+    """Per-group and per-column figures; no row of the data.
+
+    Attributes beside those of `Coefficients`
+    ------------------------------------------
     modes : ndarray of shape (n_groups,)
         Conditional modes of the random intercepts.
     modes_variance : ndarray of shape (n_groups,)
@@ -46,11 +78,6 @@ class Posterior:
     group_variance : float
     """
 
-    shift: np.ndarray
-    level: float
-    coef: np.ndarray
-    level_root: np.ndarray
-    coef_root: np.ndarray
     modes: np.ndarray
     modes_variance: np.ndarray
     loading: np.ndarray
@@ -60,9 +87,8 @@ class Posterior:
         """Mean of each row's y; `codes` is -1 for a row of a new group."""
         mean = np.empty(X.shape[0])
         for rows in row_blocks(*X.shape):
-            block = self._times(X[rows], self.coef)
-            block += self.level
-            mean[rows] = block + of_groups(self.modes, codes[rows], 0.0)
+            mean[rows] = self.population_mean(X[rows])
+            mean[rows] += of_groups(self.modes, codes[rows], 0.0)
         return mean
 
     def variance(self, X, codes):
@@ -90,19 +116,13 @@ class Posterior:
 
     def coefficient_rows(self, X, codes):
         """The rows h, (n_rows, k)."""
-        h = self._times(X, self.coef_root)
-        h += self.level_root
+        h = self.population_rows(X)
         h -= of_groups(self.loading, codes, 0.0)
         return h
 
     def intercept_variance(self, codes):
         """Variance of each row's random intercept, coefficients known."""
         return of_groups(self.modes_variance, codes, self.group_variance)
-
-    def _times(self, X, right):
-        if sparse.issparse(X):
-            return X @ right - self.shift @ right
-        return (X - self.shift) @ right
 
 
 def of_groups(figures, codes, of_new):
@@ -189,14 +209,12 @@ def observe(posterior, X, y, codes, noise_variance):
     and the loading as the mode, with h in the place of r.
     """
     n_groups, k = posterior.loading.shape
-    without = replace(posterior, modes=np.zeros(0), loading=np.empty((0, k)))
-    nobody = np.full(len(y), -1)
-    residual = y - without.mean(X, nobody)
+    residual = y - posterior.mean(X, np.full(len(y), -1))
     precision = np.bincount(codes, 1 / noise_variance, n_groups)
     pull = np.bincount(codes, residual / noise_variance, n_groups)
     of_rows = np.zeros((n_groups, k))
     for rows in row_blocks(len(y), sum(posterior.coef_root.shape)):
-        h = without.coefficient_rows(X[rows], nobody[rows])
+        h = posterior.population_rows(X[rows])
         present, member = unique(codes[rows])
         shape = (len(present), len(member))
         weights = 1 / noise_variance[rows], member, np.arange(len(member) + 1)

@@ -1,0 +1,500 @@
+"""The covariance of all random effects given the data and beta (docs/math.md, 12.1).
+
+The terms stand in the order in which their effects are eliminated.  The first ones are
+conditionally independent from level to level, given all terms after them; the last ones
+are `dense`.  With eps the errors that are left at each step,
+
+    b = N eps,   Cov(eps | y, beta) = blockdiag(own of the first terms, dense)     (61)
+
+N is unit upper triangular and sparse: a level reaches those effects that its rows met.
+A single factor has N = I and no dense effects; nested factors have no dense ones; of
+crossed factors all but the largest are dense.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg import lapack, solve_triangular
+
+# Numbers at hand when sums over pairs of sparse entries are taken: a few megabytes.
+PAIRS_AT_ONCE = 2**20
+# A pivot of a covariance that is smaller than this share of the largest is rounding.
+PIVOT = 1e-14
+
+
+@dataclass(frozen=True)
+class Conditional:
+    """Cov(b | y, beta) in the factored form (61).
+
+    Attributes
+    ----------
+    sizes : tuple of (int, int)
+        Levels K and columns q of every term, in the order of elimination.
+    own : tuple of ndarray of shape (K, q, q)
+        Cov(eps) of each level of the first terms.
+    dense : ndarray of shape (d, d)
+        Cov(eps) of the effects of all other terms, level by level.
+    chain : csr_array of shape (E, E) or None
+        N among the E effects of the first terms; None is the identity.
+    reach : csr_array of shape (E, d) or None
+        N from the first terms to the dense effects; None where there are none.
+    spread : tuple of ndarray of shape (K, q, q)
+        reach dense reach' of each level of the first terms.
+    """
+
+    sizes: tuple
+    own: tuple
+    dense: np.ndarray
+    chain: sparse.csr_array | None
+    reach: sparse.csr_array | None
+    spread: tuple
+
+    @property
+    def n_sparse(self):
+        """Number of the terms that are not dense."""
+        return len(self.own)
+
+    @cached_property
+    def starts(self):
+        """Where each term's effects begin among those of its kind, and the ends."""
+        lengths = [K * q for K, q in self.sizes]
+        sparse_ends = np.cumsum([0, *lengths[: self.n_sparse]])
+        dense_ends = np.cumsum([0, *lengths[self.n_sparse :]])
+        return [*sparse_ends[:-1], *dense_ends[:-1]], sparse_ends[-1], dense_ends[-1]
+
+    # What rows of weights z on the levels `codes` of every term say.
+
+    def weights(self, Z, codes):
+        """What eps of the first terms and the dense effects weigh in each row.
+
+        Parameters
+        ----------
+        Z : list of ndarray of shape (n, q)
+            One for each term.
+        codes : list of ndarray of shape (n,)
+            Levels; -1 for a level that is not known, which adds nothing.
+
+        Returns
+        -------
+        W : csr_array of shape (n, E)
+        W_dense : csr_array of shape (n, d)
+        """
+        starts, E, d = self.starts
+        k, n = self.n_sparse, len(codes[0])
+        first = _indicator(Z[:k], codes[:k], starts[:k], (n, E))
+        rest = _indicator(Z[k:], codes[k:], starts[k:], (n, d))
+        if self.reach is not None:
+            rest = rest + first @ self.reach
+        return first if self.chain is None else first @ self.chain, rest
+
+    def variance(self, Z, codes):
+        """Variance (n,) of z'b of each row; arguments as of `weights`."""
+        total = np.zeros(len(codes[0]))
+        for t, (row, level, w) in enumerate(self._own_weights(Z, codes)):
+            form = np.einsum("ni,nij,nj->n", w, self.own[t].take(level, axis=0), w)
+            total += np.bincount(row, form, len(total))
+        if len(self.dense):
+            self._add_dense(total, Z, codes)
+        return total
+
+    def _own_weights(self, Z, codes):
+        """Rows, levels and weights (rows, q) of eps, for each of the first terms."""
+        if self.chain is None:
+            for z, code in zip(Z[: self.n_sparse], codes, strict=False):
+                known = np.flatnonzero(code >= 0)
+                yield known, code[known], z[known]
+            return
+        starts, E, _ = self.starts
+        k = self.n_sparse
+        W = _indicator(Z[:k], codes[:k], starts[:k], (len(codes[0]), E)) @ self.chain
+        for start, (K, q) in zip(starts[:k], self.sizes, strict=False):
+            yield _blocks(W[:, start : start + K * q], q)
+
+    def _add_dense(self, total, Z, codes):
+        """Add the part of the variance that the dense effects have, pair by pair."""
+        for t, z in enumerate(Z):
+            for s in range(t, len(Z)):
+                both = np.flatnonzero((codes[t] >= 0) & (codes[s] >= 0))
+                if not len(both):
+                    continue
+                C = self.dense_covariance(t, s, codes[t][both], codes[s][both])
+                form = np.einsum("ni,nij,nj->n", z[both], C, Z[s][both])
+                total[both] += form if s == t else 2 * form
+
+    def dense_covariance(self, t, s, i, j):
+        """Covariance (n, q_t, q_s), by the dense effects, of levels i of term t with
+        levels j of term s.
+        """
+        if s == t and (i == j).all():
+            return self._dense_blocks(t).take(i, axis=0)
+        K = self.sizes[s][0]
+        pairs, member = np.unique(i.astype(np.int64) * K + j, return_inverse=True)
+        i, j = np.divmod(pairs, K)
+        (_, q), (_, r) = self.sizes[t], self.sizes[s]
+        C = np.empty((len(pairs), q, r))
+        for a in range(q):
+            for b in range(r):
+                first, second = self._reach_of(t), self._reach_of(s)
+                rows = first[1] + i * q + a, second[1] + j * r + b
+                C[:, a, b] = _bilinear(
+                    first[0], rows[0], second[0], rows[1], self.dense
+                )
+        return C.take(member, axis=0)
+
+    def _reach_of(self, t):
+        """The rows of N from a term to the dense effects, and where they begin."""
+        start = self.starts[0][t]
+        if t < self.n_sparse:
+            return self.reach, start
+        return sparse.eye_array(len(self.dense), format="csr"), start
+
+    def _dense_blocks(self, t):
+        """`dense_covariance` of every level of a term with itself, (K, q, q)."""
+        if t < self.n_sparse:
+            return self.spread[t]
+        return _diagonal_blocks(self.dense, self.starts[0][t], *self.sizes[t])
+
+    def level_covariance(self, t):
+        """Cov(b_g | y, beta) of each level of a term, (K, q, q)."""
+        if t >= self.n_sparse:
+            return self._dense_blocks(t)
+        if self.chain is None:
+            return self.own[t] + self.spread[t]
+        (K, q), start = self.sizes[t], self.starts[0][t]
+        half = self.chain[start : start + K * q] @ _block_diagonal(map(_root, self.own))
+        total = self.spread[t].copy()
+        for a in range(q):
+            for b in range(a + 1):
+                product = half[a::q].multiply(half[b::q]).sum(axis=1)
+                total[:, a, b] += product
+                if a != b:
+                    total[:, b, a] += product
+        return total
+
+    def halved(self, W):
+        """Rows times the root of Cov(eps) of the first terms: for each of them a
+        csr_array (n, levels with weight times q).
+        """
+        halves = []
+        for t, C in enumerate(self.own):
+            (K, q), start = self.sizes[t], self.starts[0][t]
+            row, level, w = _blocks(W[:, start : start + K * q], q)
+            present, member = np.unique(level, return_inverse=True)
+            root = _root(C.take(present, axis=0)).take(member, axis=0)
+            half = np.einsum("ni,nij->nj", w, root)
+            effects = q * member[:, None] + np.arange(q)
+            where = np.repeat(row, q), effects.ravel()
+            shape = W.shape[0], q * len(present)
+            halves.append(sparse.csr_array((half.ravel(), where), shape=shape))
+        return halves
+
+    def covariance(self, W, W_dense):
+        """Covariance (n, n) of rows with these weights."""
+        total = W_dense @ (W_dense @ self.dense).T
+        for half in self.halved(W):
+            total += (half @ half.T).toarray()
+        return total
+
+    def draws(self, W, W_dense, n_samples, random_state):
+        """Draws (n, n_samples) of z'b of rows with these weights, about 0."""
+        total = np.zeros((W.shape[0], n_samples))
+        for half in self.halved(W):
+            total += half @ random_state.standard_normal((half.shape[1], n_samples))
+        touched, root = self.dense_root(W_dense)
+        normal = random_state.standard_normal((root.shape[1], n_samples))
+        return total + W_dense[:, touched] @ (root @ normal)
+
+    def dense_root(self, W_dense):
+        """Which dense effects have a weight in some row, and a root of their Cov."""
+        touched = np.unique(W_dense.indices)
+        return touched, semidefinite_root(self.dense[np.ix_(touched, touched)])
+
+
+def from_pulls(sizes, own, pulls, dense):
+    """The covariance from its steps of elimination.
+
+    Parameters
+    ----------
+    sizes : tuple of (int, int)
+        As of `Conditional`.
+    own : sequence of ndarray of shape (K, q, q)
+    pulls : sequence of csr_array of shape (K q, number of effects after the term)
+        - d b / d (effects of all terms after it), given the data.
+    dense : ndarray of shape (d, d)
+    """
+    d = len(dense)
+    N = _unwind(pulls, d)
+    E = N.shape[0] - d
+    chain = N[:E, :E] if len(own) > 1 else None
+    reach = N[:E, E:] if d and E else None
+    return with_reach(sizes, own, dense, chain, reach)
+
+
+def _unwind(pulls, d):
+    """N with b_s = eps_s - pull_s b of the effects after it, the last d being dense."""
+    N = sparse.eye_array(d, format="csr")
+    for pull in reversed(pulls):
+        E = pull.shape[0]
+        top = sparse.hstack([sparse.eye_array(E), -(pull @ N)])
+        below = sparse.hstack([sparse.csr_array((N.shape[0], E)), N])
+        N = sparse.vstack([top, below]).tocsr()
+    return N
+
+
+def with_reach(sizes, own, dense, chain, reach):
+    """A `Conditional`, its spread computed."""
+    bare = Conditional(tuple(sizes), tuple(own), dense, chain, reach, ())
+    spread = []
+    for t, C in enumerate(own):
+        K, q = sizes[t]
+        total, start = np.zeros(C.shape), bare.starts[0][t]
+        if reach is not None:
+            rows = start + np.arange(K) * q
+            for a in range(q):
+                for b in range(a + 1):
+                    product = _bilinear(reach, rows + a, reach, rows + b, dense)
+                    total[:, a, b] = total[:, b, a] = product
+        spread.append(total)
+    return Conditional(bare.sizes, bare.own, dense, chain, reach, tuple(spread))
+
+
+def extend(before, positions, sizes, Psi):
+    """The covariance of the effects of further levels too, which have no rows yet.
+
+    Parameters
+    ----------
+    before : Conditional
+    positions : list of ndarray
+        Where each term's levels are among those of the result.
+    sizes : list of (int, int)
+    Psi : list of ndarray of shape (q, q)
+    """
+    k, places = before.n_sparse, []
+    for (_, q), place in zip(sizes, positions, strict=True):
+        places.append((q * place[:, None] + np.arange(q)).ravel())
+    own, lengths = [], [K * q for K, q in sizes]
+    for C, place, (K, _), prior in zip(before.own, positions, sizes, Psi, strict=False):
+        wide = np.tile(prior, (K, 1, 1))
+        wide[place] = C
+        own.append(wide)
+    first, E = _joined(places[:k], lengths[:k])
+    rest, d = _joined(places[k:], lengths[k:])
+    dense = np.zeros((d, d))
+    start = 0
+    for prior, (K, _) in zip(Psi[k:], sizes[k:], strict=True):
+        end = start + K * len(prior)
+        dense[start:end, start:end] = np.kron(np.eye(K), prior)
+        start = end
+    dense[np.ix_(rest, rest)] = before.dense
+    chain, reach = before.chain, before.reach
+    if chain is not None:
+        chain = _moved(chain - sparse.eye_array(len(first)), first, first, (E, E))
+        chain = (chain + sparse.eye_array(E)).tocsr()
+    if d and E:
+        reach = sparse.csr_array((len(first), len(rest))) if reach is None else reach
+        reach = _moved(reach, first, rest, (E, d))
+    return with_reach(sizes, own, dense, chain, reach)
+
+
+def _joined(places, lengths):
+    """Places of the effects of several terms one after the other, and their number."""
+    starts = np.cumsum([0, *lengths])
+    moved = [p + start for p, start in zip(places, starts, strict=False)]
+    return np.concatenate([np.empty(0, dtype=np.int64), *moved]), int(starts[-1])
+
+
+def _moved(A, rows, columns, shape):
+    """The entries of a sparse matrix at other rows and columns."""
+    A = A.tocoo()
+    where = rows[A.coords[0]], columns[A.coords[1]]
+    return sparse.csr_array((A.data, where), shape=shape)
+
+
+def observe_rows(before, W, W_dense, precision, right):
+    """Condition on further rows w'eps + e, e ~ N(0, 1 / precision) (12.3).
+
+    Parameters
+    ----------
+    before : Conditional
+    W, W_dense : csr_array
+        Weights of the rows, as `Conditional.weights` gives them.
+    precision : ndarray of shape (n,)
+    right : ndarray of shape (n, m)
+        Values of the rows, m sets of them.
+
+    Returns
+    -------
+    after : Conditional
+    moved : ndarray of shape (E + d, m)
+        E(b) given the rows, for each set of values.
+    """
+    E, d = W.shape[1], W_dense.shape[1]
+    rows = sparse.hstack([W, W_dense]).tocsr()
+    weighted = (rows * precision[:, None]).T.tocsr()
+    rest, own, pulls = (weighted @ rows).tocsr(), [], []
+    for C in before.own:
+        length = C.shape[0] * C.shape[1]
+        A = level_blocks(rest[:length, :length], C.shape[1])
+        if A is None:  # a level has met two levels of a term that it was nested in
+            return _observe_crossed(before, len(own), rows, precision, right)
+        own.append(_shrunk(C, A))
+        links = rest[:length, length:]
+        pulls.append((_block_diagonal([own[-1]]) @ links).tocsr())
+        rest = (rest[length:, length:] - links.T @ pulls[-1]).tocsr()
+    dense = _shrunk(before.dense, rest.toarray()) if d else before.dense
+    turn = _unwind(pulls, d)
+    N = _whole(before) @ turn
+    spread = sparse.block_diag([_block_diagonal(own), sparse.csr_array(dense)])
+    moved = N @ (spread @ (turn.T @ (weighted @ right)))
+    chain = before.chain if before.chain is None else N[:E, :E]
+    reach = N[:E, E:].tocsr() if d and E else None
+    return with_reach(before.sizes, own, dense, chain, reach), moved
+
+
+def _observe_crossed(before, first, rows, precision, right):
+    """The same where the terms from `first` on are not nested any more: with them among
+    the dense ones.
+    """
+    after = as_dense(before, first)
+    weights = sparse.csr_array(rows @ _inverse_tail(before, first))
+    E = weights.shape[1] - len(after.dense)
+    return observe_rows(after, weights[:, :E], weights[:, E:], precision, right)
+
+
+def as_dense(before, first):
+    """The same covariance, the terms from number `first` on being dense."""
+    E = before.starts[0][first]
+    tail = (_whole(before) @ sparse.csr_array(_inverse_tail(before, first))).tocsr()
+    N = _whole(before)[E:, E:]
+    own = [_block_diagonal(before.own[first:]), sparse.csr_array(before.dense)]
+    dense = (N @ sparse.block_diag(own) @ N.T).toarray()
+    chain = tail[:E, :E] if first > 1 else None
+    reach = tail[:E, E:] if E else None
+    return with_reach(before.sizes, before.own[:first], dense, chain, reach)
+
+
+def _inverse_tail(before, first):
+    """The change of errors eps that makes b of the terms from `first` on: of the terms
+    before them it is the identity, of the others N^-1.
+    """
+    E, N = before.starts[0][first], _whole(before)
+    tail = N[E:, E:].toarray()
+    inverse = solve_triangular(tail, np.eye(len(tail)), unit_diagonal=True)
+    return sparse.block_diag([sparse.eye_array(E), inverse], format="csr")
+
+
+def _whole(at):
+    """N of all effects, (E + d, E + d)."""
+    _, E, d = at.starts
+    chain = sparse.eye_array(E) if at.chain is None else at.chain
+    reach = sparse.csr_array((E, d)) if at.reach is None else at.reach
+    below = sparse.hstack([sparse.csr_array((d, E)), sparse.eye_array(d)])
+    return sparse.vstack([sparse.hstack([chain, reach]), below]).tocsr()
+
+
+def level_blocks(A, q):
+    """The blocks (K, q, q) of a sparse block-diagonal matrix; None if it is none."""
+    A = A.tocoo()
+    (level, i), (other, j) = (np.divmod(c, q) for c in A.coords)
+    if (level != other)[A.data != 0].any():
+        return None
+    blocks = np.zeros((A.shape[0] // q, q, q))
+    np.add.at(blocks, (level, i, j), np.where(level == other, A.data, 0.0))
+    return blocks
+
+
+def _shrunk(C, A):
+    """(C^-1 + A)^-1 of one covariance or of a stack, C singular or not."""
+    L = _root(C) if C.ndim == 3 else semidefinite_root(C)
+    across = np.swapaxes(L, -1, -2)
+    B = np.eye(L.shape[-1]) + across @ A @ L
+    half = np.linalg.solve(np.linalg.cholesky(B), across)
+    return np.swapaxes(half, -1, -2) @ half
+
+
+def _bilinear(A, i, B, j, C):
+    """A[i_k] C B[j_k]' for every k, by the entries of both rows alone."""
+    n_A, n_B = np.diff(A.indptr)[i], np.diff(B.indptr)[j]
+    ends = np.cumsum(n_A * n_B, dtype=np.int64)
+    total, first = np.zeros(len(i)), 0
+    while first < len(i):
+        done = ends[first - 1] if first else 0
+        last = max(np.searchsorted(ends, done + PAIRS_AT_ONCE, side="right"), first + 1)
+        some = slice(first, last)
+        owner = np.repeat(np.arange(last - first), (n_A * n_B)[some])
+        local = done + np.arange(len(owner)) - np.append(0, ends)[some][owner]
+        left, right = np.divmod(local, n_B[some][owner])
+        left += A.indptr[i[some]][owner]
+        right += B.indptr[j[some]][owner]
+        product = A.data[left] * C[A.indices[left], B.indices[right]] * B.data[right]
+        total[some] = np.bincount(owner, product, last - first)
+        first = last
+    return total
+
+
+def _indicator(Z, codes, starts, shape):
+    """The sparse matrix whose rows have z at the effects of their levels."""
+    rows, columns, values = [], [], []
+    for z, code, start in zip(Z, codes, starts, strict=True):
+        known, q = np.flatnonzero(code >= 0), z.shape[1]
+        effects = start + q * code[known].astype(np.int64)[:, None] + np.arange(q)
+        rows.append(np.repeat(known, q))
+        columns.append(effects.ravel())
+        values.append(z[known].ravel())
+    if not rows:
+        return sparse.csr_array(shape)
+    entries = np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))
+    return sparse.csr_array(entries, shape=shape)
+
+
+def _blocks(W, q):
+    """The entries of a sparse matrix in blocks of q columns: (row, block, values)."""
+    W = W.tocoo()
+    block, place = np.divmod(W.coords[1], q)
+    key = W.coords[0].astype(np.int64) * (W.shape[1] // q) + block
+    keys, member = np.unique(key, return_inverse=True)
+    values = np.zeros((len(keys), q))
+    values[member, place] = W.data
+    row, block = np.divmod(keys, max(W.shape[1] // q, 1))
+    return row, block, values
+
+
+def _block_diagonal(stacks):
+    """The sparse matrix with the blocks of all stacks (K, q, q) on its diagonal."""
+    parts = [
+        sparse.bsr_array(
+            (C, np.arange(len(C)), np.arange(len(C) + 1)),
+            shape=(len(C) * C.shape[1],) * 2,
+        )
+        for C in stacks
+    ]
+    if not parts:
+        return sparse.csr_array((0, 0))
+    return sparse.block_diag(parts, format="csr")
+
+
+def _diagonal_blocks(C, start, K, q):
+    """The blocks (K, q, q) on the diagonal of C that begin at `start`."""
+    first = start + q * np.arange(K)[:, None, None]
+    offset = np.arange(q)
+    return C[first + offset[:, None], first + offset]
+
+
+def _root(C):
+    """Roots of covariances (K, q, q), which may be singular."""
+    if C.shape[-1] == 1:
+        return np.sqrt(C)
+    values, vectors = np.linalg.eigh(C)
+    return vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+
+
+def semidefinite_root(C):
+    """L (d, rank) with L L' = C, by Cholesky with pivoting."""
+    if not len(C):
+        return np.empty((0, 0))
+    L, pivots, rank, _ = lapack.dpstrf(C, lower=1, tol=PIVOT * np.diag(C).max())
+    root = np.empty((len(C), rank))
+    root[pivots - 1] = np.tril(L)[:, :rank]
+    return root

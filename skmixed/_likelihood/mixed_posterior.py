@@ -1,0 +1,407 @@
+"""What a fitted model with any number of factors knows about new rows (docs/math.md,
+section 12).
+
+Given the variance components, a new observation is y = x'beta + sum_t z_t'b_t + e with
+
+    mean      level + (x - shift)'coef + sum over known levels of z_t'modes_t
+    variance  noise(x) + |h|^2 + Var(z'b | beta) of the known levels
+                       + z_t'Psi_t z_t of every new level                       (62)
+    h         level_root + (x - shift)'coef_root - sum of z_t'loading_t
+
+Codes of levels are arrays, one for each term in the order of `terms`; -1 is a level
+that the model does not know.  Where rows have an `owner` too, those of equal owner
+share the level.
+"""
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import splu
+
+from .._blocks import row_blocks
+from .conditional import (
+    Conditional,
+    extend,
+    observe_rows,
+)
+from .posterior import Coefficients, of_groups
+
+# As many rows as this have their joint density from their covariance matrix.
+FEW_ROWS = 100
+# Columns that are solved for at once where the density of many rows is taken.
+COLUMNS_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Effects:
+    """The random effects of one factor.
+
+    They are counted for z = (x - origin) / unit, x being the columns of the effects.
+
+    Attributes
+    ----------
+    columns : ndarray of shape (q,)
+        Positions among the features; -1 is the random intercept, the first if any.
+    origin, unit : ndarray of shape (q,)
+        0 and 1 for a random intercept; without one all origins are 0.
+    Psi : ndarray of shape (q, q)
+        Covariance of the effects of a level.
+    modes : ndarray of shape (K, q)
+        Conditional modes.
+    loading : ndarray of shape (K, q, k)
+        - d modes / d beta times the root of the covariance of beta.
+    """
+
+    columns: np.ndarray
+    origin: np.ndarray
+    unit: np.ndarray
+    Psi: np.ndarray
+    modes: np.ndarray
+    loading: np.ndarray
+
+    @property
+    def basis(self):
+        """The effects in the user's units are `basis` times these, (q, q)."""
+        basis = np.diag(1 / self.unit)
+        basis[0, 1:] -= self.origin[1:] / self.unit[1:]
+        return basis
+
+    def rows(self, X):
+        """z of each row, (n, q)."""
+        z = np.ones((X.shape[0], len(self.columns)))
+        features = self.columns >= 0
+        some = X[:, self.columns[features]]
+        z[:, features] = some.toarray() if sparse.issparse(some) else some
+        z[:, features] -= self.origin[features]
+        z /= self.unit
+        return z
+
+
+@dataclass(frozen=True)
+class MixedPosterior(Coefficients):
+    """Figures per level and per column; no row of the data.
+
+    Attributes beside those of `Coefficients`
+    ------------------------------------------
+    terms : tuple of Effects
+        In the order of the user.
+    order : tuple of int
+        Positions of the terms in the order of elimination.
+    conditional : Conditional
+        Cov(b | y, beta) of all effects, in the order of elimination.
+    """
+
+    terms: tuple
+    order: tuple
+    conditional: Conditional
+
+    def mean(self, X, codes, factors=None):
+        """Mean of each row's y, (n,).
+
+        `factors` are the positions of the terms that count (None: all); the effects of
+        the others are 0 and known to be.
+        """
+        mean = np.empty(X.shape[0])
+        for rows in row_blocks(*X.shape):
+            mean[rows] = self.population_mean(X[rows])
+            Z, some = self._effects(X[rows], codes, rows, factors)
+            for term, z, code in zip(self.terms, Z, some, strict=True):
+                mean[rows] += _products(z, term.modes, code)
+        return mean
+
+    def variance(self, X, codes, factors=None):
+        """Variance of each row's y without its noise, (n,)."""
+        variance = np.empty(X.shape[0])
+        for rows in row_blocks(X.shape[0], sum(self.coef_root.shape)):
+            Z, some = self._effects(X[rows], codes, rows, factors)
+            h = self._h(X[rows], Z, some)
+            variance[rows] = np.einsum("ij,ij->i", h, h)
+            variance[rows] += self.conditional.variance(*self._ordered(Z, some))
+            for term, z, code in zip(self.terms, Z, some, strict=True):
+                new = np.einsum("ni,ij,nj->n", z, term.Psi, z)
+                variance[rows] += np.where(code < 0, new, 0.0)
+        return variance
+
+    def coefficient_rows(self, X, codes, factors=None):
+        """The rows h, (n, k)."""
+        return self._h(X, *self._effects(X, codes, slice(None), factors))
+
+    def conditional_covariance(self, t):
+        """Covariance of each level's effects with beta known, (K, q, q)."""
+        covariance = self.conditional.level_covariance(self.order.index(t))
+        return _in_basis(covariance, self.terms[t].basis)
+
+    def error_covariance(self, t):
+        """Covariance of the prediction errors of each level's effects, (K, q, q)."""
+        term = self.terms[t]
+        loading = np.swapaxes(term.loading, 1, 2)
+        errors = np.swapaxes(loading, 1, 2) @ loading
+        errors += self.conditional.level_covariance(self.order.index(t))
+        return _in_basis(errors, term.basis)
+
+    def modes(self, t):
+        """Conditional modes of a term in the user's units, (K, q)."""
+        return self.terms[t].modes @ self.terms[t].basis.T
+
+    def _effects(self, X, codes, rows, factors):
+        """z and the codes of every term for some rows; 0 and -1 where left out."""
+        Z = [term.rows(X) for term in self.terms]
+        some = [np.asarray(code)[rows] for code in codes]
+        if factors is not None:
+            for t in set(range(len(Z))) - set(factors):
+                Z[t], some[t] = np.zeros(Z[t].shape), np.full(len(some[t]), -1)
+        return Z, some
+
+    def _h(self, X, Z, codes):
+        h = self.population_rows(X)
+        for term, z, code in zip(self.terms, Z, codes, strict=True):
+            h -= _products(z, term.loading, code)
+        return h
+
+    def _ordered(self, *lists):
+        """Lists over the terms in the order of elimination."""
+        return [[values[t] for t in self.order] for values in lists]
+
+
+def _products(z, figures, codes):
+    """z'figures of each row's level, (n,) or (n, k); 0 where it is not known."""
+    own = of_groups(figures, codes, 0.0)
+    if z.shape[1] == 1:
+        return (z if own.ndim == 3 else z[:, 0]) * own[:, 0]
+    return np.einsum("ni,ni...->n...", z, own)
+
+
+def _in_basis(covariance, basis):
+    return basis @ covariance @ basis.T
+
+
+def make_room(posterior, positions, n_levels):
+    """The same posterior with further levels, of which nothing is known.
+
+    Parameters
+    ----------
+    posterior : MixedPosterior
+    positions : list of ndarray
+        Where the levels that each term knows are among its new ones.
+    n_levels : list of int
+    """
+    terms = []
+    for term, place, K in zip(posterior.terms, positions, n_levels, strict=True):
+        modes, loading = (
+            np.zeros((K, *old.shape[1:])) for old in (term.modes, term.loading)
+        )
+        modes[place], loading[place] = term.modes, term.loading
+        terms.append(replace(term, modes=modes, loading=loading))
+    sizes = [term.modes.shape for term in terms]
+    ordered = posterior._ordered(positions, sizes, [term.Psi for term in terms])
+    conditional = extend(posterior.conditional, *ordered)
+    return replace(posterior, terms=tuple(terms), conditional=conditional)
+
+
+def observe(posterior, X, y, codes, noise_variance):
+    """The posterior of the random effects after further rows (docs/math.md, 12.3).
+
+    Variance components, coefficients and their covariance stay as they are.  A level
+    that is missing (-1) adds its variance to the noise of the row.
+    """
+    Z, codes = posterior._effects(X, codes, slice(None), None)
+    variance = np.array(noise_variance, dtype=float)
+    for term, z, code in zip(posterior.terms, Z, codes, strict=True):
+        missing = np.einsum("ni,ij,nj->n", z, term.Psi, z)
+        variance += np.where(code < 0, missing, 0.0)
+    right = np.column_stack([y - posterior.mean(X, codes), posterior._h(X, Z, codes)])
+    before = posterior.conditional
+    W, W_dense = before.weights(*posterior._ordered(Z, codes))
+    after, moved = observe_rows(before, W, W_dense, 1 / variance, right)
+    terms, start = list(posterior.terms), 0
+    for t in posterior.order:
+        term = terms[t]
+        end = start + term.modes.size
+        change = moved[start:end].reshape(*term.modes.shape, -1)
+        terms[t] = replace(
+            term,
+            modes=term.modes + change[:, :, 0],
+            loading=term.loading + change[:, :, 1:],
+        )
+        start = end
+    return replace(posterior, terms=tuple(terms), conditional=after)
+
+
+# ------------------------------------------------------ several rows, jointly normal
+
+
+@dataclass(frozen=True)
+class JointRows:
+    """New rows as sums of independent errors, but for their means.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (n,)
+    h : ndarray of shape (n, k)
+        Weights of the coefficients' errors, which are N(0, I).
+    W : csr_array of shape (n, E)
+        Weights of eps of the first terms.
+    W_dense : csr_array of shape (n, d)
+        Weights of eps of the dense ones.
+    new : list of csr_array
+        For each term in the order of elimination, weights of the effects of levels that
+        are not known, which are N(0, I).
+    noise_variance : ndarray of shape (n,)
+    """
+
+    mean: np.ndarray
+    h: np.ndarray
+    W: sparse.csr_array
+    W_dense: sparse.csr_array
+    new: list
+    noise_variance: np.ndarray
+
+
+def joint_rows(posterior, X, codes, owners, noise_variance):
+    """The rows as sums of independent errors."""
+    Z, codes = posterior._effects(X, codes, slice(None), None)
+    new = []
+    for t in posterior.order:
+        term, unknown = posterior.terms[t], codes[t] < 0
+        levels, member = np.unique(owners[t][unknown], return_inverse=True)
+        half = Z[t][unknown] @ _symmetric_root(term.Psi)
+        q = half.shape[1]
+        columns = q * member[:, None] + np.arange(q)
+        where = np.repeat(np.flatnonzero(unknown), q), columns.ravel()
+        shape = len(unknown), q * len(levels)
+        new.append(sparse.csr_array((half.ravel(), where), shape=shape))
+    return JointRows(
+        posterior.mean(X, codes),
+        posterior._h(X, Z, codes),
+        *posterior.conditional.weights(*posterior._ordered(Z, codes)),
+        new,
+        noise_variance,
+    )
+
+
+def _symmetric_root(Psi):
+    values, vectors = np.linalg.eigh(Psi)
+    return vectors * np.sqrt(np.maximum(values, 0.0))
+
+
+def joint_covariance(posterior, X, codes, owners, noise_variance):
+    """Covariance (n, n) of new observations."""
+    return _covariance(
+        posterior.conditional, joint_rows(posterior, X, codes, owners, noise_variance)
+    )
+
+
+def _covariance(conditional, rows):
+    covariance = rows.h @ rows.h.T
+    covariance += conditional.covariance(rows.W, rows.W_dense)
+    for half in rows.new:
+        covariance += (half @ half.T).toarray()
+    covariance[np.diag_indices(len(covariance))] += rows.noise_variance
+    return covariance
+
+
+def sample(posterior, X, codes, owners, noise_variance, n_samples, random_state):
+    """Draws (n, n_samples) from the joint normal distribution."""
+    rows = joint_rows(posterior, X, codes, owners, noise_variance)
+    normal = random_state.standard_normal
+    draws = rows.h @ normal((rows.h.shape[1], n_samples))
+    draws += posterior.conditional.draws(rows.W, rows.W_dense, n_samples, random_state)
+    for half in rows.new:
+        draws += half @ normal((half.shape[1], n_samples))
+    draws += np.sqrt(noise_variance)[:, None] * normal(draws.shape)
+    draws += rows.mean[:, None]
+    return draws
+
+
+def joint_log_density(posterior, X, y, codes, owners, noise_variance):
+    """Log-density of y under the joint normal distribution (12.4).
+
+    Few rows have it from their covariance matrix; many from the effects: those of the
+    first terms are eliminated by a sparse factor, which has no fill where they are
+    nested, and the rest is dense.
+    """
+    rows = joint_rows(posterior, X, codes, owners, noise_variance)
+    residual, n = y - rows.mean, len(y)
+    n_dense = len(np.unique(rows.W_dense.indices))
+    if n <= max(FEW_ROWS, n_dense):
+        root = np.linalg.cholesky(_covariance(posterior.conditional, rows))
+        logdet = 2 * np.sum(np.log(np.diag(root)))
+        rss = np.sum(np.linalg.solve(root, residual) ** 2)
+    else:
+        logdet, rss = _many_rows(posterior.conditional, rows, residual)
+    return -0.5 * (n * np.log(2 * np.pi) + logdet + rss)
+
+
+def _many_rows(conditional, rows, residual):
+    """log|V| and r'V^-1r of rows as sums of independent errors N(0, I)."""
+    k, scale = conditional.n_sparse, 1 / np.sqrt(rows.noise_variance)
+    pairs = zip(conditional.halved(rows.W), rows.new[:k], strict=True)
+    first = sparse.hstack([half for pair in pairs for half in pair])
+    first = (first * scale[:, None]).tocsr()
+    touched, root = conditional.dense_root(rows.W_dense)
+    others = [rows.W_dense[:, touched], *rows.new[k:], sparse.csr_array(rows.h)]
+    rest = (sparse.hstack(others) * scale[:, None]).tocsr()
+    r = scale * residual
+    B = sparse.eye_array(first.shape[1]) + first.T @ first
+    solve, logdet = _sparse_factor(B.tocsc())
+    links = (first.T @ rest).tocsc()
+    M = (rest.T @ rest).toarray()
+    for start in range(0, M.shape[1], COLUMNS_AT_ONCE):
+        some = slice(start, start + COLUMNS_AT_ONCE)
+        M[:, some] -= links.T @ solve(links[:, some].toarray())
+    d, m = len(touched), root.shape[1]
+    L = np.zeros((len(M), len(M) - d + m))
+    L[:d, :m], L[d:, m:] = root, np.eye(len(M) - d)
+    C = np.linalg.cholesky(np.eye(L.shape[1]) + L.T @ M @ L)
+    logdet += 2 * np.sum(np.log(np.diag(C)))
+    left = first.T @ r
+    v = L.T @ (rest.T @ r - links.T @ solve(left))
+    v = np.linalg.solve(C.T, np.linalg.solve(C, v))
+    u = solve(left - links @ (L @ v))
+    r = r - first @ u - rest @ (L @ v)
+    return np.sum(np.log(rows.noise_variance)) + logdet, r @ r + u @ u + v @ v
+
+
+def _sparse_factor(B):
+    """A function that solves with a sparse B, positive definite, and log|B|.
+
+    Its columns are in the order in which nested effects have no fill.
+    """
+    if not B.shape[0]:
+        return lambda right: right, 0.0
+    factor = splu(
+        B, permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+    )
+    return factor.solve, np.sum(np.log(np.abs(factor.U.diagonal())))
+
+
+# ------------------------------------------------------------------------- as arrays
+
+
+def to_arrays(posterior):
+    """The posterior as a dict of numbers, arrays, tuples and dicts, to be stored."""
+    return _plain(posterior)
+
+
+def from_arrays(stored):
+    """The posterior of what `to_arrays` gave."""
+    conditional = dict(stored["conditional"])
+    for name in ("chain", "reach"):
+        if conditional[name] is not None:
+            parts = conditional[name]
+            entries = parts["data"], parts["indices"], parts["indptr"]
+            conditional[name] = sparse.csr_array(entries, shape=parts["shape"])
+    terms = tuple(Effects(**term) for term in stored["terms"])
+    return MixedPosterior(
+        **{**stored, "terms": terms, "conditional": Conditional(**conditional)}
+    )
+
+
+def _plain(value):
+    if isinstance(value, MixedPosterior | Conditional | Effects):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if sparse.issparse(value):
+        names = ("data", "indices", "indptr", "shape")
+        return {name: getattr(value, name) for name in names}
+    return tuple(map(_plain, value)) if isinstance(value, tuple) else value

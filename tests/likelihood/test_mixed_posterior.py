@@ -1,0 +1,331 @@
+"""Predictions with any number of factors against the joint normal distribution."""
+
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from oracles import mixed
+from scipy import sparse
+from scipy.stats import multivariate_normal
+
+from skmixed._likelihood import mixed_posterior
+from skmixed._likelihood.conditional import Conditional
+from skmixed._likelihood.mixed_posterior import (
+    Effects,
+    MixedPosterior,
+    from_arrays,
+    joint_covariance,
+    joint_log_density,
+    make_room,
+    observe,
+    sample,
+    to_arrays,
+)
+
+# Both sides solve with matrices of condition up to 1e4; figures are of order 1.
+DENSE = 1e-9
+# Structure, columns of every term, number of terms that are eliminated before the dense
+# ones.  The first term of a structure is the finest.
+CASES = [
+    ("one", (1,), 1),
+    ("one", (3,), 1),
+    ("nested", (1, 1), 2),
+    ("nested", (2, 3), 2),
+    ("nested3", (2, 1, 2), 3),
+    ("crossed", (1, 1), 1),
+    ("crossed", (2, 2), 1),
+    ("crossed3", (1, 2, 1), 1),
+    ("mixed", (1, 1, 1), 2),
+    ("mixed", (2, 1, 2), 2),
+]
+
+
+def before_rows(at, n_sparse, order=None):
+    """The posterior of a problem's beta, with no level known."""
+    beta, covariance = mixed.coefficients(at)
+    k = len(beta)
+    root = np.linalg.cholesky(covariance)
+    shift = np.linspace(0.5, 1.0, k - 1)
+    terms = []
+    for term in at.terms:
+        q = len(term.Psi)
+        # z = (1, (x - origin) / unit) where effects covary freely.
+        origin = np.r_[0.0, shift[: q - 1]] * (len(term.blocks) == 1)
+        unit = np.r_[1.0, np.full(q - 1, 2.0)]
+        bare = Effects(
+            np.r_[-1, np.arange(q - 1)],
+            origin,
+            unit,
+            np.empty((q, q)),
+            np.empty((0, q)),
+            np.empty((0, q, k)),
+        )
+        inner = np.linalg.inv(bare.basis)
+        terms.append(mixed_posterior.replace(bare, Psi=inner @ term.Psi @ inner.T))
+    order = tuple(range(len(terms))) if order is None else order
+    sizes = tuple((0, len(terms[t].Psi)) for t in order)
+    own = tuple(np.empty((0, q, q)) for _, q in sizes[:n_sparse])
+    chain = sparse.csr_array((0, 0)) if n_sparse > 1 else None
+    conditional = Conditional(sizes, own, np.empty((0, 0)), chain, None, own)
+    return MixedPosterior(
+        shift,
+        beta[0] + shift @ beta[1:],
+        beta[1:],
+        root[0] + shift @ root[1:],
+        root[1:],
+        tuple(terms),
+        order,
+        conditional,
+    )
+
+
+def posterior_of(at, n_sparse, order=None):
+    """The posterior of a problem."""
+    before = before_rows(at, n_sparse, order)
+    n_levels = [int(term.codes.max()) + 1 for term in at.terms]
+    empty = [np.empty(0, dtype=int)] * len(n_levels)
+    room = make_room(before, empty, n_levels)
+    codes = [term.codes for term in at.terms]
+    return observe(room, at.X[:, 1:], at.y, codes, at.noise / at.weight)
+
+
+def new_rows(at, seed=0, n=12):
+    """New rows: of the oracle, their features, codes and owners."""
+    new = mixed.random_rows(at, seed, n)
+    owners = [term.codes for term in new.terms]
+    codes = [
+        np.where(own < term.codes.max() + 1, own, -1)
+        for own, term in zip(owners, at.terms, strict=True)
+    ]
+    return new, new.X[:, 1:], codes, owners
+
+
+@pytest.fixture(params=CASES, ids=str)
+def case(request):
+    structure, q, n_sparse = request.param
+    at = mixed.random_problem(1, structure, q, weights=structure == "crossed")
+    return at, posterior_of(at, n_sparse)
+
+
+def test_mean_variance_and_covariance(case):
+    at, posterior = case
+    new, X, codes, owners = new_rows(at)
+    mean, covariance = mixed.predict(at, new)
+    assert_allclose(posterior.mean(X, codes), mean, rtol=DENSE)
+    assert_allclose(posterior.variance(X, codes), np.diag(covariance), rtol=DENSE)
+    noise = np.linspace(0.5, 1.5, len(X))
+    got = joint_covariance(posterior, X, codes, owners, noise)
+    assert_allclose(got, covariance + np.diag(noise), rtol=DENSE, atol=DENSE)
+
+
+def test_factors_that_are_left_out_have_no_effect_and_no_variance(case):
+    at, posterior = case
+    new, X, codes, _ = new_rows(at)
+    for factors in ([], [0], [len(codes) - 1]):
+        mean, covariance = mixed.predict(at, new, factors)
+        assert_allclose(posterior.mean(X, codes, factors), mean, rtol=DENSE)
+        variance = posterior.variance(X, codes, factors)
+        assert_allclose(variance, np.diag(covariance), rtol=DENSE)
+
+
+def test_modes_and_their_covariances(case):
+    at, posterior = case
+    for t, term in enumerate(at.terms):
+        levels = range(term.codes.max() + 1)
+        modes, known, error = mixed.random_effects(at, t, levels)
+        assert_allclose(posterior.modes(t), modes, rtol=DENSE, atol=DENSE)
+        got = posterior.conditional_covariance(t)
+        assert_allclose(got, known, rtol=DENSE, atol=DENSE)
+        assert_allclose(posterior.error_covariance(t), error, rtol=DENSE, atol=DENSE)
+
+
+def test_one_row_alone_is_predicted_as_among_others(case):
+    at, posterior = case
+    _, X, codes, owners = new_rows(at)
+    whole = posterior.variance(X, codes)
+    for i in range(len(X)):
+        one = [code[i : i + 1] for code in codes]
+        assert_allclose(posterior.variance(X[i : i + 1], one), whole[i], rtol=1e-12)
+        own = [owner[i : i + 1] for owner in owners]
+        joint = joint_covariance(posterior, X[i : i + 1], one, own, np.zeros(1))
+        assert_allclose(joint[0, 0], whole[i], rtol=1e-12)
+
+
+def test_sparse_features_and_blocks_of_rows(case, monkeypatch):
+    at, posterior = case
+    _, X, codes, _ = new_rows(at, n=600)
+    mean, variance = posterior.mean(X, codes), posterior.variance(X, codes)
+    assert_allclose(posterior.mean(sparse.csr_array(X), codes), mean, rtol=1e-12)
+    wide = posterior.variance(sparse.csr_array(X), codes)
+    assert_allclose(wide, variance, rtol=1e-12)
+    monkeypatch.setattr("skmixed._blocks.BLOCK_SIZE", 1)
+    monkeypatch.setattr("skmixed._likelihood.conditional.PAIRS_AT_ONCE", 7)
+    assert_allclose(posterior.variance(X, codes), variance, rtol=1e-12)
+
+
+# ------------------------------------------------------------------------ further rows
+
+
+def further_rows(at, seed=5, n=9):
+    """Rows to learn from: two new levels of every factor, and missing labels."""
+    new, X, _, owners = new_rows(at, seed, n)
+    K = [int(term.codes.max()) + 1 for term in at.terms]
+    levels = [np.where(own < k + 2, own, -1) for own, k in zip(owners, K, strict=True)]
+    y = np.random.default_rng(seed).normal(size=n)
+    return new, X, y, levels, np.linspace(0.4, 1.2, n)
+
+
+def learn(at, posterior, seed=5):
+    """The posterior after further rows."""
+    _, X, y, levels, noise = further_rows(at, seed)
+    known = [int(term.codes.max()) + 1 for term in at.terms]
+    n_levels = [k + 2 for k in known]
+    if len(posterior.terms[0].modes) == known[0]:
+        places = [np.arange(k) for k in known]
+        posterior = make_room(posterior, places, n_levels)
+    return observe(posterior, X, y, levels, noise)
+
+
+def test_further_rows_are_learnt_as_if_they_had_been_there(case):
+    at, posterior = case
+    more, _, y, _, noise = further_rows(at)
+    learnt = learn(at, posterior)
+    new, X, codes, owners = new_rows(at, seed=8)
+    K = [len(term.modes) for term in learnt.terms]
+    codes = [np.where(own < k, own, -1) for own, k in zip(owners, K, strict=True)]
+    mean, covariance = mixed.predict_after(at, more, y, noise, new)
+    assert_allclose(learnt.mean(X, codes), mean, rtol=DENSE, atol=DENSE)
+    got = joint_covariance(learnt, X, codes, owners, np.zeros(len(X)))
+    assert_allclose(got, covariance, rtol=DENSE, atol=DENSE)
+    assert_allclose(learnt.variance(X, codes), np.diag(covariance), rtol=DENSE)
+    both = mixed.stack(at, more, y, noise)
+    for t, k in enumerate(K):
+        modes, known, error = mixed.random_effects(at, t, range(k), after=both)
+        assert_allclose(learnt.modes(t), modes, rtol=DENSE, atol=DENSE)
+        got = learnt.conditional_covariance(t)
+        assert_allclose(got, known, rtol=DENSE, atol=DENSE)
+        assert_allclose(learnt.error_covariance(t), error, rtol=DENSE, atol=DENSE)
+
+
+def assert_same(first, second, **tolerance):
+    for a, b in zip(first.terms, second.terms, strict=True):
+        assert_allclose(a.modes, b.modes, **tolerance)
+        assert_allclose(a.loading, b.loading, **tolerance)
+    for t in range(len(first.terms)):
+        a, b = (p.conditional_covariance(t) for p in (first, second))
+        assert_allclose(a, b, **tolerance)
+
+
+def test_the_order_of_two_updates_does_not_matter(case):
+    at, posterior = case
+    one = learn(at, learn(at, posterior, seed=5), seed=6)
+    other = learn(at, learn(at, posterior, seed=6), seed=5)
+    assert_same(one, other, rtol=DENSE, atol=DENSE)
+
+
+def test_the_same_rows_twice_count_twice(case):
+    at, posterior = case
+    _, X, y, levels, noise = further_rows(at)
+    # Missing labels are of another level each time, so that only the others double.
+    known = np.all([level >= 0 for level in levels], axis=0)
+    room = learn(at, posterior)
+    once = observe(room, X[known], y[known], [c[known] for c in levels], noise[known])
+    again = observe(once, X[known], y[known], [c[known] for c in levels], noise[known])
+    half = observe(
+        room, X[known], y[known], [c[known] for c in levels], noise[known] / 2
+    )
+    assert_same(again, half, rtol=DENSE, atol=DENSE)
+    assert np.abs(again.terms[0].modes - once.terms[0].modes).max() > 1e-3
+
+
+def test_levels_keep_their_figures_where_others_are_put_between_them(case):
+    at, posterior = case
+    _, X, codes, _ = new_rows(at)
+    known = [len(term.modes) for term in posterior.terms]
+    places = [2 * np.arange(k) + 1 for k in known]
+    room = make_room(posterior, places, [2 * k + 1 for k in known])
+    moved = [np.where(code < 0, -1, 2 * code + 1) for code in codes]
+    assert_allclose(room.mean(X, moved), posterior.mean(X, codes))
+    assert_allclose(room.variance(X, moved), posterior.variance(X, codes))
+    unknown = [np.where(code < 0, 0, 2 * code + 1) for code in codes]
+    assert_allclose(room.variance(X, unknown), posterior.variance(X, codes))
+
+
+# ---------------------------------------------------------------- joint distributions
+
+
+@pytest.mark.parametrize("n", [30, 400])
+def test_log_density_is_that_of_mean_and_covariance(case, n):
+    at, posterior = case
+    _, X, codes, owners = new_rows(at, n=n)
+    y = np.random.default_rng(2).normal(scale=3, size=n)
+    noise = np.linspace(0.3, 0.9, n)
+    covariance = joint_covariance(posterior, X, codes, owners, noise)
+    expected = multivariate_normal(posterior.mean(X, codes), covariance).logpdf(y)
+    got = joint_log_density(posterior, X, y, codes, owners, noise)
+    assert_allclose(got, expected, rtol=1e-9)
+
+
+def test_draws_have_the_joint_distribution(case):
+    at, posterior = case
+    _, X, codes, owners = new_rows(at)
+    noise, n = np.linspace(0.5, 1.5, len(X)), 20_000
+    rng = np.random.RandomState(0)
+    draws = sample(posterior, X, codes, owners, noise, n, rng)
+    covariance = joint_covariance(posterior, X, codes, owners, noise)
+    std = np.sqrt(np.diag(covariance))
+    # Five standard errors of a mean and of a covariance of normal draws.
+    error = np.abs(draws.mean(axis=1) - posterior.mean(X, codes))
+    assert (error < 5 * std / np.sqrt(n)).all()
+    error = np.abs(np.cov(draws) - covariance)
+    assert (error < 5 * np.sqrt(2 / n) * np.outer(std, std)).all()
+
+
+def test_stored_as_plain_arrays(case):
+    at, posterior = case
+    _, X, codes, _ = new_rows(at)
+    stored = pickle.dumps(to_arrays(posterior))
+    assert b"skmixed" not in stored
+    assert b"scipy" not in stored
+    back = from_arrays(pickle.loads(stored))
+    assert (back.mean(X, codes) == posterior.mean(X, codes)).all()
+    assert (back.variance(X, codes) == posterior.variance(X, codes)).all()
+
+
+def test_the_order_of_elimination_is_not_that_of_the_user():
+    at = mixed.random_problem(3, "crossed", (2, 1))
+    posterior = posterior_of(at, 1, order=(1, 0))
+    assert_same(posterior, posterior_of(at, 1), rtol=DENSE, atol=DENSE)
+    new, X, codes, _ = new_rows(at)
+    _, covariance = mixed.predict(at, new)
+    assert_allclose(posterior.variance(X, codes), np.diag(covariance), rtol=DENSE)
+
+
+def test_a_ridge_is_a_prior_of_the_coefficients():
+    at = mixed.random_problem(4, "crossed", 1)
+    penalty = np.diag([0.0, 2.0, 2.0, 2.0])
+    at = mixed.problem(at.X, at.y, at.terms, at.noise, penalty=penalty)
+    new, X, codes, _ = new_rows(at)
+    mean, covariance = mixed.predict(at, new)
+    posterior = posterior_of(at, 1)
+    assert_allclose(posterior.mean(X, codes), mean, rtol=DENSE)
+    assert_allclose(posterior.variance(X, codes), np.diag(covariance), rtol=DENSE)
+
+
+@pytest.mark.parametrize("structure", ["one", "nested", "crossed"])
+def test_singular_covariances(structure):
+    at = mixed.random_problem(2, structure, 2)
+    psi = [np.outer([1.0, 0.5], [1.0, 0.5]), np.zeros((2, 2))][: len(at.terms)]
+    at = mixed.with_psi(at, psi)
+    posterior = posterior_of(at, 2 if structure == "nested" else 1)
+    new, X, codes, owners = new_rows(at)
+    mean, covariance = mixed.predict(at, new)
+    assert_allclose(posterior.mean(X, codes), mean, rtol=DENSE)
+    assert_allclose(posterior.variance(X, codes), np.diag(covariance), rtol=DENSE)
+    learnt = learn(at, posterior)
+    assert np.isfinite(learnt.variance(X, codes)).all()
+    y = np.zeros(len(X))
+    density = joint_log_density(posterior, X, y, codes, owners, np.ones(len(X)))
+    expected = multivariate_normal(mean, covariance + np.eye(len(X))).logpdf(y)
+    assert_allclose(density, expected, rtol=1e-9)
