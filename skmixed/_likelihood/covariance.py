@@ -65,6 +65,19 @@ class Covariance:
             Lambda[some] = (R * np.where(np.diag(R) < 0, -1.0, 1.0)[:, None]).T
         return Lambda
 
+    @cached_property
+    def symmetric(self):
+        """A basis of the covariances of the pattern, (n_theta, q, q)."""
+        rows, columns = self.entries
+        number = np.arange(len(rows))
+        basis = np.zeros((len(rows), self.q, self.q))
+        basis[number, rows, columns] = basis[number, columns, rows] = 1.0
+        return basis
+
+    def project(self, Psi):
+        """The entries of Psi that the pattern has."""
+        return np.where(self.symmetric.any(axis=0), Psi, 0.0)
+
     def directions(self, Lambda):
         """d (Lambda Lambda') / d theta, (n_theta, q, q)."""
         rows, columns = self.entries

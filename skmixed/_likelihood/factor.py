@@ -142,6 +142,11 @@ class BlockCholesky:
         return (self.projection(),)
 
     @cached_property
+    def conditional(self):
+        """Cov(b_g | y) of every term with the coefficients known, (K, q, q)."""
+        return (self.modes_covariance(),)
+
+    @cached_property
     def spreads(self):
         """The blocks (Z'V^-1 Z)_gg of every term, (K, q, q)."""
         return (_times(_transpose(self.half), self.half),)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from .._rows.gram import Gram
+from .._rows.qr import EPS
 from .factor import BlockCholesky, factorize
 from .one_variance import degrees_of_freedom, deviance, profile
 
@@ -45,6 +47,18 @@ class LinearMixed:
     penalty: np.ndarray | None = None
     logdet_basis: float = 0.0
     noise_variance: float | None = None
+
+    @property
+    def levels(self):
+        """Number of random effects and of levels of every term."""
+        shapes = [cross.shape for cross in self.gram.crosses]
+        return [(shape[0] * shape[1], shape[0]) for shape in shapes]
+
+    def resolution(self, t):
+        """The variance of an effect of term t, in noise variances, that an average
+        level tells no better than its own noise.
+        """
+        return self.levels[t][1] / self.n
 
     def unpack(self, theta):
         """Lambda of every term from all their free entries."""
@@ -90,12 +104,22 @@ class Point:
         penalty = self.factor.rss - self.rss
         return deviance(self.model, self) + penalty / self.noise_variance
 
-    @cached_property
+    @property
+    def factor_freedom(self):
+        """Degrees of freedom beside the coefficients."""
+        return degrees_of_freedom(self.model, self.factor)
+
+    @property
     def freedom(self):
         """What the profiled noise variance divides by; None where it is held."""
-        if self.at_floor or self.model.noise_variance is not None:
-            return None
-        return degrees_of_freedom(self.model, self.factor)
+        held = self.at_floor or self.model.noise_variance is not None
+        return None if held else self.factor_freedom
+
+    @cached_property
+    def rounding(self):
+        """Rounding error of the value."""
+        terms = abs(self.value) + abs(self.factor.logdet) + self.model.n
+        return 16 * EPS * terms
 
     @cached_property
     def pulls(self):
@@ -110,15 +134,32 @@ class Point:
         return found
 
     @cached_property
+    def traces(self):
+        """sum_g N_gg of every term, (q, q)."""
+        found = []
+        for D, (_, k) in zip(self.factor.spreads, self.pulls, strict=True):
+            flat = np.swapaxes(k, 1, 2).reshape(-1, k.shape[1])
+            found.append(D.sum(axis=0) - flat.T @ flat * self.model.reml)
+        return found
+
+    @cached_property
     def scores(self):
         """d value / d (Psi / sigma^2) of every term, (q, q): S of (41)."""
-        found = []
-        for D, (u, k) in zip(self.factor.spreads, self.pulls, strict=True):
-            S = D.sum(axis=0) - u.T @ u
-            if self.model.reml:
-                S -= np.einsum("gip,gjp->ij", k, k)
-            found.append(S)
-        return found
+        pairs = zip(self.traces, self.pulls, strict=True)
+        return [N - u.T @ u for N, (u, _) in pairs]
+
+    @cached_property
+    def modes(self):
+        """Conditional modes of the effects of the search of every term, (K, q)."""
+        pairs = zip(self.Lambdas, self.pulls, strict=True)
+        std = np.sqrt(self.noise_variance)
+        return [std * (u @ Lambda) @ Lambda.T for Lambda, (u, _) in pairs]
+
+    @cached_property
+    def effects_freedom(self):
+        """Degrees of freedom that the effects take, beside the coefficients."""
+        pairs = zip(self.traces, self.Lambdas, strict=True)
+        return sum(np.sum((N @ Lambda) * Lambda) for N, Lambda in pairs)
 
     def gradient(self):
         """d value / d theta: (46)."""
@@ -138,8 +179,8 @@ class Second:
 
     Attributes
     ----------
-    traces : ndarray of shape (k, k)
-        tr(N E_i N E_j).
+    traces : ndarray of shape (k, k) or None
+        tr(N E_i N E_j); None where they cost too much.
     squares : ndarray of shape (k, k)
         x_i'N x_j, x_i = E_i u.
     trace, square : ndarray of shape (k,)
@@ -148,19 +189,29 @@ class Second:
         What the profiled noise variance divides by; None where it is held.
     """
 
-    traces: np.ndarray
+    traces: np.ndarray | None
     squares: np.ndarray
     trace: np.ndarray
     square: np.ndarray
     freedom: float | None
 
-    def exact(self):
-        """The second derivatives: (43)."""
-        return 2 * self.squares - self.traces - self._profiled(self.square)
+    @property
+    def is_exact(self):
+        """Whether the traces are there."""
+        return self.traces is not None
+
+    def observed(self):
+        """The second derivatives, (43), or the average information, (45)."""
+        profiled = self._profiled(self.square)
+        if self.is_exact:
+            return 2 * self.squares - self.traces - profiled
+        return self.squares - profiled
 
     def expected(self):
-        """Their expectation: (44)."""
-        return self.traces - self._profiled(self.trace)
+        """The expected second derivatives, (44), or the average information."""
+        if self.is_exact:
+            return self.traces - self._profiled(self.trace)
+        return self.observed()
 
     def _profiled(self, of_noise):
         if self.freedom is None:
@@ -168,8 +219,25 @@ class Second:
         return np.outer(of_noise, of_noise) / self.freedom
 
 
+def hessian(point):
+    """Second derivatives of the value in theta, or what stands for them, and whether
+    they are exact: (46).
+    """
+    model = point.model
+    pairs = list(zip(model.covariances, point.Lambdas, strict=True))
+    found = second(point, [c.directions(Lambda) for c, Lambda in pairs])
+    curvatures = [
+        c.curvature(S) for c, S in zip(model.covariances, point.scores, strict=True)
+    ]
+    return found.observed() + block_diag(*curvatures), found.is_exact
+
+
 def second(point, directions):
-    """Second derivatives along directions of one term, (k, q, q), symmetric each."""
+    """Second derivatives along directions: for each term (k, q, q), symmetric each."""
+    return _second_of_one(point, *directions)
+
+
+def _second_of_one(point, directions):
     (D,), ((u, k),) = point.factor.spreads, point.pulls
     q = D.shape[1]
 
@@ -180,22 +248,25 @@ def second(point, directions):
 
     E = directions.reshape(-1, q * q)
     uu, kk = u[:, :, None] * u[:, None, :], k @ np.swapaxes(k, 1, 2)
-    reml = point.model.reml
-    # Of X, its part in the direction: C_ab = sum_g k_ga k_gb', w_ab = sum_g k_ga u_gb.
-    w = np.einsum("kab,abp->kp", directions, np.einsum("gap,gb->abp", k, u))
+    # The part of the coefficients in x_i is sum_g k_g'E_i u_g.
+    flat = k.transpose(1, 2, 0).reshape(-1, len(k)) @ u
+    w = np.einsum("kab,apb->kp", directions, flat.reshape(q, -1, q))
     squares = E @ products(uu, D) @ E.T - w @ w.T
     traces = E @ products(D, D) @ E.T
     trace = E @ D.sum(axis=0).ravel()
-    if reml:
-        C = coefficient_slopes(point, directions)
+    if point.model.reml:
+        C = coefficient_slopes(point, [directions])
         traces += np.einsum("ipr,jrp->ij", C, C) - 2 * E @ products(kk, D) @ E.T
         trace = trace - np.einsum("ipp->i", C)
     return Second(traces, squares, trace, E @ uu.sum(axis=0).ravel(), point.freedom)
 
 
 def coefficient_slopes(point, directions):
-    """The change of R (X'V0^-1X)^-1 R' along directions, (k, p, p): sum_g k_g'E k_g."""
-    ((_, k),) = point.pulls
-    n_levels, q, p = k.shape
-    C = k.reshape(n_levels, q * p).T @ k.reshape(n_levels, q * p)
-    return np.einsum("kab,apbr->kpr", directions, C.reshape(q, p, q, p))
+    """The change of R (X'V0^-1 X)^-1 R' along directions, (k, p, p): sum_g k_g'E k_g."""
+    found = []
+    for (_, k), some in zip(point.pulls, directions, strict=True):
+        n_levels, q, p = k.shape
+        flat = k.reshape(n_levels, q * p)
+        C = (flat.T @ flat).reshape(q, p, q, p)
+        found.append(np.einsum("kab,apbr->kpr", some, C))
+    return np.concatenate(found)

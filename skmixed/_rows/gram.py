@@ -3,6 +3,7 @@ number q of random-effect columns.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -31,6 +32,11 @@ class Gram:
     R12: np.ndarray
     R22: np.ndarray
     multiplicity: np.ndarray
+
+    @cached_property
+    def crosses(self):
+        """Z_g'W Z_g of the groups, (K, q, q), of the only term."""
+        return (np.swapaxes(self.R11, 1, 2) @ self.R11,)
 
 
 def random_intercept_gram(size, mean, within):

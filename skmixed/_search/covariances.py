@@ -1,0 +1,281 @@
+"""The search for the covariances of a linear mixed model (docs/math.md, section 11).
+
+From effects taken as free coefficients one step of Fisher scoring in Psi, then Newton's
+method in the entries of Lambda, which reaches singular covariances as it does others.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .._likelihood.mixed import evaluate, hessian, second
+
+# The variance, in noise variances, at which effects are as good as free coefficients.
+FREE = 1e16
+# A level tells about its effects where these have less than this part of that variance.
+TOLD = 1e-3
+# The longest step, in standard deviations of the effects and their resolution.
+LONGEST = 1.5
+# Fisher's step leaves at least this part of any variance.
+LEAST_LEFT = 0.1
+# Eigenvalues of the scaled Hessian below this part of the largest count as flat.
+FLAT = 1e-10
+# A decrement below this many rounding errors of the value is none, and one below the
+# second figure is as low as rounding lets the value come.
+NOTHING, STALLED = 1e-4, 1e3
+# After a whole step of Newton's with a decrement below this nothing is left to gain.
+NEAR = 1e-8
+# A variance below this part of the resolution is tried at 0.
+TINY = 1e-8
+# Below this many rows several optima are looked for, from so many random starts.
+FEW_ROWS, N_STARTS, SEED = 100, 8, 0
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """Where a search has ended.
+
+    Attributes
+    ----------
+    point : Point
+    n_evaluations : int
+    converged : bool
+    """
+
+    point: object
+    n_evaluations: int
+    converged: bool
+
+
+def best_covariances(model, max_iter=100):
+    """The covariances at the best optimum that is found."""
+    start, spent = first_point(model)
+    best = search_from(start, max_iter, spent)
+    n_effects = sum(size for size, _ in model.levels)
+    if n_effects >= start.factor_freedom or model.n < FEW_ROWS:
+        for Lambdas in random_starts(model):
+            other = search_from(evaluate(model, Lambdas), max_iter, 1)
+            total = best.n_evaluations + other.n_evaluations
+            if other.point.value < best.point.value - best.point.rounding:
+                best = other
+            best = replace(best, n_evaluations=total)
+    return best
+
+
+def search_from(start, max_iter, spent=0):
+    """The optimum that is reached from a point, escapes from the boundary included."""
+    best = descend(start, max_iter)
+    spent += best.n_evaluations
+    while True:
+        point, count = snap(best.point)
+        away, more = escape(point)
+        spent += count + more
+        if away is None:
+            return replace(best, point=point, n_evaluations=spent)
+        best = descend(away, max_iter)
+        spent += best.n_evaluations
+
+
+# ------------------------------------------------------------------------------- starts
+
+
+def first_point(model):
+    """Where the search begins, and the number of evaluations that it took.
+
+    The effects are taken as free coefficients, and a step of Fisher scoring leads from
+    their scatter less half of its noise.  Where the data leave no degree of freedom
+    beside the effects, the step begins at no variance at all.
+    """
+    root = np.sqrt(FREE)
+    free = evaluate(model, tuple(root * np.eye(c.q) for c in model.covariances))
+    left = free.factor_freedom - free.effects_freedom
+    if left > 0.5:
+        parts = [
+            _start_of_term(model, free, t, left) for t in range(len(model.covariances))
+        ]
+        if all(part is not None for part in parts):
+            return fisher_step(evaluate(model, tuple(parts))), 3
+    return fisher_step(evaluate(model, model.unpack(0 * model.pack(free.Lambdas)))), 3
+
+
+def _start_of_term(model, free, t, left):
+    """Lambda of one term from its free effects; None if no level tells them."""
+    covariance, noise = model.covariances[t], free.factor.conditional[t]
+    trace = np.einsum("gii->g", noise)
+    told = trace < TOLD * FREE
+    if not told.any():
+        return None
+    weight = told / (trace + np.median(trace[told])) ** 2
+    weight /= weight.sum()
+    modes = free.modes[t] / np.sqrt(free.factor.rss / left)
+    spread = np.einsum("g,gij->ij", weight, noise)
+    Psi = (weight[:, None] * modes).T @ modes - spread / 2
+    half = np.linalg.cholesky(spread)
+    inverse = np.linalg.inv(half)
+    values, vectors = np.linalg.eigh(inverse @ Psi @ inverse.T)
+    half = half @ vectors * np.sqrt(np.maximum(values, 0.25))
+    return covariance.root(covariance.project(half @ half.T))
+
+
+def random_starts(model):
+    """Covariances of standard deviations that differ widely."""
+    random = np.random.default_rng(SEED)
+    for _ in range(N_STARTS):
+        Lambdas = []
+        for t, covariance in enumerate(model.covariances):
+            std = np.exp(random.normal(0.5, 1.5, covariance.q))
+            std *= np.sqrt(model.resolution(t))
+            A = random.normal(size=(covariance.q, 2 * covariance.q))
+            A *= (std / np.linalg.norm(A, axis=1))[:, None]
+            Lambdas.append(covariance.root(covariance.project(A @ A.T)))
+        yield tuple(Lambdas)
+
+
+def fisher_step(point):
+    """The point after one step of Fisher scoring in the entries of Psi."""
+    model = point.model
+    bases = [c.symmetric for c in model.covariances]
+    F = second(point, bases).expected()
+    g = np.concatenate(
+        [np.einsum("kab,ab->k", E, S) for E, S in zip(bases, point.scores, strict=True)]
+    )
+    unit = 1 / np.sqrt(np.maximum(np.diag(F), np.finfo(float).tiny))
+    values, vectors = np.linalg.eigh(F * np.outer(unit, unit))
+    kept = values > FLAT * values[-1]
+    step = -unit * (vectors[:, kept] / values[kept] @ (vectors[:, kept].T @ (unit * g)))
+    Lambdas, start = [], 0
+    for t, E in enumerate(bases):
+        change = np.einsum("k,kab->ab", step[start : start + len(E)], E)
+        start += len(E)
+        Lambdas.append(_moved(model, point, t, change))
+    return evaluate(model, tuple(Lambdas))
+
+
+def _moved(model, point, t, change):
+    """Lambda of Psi + change, or as far as it leaves a part of every variance."""
+    covariance, Lambda = model.covariances[t], point.Lambdas[t]
+    if not Lambda.any():
+        values, vectors = np.linalg.eigh(change)
+        least = LEAST_LEFT * model.resolution(t)
+        Psi = (vectors * np.maximum(values, least)) @ vectors.T
+        return covariance.root(covariance.project(Psi))
+    inverse = np.linalg.inv(Lambda)
+    relative = np.linalg.eigvalsh(inverse @ change @ inverse.T)
+    part = min(1.0, (1 - LEAST_LEFT) / max(-relative[0], 1e-300))
+    return covariance.root(Lambda @ Lambda.T + part * change)
+
+
+# ------------------------------------------------------------------------------ descent
+
+
+def descend(point, max_iter):
+    """Newton's method in the entries of Lambda, by steps that never raise the value."""
+    for n_iter in range(max_iter):
+        H, exact = hessian(point)
+        step, decrement = _step(point, H)
+        if decrement <= NOTHING * point.rounding:
+            return Optimum(point, n_iter, True)
+        last = decrement <= NEAR and exact
+        new = _along(point, step, STALLED if last else 1.0)
+        if new is None:
+            return Optimum(point, n_iter, decrement <= STALLED * point.rounding)
+        point = new
+        if last:
+            return Optimum(point, n_iter + 1, True)
+    return Optimum(point, max_iter, False)
+
+
+def _step(point, H):
+    """A step of theta and its decrement, within the longest step.
+
+    The Hessian has the absolute values of its eigenvalues, in units of the effects'
+    standard deviations and of what the data resolve of them.
+    """
+    model, unit = point.model, []
+    for t, (covariance, Lambda) in enumerate(
+        zip(model.covariances, point.Lambdas, strict=True)
+    ):
+        of_rows = np.sqrt(np.sum(Lambda**2, axis=1) + model.resolution(t))
+        unit.append(of_rows[covariance.entries[0]])
+    unit = np.concatenate(unit)
+    values, vectors = np.linalg.eigh(H * np.outer(unit, unit))
+    size = np.abs(values)
+    g = vectors.T @ (unit * point.gradient())
+    size = np.maximum(size, FLAT * size.max())
+    step = g / np.where(size > 0, size, 1.0)
+    decrement = g @ step
+    length = np.linalg.norm(step)
+    return -unit * (vectors @ step) * min(1.0, LONGEST / max(length, 1e-300)), decrement
+
+
+def _along(point, step, slack):
+    """The first point along a step, ever more of it left out, that is not higher by
+    more than so many rounding errors; None if there is none.
+    """
+    theta = point.model.pack(point.Lambdas)
+    for part in 0.5 ** np.arange(30):
+        new = evaluate(point.model, point.model.unpack(theta + part * step))
+        if new.value <= point.value + slack * point.rounding:
+            return new
+    return None
+
+
+# ----------------------------------------------------------------------------- boundary
+
+
+def snap(point):
+    """The point without the variances that are next to nothing, unless that is worse,
+    and the number of evaluations.
+    """
+    model, Lambdas = point.model, []
+    for t, covariance in enumerate(model.covariances):
+        L = point.Lambdas[t]
+        values, vectors = np.linalg.eigh(L @ L.T)
+        kept = values > TINY * model.resolution(t)
+        half = vectors * np.sqrt(np.where(kept, values, 0.0))
+        Psi = covariance.project(half @ half.T)
+        Lambdas.append(L if kept.all() else covariance.root(Psi))
+    if all(L is old for L, old in zip(Lambdas, point.Lambdas, strict=True)):
+        return point, 0
+    new = evaluate(model, tuple(Lambdas))
+    return (new if new.value <= point.value + point.rounding else point), 1
+
+
+def escape(point):
+    """A better point off the boundary, None if there is none, and the number of
+    evaluations.
+    """
+    model, count = point.model, 0
+    for t, covariance in enumerate(model.covariances):
+        v, slope = _steepest_null(model, point, t)
+        if v is None or -slope * model.resolution(t) < 1e-6:
+            continue
+        Psi = point.Lambdas[t] @ point.Lambdas[t].T
+        for part in 10.0 ** np.arange(1, -4, -1):
+            tau = part * model.resolution(t)
+            Lambda = covariance.root(Psi + tau * np.outer(v, v))
+            Lambdas = list(point.Lambdas)
+            Lambdas[t] = Lambda
+            new, count = evaluate(model, tuple(Lambdas)), count + 1
+            if new.value < point.value - STALLED * point.rounding:
+                return new, count
+    return None, count
+
+
+def _steepest_null(model, point, t):
+    """The direction in the null space of Psi along which the value falls most, and its
+    slope there; None if Psi is regular.
+    """
+    best, steepest = None, 0.0
+    Psi, S = point.Lambdas[t] @ point.Lambdas[t].T, point.scores[t]
+    for block in map(sorted, model.covariances[t].blocks):
+        some = np.ix_(block, block)
+        values, vectors = np.linalg.eigh(Psi[some])
+        null = vectors[:, values <= TINY * model.resolution(t)]
+        if not null.shape[1]:
+            continue
+        slopes, turned = np.linalg.eigh(null.T @ S[some] @ null)
+        if slopes[0] < steepest:
+            best, steepest = np.zeros(len(Psi)), slopes[0]
+            best[block] = null @ turned[:, 0]
+    return best, steepest
