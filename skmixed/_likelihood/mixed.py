@@ -262,7 +262,7 @@ def _second_of_one(point, directions):
 
 
 def coefficient_slopes(point, directions):
-    """The change of R (X'V0^-1 X)^-1 R' along directions, (k, p, p): sum_g k_g'E k_g."""
+    """R d(X'V0^-1 X)^-1 R' along directions, (k, p, p): sum_g k_g'E k_g."""
     found = []
     for (_, k), some in zip(point.pulls, directions, strict=True):
         n_levels, q, p = k.shape
