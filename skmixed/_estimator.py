@@ -6,7 +6,7 @@ import numbers
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Self, overload
+from typing import Any, ClassVar, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,28 +20,24 @@ from ._input.labels import check_present, join_labels
 from ._input.parameters import check_coverage, warn
 from ._input.table import Data, check_weight, read_column, read_new_data
 from ._likelihood.normal import normal_interval, t_interval
-from ._likelihood.posterior import (
-    joint_covariance,
-    joint_log_density,
-    make_room,
-    observe,
-    sample,
-)
+from ._likelihood.posterior import joint_covariance, joint_log_density, sample
+from ._results.fit import Fit
+from ._results.state import from_plain, read_only, to_plain
 from ._rows.dask import is_partitioned, predict_partitions
 from ._typing import ColumnLike, Floats, MatrixLike
 
 # To be raised when models that were stored before cannot be read any more.
-STATE_FORMAT = 1
+STATE_FORMAT = 2
 
 
 @dataclass(frozen=True)
 class NewRows:
-    """Rows to predict, and the model that predicts them.
+    """Rows to predict, and the fit that predicts them.
 
     Attributes
     ----------
-    model : GroupedRegressor
-        The model as it was when it was asked: another thread may change the user's.
+    fit : Fit
+        As it was when the estimator was asked: another thread may refit that.
     data : Data
     codes : ndarray of shape (n,)
         Position of the row's group among those of the fit; -1 for a new group.
@@ -49,7 +45,7 @@ class NewRows:
         Number of groups of the fit.
     """
 
-    model: GroupedRegressor
+    fit: Fit
     data: Data
     codes: np.ndarray
     n_known: int
@@ -61,13 +57,19 @@ class NewRows:
 
     @property
     def posterior(self):
-        """What the model knows, `Posterior`."""
-        return self.model._posterior
+        """The distribution of coefficients and group effects, `Posterior`."""
+        return self.fit.posterior
 
     @property
     def noise_variance(self):
         """Variance of each row's noise, (n,), a new array."""
-        return self.model._noise_variance(self.data, self.codes)
+        return self.fit.noise_variance_of(self.data.X, self.codes)
+
+    def std(self):
+        """Standard deviation of a new y in each row, (n,)."""
+        variance = self.posterior.variance(self.X, self.codes)
+        variance += self.noise_variance
+        return np.sqrt(variance, out=variance)
 
     @cached_property
     def owner(self):
@@ -115,14 +117,16 @@ class GroupRoutingMixin:
 class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
     """Predictions of a Gaussian model of grouped data.
 
-    `fit` of a subclass calls `_set_posterior`; `_noise_variance` gives the noise
-    variance of new rows.
+    `fit` of a subclass makes a `Fit` and ends with ``self._become(new._keep(fit))``,
+    `new` being a copy of the estimator that has read the columns of X.  `_fit_kind` is
+    the class of that fit, which stored models are read into.
     """
 
+    _fit_kind: ClassVar[type[Fit]]
+    _fit: Fit
     group_feature: str | int | None
     coef_: Floats
     intercept_: float
-    coef_covariance_: Floats
     coef_std_: Floats
     intercept_std_: float
     group_variance_: float
@@ -237,13 +241,12 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
             )
         if is_partitioned(X) and not return_cov:
             check_is_fitted(self)
-            return predict_partitions(copy(self), X, groups, {"return_std": return_std})
-        new = self._read_new(X, groups)
+            flags = {"return_std": return_std}
+            return predict_partitions(copy(self), X, groups, flags)
+        new = read_new(self, X, groups)
         mean = new.posterior.mean(new.X, new.codes)
         if return_std:
-            variance = new.posterior.variance(new.X, new.codes)
-            variance += new.noise_variance
-            return mean, np.sqrt(variance, out=variance)
+            return mean, new.std()
         if return_cov:
             return mean, joint_covariance(
                 new.posterior, new.X, new.codes, new.owner, new.noise_variance
@@ -271,7 +274,7 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         noise_std : ndarray of shape (n_rows,)
             In the units of y.
         """
-        return np.sqrt(self._read_new(X, groups).noise_variance)
+        return np.sqrt(read_new(self, X, groups).noise_variance)
 
     def predict_interval(
         self,
@@ -314,12 +317,11 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         check_coverage(coverage)
         if distribution not in ("normal", "t"):
             raise ValueError(f"distribution is 'normal' or 't', got {distribution!r}.")
-        model = copy(self)
-        mean, std = model.predict(X, groups=groups, return_std=True)
+        new = read_new(self, X, groups)
+        mean, std = new.posterior.mean(new.X, new.codes), new.std()
         if distribution == "normal":
             return np.column_stack(normal_interval(mean, std, coverage))
-        new = model._read_new(X, groups)
-        freedom = model._predictive_freedom(new.X, new.codes)
+        freedom = new.fit.freedom_of(new.X, new.codes)
         return np.column_stack(t_interval(mean, std, coverage, freedom))
 
     def sample_y(
@@ -354,7 +356,7 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         whole = isinstance(n_samples, numbers.Integral) and n_samples is not True
         if not whole or n_samples < 1:
             raise ValueError(f"n_samples is a positive integer, got {n_samples!r}.")
-        new = self._read_new(X, groups)
+        new = read_new(self, X, groups)
         random_state = check_random_state(random_state)
         return sample(
             new.posterior,
@@ -392,7 +394,7 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         """
         if y is None:
             raise ValueError("y is None; the density is that of observations y.")
-        new = self._read_new(X, groups, y)
+        new = read_new(self, X, groups, y)
         return float(
             joint_log_density(
                 new.posterior,
@@ -493,26 +495,52 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         if data.index is None:
             raise ValueError("`groups` is None; an update needs one label per row.")
         check_present(data.index)
-        if not new._has_random_intercepts():
+        fit = new._fit
+        if not fit.has_random_intercepts:
             raise ValueError(
                 "The model has no random intercepts (it was fitted without `groups`, "
                 "or with other effects of them); fit it anew with these rows."
             )
-        labels, (known, mine) = join_labels(new.groups_, data.labels)
-        vars(new).update(new._observe(data, labels, known, mine[data.index.codes]))
-        return self._become(new)
+        labels, (known, mine) = join_labels(fit.labels, data.labels)
+        codes = mine[data.index.codes]
+        return self._become(
+            new._keep(fit.observed(data.X, data.y, codes, labels, known))
+        )
+
+    @property
+    def coef_covariance_(self) -> Floats:
+        """Covariance of the estimated (intercept, coefficients), in squared units of y
+        per units of the features, (1 + n_features, 1 + n_features).
+        """
+        check_is_fitted(self)
+        root = self._fit.coefficients_root
+        return read_only(root @ root.T)
+
+    def _keep(self, fit):
+        """Take a fit, and copy the public attributes from it."""
+        self._fit = read_only(fit)
+        vars(self).update(read_only(self._fit.attributes()))
+        return self
 
     def _become(self, other):
-        """Take over the attributes of another model.
+        """Take over the attributes of another estimator.
 
         In one step, so that whoever interrupts it, or predicts in another thread, finds
         the old state or the new one and never parts of both.
         """
-        self.__dict__ = vars(other)
+        self.__dict__ = _public_read_only(vars(other))
         return self
 
+    def __copy__(self):
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        return other
+
     def __getstate__(self):
-        return {**super().__getstate__(), "_state_format": STATE_FORMAT}
+        state = {**super().__getstate__(), "_state_format": STATE_FORMAT}
+        if "_fit" in state:
+            state["_fit"] = to_plain(state["_fit"])
+        return state
 
     def __setstate__(self, state):
         found = state.get("_state_format")
@@ -523,79 +551,50 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
                 "Fit it anew, or load it with the version that stored it."
             )
         attributes = {name: state[name] for name in state if name != "_state_format"}
-        super().__setstate__(attributes)
+        if "_fit" in attributes:
+            attributes["_fit"] = read_only(from_plain(self._fit_kind, state["_fit"]))
+        super().__setstate__(_public_read_only(attributes))
 
-    def _has_random_intercepts(self):
-        return len(self.groups_) > 0
-
-    def _observe(self, data, labels, known, codes):
-        """Attributes after rows whose groups are `codes` among `labels`."""
-        before = np.full(len(labels), -1)
-        before[known] = np.arange(len(known))
-        noise_variance = self._noise_variance(data, before[codes])
-        posterior = make_room(self._posterior, known, len(labels))
-        posterior = observe(posterior, data.X, data.y, codes, noise_variance)
-        return {
-            "_posterior": posterior,
-            "groups_": labels,
-            **_random_intercepts(posterior),
-        }
-
-    def _read_new(self, X, groups, y=None):
-        check_is_fitted(self)
-        model = copy(self)
-        data = read_new_data(model, X, groups, y)
-        codes = np.full(data.n_rows, -1, dtype=np.int32)
-        if data.index is None or not model._uses_groups():
-            return NewRows(model, data, codes, 0)
-        known = model.groups_
-        if not len(known):
-            warn(
-                "Group labels are ignored: the model was fitted without `groups`, "
-                "so it knows no groups."
-            )
-        else:
-            position = np.append(data.index.positions_in(known), -1)
-            codes = position.astype(np.int32)[data.index.codes]
-        return NewRows(model, data, codes, len(known))
-
-    def _uses_groups(self):
-        return True
-
-    def _column_names(self):
-        """What to call the columns of X in a table."""
+    def _names(self):
+        """Names of the columns of X in tables."""
         names = [f"x{j}" for j in range(self.n_features_in_)]
-        return [str(name) for name in getattr(self, "feature_names_in_", names)]
-
-    def _set_posterior(self, posterior, features, labels, random=True):
-        """Set the attributes that all estimators have, in the user's units.
-
-        `random` is False where the modes are not those of random intercepts.
-        """
-        self._posterior, self._features = posterior, features
-        coef, root = posterior.coef, posterior.coef_root
-        intercept, intercept_root = 0.0, np.zeros(root.shape[1])
-        if self.fit_intercept:
-            intercept = posterior.level - posterior.shift @ coef
-            intercept_root = posterior.level_root - posterior.shift @ root
-        p = self.n_features_in_
-        wide_root = np.zeros((1 + p, root.shape[1]))
-        wide_root[0], wide_root[1 + features] = intercept_root, root
-        self.coef_ = np.zeros(p)
-        self.coef_[features] = coef
-        self.intercept_ = float(intercept)
-        self.coef_covariance_ = wide_root @ wide_root.T
-        std = np.sqrt(np.diag(self.coef_covariance_))
-        self.intercept_std_, self.coef_std_ = float(std[0]), std[1:]
-        self.group_variance_ = posterior.group_variance
-        self.groups_ = np.empty(0) if labels is None else labels
-        for name, value in _random_intercepts(posterior).items():
-            setattr(self, name, value if random else np.zeros(len(value)))
+        return tuple(map(str, getattr(self, "feature_names_in_", names)))
 
 
-def _random_intercepts(posterior):
+def fit_of(estimator):
+    """The frozen result of a fitted estimator, `Fit`.
+
+    Raises
+    ------
+    NotFittedError
+    """
+    check_is_fitted(estimator)
+    return estimator._fit
+
+
+def read_new(estimator, X, groups, y=None):
+    """Validated rows beside the fit that is to predict them, `NewRows`."""
+    check_is_fitted(estimator)
+    model = copy(estimator)  # which no other thread changes
+    fit, data = model._fit, read_new_data(model, X, groups, y)
+    codes = np.full(data.n_rows, -1, dtype=np.int32)
+    if data.index is None or not fit.uses_groups:
+        return NewRows(fit, data, codes, 0)
+    known = fit.labels
+    if not len(known):
+        warn(
+            "Group labels are ignored: the model was fitted without `groups`, "
+            "so it knows no groups."
+        )
+    else:
+        position = np.append(data.index.positions_in(known), -1)
+        codes = position.astype(np.int32)[data.index.codes]
+    return NewRows(fit, data, codes, len(known))
+
+
+def _public_read_only(attributes):
+    """The attributes, with those read-only that a fit has set."""
     return {
-        "random_intercepts_": posterior.modes,
-        "random_intercepts_std_": posterior.modes_std(),
-        "random_intercepts_conditional_std_": np.sqrt(posterior.modes_variance),
+        name: read_only(value) if name.endswith("_") else value
+        for name, value in attributes.items()
     }

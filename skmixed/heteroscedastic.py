@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import numbers
 from copy import copy
-from dataclasses import replace
 from functools import partial
 from typing import Literal, Self
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_is_fitted
 
-from ._estimator import GroupedRegressor
+from ._estimator import GroupedRegressor, fit_of
 from ._input.parameters import (
     check_coverage,
     check_flag,
@@ -23,21 +21,15 @@ from ._input.parameters import (
 )
 from ._input.table import feature_positions, read_fit_data
 from ._likelihood.one_variance import check_freedom, is_exact
-from ._likelihood.posterior import condition, of_groups, widen
-from ._likelihood.row_variances import average_noise
 from ._messages import NO_GROUPS, column_name, count, exact_fit_message
-from ._results.fixed_groups import fixed_posterior, penalised_posterior
-from ._results.inference import slope_in_group_variance
-from ._results.log_variance import log_variance
-from ._results.log_variance import widen as widen_variance
-from ._results.report import heteroscedastic_facts, heteroscedastic_summary
+from ._results.report import summarize_fit
+from ._results.row_variances import HeteroscedasticFit, fit_optimum
 from ._results.summary import Summary
 from ._rows.columns import check_range
 from ._rows.dask import is_partitioned, read_partitions, table_like
 from ._rows.sample import sample_in_memory
 from ._search.problem import HIGHEST, LOWEST, Structure, group_messages, state_problem
 from ._search.row_variances import best_optimum
-from ._search.starts import MANY_ROWS
 from ._typing import ColumnLike, Floats, MatrixLike
 
 
@@ -209,6 +201,7 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
     array([39.1, 55.1])
     """
 
+    _fit_kind = HeteroscedasticFit
     variance_coef_: Floats
     variance_intercept_: float
     variance_coef_covariance_: Floats
@@ -303,20 +296,14 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
         """
         new = copy(self)
         read, problem = read_problem(new, X, y, groups, sample_weight)
-        new._fitted_parameters = new.get_params(deep=False)
-        new._has_groups = _depends_on_groups(new)
-        new._is_random = problem.structure.random
         exact = is_exact(problem.constant.noise_variance, problem.floor)
         optimum = best_optimum(
             problem.model, problem.constant, exact, tol=new.tol, max_iter=new.max_iter
         )
-        new._set_mean(problem, optimum.point, read)
-        new._set_variance(problem, optimum, read)
-        point = optimum.point
-        new.log_likelihood_ = float(point.log_likelihood + point.left_out)
-        new.n_iter_, new.converged_ = optimum.n_iter, bool(optimum.converged)
+        uses_groups = _depends_on_groups(new)
+        fit = fit_optimum(problem, optimum, read, new._names(), uses_groups)
         _warn(new, read, problem, optimum, exact)
-        return self._become(new)
+        return self._become(new._keep(fit))
 
     def summary(self, coverage: float = 0.95) -> Summary:
         """Estimates, their uncertainty, and how well the model describes the data.
@@ -352,110 +339,9 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
         intercept   6.0829   0.25533  23.823  1.9e-125    5.5825   6.5834
         x0         0.16472  0.051257  3.2137    0.0013  0.064262  0.26518
         """
-        check_is_fitted(self)
+        fit = fit_of(self)
         check_coverage(coverage)
-        return heteroscedastic_summary(copy(self), coverage)
-
-    def _uses_groups(self):
-        return self._has_groups
-
-    def _has_random_intercepts(self):
-        return self._is_random and super()._has_random_intercepts()
-
-    def _observe(self, data, labels, known, codes):
-        new = super()._observe(data, labels, known, codes)
-        fitted = self._log_variance
-        for name in ("group_effects_", "group_effects_std_", "variance_group_effects_"):
-            new[name] = np.zeros(len(labels))
-            new[name][known] = getattr(self, name)
-        if len(fitted.effects):
-            effects = new["variance_group_effects_"]
-            new["_log_variance"] = replace(fitted, effects=effects)
-        return new
-
-    def _set_mean(self, problem, point, read):
-        structure, columns = problem.structure, problem.mean_columns
-        n_groups = 0 if read.labels is None else len(read.labels)
-        effects, effects_std = np.zeros(n_groups), np.zeros(n_groups)
-        if not structure.fixed:
-            posterior = condition(columns, point.factor, 1.0, n_groups)
-        elif structure.alpha:
-            posterior, effects_std = penalised_posterior(
-                columns, point.factor, n_groups, structure.fit_intercept
-            )
-        else:
-            posterior, effects_std = fixed_posterior(
-                columns, point.factor, problem.mean_moments, structure.fit_intercept
-            )
-        posterior = widen(posterior, structure.mean, len(read.features))
-        random = not structure.fixed
-        self._set_posterior(posterior, read.features, read.labels, random)
-        if structure.fixed:
-            effects = posterior.modes
-        self.group_effects_, self.group_effects_std_ = effects, effects_std
-        self.at_boundary_ = bool(problem.model.random and point.theta[-1] == 0)
-
-    def _set_variance(self, problem, optimum, read):
-        n_groups = 0 if read.labels is None else len(read.labels)
-        # With many rows the information hardly changes in a last, tiny step.
-        many = read.n_rows > MANY_ROWS and optimum.converged
-        information = optimum.curvature if many else None
-        fitted = log_variance(problem, optimum.point, information)
-        fitted = widen_variance(fitted, problem.structure.variance, len(read.features))
-        self._log_variance = fitted
-        # C of docs/math.md, 9.4: how the coefficients' covariance follows psi.
-        k = self._posterior.loading / (self.group_variance_ or np.inf)
-        self._coefficient_slope = k.T @ k
-        p = self.n_features_in_
-        self.variance_coef_ = np.zeros(p)
-        self.variance_coef_[read.features] = fitted.coef
-        self.variance_intercept_ = 0.0
-        if self.fit_variance_intercept:
-            self.variance_intercept_ = float(fitted.intercept)
-        wide = np.append(0, 1 + read.features)
-        self.variance_coef_covariance_ = np.zeros((1 + p, 1 + p))
-        self.variance_coef_covariance_[np.ix_(wide, wide)] = fitted.covariance
-        self.variance_group_effects_ = np.zeros(n_groups)
-        if len(fitted.effects):
-            self.variance_group_effects_ = fitted.effects
-        model = problem.model
-        average = np.exp(model.level(optimum.point.theta))
-        total = self.group_variance_ + average
-        self.intraclass_correlation_ = float(self.group_variance_ / total)
-        self._facts = heteroscedastic_facts(
-            problem,
-            optimum,
-            coef=self.coef_[read.features[problem.structure.mean]],
-            between=self.group_variance_ + self._variance_of_effects(problem),
-            noise=average_noise(model, optimum.point),
-            psi_std=float(np.sqrt(fitted.psi_covariance[-1] or np.nan)),
-        )
-
-    def _variance_of_effects(self, problem):
-        """Of fixed effects of groups on the mean, as often as there are rows."""
-        if not problem.structure.fixed:
-            return 0.0
-        size, effects = problem.model.rows.size, self.group_effects_
-        return float(size @ (effects - size @ effects / size.sum()) ** 2 / size.sum())
-
-    def _noise_variance(self, data, codes):
-        return self._log_variance.variance(data.X, codes)
-
-    def _predictive_freedom(self, X, codes):
-        posterior, noise = self._posterior, self._log_variance.variance(X, codes)
-        h = posterior.coefficient_rows(X, codes)
-        intercept_variance = posterior.intercept_variance(codes)
-        slope = slope_in_group_variance(
-            self.group_variance_,
-            h,
-            intercept_variance,
-            of_groups(posterior.loading, codes, 0.0),
-            self._coefficient_slope,
-        )
-        variance = noise + intercept_variance + np.sum(h**2, axis=1)
-        doubt = self._log_variance.doubt(X, noise, slope)
-        with np.errstate(divide="ignore"):
-            return 2 * variance**2 / doubt
+        return summarize_fit(fit, coverage)
 
 
 def read_problem(estimator, X, y, groups=None, sample_weight=None):
@@ -537,7 +423,7 @@ def _check_freedom(problem):
 
 def _warn(estimator, read, problem, optimum, exact):
     """Say what the data could not tell."""
-    if read.labels is None and estimator._uses_groups():
+    if read.labels is None and _depends_on_groups(estimator):
         warn(NO_GROUPS)
     if exact:
         std = np.sqrt(problem.constant.noise_variance)

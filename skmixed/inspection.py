@@ -16,7 +16,7 @@ from scipy.stats import binom, chi2, norm
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from ._estimator import GroupedRegressor
+from ._estimator import GroupedRegressor, fit_of, read_new
 from ._evaluation.any_model import predict_distribution, unwrap, warn_of_lost_labels
 from ._input.parameters import check_coverage
 from ._input.table import read_column
@@ -180,7 +180,7 @@ class RandomInterceptsDisplay(_Display):
         """
         check_coverage(coverage)
         model = _own_model(estimator)
-        if not model._has_random_intercepts():
+        if not fit_of(model).has_random_intercepts:
             raise ValueError(
                 f"The {type(model).__name__} has no random intercepts: it was fitted "
                 "without `groups`, or with other effects of them."
@@ -607,7 +607,8 @@ class LikelihoodProfileDisplay(_Display):
                 "exactly, or the data cannot tell groups from noise. The warning that "
                 "`fit` gave says which, and what to do."
             )
-        profile, best = Profile(model._state()[1], model._ratio), model.group_variance_
+        fit = fit_of(model)
+        profile, best = Profile(fit.likelihood()[1], fit.ratio), fit.group_variance
         end = interval[1] if np.isfinite(interval[1]) else 4 * np.sqrt(best)
         group_std = np.unique(np.append(np.linspace(0, 1.3 * end, n_points), best**0.5))
         with np.errstate(divide="ignore"):
@@ -683,7 +684,7 @@ def _distribution(estimator, X, groups):
     mean, std = predict_distribution(model, X, metadata)
     known = None
     if isinstance(model, GroupedRegressor) and len(model.groups_):
-        known = model._read_new(X, groups).codes >= 0
+        known = read_new(model, X, groups).codes >= 0
     return known, mean, std
 
 

@@ -6,10 +6,7 @@ from copy import copy
 from functools import partial
 from typing import Literal, Self
 
-import numpy as np
-from sklearn.utils.validation import check_is_fitted
-
-from ._estimator import GroupedRegressor
+from ._estimator import GroupedRegressor, fit_of
 from ._input.parameters import (
     check_coverage,
     check_flag,
@@ -19,28 +16,17 @@ from ._input.parameters import (
     warn,
 )
 from ._input.table import read_fit_data
-from ._likelihood.one_variance import (
-    RandomIntercept,
-    check_freedom,
-    degrees_of_freedom,
-    deviance,
-    evaluate,
-    is_exact,
-)
-from ._likelihood.posterior import condition, of_groups
-from ._messages import NO_GROUPS, column_name, exact_fit_message, why_not_identified
-from ._results.inference import predictive_freedom
+from ._messages import column_name
+from ._results.one_variance import RandomInterceptFit, fit_statistics
 from ._results.report import (
     coefficient_intervals,
     component_intervals,
-    random_intercept_summary,
+    summarize_fit,
 )
 from ._results.summary import Summary
-from ._rows.columns import check_range, choose_columns, noise_floor, rank_tolerance
+from ._rows.columns import check_range
 from ._rows.dask import is_partitioned, summarize_partitions
-from ._rows.gram import pool
 from ._rows.sample import join, summarize
-from ._search.ratio import Optimum, best_ratio
 from ._typing import ColumnLike, Floats, MatrixLike
 
 
@@ -168,6 +154,7 @@ class RandomInterceptRegressor(GroupedRegressor):
     """
 
     __metadata_request__partial_fit = {"groups": True}
+    _fit_kind = RandomInterceptFit
 
     noise_variance_: float
 
@@ -231,8 +218,8 @@ class RandomInterceptRegressor(GroupedRegressor):
         """
         self._check_parameters()
         new = copy(self)
-        new._statistics = new._summarize(X, y, groups, sample_weight)
-        return self._become(new._estimate())
+        statistics = new._summarize(X, y, groups, sample_weight)
+        return self._become(new._estimate(statistics))
 
     def partial_fit(
         self,
@@ -282,11 +269,11 @@ class RandomInterceptRegressor(GroupedRegressor):
         """
         self._check_parameters()
         new = copy(self)
-        before = getattr(new, "_statistics", None)
-        first = before is None
-        statistics = new._summarize(X, y, groups, sample_weight, reset=first)
-        new._statistics = statistics if first else join(before, statistics)
-        return self._become(new._estimate())
+        before = getattr(new, "_fit", None)
+        statistics = new._summarize(X, y, groups, sample_weight, reset=before is None)
+        if before is not None:
+            statistics = join(before.statistics, statistics)
+        return self._become(new._estimate(statistics))
 
     def summary(self, coverage: float = 0.95) -> Summary:
         """Estimates, their uncertainty, and how well the model describes the data.
@@ -328,9 +315,9 @@ class RandomInterceptRegressor(GroupedRegressor):
         intercept  251.41   9.7467  25.794  22.81  2.2e-18  231.23  271.58
         x0         10.467  0.80422  13.015    161  6.4e-27  8.8791  12.055
         """
-        check_is_fitted(self)
+        fit = fit_of(self)
         check_coverage(coverage)
-        return random_intercept_summary(copy(self), coverage)
+        return summarize_fit(fit, coverage)
 
     def profile_intervals(self, coverage: float = 0.95) -> dict[str, Floats]:
         """Profile-likelihood intervals.
@@ -368,17 +355,15 @@ class RandomInterceptRegressor(GroupedRegressor):
         >>> model.profile_intervals()["group_std"].round(2)
         array([26.01, 52.94])
         """
-        check_is_fitted(self)
+        fit = fit_of(self)
         check_coverage(coverage)
-        fitted = copy(self)
-        alpha = fitted._fitted_parameters["alpha"]
-        if alpha:
+        if fit.alpha:
             raise ValueError(
-                f"alpha={alpha}: a penalised likelihood has no confidence "
+                f"alpha={fit.alpha}: a penalised likelihood has no confidence "
                 "intervals. Fit with alpha=0."
             )
-        components = component_intervals(fitted, coverage)
-        coefficients = coefficient_intervals(fitted, coverage)
+        components = component_intervals(fit, coverage)
+        coefficients = coefficient_intervals(fit, coverage)
         return components | {"intercept": coefficients[0], "coef": coefficients[1:]}
 
     def _summarize(self, X, y, groups, sample_weight, reset=True):
@@ -394,86 +379,17 @@ class RandomInterceptRegressor(GroupedRegressor):
         check_nonnegative(self.alpha, "alpha")
         check_jobs(self.n_jobs)
 
-    def _state(self):
-        """Working columns, and the likelihood of the statistics in them, whose groups
-        are pooled.
-        """
-        read, fitted = self._statistics, self._fitted_parameters
-        moments, alpha = read.moments, float(fitted["alpha"])
-        check_range(moments, partial(column_name, self, read.features))
-        columns = choose_columns(
-            moments,
-            fit_intercept=fitted["fit_intercept"],
-            alpha=alpha,
-            tolerance=rank_tolerance(read.n_rows, len(read.features), read.is_sparse),
+    def _estimate(self, statistics):
+        """A copy of the estimator, fitted to the statistics of all rows."""
+        names = partial(column_name, self, statistics.features)
+        check_range(statistics.moments, names)
+        fit, messages = fit_statistics(
+            statistics,
+            self._names(),
+            method=self.method,
+            fit_intercept=self.fit_intercept,
+            alpha=float(self.alpha),
         )
-        return columns, RandomIntercept(
-            gram=pool(columns.gram(moments)),
-            n=moments.n,
-            reml=fitted["method"] == "reml",
-            floor=noise_floor(moments, columns.has_constant),
-            penalty=columns.penalty(alpha),
-            logdet_basis=columns.logdet_basis,
-        )
-
-    def _estimate(self):
-        """Set all attributes from the statistics."""
-        self._fitted_parameters = self.get_params(deep=False)
-        labels = self._statistics.labels
-        grouped = labels is not None
-        columns, model = self._state()
-        free = degrees_of_freedom(model, evaluate(model, 0.0).factor)
-        check_freedom(model.n, model.n - free)
-        optimum = best_ratio(model) if grouped else Optimum(0.0, True, 0)
-        at = evaluate(model, optimum.ratio)
-        n_groups = len(labels) if grouped else 0
-        moments = self._statistics.moments
-
-        def part(groups):  # made as it is needed: there may be many
-            return at.factor.of(columns.gram(moments.part(groups)))
-
-        posterior = condition(columns, at.factor, at.noise_variance, n_groups, part)
-        self._set_posterior(posterior, self._statistics.features, labels)
-        self.noise_variance_ = float(at.noise_variance)
-        total_variance = self.group_variance_ + self.noise_variance_
-        self.intraclass_correlation_ = self.group_variance_ / total_variance
-        self.log_likelihood_ = float(-0.5 * deviance(model, at))
-        self.at_boundary_ = bool(grouped and optimum.identified and not optimum.ratio)
-        self._ratio, self._is_identified = optimum.ratio, optimum.identified
-        self.n_iter_ = optimum.n_evaluations
-        self.converged_ = True
-        _warn(self._statistics, columns, model, at, optimum)
-        return self
-
-    def _noise_variance(self, data, codes):
-        return np.full(data.X.shape[0], self.noise_variance_)
-
-    def _predictive_freedom(self, X, codes):
-        alpha = self._fitted_parameters["alpha"]
-        if alpha:
-            raise ValueError(
-                f"alpha={alpha}: the degrees of freedom of a penalised fit are not "
-                'known. Use distribution="normal", or fit with alpha=0.'
-            )
-        posterior, std = self._posterior, np.sqrt(self.noise_variance_)
-        return predictive_freedom(
-            self._state()[1],
-            self._ratio,
-            posterior.coefficient_rows(X, codes) / std,
-            posterior.intercept_variance(codes) / self.noise_variance_,
-            of_groups(posterior.loading, codes, 0.0) / std,
-        )
-
-
-def _warn(read, columns, model, at, optimum):
-    """Say what the data could not tell: at most one warning where there are groups."""
-    exact = is_exact(at.noise_variance, model.floor)
-    if exact:
-        std = np.sqrt(at.noise_variance)
-        warn(exact_fit_message(model.n, columns.rank, std), UserWarning)
-    if read.labels is None:
-        warn(NO_GROUPS)
-    elif not exact and (len(read.labels) == 1 or not optimum.identified):
-        message = why_not_identified(read.labels, read.n_rows, columns)
-        if message:
-            warn(message)
+        for message, category in messages:
+            warn(message, category)
+        return self._keep(fit)

@@ -24,7 +24,7 @@ import skmixed
 from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
 
 PACKAGE = str(Path(skmixed.__file__).parent)
-ESTIMATORS = ("_base.py", "random_intercept.py", "heteroscedastic.py")
+ESTIMATORS = ("_estimator.py", "random_intercept.py", "heteroscedastic.py")
 
 
 def at_line(number, act, call, visited=None):
@@ -168,8 +168,9 @@ def questions(model):
 
 
 def state(model):
-    """All attributes, bit by bit."""
-    return {name: pickle.dumps(value) for name, value in vars(model).items()}
+    """All that a stored model keeps, bit by bit."""
+    kept = model.__getstate__()
+    return {name: pickle.dumps(value) for name, value in kept.items()}
 
 
 def fault(error):

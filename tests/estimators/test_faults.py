@@ -38,6 +38,7 @@ from skmixed import (
     HeteroscedasticGaussianRegressor,
     RandomInterceptRegressor,
 )
+from skmixed._estimator import fit_of
 from skmixed.model_selection import cross_validate_groups
 
 STUDY = load("faults")
@@ -476,7 +477,7 @@ def test_models_stored_by_the_oldest_versions_are_read(stored_models):
             rows = {} if groups is None else {"groups": groups}
             if hasattr(one, "partial_fit"):
                 one.partial_fit(X, mean, **rows)
-            if one._has_random_intercepts():
+            if fit_of(one).has_random_intercepts:
                 one.update_random_intercepts(X, mean, **rows)
             changed.append(one.predict(X, **rows))
         assert_allclose(*changed, rtol=1e-6, err_msg=name)

@@ -15,6 +15,7 @@ from scipy.optimize import minimize
 from scipy.stats import chi2, t
 
 from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
+from skmixed._estimator import fit_of
 from skmixed._likelihood.one_variance import deviance, evaluate
 from skmixed._likelihood.posterior import condition, of_groups
 from skmixed._results.inference import (
@@ -47,8 +48,8 @@ def deviance_at(model, at, log_noise, ratio):
 @pytest.mark.parametrize("method", METHODS)
 def test_curvature_is_that_of_the_deviance(method):
     estimator, *_ = fit(method)
-    _, model = estimator._state()
-    at = evaluate(model, estimator._ratio)
+    _, model = fit_of(estimator).likelihood()
+    at = evaluate(model, fit_of(estimator).ratio)
     found = curvature(model, at).information
     theta = np.array([np.log(at.noise_variance), at.ratio])
     expected = np.empty((2, 2))
@@ -84,9 +85,11 @@ def test_degrees_of_freedom_do_not_depend_on_units(scale):
 
 def test_a_contrast_of_nothing_has_no_degrees_of_freedom():
     estimator, *_ = fit()
-    _, model = estimator._state()
+    _, model = fit_of(estimator).likelihood()
     k = model.gram.R12.shape[2] - 1
-    assert np.isnan(satterthwaite(model, estimator._ratio, np.zeros((1, k)))).all()
+    assert np.isnan(
+        satterthwaite(model, fit_of(estimator).ratio, np.zeros((1, k)))
+    ).all()
 
 
 # ---------------------------------------------------------------------------- intervals
@@ -329,7 +332,7 @@ def test_the_coverage_is_checked():
 def test_a_profile_finds_the_global_optimum_at_every_value():
     """The grid sees both optima of a likelihood that has two."""
     estimator, *_ = fit("ml")
-    profile = Profile(estimator._state()[1], estimator._ratio)
+    profile = Profile(fit_of(estimator).likelihood()[1], fit_of(estimator).ratio)
     assert_allclose(profile.noise_rise(np.log(estimator.noise_variance_)), 0, atol=1e-9)
     assert_allclose(profile.group_rise(np.log(estimator.group_variance_)), 0, atol=1e-9)
 
@@ -422,7 +425,7 @@ def test_degrees_of_freedom_of_a_new_group_are_the_textbook_ones(n_groups, n_row
 
 def predictive_variance(estimator, ratio, X, codes):
     """In units of sigma^2, at any ratio."""
-    columns, model = estimator._state()
+    columns, model = fit_of(estimator).likelihood()
     at = evaluate(model, ratio)
     posterior = condition(columns, at.factor, 1.0, len(estimator.groups_))
     return posterior, posterior.variance(X, codes)
@@ -430,8 +433,8 @@ def predictive_variance(estimator, ratio, X, codes):
 
 def test_the_slope_of_predictive_variances_in_the_group_variance():
     estimator, X, *_ = fit()
-    ratio, codes = estimator._ratio, np.array([0, 3, -1, -1])
-    _, model = estimator._state()
+    ratio, codes = fit_of(estimator).ratio, np.array([0, 3, -1, -1])
+    _, model = fit_of(estimator).likelihood()
     posterior, _ = predictive_variance(estimator, ratio, X[:4], codes)
     found = slope_in_group_variance(
         ratio,

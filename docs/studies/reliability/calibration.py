@@ -26,6 +26,7 @@ from skmixed import (
     HeteroscedasticGaussianRegressor,
     RandomInterceptRegressor,
 )
+from skmixed._estimator import fit_of
 from skmixed._results.inference import satterthwaite
 
 LEVELS = (0.5, 0.9, 0.99)
@@ -123,9 +124,9 @@ def judge_coefficients(model, steep):
     """
     freedom = np.full(2, np.inf)
     if not steep:
-        columns, likelihood = model._state()
+        columns, likelihood = fit_of(model).likelihood()
         contrasts, _ = columns.to_user(has_intercept=True)
-        freedom = satterthwaite(likelihood, model._ratio, contrasts[1:])
+        freedom = satterthwaite(likelihood, fit_of(model).ratio, contrasts[1:])
     quantiles = stats.t.ppf(0.5 + np.array(LEVELS)[:, None] / 2, freedom)
     return np.abs(model.coef_ - BETA) <= quantiles * model.coef_std_
 

@@ -1,0 +1,177 @@
+"""The result of a fit: arrays and numbers, which everything after `fit` reads.
+
+An estimator keeps one `Fit` and copies its public attributes from it.  Predictions,
+reports and pictures read the fit, so that all of them are about the same state, and an
+update puts another fit in its place.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .._likelihood.posterior import Posterior, make_room, observe
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Fit:
+    """What all estimators have.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Names of the columns of the user's X in tables.
+    features : ndarray of shape (p,)
+        Positions of the features among those columns.
+    method : {"reml", "ml"}
+    fit_intercept : bool
+    alpha : float
+        Ridge penalty of the mean.
+    uses_groups : bool
+        Whether a model of this kind depends on groups where it gets them.
+    labels : ndarray of shape (n_groups,)
+        Group labels; empty if the model has no groups.
+    posterior : Posterior
+        Of the features.
+    is_random : bool
+        Whether the modes of the posterior are those of random intercepts.
+    is_identified : bool
+        Whether the data tell the group variance.
+    at_boundary : bool
+        Whether the criterion is best at a group variance of 0.
+    n_rows : float
+        Sum of the weights.
+    n_groups : int
+        Number of groups of the fit, without those of later updates.
+    group_sizes : tuple of float
+        Least, median and largest sum of the weights of a group; empty without groups.
+    n_parameters : int
+        Coefficients and variance parameters.
+    log_likelihood : float
+    gain : float or None
+        In log-likelihood, by the group variance; None where there is nothing to test.
+    explained, between, noise : float
+        Variances of the features' part of the mean, of the groups and of the noise.
+    intraclass_correlation : float
+    n_iter : int
+    converged : bool
+    """
+
+    names: tuple
+    features: np.ndarray
+    method: str
+    fit_intercept: bool
+    alpha: float
+    uses_groups: bool
+    labels: np.ndarray
+    posterior: Posterior
+    is_random: bool
+    is_identified: bool
+    at_boundary: bool
+    n_rows: float
+    n_groups: int
+    group_sizes: tuple
+    n_parameters: int
+    log_likelihood: float
+    gain: float | None
+    explained: float
+    between: float
+    noise: float
+    intraclass_correlation: float
+    n_iter: int
+    converged: bool
+
+    @property
+    def has_random_intercepts(self):
+        """Whether there are random intercepts, those of a variance of 0 included."""
+        return self.is_random and len(self.labels) > 0
+
+    @property
+    def group_variance(self):
+        """Variance of random intercepts."""
+        return self.posterior.group_variance
+
+    @property
+    def coefficients(self):
+        """(intercept, coefficients) in the user's units, (1 + number of columns,)."""
+        posterior = self.posterior
+        level = posterior.level - posterior.shift @ posterior.coef
+        return self._wide(level * self.fit_intercept, posterior.coef)
+
+    @property
+    def coefficients_root(self):
+        """Root L of the covariance L L' of `coefficients`."""
+        posterior = self.posterior
+        level = posterior.level_root - posterior.shift @ posterior.coef_root
+        return self._wide(level * self.fit_intercept, posterior.coef_root)
+
+    @property
+    def coefficients_std(self):
+        """Standard errors of `coefficients`."""
+        return np.linalg.norm(self.coefficients_root, axis=1)
+
+    @property
+    def entries(self):
+        """Positions of the fitted parameters among `coefficients`."""
+        return np.append(0, 1 + self.features)[int(not self.fit_intercept) :]
+
+    def _wide(self, of_intercept, of_features):
+        """Figures of the intercept and of all columns of X, 0 for a label column."""
+        wide = np.zeros((1 + len(self.names), *of_features.shape[1:]))
+        wide[0], wide[1 + self.features] = of_intercept, of_features
+        return wide
+
+    def noise_variance_of(self, X, codes):
+        """Variance of each row's noise, (n_rows,), a new array; `codes` are positions
+        of the rows' groups among `labels`, -1 for a new group.
+        """
+        raise NotImplementedError
+
+    def freedom_of(self, X, codes):
+        """Degrees of freedom of the variance of a new y, (n_rows,).
+
+        Raises
+        ------
+        ValueError
+            If the fit is penalised.
+        """
+        raise NotImplementedError
+
+    def observed(self, X, y, codes, labels, known):
+        """The fit after further rows, whose groups are `codes` among `labels`, and
+        `known` the places of the groups that it knows.
+        """
+        before = np.full(len(labels), -1)
+        before[known] = np.arange(len(known))
+        noise_variance = self.noise_variance_of(X, before[codes])
+        posterior = make_room(self.posterior, known, len(labels))
+        posterior = observe(posterior, X, y, codes, noise_variance)
+        return replace(self, labels=labels, posterior=posterior)
+
+    def attributes(self):
+        """Public attributes of the estimator."""
+        coefficients, std = self.coefficients, self.coefficients_std
+        posterior, zero = self.posterior, np.zeros(len(self.posterior.modes))
+        random = self.is_random
+        variance = posterior.modes_variance
+        return {
+            "coef_": coefficients[1:],
+            "intercept_": float(coefficients[0]),
+            "coef_std_": std[1:],
+            "intercept_std_": float(std[0]),
+            "group_variance_": self.group_variance,
+            "intraclass_correlation_": self.intraclass_correlation,
+            "at_boundary_": self.at_boundary,
+            "groups_": self.labels,
+            "random_intercepts_": posterior.modes if random else zero,
+            "random_intercepts_std_": posterior.modes_std() if random else zero,
+            "random_intercepts_conditional_std_": np.sqrt(variance) if random else zero,
+            "log_likelihood_": self.log_likelihood,
+            "n_iter_": self.n_iter,
+            "converged_": self.converged,
+        }
+
+
+def variance_of(root, n):
+    """Variance over n rows of a figure whose scatter has this root."""
+    with np.errstate(under="ignore"):  # a square that vanishes beside the others
+        return float(root @ root / (n - 1 if n > 1 else n))

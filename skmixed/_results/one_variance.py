@@ -1,0 +1,183 @@
+"""The fit of a random-intercept model, from the statistics of its rows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._input.labels import GroupsWarning
+from .._likelihood.one_variance import (
+    RandomIntercept,
+    check_freedom,
+    degrees_of_freedom,
+    deviance,
+    evaluate,
+    is_exact,
+)
+from .._likelihood.posterior import condition, of_groups
+from .._messages import NO_GROUPS, exact_fit_message, why_not_identified
+from .._rows.columns import choose_columns, noise_floor, rank_tolerance
+from .._rows.gram import pool
+from .._rows.sample import Statistics
+from .._search.ratio import Optimum, best_ratio
+from .fit import Fit, variance_of
+from .inference import predictive_freedom
+from .summary import sizes_of
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RandomInterceptFit(Fit):
+    """A fitted random-intercept model.
+
+    Attributes
+    ----------
+    statistics : Statistics
+        Of all rows of the fit.
+    noise_variance : float
+    ratio : float
+        lambda^2 = group_variance / noise_variance.
+    """
+
+    statistics: Statistics
+    noise_variance: float
+    ratio: float
+
+    def likelihood(self):
+        """Working columns, and the likelihood in them, whose groups are pooled."""
+        options = {"fit_intercept": self.fit_intercept, "alpha": self.alpha}
+        return state_likelihood(self.statistics, method=self.method, **options)
+
+    def noise_variance_of(self, X, codes):
+        """See `Fit`."""
+        return np.full(X.shape[0], self.noise_variance)
+
+    def freedom_of(self, X, codes):
+        """See `Fit`."""
+        if self.alpha:
+            raise ValueError(
+                f"alpha={self.alpha}: the degrees of freedom of a penalised fit are "
+                'not known. Use distribution="normal", or fit with alpha=0.'
+            )
+        posterior, std = self.posterior, np.sqrt(self.noise_variance)
+        return predictive_freedom(
+            self.likelihood()[1],
+            self.ratio,
+            posterior.coefficient_rows(X, codes) / std,
+            posterior.intercept_variance(codes) / self.noise_variance,
+            of_groups(posterior.loading, codes, 0.0) / std,
+        )
+
+    def attributes(self):
+        """See `Fit`."""
+        return super().attributes() | {"noise_variance_": self.noise_variance}
+
+
+def state_likelihood(statistics, *, method, fit_intercept, alpha):
+    """Working columns, and the likelihood in them, whose groups are pooled."""
+    moments = statistics.moments
+    n_rows, n_features = statistics.n_rows, len(statistics.features)
+    columns = choose_columns(
+        moments,
+        fit_intercept=fit_intercept,
+        alpha=alpha,
+        tolerance=rank_tolerance(n_rows, n_features, statistics.is_sparse),
+    )
+    return columns, RandomIntercept(
+        gram=pool(columns.gram(moments)),
+        n=moments.n,
+        reml=method == "reml",
+        floor=noise_floor(moments, columns.has_constant),
+        penalty=columns.penalty(alpha),
+        logdet_basis=columns.logdet_basis,
+    )
+
+
+def fit_statistics(statistics, names, *, method, fit_intercept, alpha):
+    """Fit by (restricted) maximum likelihood.
+
+    Parameters
+    ----------
+    statistics : Statistics
+    names : tuple of str
+        Names of the columns of the user's X.
+    method : {"reml", "ml"}
+    fit_intercept : bool
+    alpha : float
+
+    Returns
+    -------
+    fit : RandomInterceptFit
+    messages : list of (str, category of warning)
+        Whatever the data could not tell: at most one about groups.
+    """
+    options = {"method": method, "fit_intercept": fit_intercept, "alpha": alpha}
+    columns, model = state_likelihood(statistics, **options)
+    constant = evaluate(model, 0.0)
+    check_freedom(model.n, model.n - degrees_of_freedom(model, constant.factor))
+    grouped = statistics.labels is not None
+    optimum = best_ratio(model) if grouped else Optimum(0.0, False, 0)
+    at = evaluate(model, optimum.ratio)
+    log_likelihood = float(-0.5 * deviance(model, at))
+    gain = None
+    if optimum.identified and not alpha:
+        gain = log_likelihood + 0.5 * deviance(model, constant)
+    posterior = _posterior(statistics, columns, at)
+    fit = RandomInterceptFit(
+        names=names,
+        features=statistics.features,
+        **options,
+        **_figures(statistics, posterior, at),
+        statistics=statistics,
+        noise_variance=float(at.noise_variance),
+        ratio=optimum.ratio,
+        uses_groups=True,
+        posterior=posterior,
+        is_random=True,
+        is_identified=optimum.identified,
+        at_boundary=bool(optimum.identified and not optimum.ratio),
+        n_parameters=columns.rank + 1 + grouped,
+        log_likelihood=log_likelihood,
+        gain=gain,
+        n_iter=optimum.n_evaluations,
+        converged=True,
+    )
+    return fit, list(_messages(statistics, columns, model, at, optimum))
+
+
+def _posterior(statistics, columns, at):
+    moments, labels = statistics.moments, statistics.labels
+
+    def part(groups):  # made as it is needed: there may be many
+        return at.factor.of(columns.gram(moments.part(groups)))
+
+    n_groups = 0 if labels is None else len(labels)
+    return condition(columns, at.factor, at.noise_variance, n_groups, part)
+
+
+def _figures(statistics, posterior, at):
+    """Fields of the fit that say what the variance of y is made of, and of whom."""
+    moments, labels = statistics.moments, statistics.labels
+    noise, between = float(at.noise_variance), posterior.group_variance
+    explained = moments.total[:, : len(statistics.features)] @ posterior.coef
+    return {
+        "labels": np.empty(0) if labels is None else labels,
+        "n_rows": moments.n,
+        "n_groups": 0 if labels is None else len(labels),
+        "group_sizes": () if labels is None else sizes_of(moments.size),
+        "explained": variance_of(explained, moments.n),
+        "between": between,
+        "noise": noise,
+        "intraclass_correlation": between / (between + noise),
+    }
+
+
+def _messages(statistics, columns, model, at, optimum):
+    labels, exact = statistics.labels, is_exact(at.noise_variance, model.floor)
+    if exact:
+        std = np.sqrt(at.noise_variance)
+        yield exact_fit_message(model.n, columns.rank, std), UserWarning
+    if labels is None:
+        yield NO_GROUPS, GroupsWarning
+    elif not exact and (len(labels) == 1 or not optimum.identified):
+        message = why_not_identified(labels, statistics.n_rows, columns)
+        if message:
+            yield message, GroupsWarning

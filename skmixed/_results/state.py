@@ -1,0 +1,64 @@
+"""Results of a fit as plain arrays and numbers, and arrays that nobody writes into.
+
+A stored model holds no class of this package but the estimator's own: dataclasses are
+stored as dicts of their fields, so that private modules and classes are free to move.
+"""
+
+from dataclasses import fields, is_dataclass, replace
+from typing import get_args, get_type_hints
+
+import numpy as np
+
+
+def to_plain(value):
+    """Dataclasses as dicts of their fields, in tuples too, and NumPy's scalars as
+    Python's numbers; all else as it is.
+    """
+    if is_dataclass(value):
+        return {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, np.generic):
+        return value.item()
+    return tuple(map(to_plain, value)) if type(value) is tuple else value
+
+
+def from_plain(kind, state):
+    """The dataclass that `to_plain` made a dict of.
+
+    Parameters
+    ----------
+    kind : type
+        The dataclass.  A field that holds a dataclass, a tuple of them or None is
+        annotated with it: ``Posterior``, ``tuple[Term, ...]``, ``Statistics | None``.
+    state : dict
+    """
+    hints = get_type_hints(kind)
+    return kind(**{name: _revive(hints[name], state[name]) for name in state})
+
+
+def _revive(hint, value):
+    kinds = [kind for kind in (hint, *get_args(hint)) if is_dataclass(kind)]
+    if kinds and isinstance(value, dict):
+        return from_plain(kinds[0], value)
+    if kinds and isinstance(value, tuple):
+        return tuple(from_plain(kinds[0], entry) for entry in value)
+    return value
+
+
+def read_only(value):
+    """The same arrays, numbers, tuples, dicts and dataclasses, but with arrays that
+    cannot be written into.
+
+    They are views, so that an array that the caller shares with others stays writable
+    for them.
+    """
+    if isinstance(value, np.ndarray) and value.flags.writeable:
+        value = value.view()
+        value.flags.writeable = False
+    elif is_dataclass(value):
+        parts = {f.name: getattr(value, f.name) for f in fields(value)}
+        return replace(value, **{name: read_only(part) for name, part in parts.items()})
+    elif type(value) is tuple:
+        return tuple(map(read_only, value))
+    elif type(value) is dict:
+        return {key: read_only(part) for key, part in value.items()}
+    return value
