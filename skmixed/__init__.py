@@ -1,45 +1,36 @@
-"""Predictive models for grouped data, as scikit-learn estimators.
+"""Predictive mixed models for grouped data, as scikit-learn estimators.
 
-How a fit flows through the package, one module per arrow::
+A fit goes through stages.  A stage is a package; it imports only from those above it,
+and its docstring says which module to open for what::
 
-    user's arrays -> Data       _input, _groups    labels, features, weights
-                  -> Moments    _preparation       n rows become figures per group
-                                _gram, _blocks
-                                _statistics        and batches of rows join,
-                                _partitions        or those that workers hold
-                  -> Columns    _design            working columns and back
-                  -> Gram       _gram              the same figures in blocks
-                  -> factor     _block_cholesky    at one value of the variances
-                  -> criterion  _criterion         its value and slope
-                  -> optimum    _optimize          roots of a function of one variable
-                  -> Posterior  _posterior         what is known about a new row
-    predict, ...  <-            _base              what both estimators share
-                                _normal            closed forms of the predictions
-    summary, ...  <-            _inference         degrees of freedom, profiles
-                                _report, _summary  tables, and what they look like
+    user's arrays -> Data           _input       labels, features, weights, parameters
+                  -> Moments, Gram  _rows        n rows become figures per group
+                  -> likelihood     _likelihood  factor, value, derivatives at a point
+                  -> optimum        _search      the best of all points
+                  -> fit            _results     effects, intervals, tables for the user
+    fit, predict  <-  random_intercept, heteroscedastic, ...   over _estimator
+    scores, tables, pictures of any fitted model, ours or foreign
+                  <-  metrics, model_selection, inspection     over _evaluation
 
-With a variance for each row the way from Columns to the optimum is a loop::
+Rows are read once.  Where each row has a variance of its own the Gram depends on it,
+and every step of the search visits the rows again (`_rows.grouped`).
 
-    Columns       -> Rows       _rows, _parts      in group order, kept
-                  -> likelihood _problem           parameters and their bounds
-                  -> start      _starts            several, by the search above
-       +--------> -> Gram       _rows, _gram       weighted by the variances
-       |          -> value      _heteroscedastic_criterion, _block_cholesky
-       |          -> sums       _residuals, _visit  one visit to the rows
-       +--------- <- step       _information, _arrow, _search
-                  -> optimum    _log_variance, _fixed_groups    in the user's terms
+The same words everywhere:
 
-What any model, ours or foreign, is worth, with its groups at hand wherever it sits::
+    rows     the observations, as numbers
+    block    rows that fit the cache, worked on at a time
+    part     the rows of one worker, or of one partition of a Dask collection
+    group    all rows with the same label
+    level    a label of a grouping factor; its effects are what the group shares
+    term     a grouping factor with its effects, their columns Z and covariance
+    Gram     what the likelihood needs of the rows: a triangular block per group
+    factor   the block-Cholesky factor of the Gram at one point (or: a grouping factor)
+    point    values of all parameters of the covariance
+    optimum  the point at which the criterion is best
 
-    fitted model  -> model, X   _any_model         out of Pipeline and search
-                  -> scores     metrics            losses, and scorers for scikit-learn
-    user's arrays -> folds      _folds             each fitted and scored by itself
-                  -> table      model_selection    known groups and new ones
-                                _comparison
-                  -> pictures   inspection         calibration, random intercepts, ...
-
-docs/math.md derives the formulas in the names that the code uses; docs/design.md gives
-the reasons, docs/groups.md says which door for groups goes with which tool.
+docs/math.md derives the formulas in the names that the code uses, and a function names
+the equation that it computes.  docs/design.md gives the reasons; docs/groups.md says
+which door for groups goes with which tool of scikit-learn.
 """
 
 from ._input.labels import GroupsWarning

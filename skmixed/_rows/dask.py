@@ -92,7 +92,7 @@ def _read_parts(estimator, blocks, need_labels, reset):
 
     shared = delayed(estimator)
     return [
-        delayed(_read_part)(shared, *block, number, len(blocks), need_labels, reset)
+        delayed(_read_part)(shared, block, number, len(blocks), need_labels, reset)
         for number, block in enumerate(blocks)
     ]
 
@@ -169,8 +169,9 @@ def predict_partitions(model, X, groups, flags):
     return tuple(outputs) if many else outputs[0]
 
 
-def _read_part(estimator, X, y, groups, weight, number, n_parts, need_labels, reset):
+def _read_part(estimator, block, number, n_parts, need_labels, reset):
     """One partition, validated, or None if it has no rows; and its columns."""
+    X, y, groups, weight = block
     reader = copy(estimator)
     if not X.shape[0] or (weight is not None and len(weight) and not np.any(weight)):
         return None, {}

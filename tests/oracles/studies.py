@@ -1,14 +1,15 @@
-"""The programs under docs/studies, as modules."""
+"""The programs under docs, as modules."""
 
 import importlib.util
 from pathlib import Path
 
-STUDIES = Path(__file__).parents[2] / "docs" / "studies"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
-def load(name):
+def load(name, folder="studies"):
     """The program of that name, imported but not run."""
-    spec = importlib.util.spec_from_file_location(name, STUDIES / f"{name}.py")
+    path = DOCS / folder / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import sklearn
+from oracles.studies import load
 
 import skmixed
 
@@ -50,6 +51,9 @@ MAY_IMPORT = {
     },
 }
 LONGEST_FUNCTION = 40  # lines, without the docstring
+MOST_PARAMETERS = 8  # of a function that is not public
+
+structure = load("structure", "")
 
 MODULES = [
     module.name for module in pkgutil.walk_packages(skmixed.__path__, "skmixed.")
@@ -57,8 +61,7 @@ MODULES = [
 
 
 def trees():
-    for path in sorted(PACKAGE.rglob("*.py")):
-        yield path, ast.parse(path.read_text())
+    return structure.modules(PACKAGE)
 
 
 def imports(tree):
@@ -206,14 +209,42 @@ def test_no_test_is_named_after_a_set(request):
         assert not kinds & {set, frozenset}, item.nodeid
 
 
-def test_functions_fit_on_a_screen():
+def test_functions_are_short_and_take_few_parameters():
     for path, tree in trees():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef):
-                has_doc = ast.get_docstring(node) is not None and len(node.body) > 1
-                first = node.body[1 if has_doc else 0].lineno
-                lines = node.end_lineno - first + 1
-                assert lines <= LONGEST_FUNCTION, f"{path.name}: {node.name}: {lines}"
+        for function in structure.functions(tree):
+            n_lines, n = structure.length(function), structure.n_parameters(function)
+            assert n_lines <= LONGEST_FUNCTION, f"{path}: {function.name}: {n_lines}"
+            if structure.is_private(path, function):
+                assert n <= MOST_PARAMETERS, f"{path}: {function.name}: {n}"
+
+
+def test_what_counts_as_code():
+    program = '''"""A docstring."""
+
+# A comment.
+def f(a, *, b=1, **c):
+    """One more.
+
+    Of three lines.
+    """
+    return {
+        "text": """
+        that is code
+        """
+    }
+'''
+    (function,) = structure.functions(ast.parse(program))
+    assert structure.code_lines(program) == 6
+    assert structure.length(function) == 5
+    assert structure.n_parameters(function) == 3
+
+
+def test_every_program_is_on_the_page_of_programs():
+    page = (ROOT / "docs" / "programs.md").read_text()
+    for path in sorted((ROOT / "docs").rglob("*.*")):
+        runs = path.suffix == ".py" and "__main__" in path.read_text()
+        if (runs or path.suffix == ".R") and path.parent.name != "adapters":
+            assert path.name in page, path
 
 
 @pytest.mark.parametrize("name", MODULES)
