@@ -25,6 +25,36 @@ PIVOT = 1e-14
 
 
 @dataclass(frozen=True)
+class Links:
+    """A sparse matrix in compressed rows, as arrays.
+
+    Attributes
+    ----------
+    data, indices, indptr : ndarray
+    shape : tuple of int
+    """
+
+    data: np.ndarray
+    indices: np.ndarray
+    indptr: np.ndarray
+    shape: tuple[int, int]
+
+    @cached_property
+    def matrix(self):
+        """The same as a csr_array."""
+        entries = self.data, self.indices, self.indptr
+        return sparse.csr_array(entries, shape=self.shape)
+
+
+def links(matrix):
+    """The entries of a sparse matrix; None of None."""
+    if matrix is None:
+        return None
+    matrix = sparse.csr_array(matrix)
+    return Links(matrix.data, matrix.indices, matrix.indptr, matrix.shape)
+
+
+@dataclass(frozen=True)
 class Conditional:
     """Cov(b | y, beta) in the factored form (61).
 
@@ -36,20 +66,20 @@ class Conditional:
         Cov(eps) of each level of the first terms.
     dense : ndarray of shape (d, d)
         Cov(eps) of the effects of all other terms, level by level.
-    chain : csr_array of shape (E, E) or None
+    chain : Links of shape (E, E) or None
         N among the E effects of the first terms; None is the identity.
-    reach : csr_array of shape (E, d) or None
+    reach : Links of shape (E, d) or None
         N from the first terms to the dense effects; None where there are none.
     spread : tuple of ndarray of shape (K, q, q)
         reach dense reach' of each level of the first terms.
     """
 
-    sizes: tuple
-    own: tuple
+    sizes: tuple[tuple[int, int], ...]
+    own: tuple[np.ndarray, ...]
     dense: np.ndarray
-    chain: sparse.csr_array | None
-    reach: sparse.csr_array | None
-    spread: tuple
+    chain: Links | None
+    reach: Links | None
+    spread: tuple[np.ndarray, ...]
 
     @property
     def n_sparse(self):
@@ -86,8 +116,8 @@ class Conditional:
         first = _indicator(Z[:k], codes[:k], starts[:k], (n, E))
         rest = _indicator(Z[k:], codes[k:], starts[k:], (n, d))
         if self.reach is not None:
-            rest = rest + first @ self.reach
-        return first if self.chain is None else first @ self.chain, rest
+            rest = rest + first @ self.reach.matrix
+        return first if self.chain is None else first @ self.chain.matrix, rest
 
     def variance(self, Z, codes):
         """Variance (n,) of z'b of each row; arguments as of `weights`."""
@@ -108,7 +138,8 @@ class Conditional:
             return
         starts, E, _ = self.starts
         k = self.n_sparse
-        W = _indicator(Z[:k], codes[:k], starts[:k], (len(codes[0]), E)) @ self.chain
+        W = _indicator(Z[:k], codes[:k], starts[:k], (len(codes[0]), E))
+        W = W @ self.chain.matrix
         for start, (K, q) in zip(starts[:k], self.sizes, strict=False):
             yield _blocks(W[:, start : start + K * q], q)
 
@@ -147,7 +178,7 @@ class Conditional:
         """The rows of N from a term to the dense effects, and where they begin."""
         start = self.starts[0][t]
         if t < self.n_sparse:
-            return self.reach, start
+            return self.reach.matrix, start
         return sparse.eye_array(len(self.dense), format="csr"), start
 
     def _dense_blocks(self, t):
@@ -163,7 +194,8 @@ class Conditional:
         if self.chain is None:
             return self.own[t] + self.spread[t]
         (K, q), start = self.sizes[t], self.starts[0][t]
-        half = self.chain[start : start + K * q] @ _block_diagonal(map(_root, self.own))
+        rows = self.chain.matrix[start : start + K * q]
+        half = rows @ _block_diagonal(map(_root, self.own))
         total = self.spread[t].copy()
         for a in range(q):
             for b in range(a + 1):
@@ -244,20 +276,20 @@ def _unwind(pulls, d):
 
 
 def with_reach(sizes, own, dense, chain, reach):
-    """A `Conditional`, its spread computed."""
-    bare = Conditional(tuple(sizes), tuple(own), dense, chain, reach, ())
-    spread = []
+    """A `Conditional` from its matrices, its spread computed."""
+    parts = tuple(sizes), tuple(own), dense, links(chain), links(reach)
+    bare, spread = Conditional(*parts, ()), []
     for t, C in enumerate(own):
         K, q = sizes[t]
         total, start = np.zeros(C.shape), bare.starts[0][t]
         if reach is not None:
-            rows = start + np.arange(K) * q
+            rows, matrix = start + np.arange(K) * q, bare.reach.matrix
             for a in range(q):
                 for b in range(a + 1):
-                    product = _bilinear(reach, rows + a, reach, rows + b, dense)
+                    product = _bilinear(matrix, rows + a, matrix, rows + b, dense)
                     total[:, a, b] = total[:, b, a] = product
         spread.append(total)
-    return Conditional(bare.sizes, bare.own, dense, chain, reach, tuple(spread))
+    return Conditional(*parts, tuple(spread))
 
 
 def extend(before, positions, sizes, Psi):
@@ -288,13 +320,16 @@ def extend(before, positions, sizes, Psi):
         dense[start:end, start:end] = np.kron(np.eye(K), prior)
         start = end
     dense[np.ix_(rest, rest)] = before.dense
-    chain, reach = before.chain, before.reach
+    chain, reach = before.chain, None
     if chain is not None:
-        chain = _moved(chain - sparse.eye_array(len(first)), first, first, (E, E))
+        chain = _moved(
+            chain.matrix - sparse.eye_array(len(first)), first, first, (E, E)
+        )
         chain = (chain + sparse.eye_array(E)).tocsr()
     if d and E:
-        reach = sparse.csr_array((len(first), len(rest))) if reach is None else reach
-        reach = _moved(reach, first, rest, (E, d))
+        reach = sparse.csr_array((E, d))
+        if before.reach is not None:
+            reach = _moved(before.reach.matrix, first, rest, (E, d))
     return with_reach(sizes, own, dense, chain, reach)
 
 
@@ -340,16 +375,16 @@ def observe_rows(before, W, W_dense, precision, right):
         if A is None:  # a level has met two levels of a term that it was nested in
             return _observe_crossed(before, len(own), rows, precision, right)
         own.append(_shrunk(C, A))
-        links = rest[:length, length:]
-        pulls.append((_block_diagonal([own[-1]]) @ links).tocsr())
-        rest = (rest[length:, length:] - links.T @ pulls[-1]).tocsr()
+        later = rest[:length, length:]
+        pulls.append((_block_diagonal([own[-1]]) @ later).tocsr())
+        rest = (rest[length:, length:] - later.T @ pulls[-1]).tocsr()
     dense = _shrunk(before.dense, rest.toarray()) if d else before.dense
     turn = _unwind(pulls, d)
     N = _whole(before) @ turn
     spread = sparse.block_diag([_block_diagonal(own), sparse.csr_array(dense)])
     moved = N @ (spread @ (turn.T @ (weighted @ right)))
-    chain = before.chain if before.chain is None else N[:E, :E]
-    reach = N[:E, E:].tocsr() if d and E else None
+    chain = None if before.chain is None else N[:E, :E]
+    reach = N[:E, E:] if d and E else None
     return with_reach(before.sizes, own, dense, chain, reach), moved
 
 
@@ -388,8 +423,8 @@ def _inverse_tail(before, first):
 def _whole(at):
     """N of all effects, (E + d, E + d)."""
     _, E, d = at.starts
-    chain = sparse.eye_array(E) if at.chain is None else at.chain
-    reach = sparse.csr_array((E, d)) if at.reach is None else at.reach
+    chain = sparse.eye_array(E) if at.chain is None else at.chain.matrix
+    reach = sparse.csr_array((E, d)) if at.reach is None else at.reach.matrix
     below = sparse.hstack([sparse.csr_array((d, E)), sparse.eye_array(d)])
     return sparse.vstack([sparse.hstack([chain, reach]), below]).tocsr()
 

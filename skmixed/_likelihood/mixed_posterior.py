@@ -13,7 +13,7 @@ that the model does not know.  Where rows have an `owner` too, those of equal ow
 share the level.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -92,8 +92,8 @@ class MixedPosterior(Coefficients):
         Cov(b | y, beta) of all effects, in the order of elimination.
     """
 
-    terms: tuple
-    order: tuple
+    terms: tuple[Effects, ...]
+    order: tuple[int, ...]
     conditional: Conditional
 
     def mean(self, X, codes, factors=None):
@@ -374,34 +374,3 @@ def _sparse_factor(B):
         B, permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
     )
     return factor.solve, np.sum(np.log(np.abs(factor.U.diagonal())))
-
-
-# ------------------------------------------------------------------------- as arrays
-
-
-def to_arrays(posterior):
-    """The posterior as a dict of numbers, arrays, tuples and dicts, to be stored."""
-    return _plain(posterior)
-
-
-def from_arrays(stored):
-    """The posterior of what `to_arrays` gave."""
-    conditional = dict(stored["conditional"])
-    for name in ("chain", "reach"):
-        if conditional[name] is not None:
-            parts = conditional[name]
-            entries = parts["data"], parts["indices"], parts["indptr"]
-            conditional[name] = sparse.csr_array(entries, shape=parts["shape"])
-    terms = tuple(Effects(**term) for term in stored["terms"])
-    return MixedPosterior(
-        **{**stored, "terms": terms, "conditional": Conditional(**conditional)}
-    )
-
-
-def _plain(value):
-    if isinstance(value, MixedPosterior | Conditional | Effects):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-    if sparse.issparse(value):
-        names = ("data", "indices", "indptr", "shape")
-        return {name: getattr(value, name) for name in names}
-    return tuple(map(_plain, value)) if isinstance(value, tuple) else value

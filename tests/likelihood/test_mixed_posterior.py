@@ -1,7 +1,5 @@
 """Predictions with any number of factors against the joint normal distribution."""
 
-import pickle
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -10,17 +8,15 @@ from scipy import sparse
 from scipy.stats import multivariate_normal
 
 from skmixed._likelihood import mixed_posterior
-from skmixed._likelihood.conditional import Conditional
+from skmixed._likelihood.conditional import Conditional, links
 from skmixed._likelihood.mixed_posterior import (
     Effects,
     MixedPosterior,
-    from_arrays,
     joint_covariance,
     joint_log_density,
     make_room,
     observe,
     sample,
-    to_arrays,
 )
 
 # Both sides solve with matrices of condition up to 1e4; figures are of order 1.
@@ -66,7 +62,7 @@ def before_rows(at, n_sparse, order=None):
     order = tuple(range(len(terms))) if order is None else order
     sizes = tuple((0, len(terms[t].Psi)) for t in order)
     own = tuple(np.empty((0, q, q)) for _, q in sizes[:n_sparse])
-    chain = sparse.csr_array((0, 0)) if n_sparse > 1 else None
+    chain = links(sparse.csr_array((0, 0))) if n_sparse > 1 else None
     conditional = Conditional(sizes, own, np.empty((0, 0)), chain, None, own)
     return MixedPosterior(
         shift,
@@ -280,17 +276,6 @@ def test_draws_have_the_joint_distribution(case):
     assert (error < 5 * std / np.sqrt(n)).all()
     error = np.abs(np.cov(draws) - covariance)
     assert (error < 5 * np.sqrt(2 / n) * np.outer(std, std)).all()
-
-
-def test_stored_as_plain_arrays(case):
-    at, posterior = case
-    _, X, codes, _ = new_rows(at)
-    stored = pickle.dumps(to_arrays(posterior))
-    assert b"skmixed" not in stored
-    assert b"scipy" not in stored
-    back = from_arrays(pickle.loads(stored))
-    assert (back.mean(X, codes) == posterior.mean(X, codes)).all()
-    assert (back.variance(X, codes) == posterior.variance(X, codes)).all()
 
 
 def test_the_order_of_elimination_is_not_that_of_the_user():
