@@ -96,7 +96,7 @@ class Conditional:
 
     # What rows of weights z on the levels `codes` of every term say.
 
-    def weights(self, Z, codes):
+    def weights(self, Z, codes, n):
         """What eps of the first terms and the dense effects weigh in each row.
 
         Parameters
@@ -105,6 +105,7 @@ class Conditional:
             One for each term.
         codes : list of ndarray of shape (n,)
             Levels; -1 for a level that is not known, which adds nothing.
+        n : int
 
         Returns
         -------
@@ -112,19 +113,19 @@ class Conditional:
         W_dense : csr_array of shape (n, d)
         """
         starts, E, d = self.starts
-        k, n = self.n_sparse, len(codes[0])
+        k = self.n_sparse
         first = _indicator(Z[:k], codes[:k], starts[:k], (n, E))
         rest = _indicator(Z[k:], codes[k:], starts[k:], (n, d))
         if self.reach is not None:
             rest = rest + first @ self.reach.matrix
         return first if self.chain is None else first @ self.chain.matrix, rest
 
-    def variance(self, Z, codes):
+    def variance(self, Z, codes, n):
         """Variance (n,) of z'b of each row; arguments as of `weights`."""
-        total = np.zeros(len(codes[0]))
+        total = np.zeros(n)
         for t, (row, level, w) in enumerate(self._own_weights(Z, codes)):
             form = np.einsum("ni,nij,nj->n", w, self.own[t].take(level, axis=0), w)
-            total += np.bincount(row, form, len(total))
+            total += np.bincount(row, form, n)
         if len(self.dense):
             self._add_dense(total, Z, codes)
         return total

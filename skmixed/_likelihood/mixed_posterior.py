@@ -117,7 +117,7 @@ class MixedPosterior(Coefficients):
             Z, some = self._effects(X[rows], codes, rows, factors)
             h = self._h(X[rows], Z, some)
             variance[rows] = np.einsum("ij,ij->i", h, h)
-            variance[rows] += self.conditional.variance(*self._ordered(Z, some))
+            variance[rows] += self.conditional.variance(*self._ordered(Z, some), len(h))
             for term, z, code in zip(self.terms, Z, some, strict=True):
                 new = np.einsum("ni,ij,nj->n", z, term.Psi, z)
                 variance[rows] += np.where(code < 0, new, 0.0)
@@ -212,7 +212,7 @@ def observe(posterior, X, y, codes, noise_variance):
         variance += np.where(code < 0, missing, 0.0)
     right = np.column_stack([y - posterior.mean(X, codes), posterior._h(X, Z, codes)])
     before = posterior.conditional
-    W, W_dense = before.weights(*posterior._ordered(Z, codes))
+    W, W_dense = before.weights(*posterior._ordered(Z, codes), len(y))
     after, moved = observe_rows(before, W, W_dense, 1 / variance, right)
     terms, start = list(posterior.terms), 0
     for t in posterior.order:
@@ -274,7 +274,7 @@ def joint_rows(posterior, X, codes, owners, noise_variance):
     return JointRows(
         posterior.mean(X, codes),
         posterior._h(X, Z, codes),
-        *posterior.conditional.weights(*posterior._ordered(Z, codes)),
+        *posterior.conditional.weights(*posterior._ordered(Z, codes), X.shape[0]),
         new,
         noise_variance,
     )
