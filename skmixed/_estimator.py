@@ -65,11 +65,43 @@ class NewRows:
         """Variance of each row's noise, (n,), a new array."""
         return self.fit.noise_variance_of(self.data.X, self.codes)
 
+    def mean(self):
+        """Expected y of each row, (n,)."""
+        return self.posterior.mean(self.X, self.codes)
+
     def std(self):
         """Standard deviation of a new y in each row, (n,)."""
         variance = self.posterior.variance(self.X, self.codes)
         variance += self.noise_variance
         return np.sqrt(variance, out=variance)
+
+    def freedom(self):
+        """Degrees of freedom of the variance of a new y in each row, (n,)."""
+        return self.fit.freedom_of(self.X, self.codes)
+
+    def covariance(self):
+        """Joint covariance of new observations, (n, n)."""
+        return joint_covariance(
+            self.posterior, self.X, self.codes, self.owner, self.noise_variance
+        )
+
+    def sample(self, n_samples, random_state):
+        """Draws of new observations, (n, n_samples)."""
+        return sample(
+            self.posterior,
+            self.X,
+            self.codes,
+            self.owner,
+            self.noise_variance,
+            n_samples,
+            random_state,
+        )
+
+    def log_density(self, y):
+        """Joint log-density of observations."""
+        return joint_log_density(
+            self.posterior, self.X, y, self.codes, self.owner, self.noise_variance
+        )
 
     @cached_property
     def owner(self):
@@ -122,13 +154,8 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
     the class of that fit, which stored models are read into.
     """
 
-    _fit_kind: ClassVar[type[Fit]]
-    _fit: Fit
+    _fit_kind: ClassVar[type]
     group_feature: str | int | None
-    coef_: Floats
-    intercept_: float
-    coef_std_: Floats
-    intercept_std_: float
     group_variance_: float
     intraclass_correlation_: float
     at_boundary_: bool
@@ -136,9 +163,6 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
     random_intercepts_: Floats
     random_intercepts_std_: Floats
     random_intercepts_conditional_std_: Floats
-    log_likelihood_: float
-    n_iter_: int
-    converged_: bool
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
 
@@ -244,14 +268,10 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
             flags = {"return_std": return_std}
             return predict_partitions(copy(self), X, groups, flags)
         new = read_new(self, X, groups)
-        mean = new.posterior.mean(new.X, new.codes)
+        mean = new.mean()
         if return_std:
             return mean, new.std()
-        if return_cov:
-            return mean, joint_covariance(
-                new.posterior, new.X, new.codes, new.owner, new.noise_variance
-            )
-        return mean
+        return (mean, new.covariance()) if return_cov else mean
 
     def predict_noise_std(
         self, X: MatrixLike, *, groups: ColumnLike | None = None
@@ -318,11 +338,10 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         if distribution not in ("normal", "t"):
             raise ValueError(f"distribution is 'normal' or 't', got {distribution!r}.")
         new = read_new(self, X, groups)
-        mean, std = new.posterior.mean(new.X, new.codes), new.std()
+        mean, std = new.mean(), new.std()
         if distribution == "normal":
             return np.column_stack(normal_interval(mean, std, coverage))
-        freedom = new.fit.freedom_of(new.X, new.codes)
-        return np.column_stack(t_interval(mean, std, coverage, freedom))
+        return np.column_stack(t_interval(mean, std, coverage, new.freedom()))
 
     def sample_y(
         self,
@@ -357,16 +376,7 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         if not whole or n_samples < 1:
             raise ValueError(f"n_samples is a positive integer, got {n_samples!r}.")
         new = read_new(self, X, groups)
-        random_state = check_random_state(random_state)
-        return sample(
-            new.posterior,
-            new.X,
-            new.codes,
-            new.owner,
-            new.noise_variance,
-            n_samples,
-            random_state,
-        )
+        return new.sample(n_samples, check_random_state(random_state))
 
     def log_predictive_density(
         self, X: MatrixLike, y: ColumnLike, *, groups: ColumnLike | None = None
@@ -395,16 +405,7 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         if y is None:
             raise ValueError("y is None; the density is that of observations y.")
         new = read_new(self, X, groups, y)
-        return float(
-            joint_log_density(
-                new.posterior,
-                new.X,
-                new.data.y,
-                new.codes,
-                new.owner,
-                new.noise_variance,
-            )
-        )
+        return float(new.log_density(new.data.y))
 
     def score(
         self,
@@ -490,31 +491,15 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         if y is None:
             raise ValueError("y is None; an update needs observations y.")
-        new = copy(self)
-        data = read_new_data(new, X, groups, y)
-        if data.index is None:
-            raise ValueError("`groups` is None; an update needs one label per row.")
-        check_present(data.index)
-        fit = new._fit
-        if not fit.has_random_intercepts:
-            raise ValueError(
-                "The model has no random intercepts (it was fitted without `groups`, "
-                "or with other effects of them); fit it anew with these rows."
-            )
+        return self._become(copy(self)._observe(X, y, groups))
+
+    def _observe(self, X, y, groups):
+        """Take the fit after further rows."""
+        data, fit = read_new_data(self, X, groups, y), self._fit
+        check_learns(data.index, fit.has_random_intercepts)
         labels, (known, mine) = join_labels(fit.labels, data.labels)
         codes = mine[data.index.codes]
-        return self._become(
-            new._keep(fit.observed(data.X, data.y, codes, labels, known))
-        )
-
-    @property
-    def coef_covariance_(self) -> Floats:
-        """Covariance of the estimated (intercept, coefficients), in squared units of y
-        per units of the features, (1 + n_features, 1 + n_features).
-        """
-        check_is_fitted(self)
-        root = self._fit.coefficients_root
-        return read_only(root @ root.T)
+        return self._keep(fit.observed(data.X, data.y, codes, labels, known))
 
     def _keep(self, fit):
         """Take a fit, and copy the public attributes from it."""
@@ -555,10 +540,48 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
             attributes["_fit"] = read_only(from_plain(self._fit_kind, state["_fit"]))
         super().__setstate__(_public_read_only(attributes))
 
+    def _read_new(self, X, groups, y):
+        fit, data = self._fit, read_new_data(self, X, groups, y)
+        codes = np.full(data.n_rows, -1, dtype=np.int32)
+        if data.index is None or not fit.uses_groups:
+            return NewRows(fit, data, codes, 0)
+        known = fit.labels
+        if not len(known):
+            warn(
+                "Group labels are ignored: the model was fitted without `groups`, "
+                "so it knows no groups."
+            )
+        else:
+            position = np.append(data.index.positions_in(known), -1)
+            codes = position.astype(np.int32)[data.index.codes]
+        return NewRows(fit, data, codes, len(known))
+
     def _names(self):
         """Names of the columns of X in tables."""
         names = [f"x{j}" for j in range(self.n_features_in_)]
         return tuple(map(str, getattr(self, "feature_names_in_", names)))
+
+
+class LinearGroupedRegressor(GroupedRegressor):
+    """A `GroupedRegressor` whose mean is linear, and whose likelihood was maximised."""
+
+    _fit: Fit
+    coef_: Floats
+    intercept_: float
+    coef_std_: Floats
+    intercept_std_: float
+    log_likelihood_: float
+    n_iter_: int
+    converged_: bool
+
+    @property
+    def coef_covariance_(self) -> Floats:
+        """Covariance of the estimated (intercept, coefficients), in squared units of y
+        per units of the features, (1 + n_features, 1 + n_features).
+        """
+        check_is_fitted(self)
+        root = self._fit.coefficients_root
+        return read_only(root @ root.T)
 
 
 def fit_of(estimator):
@@ -572,24 +595,22 @@ def fit_of(estimator):
     return estimator._fit
 
 
-def read_new(estimator, X, groups, y=None):
-    """Validated rows beside the fit that is to predict them, `NewRows`."""
-    check_is_fitted(estimator)
-    model = copy(estimator)  # which no other thread changes
-    fit, data = model._fit, read_new_data(model, X, groups, y)
-    codes = np.full(data.n_rows, -1, dtype=np.int32)
-    if data.index is None or not fit.uses_groups:
-        return NewRows(fit, data, codes, 0)
-    known = fit.labels
-    if not len(known):
-        warn(
-            "Group labels are ignored: the model was fitted without `groups`, "
-            "so it knows no groups."
+def check_learns(index, has_random_intercepts):
+    """Refuse an update without labels, or of a model without random intercepts."""
+    if index is None:
+        raise ValueError("`groups` is None; an update needs one label per row.")
+    check_present(index)
+    if not has_random_intercepts:
+        raise ValueError(
+            "The model has no random intercepts (it was fitted without `groups`, "
+            "or with other effects of them); fit it anew with these rows."
         )
-    else:
-        position = np.append(data.index.positions_in(known), -1)
-        codes = position.astype(np.int32)[data.index.codes]
-    return NewRows(fit, data, codes, len(known))
+
+
+def read_new(estimator, X, groups, y=None):
+    """Validated rows beside the fit that is to predict them, `NewRows` or alike."""
+    check_is_fitted(estimator)
+    return copy(estimator)._read_new(X, groups, y)  # which no other thread changes
 
 
 def _public_read_only(attributes):

@@ -10,14 +10,15 @@ from typing import Literal, Self
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from ._estimator import GroupedRegressor, fit_of
+from ._estimator import LinearGroupedRegressor, fit_of
+from ._input.labels import GroupsWarning
 from ._input.parameters import (
     check_coverage,
     check_flag,
     check_jobs,
     check_method,
     check_nonnegative,
-    warn,
+    warn_all,
 )
 from ._input.table import feature_positions, read_fit_data
 from ._likelihood.one_variance import check_freedom, is_exact
@@ -33,7 +34,7 @@ from ._search.row_variances import best_optimum
 from ._typing import ColumnLike, Floats, MatrixLike
 
 
-class HeteroscedasticGaussianRegressor(GroupedRegressor):
+class HeteroscedasticGaussianRegressor(LinearGroupedRegressor):
     """Linear regression whose noise variance depends on the features too.
 
     The model of observation j of group g is ::
@@ -294,16 +295,9 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
         ConvergenceWarning
             If the iterations end before the optimum.
         """
-        new = copy(self)
-        read, problem = read_problem(new, X, y, groups, sample_weight)
-        exact = is_exact(problem.constant.noise_variance, problem.floor)
-        optimum = best_optimum(
-            problem.model, problem.constant, exact, tol=new.tol, max_iter=new.max_iter
-        )
-        uses_groups = _depends_on_groups(new)
-        fit = fit_optimum(problem, optimum, read, new._names(), uses_groups)
-        _warn(new, read, problem, optimum, exact)
-        return self._become(new._keep(fit))
+        new, messages = self._fitted(X, y, groups, sample_weight)
+        warn_all(messages)
+        return self._become(new)
 
     def summary(self, coverage: float = 0.95) -> Summary:
         """Estimates, their uncertainty, and how well the model describes the data.
@@ -342,6 +336,18 @@ class HeteroscedasticGaussianRegressor(GroupedRegressor):
         fit = fit_of(self)
         check_coverage(coverage)
         return summarize_fit(fit, coverage)
+
+    def _fitted(self, X, y, groups=None, sample_weight=None):
+        """A fitted copy, and the warnings about it."""
+        new = copy(self)
+        read, problem = read_problem(new, X, y, groups, sample_weight)
+        exact = is_exact(problem.constant.noise_variance, problem.floor)
+        optimum = best_optimum(
+            problem.model, problem.constant, exact, tol=new.tol, max_iter=new.max_iter
+        )
+        uses_groups = _depends_on_groups(new)
+        fit = fit_optimum(problem, optimum, read, new._names(), uses_groups)
+        return new._keep(fit), list(_messages(new, read, problem, optimum, exact))
 
 
 def read_problem(estimator, X, y, groups=None, sample_weight=None):
@@ -421,21 +427,21 @@ def _check_freedom(problem):
         check_freedom(problem.model.rows.n, problem.rank)
 
 
-def _warn(estimator, read, problem, optimum, exact):
-    """Say what the data could not tell."""
+def _messages(estimator, read, problem, optimum, exact):
+    """Whatever the data could not tell, each with its category of warning."""
     if read.labels is None and _depends_on_groups(estimator):
-        warn(NO_GROUPS)
+        yield NO_GROUPS, GroupsWarning
     if exact:
         std = np.sqrt(problem.constant.noise_variance)
         message = exact_fit_message(problem.model.rows.n, problem.rank, std)
-        warn(message, UserWarning)
+        yield message, UserWarning
         return
     name = partial(column_name, estimator, read.features)
     for message in group_messages(read, problem, name):
-        warn(message)
+        yield message, GroupsWarning
     at_bounds = optimum.point.n_at_bounds
     if at_bounds:
-        warn(
+        yield (
             f"{at_bounds} of {count(read.n_rows, 'row')} have a noise variance at the "
             f"bounds or next to them, {LOWEST:.0e} and {HIGHEST:.0e} times that of a "
             "model with one noise variance: where rows can be fitted exactly, the "
@@ -444,7 +450,7 @@ def _warn(estimator, read, problem, optimum, exact):
             UserWarning,
         )
     elif not optimum.converged:
-        warn(
+        yield (
             f"Newton's method stopped after {count(optimum.n_iter, 'iteration')} with "
             f"a decrement of {optimum.decrement:.1g} (tol={estimator.tol:.1g}): the "
             f"log-likelihood may be some {optimum.decrement / 2:.1g} below its "

@@ -6,14 +6,14 @@ from copy import copy
 from functools import partial
 from typing import Literal, Self
 
-from ._estimator import GroupedRegressor, fit_of
+from ._estimator import LinearGroupedRegressor, fit_of
 from ._input.parameters import (
     check_coverage,
     check_flag,
     check_jobs,
     check_method,
     check_nonnegative,
-    warn,
+    warn_all,
 )
 from ._input.table import read_fit_data
 from ._messages import column_name
@@ -30,7 +30,7 @@ from ._rows.sample import join, summarize
 from ._typing import ColumnLike, Floats, MatrixLike
 
 
-class RandomInterceptRegressor(GroupedRegressor):
+class RandomInterceptRegressor(LinearGroupedRegressor):
     """Linear regression with a random intercept for every group.
 
     The model of observation j of group g is ::
@@ -216,10 +216,9 @@ class RandomInterceptRegressor(GroupedRegressor):
             If `groups` is not a column of labels.  After any error, and if it is
             interrupted, the model stays as it was.
         """
-        self._check_parameters()
-        new = copy(self)
-        statistics = new._summarize(X, y, groups, sample_weight)
-        return self._become(new._estimate(statistics))
+        new, messages = self._fitted(X, y, groups, sample_weight)
+        warn_all(messages)
+        return self._become(new)
 
     def partial_fit(
         self,
@@ -273,7 +272,9 @@ class RandomInterceptRegressor(GroupedRegressor):
         statistics = new._summarize(X, y, groups, sample_weight, reset=before is None)
         if before is not None:
             statistics = join(before.statistics, statistics)
-        return self._become(new._estimate(statistics))
+        new, messages = new._estimate(statistics)
+        warn_all(messages)
+        return self._become(new)
 
     def summary(self, coverage: float = 0.95) -> Summary:
         """Estimates, their uncertainty, and how well the model describes the data.
@@ -379,8 +380,14 @@ class RandomInterceptRegressor(GroupedRegressor):
         check_nonnegative(self.alpha, "alpha")
         check_jobs(self.n_jobs)
 
+    def _fitted(self, X, y, groups=None, sample_weight=None):
+        """A fitted copy, and the warnings about it."""
+        self._check_parameters()
+        new = copy(self)
+        return new._estimate(new._summarize(X, y, groups, sample_weight))
+
     def _estimate(self, statistics):
-        """A copy of the estimator, fitted to the statistics of all rows."""
+        """The estimator with the fit of these statistics, and the warnings about it."""
         names = partial(column_name, self, statistics.features)
         check_range(statistics.moments, names)
         fit, messages = fit_statistics(
@@ -390,6 +397,4 @@ class RandomInterceptRegressor(GroupedRegressor):
             fit_intercept=self.fit_intercept,
             alpha=float(self.alpha),
         )
-        for message, category in messages:
-            warn(message, category)
-        return self._keep(fit)
+        return self._keep(fit), messages

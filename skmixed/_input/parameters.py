@@ -19,6 +19,12 @@ def warn(message, category=GroupsWarning):
     warnings.warn(message, category, stacklevel=level)
 
 
+def warn_all(messages):
+    """Warn of each (message, category) once."""
+    for message, category in dict.fromkeys(messages):
+        warn(message, category)
+
+
 def check_coverage(coverage):
     """A probability between 0 and 1."""
     real = isinstance(coverage, numbers.Real) and not isinstance(coverage, bool)
