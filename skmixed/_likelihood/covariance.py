@@ -12,24 +12,20 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Covariance:
-    """The pattern of Lambda of one term, and the coordinates of its effects.
+    """The pattern of Lambda of one term.
 
     Attributes
     ----------
     blocks : tuple of tuples
         Partition of ``range(q)``; effects of one block covary freely.
-    basis : ndarray of shape (q, q)
-        The effects in the user's units are `basis` times those of the search, whose
-        columns are centred, where that changes no model, and of unit mean square.
     """
 
     blocks: tuple
-    basis: np.ndarray
 
-    @property
+    @cached_property
     def q(self):
         """Number of effects of a level."""
-        return len(self.basis)
+        return sum(map(len, self.blocks))
 
     @cached_property
     def entries(self):
@@ -91,39 +87,3 @@ class Covariance:
         rows, columns = self.entries
         same = columns[:, None] == columns
         return 2 * S[np.ix_(rows, rows)] * same
-
-    def to_user(self, Psi):
-        """A covariance of the effects of the search, in the user's units."""
-        return self.basis @ Psi @ self.basis.T
-
-
-def coordinates(R11, shift, blocks, n):
-    """How the effects of a term are counted in a search.
-
-    Parameters
-    ----------
-    R11 : ndarray of shape (K, q, q)
-        Roots of the columns of Z, counted from `shift`.
-    shift : ndarray of shape (q,)
-        0 for a random intercept.  Without one, all are 0.
-    blocks : tuple of tuples
-        Partition of ``range(q)``.
-    n : float
-        Sum of the weights.
-
-    Returns
-    -------
-    change : ndarray of shape (q, q)
-        R11 @ change are the roots of the columns of the search.
-    covariance : Covariance
-    """
-    q = len(shift)
-    # A column may be centred where its effect covaries freely with the random
-    # intercept; elsewhere that would be another model.
-    free = np.isin(np.arange(q), next(block for block in blocks if 0 in block))
-    first = np.eye(q)[:, :1]
-    back = np.eye(q) + first * np.where(free, 0.0, shift)
-    size = np.sqrt(np.sum((R11 @ back) ** 2, axis=(0, 1)) / n)
-    unit = np.where(size > 0, size, 1.0)
-    basis = (np.eye(q) - first * np.where(free, shift, 0.0)) / unit
-    return back / unit, Covariance(blocks, basis)

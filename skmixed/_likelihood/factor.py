@@ -22,8 +22,46 @@ from .._rows.gram import Gram
 from .._rows.qr import stacked_root
 
 
+class TriangularSystem:
+    """Least squares from the upper triangular `root` of A'V^-1A, A = [X y]."""
+
+    root: np.ndarray
+    origin = 0.0  # the coefficients that y is counted from
+
+    @cached_property
+    def rss(self):
+        """(y - X beta)'V^-1(y - X beta), plus the penalty at beta."""
+        return self.root[-1, -1] ** 2
+
+    @property
+    def data_rss(self):
+        """The residual sum of squares without the penalty."""
+        return np.sum((self.data_root @ self.contrast) ** 2)
+
+    @cached_property
+    def logdet_x(self):
+        """log|X'V^-1X|."""
+        return 2 * np.log(np.abs(np.diag(self.root)[:-1])).sum()
+
+    @cached_property
+    def beta(self):
+        """Generalised least squares coefficients, (m - 1,)."""
+        return self.origin - self.contrast[:-1]
+
+    @cached_property
+    def root_inverse(self):
+        """T with T T' = (X'V^-1X)^-1, (m - 1, m - 1)."""
+        return np.linalg.solve(self.root[:-1, :-1], np.eye(len(self.root) - 1))
+
+    @cached_property
+    def contrast(self):
+        """[origin - beta; 1], which turns a row of A into a residual."""
+        solution = np.linalg.solve(self.root[:-1, :-1], self.root[:-1, -1])
+        return np.append(-solution, 1.0)
+
+
 @dataclass(frozen=True)
-class BlockCholesky:
+class BlockCholesky(TriangularSystem):
     """The factor at one Lambda.
 
     Attributes
@@ -47,48 +85,23 @@ class BlockCholesky:
     @cached_property
     def H(self):
         """C_g^-1 K_g, (K, q, q): H_g H_g' is how far group means are shrunk."""
-        return _solve_lower(self.C, _times(self.gram.R11, self.Lambda))
+        return solve_lower(self.C, times(self.gram.R11, self.Lambda))
 
     @cached_property
     def half(self):
         """C_g^-1 R11_g, (K, q, q): half'half is Z_g'V_g^-1 Z_g."""
-        return _solve_lower(self.C, self.gram.R11)
+        return solve_lower(self.C, self.gram.R11)
 
     @cached_property
     def rows(self):
         """C_g^-1 R12_g, (K, q, m)."""
-        return _solve_lower(self.C, self.gram.R12)
-
-    @cached_property
-    def rss(self):
-        """(y - X beta)'V^-1(y - X beta), plus the penalty at beta."""
-        return self.root[-1, -1] ** 2
+        return solve_lower(self.C, self.gram.R12)
 
     @property
     def data_rss(self):
         """The residual sum of squares without the penalty."""
         parts = [self.gram.R22 @ self.contrast, self.rows @ self.contrast]
         return sum(np.sum(part**2) for part in parts)
-
-    @cached_property
-    def logdet_x(self):
-        """log|X'V^-1X|."""
-        return 2 * np.log(np.abs(np.diag(self.root)[:-1])).sum()
-
-    @cached_property
-    def beta(self):
-        """Generalised least squares coefficients, (m - 1,)."""
-        return np.linalg.solve(self.root[:-1, :-1], self.root[:-1, -1])
-
-    @cached_property
-    def root_inverse(self):
-        """T with T T' = (X'V^-1X)^-1, (m - 1, m - 1)."""
-        return np.linalg.solve(self.root[:-1, :-1], np.eye(len(self.root) - 1))
-
-    @cached_property
-    def contrast(self):
-        """[-beta; 1], which turns a row of A into a residual."""
-        return np.append(-self.beta, 1.0)
 
     def part(self, groups):
         """The factor as far as it is about some groups, a slice."""
@@ -106,24 +119,24 @@ class BlockCholesky:
         """The same factor with the groups of another Gram, which are some of those that
         `root` and `logdet` are still about.
         """
-        C = _whitener(_times(gram.R11, self.Lambda))
+        C = whitener(times(gram.R11, self.Lambda))
         return replace(self, gram=gram, C=C)
 
     def modes(self):
         """Conditional modes of the random effects, E(b_g | y), (K, q)."""
         residual = (self.rows @ self.contrast)[:, :, None]
-        return _times(self.Lambda, _times(_transpose(self.H), residual))[:, :, 0]
+        return times(self.Lambda, times(transpose(self.H), residual))[:, :, 0]
 
     def modes_covariance(self):
         """Cov(b_g | y) with the coefficients taken as known, (K, q, q)."""
-        K = _times(self.gram.R11, self.Lambda)
-        half = _solve_lower(_whitener(_transpose(K)), _transpose(self.Lambda))
-        return _times(_transpose(half), half)
+        K = times(self.gram.R11, self.Lambda)
+        half = solve_lower(whitener(transpose(K)), transpose(self.Lambda))
+        return times(transpose(half), half)
 
     def modes_slope(self, root):
         """(-d b_g / d beta) root, (K, q, k): what an error root u in beta does to b."""
         rows = self._turn(self.rows, root)
-        return _times(self.Lambda, _times(_transpose(self.H), rows))
+        return times(self.Lambda, times(transpose(self.H), rows))
 
     @staticmethod
     def _turn(rows, root):
@@ -134,7 +147,7 @@ class BlockCholesky:
 
     def projection(self):
         """Z_g'V_g^-1 A_g, (K, q, m)."""
-        return _times(_transpose(self.half), self.rows)
+        return times(transpose(self.half), self.rows)
 
     @cached_property
     def projections(self):
@@ -147,9 +160,14 @@ class BlockCholesky:
         return (self.modes_covariance(),)
 
     @cached_property
-    def spreads(self):
-        """The blocks (Z'V^-1 Z)_gg of every term, (K, q, q)."""
-        return (_times(_transpose(self.half), self.half),)
+    def spread(self):
+        """The blocks (Z'V^-1 Z)_gg, (K, q, q)."""
+        return times(transpose(self.half), self.half)
+
+    @cached_property
+    def spread_sums(self):
+        """The sum of the blocks (Z'V^-1 Z)_gg of every term, (q, q)."""
+        return (self.spread.sum(axis=0),)
 
 
 class FixedGroups(BlockCholesky):
@@ -165,8 +183,8 @@ class FixedGroups(BlockCholesky):
 
     def modes_covariance(self):
         """Covariance of the effects with the coefficients taken as known, (K, q, q)."""
-        inverse = _solve_lower(self.C, np.eye(self.C.shape[-1]))
-        return _times(inverse, _transpose(inverse))
+        inverse = solve_lower(self.C, np.eye(self.C.shape[-1]))
+        return times(inverse, transpose(inverse))
 
     def modes_slope(self, root):
         """(-d b_g / d beta) root, (K, q, k): what an error root u in beta does to b."""
@@ -188,7 +206,7 @@ def factorize(gram, Lambda, penalty=None):
     -------
     BlockCholesky
     """
-    C = _whitener(_times(gram.R11, Lambda))
+    C = whitener(times(gram.R11, Lambda))
     root = _root(gram, C, penalty)
     return BlockCholesky(gram, Lambda, C, root, _logdet(gram, C))
 
@@ -211,7 +229,7 @@ def _root(gram, C, penalty=None):
     q, m = gram.R12.shape[1:]
     parts = [gram.R22] if penalty is None else [gram.R22, penalty]
     for groups in row_blocks(len(C), q * m):
-        parts.append(_solve_lower(C[groups], gram.R12[groups]).reshape(-1, m))
+        parts.append(solve_lower(C[groups], gram.R12[groups]).reshape(-1, m))
         if len(parts) > 2:
             parts = [stacked_root(parts)]
     R = stacked_root(parts)
@@ -226,16 +244,16 @@ def _logdet(gram, C):
     return 2 * gram.multiplicity @ np.log(diagonal).sum(axis=1)
 
 
-def _transpose(A):
+def transpose(A):
     return np.swapaxes(A, -1, -2)
 
 
-def _times(A, B):
+def times(A, B):
     """A_g B_g; an elementwise product where q = 1."""
     return A * B if A.shape[-1] == A.shape[-2] == 1 else A @ B
 
 
-def _whitener(K):
+def whitener(K):
     """Lower triangular C_g with C_g C_g' = I + K_g K_g', (K, q, q); a root where q = 1.
 
     It is the root of the rows [I; K_g'], by modified Gram-Schmidt: no square is formed,
@@ -243,7 +261,7 @@ def _whitener(K):
     """
     q = K.shape[-2]
     if q == 1:
-        return np.sqrt(1.0 + _times(K, _transpose(K)))
+        return np.sqrt(1.0 + times(K, transpose(K)))
     eye = np.broadcast_to(np.eye(q), (*K.shape[:-2], q, q))
     columns = [np.concatenate([eye[..., i, :], K[..., i, :]], -1) for i in range(q)]
     C = np.zeros((*K.shape[:-2], q, q))
@@ -256,7 +274,7 @@ def _whitener(K):
     return C
 
 
-def _solve_lower(C, B):
+def solve_lower(C, B):
     """C_g^-1 B_g by forward substitution; a division where q = 1."""
     q = C.shape[-1]
     if q == 1:

@@ -10,10 +10,18 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import block_diag
 
+from .._rows.crossed import CrossedGram
 from .._rows.gram import Gram
+from .._rows.nested import NestedGram
 from .._rows.qr import EPS
+from .crossed import factorize_crossed
 from .factor import BlockCholesky, factorize
+from .nested import factorize_nested
 from .one_variance import degrees_of_freedom, deviance, profile
+
+# Up to so many random effects of several factors the Hessian is exact: all of Z'PZ is
+# formed.
+FEW_EFFECTS = 400
 
 
 @dataclass(frozen=True)
@@ -48,17 +56,11 @@ class LinearMixed:
     logdet_basis: float = 0.0
     noise_variance: float | None = None
 
-    @property
-    def levels(self):
-        """Number of random effects and of levels of every term."""
-        shapes = [cross.shape for cross in self.gram.crosses]
-        return [(shape[0] * shape[1], shape[0]) for shape in shapes]
-
     def resolution(self, t):
         """The variance of an effect of term t, in noise variances, that an average
         level tells no better than its own noise.
         """
-        return self.levels[t][1] / self.n
+        return self.gram.sizes[t][0] / self.n
 
     def unpack(self, theta):
         """Lambda of every term from all their free entries."""
@@ -137,9 +139,9 @@ class Point:
     def traces(self):
         """sum_g N_gg of every term, (q, q)."""
         found = []
-        for D, (_, k) in zip(self.factor.spreads, self.pulls, strict=True):
+        for D, (_, k) in zip(self.factor.spread_sums, self.pulls, strict=True):
             flat = np.swapaxes(k, 1, 2).reshape(-1, k.shape[1])
-            found.append(D.sum(axis=0) - flat.T @ flat * self.model.reml)
+            found.append(D - flat.T @ flat * self.model.reml)
         return found
 
     @cached_property
@@ -169,7 +171,13 @@ class Point:
 
 def evaluate(model, Lambdas):
     """Factor and profiled noise variance at one value of the covariances."""
-    factor = factorize(model.gram, Lambdas[0], model.penalty)
+    gram = model.gram
+    if isinstance(gram, NestedGram):
+        factor = factorize_nested(gram, Lambdas, model.penalty)
+    elif isinstance(gram, CrossedGram):
+        factor = factorize_crossed(gram, Lambdas, model.penalty)
+    else:
+        factor = factorize(gram, Lambdas[0], model.penalty)
     return Point(model, Lambdas, factor, *profile(model, factor))
 
 
@@ -234,11 +242,81 @@ def hessian(point):
 
 def second(point, directions):
     """Second derivatives along directions: for each term (k, q, q), symmetric each."""
-    return _second_of_one(point, *directions)
+    if len(directions) == 1:
+        return _second_of_one(point, *directions)
+    return _second_of_several(point, directions)
+
+
+def _second_of_several(point, directions):
+    """Exact where the effects are few, else without the traces."""
+    model, n = point.model, sum(map(len, directions))
+    number = np.cumsum([0, *map(len, directions)])
+    sizes = model.gram.sizes
+    n_effects = sum(K * q for K, q in sizes)
+    if n_effects <= FEW_EFFECTS:
+        N_x, N = _whole(point, sizes)
+        X = np.zeros((n_effects, n))
+        products, start = [], 0
+        for t, E in enumerate(directions):
+            K, q = sizes[t]
+            here, u = slice(start, start + K * q), point.pulls[t][0]
+            some = slice(number[t], number[t + 1])
+            X[here, some] = np.einsum("kab,gb->gak", E, u).reshape(K * q, -1)
+            columns = N[:, here].reshape(n_effects, K, q)
+            products += [((columns @ e).reshape(n_effects, -1), here) for e in E]
+            start += K * q
+        traces = np.zeros((n, n))
+        trace = np.zeros(n)
+        for i, (A, here) in enumerate(products):
+            trace[i] = np.trace(A[here])
+            for j, (B, there) in enumerate(products[: i + 1]):
+                traces[i, j] = traces[j, i] = np.sum(A[there] * B[here].T)
+        squares = X.T @ N_x @ X
+    else:
+        traces, squares = None, _squares(point, directions, number)
+        trace = np.concatenate(
+            [
+                np.einsum("kab,ab->k", E, N)
+                for E, N in zip(directions, point.traces, strict=True)
+            ]
+        )
+    square = np.concatenate(
+        [
+            np.einsum("kab,ab->k", E, u.T @ u)
+            for E, (u, _) in zip(directions, point.pulls, strict=True)
+        ]
+    )
+    return Second(traces, squares, trace, square, point.freedom)
+
+
+def _whole(point, sizes):
+    """Z'PZ (D, D) of all effects, and the N of the traces."""
+    n_effects = sum(K * q for K, q in sizes)
+    eye, xs, start = np.eye(n_effects), [], 0
+    for K, q in sizes:
+        xs.append(eye[start : start + K * q].reshape(K, q, n_effects))
+        start += K * q
+    V = point.factor.variates(xs)
+    k = np.vstack([k.reshape(-1, k.shape[2]) for _, k in point.pulls])
+    N = V - k @ k.T
+    return N, N if point.model.reml else V
+
+
+def _squares(point, directions, number):
+    """x_i'N x_j of all directions, (n, n)."""
+    xs, w = [], 0.0
+    for t, E in enumerate(directions):
+        u, k = point.pulls[t]
+        x = np.zeros((*u.shape, number[-1]))
+        x[:, :, number[t] : number[t + 1]] = np.einsum("kab,gb->gak", E, u)
+        flat = k.reshape(-1, k.shape[2])
+        w = w + flat.T @ x.reshape(len(flat), -1)
+        xs.append(x)
+    return point.factor.variates(xs) - w.T @ w
 
 
 def _second_of_one(point, directions):
-    (D,), ((u, k),) = point.factor.spreads, point.pulls
+    D, ((u, k),) = point.factor.spread, point.pulls
     q = D.shape[1]
 
     def products(A, B):

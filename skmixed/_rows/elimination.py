@@ -49,6 +49,10 @@ class Elimination:
         Which of the columns are those of Z.
     n : float
         Sum of the weights.
+    upper : tuple of ndarray of shape (K_l, q_l, m), or None
+        Of each factor that the first one is nested in: rows on top, for each of its
+        levels, of what the factors before it have left; None where they leave nothing
+        of its columns.
     """
 
     shift: np.ndarray
@@ -57,6 +61,7 @@ class Elimination:
     R11: np.ndarray
     positions: np.ndarray
     n: float
+    upper: tuple = ()
 
     @property
     def has_constant(self):
@@ -71,15 +76,25 @@ class Elimination:
         if self.has_constant:
             size = self.R[:, 0, 0] ** 2
             mean = self.R[:, 0, 1:] / self.R[:, 0, :1]
-            parts = [self.R[:, 1:, 1:].reshape(-1, m - 1), self.rest[:, 1:]]
+            parts = [self.R[:, 1:].reshape(-1, m), *self._below()]
+            root = stacked_root(parts)[:, 1:]
         else:
             size, mean = np.array([self.n]), np.zeros((1, m - 1))
-            root = stacked_root([self.R.reshape(-1, m), self.rest])
-            parts = [root[1:, 1:]]
-        return Moments(self.shift[1:], size, mean, stacked_root(parts))
+            root = self.total()[1:, 1:]
+        return Moments(self.shift[1:], size, mean, root)
 
-    def gram(self, columns, mean):
-        """The Gram of the working columns [1, X, y] beside Z.
+    def total(self):
+        """Root of the scatter of all columns."""
+        m = self.R.shape[2]
+        return stacked_root([self.R.reshape(-1, m), *self._below()])
+
+    def _below(self):
+        m = self.R.shape[2]
+        upper = [E.reshape(-1, m) for E in self.upper if E is not None]
+        return [*upper, self.rest]
+
+    def work(self, columns, mean):
+        """A function that turns rows of A into rows of the working columns [1, X, y].
 
         Parameters
         ----------
@@ -96,6 +111,11 @@ class Elimination:
             ones = R[..., : int(columns.has_constant)]
             return np.concatenate([ones, into, rows[..., -1:]], axis=-1)
 
+        return work
+
+    def gram(self, columns, mean):
+        """The Gram of the working columns beside Z; parameters as those of `work`."""
+        work = self.work(columns, mean)
         rest, R12 = work(self.rest), work(self.R)
         if self.has_constant:
             # Where a working column is constant within levels by arithmetic, it shall
@@ -108,7 +128,25 @@ class Elimination:
         return Gram(R11=self.R11, R12=R12, R22=rest, multiplicity=multiplicity)
 
 
-def eliminate(read, codes, n_levels, positions, weight=None, n_jobs=None):
+@dataclass(frozen=True)
+class Nest:
+    """A factor that the first one, and all between, are nested in.
+
+    Attributes
+    ----------
+    owner : ndarray of shape (K,)
+        The level of this factor that each level of the first one belongs to.
+    n_levels : int
+    positions : ndarray of shape (q,)
+        The columns of its effects among those of A.
+    """
+
+    owner: np.ndarray
+    n_levels: int
+    positions: np.ndarray
+
+
+def eliminate(read, codes, n_levels, positions, weight=None, n_jobs=None, upper=()):
     """Eliminate the effects of one factor from dense rows, in one pass.
 
     Parameters
@@ -125,42 +163,56 @@ def eliminate(read, codes, n_levels, positions, weight=None, n_jobs=None):
         Positive weights; None means 1.
     n_jobs : int, default=None
         See `skmixed._blocks.map_runs`.
+    upper : sequence of Nest, default=()
+        Factors that this one is nested in, from the inside out.  The levels of each
+        factor are in the order of those of the next.
 
     Returns
     -------
     Elimination
     """
-    order, bounds = rows_by_group(codes, n_levels)
+    origin = origin_of(read, positions)
+    left_over = [not set(nest.positions) <= set(positions) for nest in upper]
+    some = [nest for nest, left in zip(upper, left_over, strict=True) if left]
+    R, left, rest, pieces = _visit(
+        read, codes, n_levels, positions, origin, weight, n_jobs, some
+    )
+    merged, rest = _merge_upper(some, pieces, left, rest)
+    merged = iter(merged)
+    of_upper = tuple(next(merged) if left else None for left in left_over)
+    n = float(len(codes) if weight is None else weight.sum())
+    return about_mean(origin, R, rest, positions, n, of_upper)
+
+
+def origin_of(read, positions):
+    """The row that columns are counted from: the first one, but 0 for the constant, and
+    for the columns of effects without a random intercept.
+    """
     origin = read(slice(0, 1))[0]
     origin[0] = 0.0
     if positions[0] != 0:
         origin[positions] = 0.0
-    bounds, owner = split_long(bounds, block_rows(len(origin)))
-
-    def eliminate_run(run):
-        return _eliminate_run(read, order, run, origin, positions, weight)
-
-    runs = map_runs(eliminate_run, bounds, n_jobs)
-    R, rest = (np.concatenate(parts) for parts in zip(*runs, strict=True))
-    R, left = _merge_pieces(R, owner, n_levels, positions)
-    rest = stacked_root([rest, left])
-    n = float(len(codes) if weight is None else weight.sum())
-    return about_mean(origin, R, rest, positions, n)
+    return origin
 
 
-def about_mean(origin, R, rest, positions, n):
+def about_mean(origin, R, rest, positions, n, upper=()):
     """An elimination about the weighted means, of columns counted from `origin`."""
     # Deviations of a column that is constant within levels are rounding; kept, they
     # would be information about its coefficient where the variance is large.
     long = column_norms(R[:, 0]) * (positions[0] == 0)
     rest = np.where(column_norms(rest) > 16 * EPS * long, rest, 0.0)
-    mean = (np.einsum("gi,gij->j", R[:, :, 0], R) + rest[:, 0] @ rest) / n
+    rows = [R.reshape(-1, len(origin)), rest]
+    rows += [E.reshape(-1, len(origin)) for E in upper if E is not None]
+    mean = sum(part[:, 0] @ part for part in rows) / n
     mean[0] = 0.0
-    raw = R[:, :, positions]
-    R = R - R[:, :, :1] * mean
-    rest = rest - rest[:, :1] * mean
+
+    def move(A):
+        return None if A is None else A - A[..., :1] * mean
+
+    raw, R = R[:, :, positions], move(R)
     R11 = R[:, :, positions] if positions[0] == 0 else raw
-    return Elimination(origin + mean, R, rest, R11, positions, n)
+    upper = tuple(map(move, upper))
+    return Elimination(origin + mean, R, move(rest), R11, positions, n, upper)
 
 
 def reader(X, y):
@@ -178,19 +230,99 @@ def reader(X, y):
     return read
 
 
-def _eliminate_run(read, order, bounds, origin, positions, weight):
-    """R and the root of the rest, of consecutive pieces of levels."""
-    m = len(origin)
+def _visit(read, codes, n_levels, positions, origin, weight, n_jobs, upper):
+    """R of all levels; of the pieces of long ones what is left and whose that is; the
+    root of the rest; and of every run the pieces of the upper factors.
+    """
+    order, bounds = rows_by_group(codes, n_levels)
+    bounds, owner = split_long(bounds, block_rows(len(origin)))
+
+    def run(bounds):
+        block = _Block(read, order, origin, positions, weight)
+        return _visit_run(block, bounds, codes, upper)
+
+    R, rest, pieces = zip(*map_runs(run, bounds, n_jobs), strict=True)
+    R, left = _merge_pieces(np.concatenate(R), owner, n_levels, positions)
+    return R, left, stacked_root(list(rest)), pieces
+
+
+def eliminate_beside(read, codes, n_levels, positions, origin, weight, beside, n_jobs):
+    """Eliminate the effects of one factor, beside columns Z_2 of other factors.
+
+    Parameters
+    ----------
+    read, codes, n_levels, positions, weight, n_jobs
+        As those of `eliminate`.
+    origin : ndarray of shape (m,)
+        Where the columns of A are counted from; see `origin_of`.
+    beside : csr_array of shape (n, d)
+        The columns Z_2.
+
+    Returns
+    -------
+    R : ndarray of shape (K, q, m)
+    rest : ndarray of shape (k, m)
+        Root of what is left of the rows.
+    axes : ndarray of shape (n, q)
+        Q, the orthonormal columns that span Z: R = Q'W^1/2 A within levels.
+    product : ndarray of shape (d, m)
+        Z_2'W^1/2 times what is left of the rows W^1/2 A.
+    """
+    order, bounds = rows_by_group(codes, n_levels)
+    axes = np.empty((len(codes), len(positions)))
+    block = _Block(read, order, origin, positions, weight, axes)
+
+    def run(bounds):
+        return _visit_run(block, bounds, codes, (), beside)
+
+    R, rest, _, products = zip(*map_runs(run, bounds, n_jobs), strict=True)
+    return np.concatenate(R), stacked_root(list(rest)), axes, sum(products)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """How to read a block of rows, and to eliminate the effects of a factor from it."""
+
+    read: object
+    order: np.ndarray | None
+    origin: np.ndarray
+    positions: np.ndarray
+    weight: np.ndarray | None
+    axes: np.ndarray | None = None
+
+    def rows(self, start, end):
+        """The numbers of some rows in the order of the levels."""
+        rows = slice(start, end)
+        return rows if self.order is None else self.order[rows]
+
+    def eliminate(self, rows, bounds):
+        """R of pieces of rows, and what is left of these."""
+        A = self.read(rows)
+        a = None if self.weight is None else self.weight[rows]
+        axes = np.empty((len(A), len(self.positions)))
+        R = _eliminate_block(A, a, bounds, self.origin, self.positions, axes)
+        if self.axes is not None:
+            self.axes[rows] = axes
+        return R, A
+
+
+def _visit_run(block, bounds, codes, upper, beside=None):
+    """R and the root of the rest, of consecutive pieces of levels, and lists of owners
+    and rows of every upper factor; and `product` of `eliminate_beside`.
+    """
+    m, positions = len(block.origin), block.positions
     R = np.zeros((len(bounds) - 1, len(positions), m))
-    kept = np.setdiff1d(np.arange(m), positions)
-    roots = [np.empty((0, len(kept)))]
+    kept = np.arange(m) if upper else np.setdiff1d(np.arange(m), positions)
+    roots, of_upper, product = [np.empty((0, len(kept)))], [[] for _ in upper], 0.0
     for i, j in pairwise(cut(bounds, block_rows(m))):
-        rows = slice(bounds[i], bounds[j])
-        rows = rows if order is None else order[rows]
-        A = read(rows)
-        a = None if weight is None else weight[rows]
-        pieces = bounds[i : j + 1] - bounds[i]
-        R[i:j] = _eliminate_block(A, a, pieces, origin, positions)
+        rows, pieces = block.rows(bounds[i], bounds[j]), bounds[i : j + 1] - bounds[i]
+        R[i:j], A = block.eliminate(rows, pieces)
+        if beside is not None:
+            a = 1.0 if block.weight is None else np.sqrt(block.weight[rows])[:, None]
+            product = product + beside[rows].T @ (a * A)
+        level = codes[rows][pieces[:-1]] if upper else None
+        for nest, found in zip(upper, of_upper, strict=True):
+            found.append(_sweep_levels(A, nest.owner[level], pieces, nest.positions))
         roots.append(rows_root(A[:, kept]))
         A = None  # before the next block is read
         if len(roots) > ROOTS_AT_ONCE:
@@ -198,11 +330,23 @@ def _eliminate_run(read, order, bounds, origin, positions, weight):
     root = rows_root(np.vstack(roots))
     rest = np.zeros((len(root), m))
     rest[:, kept] = root
-    return R, rest
+    return (R, rest, of_upper) if beside is None else (R, rest, of_upper, product)
 
 
-def _eliminate_block(A, a, bounds, origin, positions):
-    """R of the pieces of some rows A, which become what is left of them."""
+def _sweep_levels(A, owner, bounds, positions):
+    """Owners and rows on top of the runs of pieces with the same owner; A becomes what
+    is left.
+    """
+    starts = np.flatnonzero(np.diff(owner, prepend=-1))
+    R = np.zeros((len(starts), len(positions), A.shape[1]))
+    sweep(A, np.append(bounds[starts], bounds[-1]), positions, R)
+    return owner[starts], R
+
+
+def _eliminate_block(A, a, bounds, origin, positions, axes):
+    """R of the pieces of some rows A, which become what is left of them; `axes` is to
+    be filled in as in `sweep`.
+    """
     length = np.diff(bounds)
     R = np.zeros((len(length), len(positions), A.shape[1]))
     done = int(positions[0] == 0)
@@ -216,15 +360,16 @@ def _eliminate_block(A, a, bounds, origin, positions):
         mean = sums @ A / size[:, None]
         A -= spread(mean, length)
         R[:, 0] = np.sqrt(size)[:, None] * (mean + own - origin)
+        axes[:, 0] = spread(1 / np.sqrt(size), length) * (1 if a is None else a**0.5)
     else:
         A -= origin
     if a is not None:
         A *= np.sqrt(a)[:, None]
-    sweep(A, bounds, positions, R, done)
+    sweep(A, bounds, positions, R, done, axes)
     return R
 
 
-def sweep(A, bounds, positions, R, done=0):
+def sweep(A, bounds, positions, R, done=0, axes=None):
     """Sweep columns of pieces of rows, one after the other: modified Gram-Schmidt.
 
     Parameters
@@ -239,6 +384,8 @@ def sweep(A, bounds, positions, R, done=0):
         To be filled in: the rows on top of each piece.
     done : int
         How many of the positions have been swept already.
+    axes : ndarray of shape (n, q), default=None
+        To be filled in: the orthonormal columns that R is made with.
     """
     length = np.diff(bounds)
     for j in range(done, len(positions)):
@@ -254,6 +401,8 @@ def sweep(A, bounds, positions, R, done=0):
         pivot[(pivot <= DEPENDENT * norm) | (used >= length)] = 0.0
         inverse = np.divide(1.0, pivot, where=pivot > 0, out=np.zeros_like(pivot))
         z *= spread(inverse, length)
+        if axes is not None:
+            axes[:, j] = z
         R[:, j] = weighted_sums(z, bounds) @ A
         A -= z[:, None] * spread(R[:, j], length)
         A[:, column] = 0.0
@@ -262,10 +411,12 @@ def sweep(A, bounds, positions, R, done=0):
 
 
 def _merge_pieces(R, owner, n_levels, positions):
-    """R of the levels, whose pieces are rows once more, and what is left of these."""
+    """R of the levels, whose pieces are rows once more; what is left of these, and
+    whose levels' rows that are.
+    """
     q, m = R.shape[1:]
     if len(owner) == n_levels:
-        return R, np.empty((0, m))
+        return R, (np.empty((0, m)), np.empty(0, dtype=int))
     counts = np.bincount(owner, minlength=n_levels)
     several = counts[owner] > 1
     merged = np.empty((n_levels, q, m))
@@ -275,4 +426,31 @@ def _merge_pieces(R, owner, n_levels, positions):
     joined = np.zeros((len(bounds) - 1, q, m))
     sweep(rows, bounds, positions, joined)
     merged[counts > 1] = joined
-    return merged, rows
+    return merged, (rows, np.repeat(owner[several], q))
+
+
+def _merge_upper(upper, pieces, left, rest):
+    """The rows of every upper factor from those of its pieces, and the root of what is
+    left of these and of the pieces of the first factor.
+    """
+    rows, level = left
+    merged = []
+    for at, nest in enumerate(upper):
+        parts = [part for run in pieces for part in run[at]]
+        q, m = parts[0][1].shape[1:]
+        owner = np.concatenate([np.repeat(own, q) for own, _ in parts])
+        owner = np.append(owner, nest.owner[level])
+        rows = np.vstack([*(R.reshape(-1, m) for _, R in parts), rows])
+        order = np.argsort(owner, kind="stable")
+        rows, owner = rows[order], owner[order]
+        R = np.zeros((nest.n_levels, q, m))
+        bounds = np.append(np.flatnonzero(np.diff(owner, prepend=-1)), len(owner))
+        joined = np.zeros((len(bounds) - 1, q, m))
+        sweep(rows, bounds, nest.positions, joined)
+        R[owner[bounds[:-1]]] = joined
+        merged.append(R)
+        # Of any level of the first factor: those above do not tell them apart.
+        first = np.zeros(nest.n_levels, dtype=int)
+        first[nest.owner] = np.arange(len(nest.owner))
+        level = first[owner]
+    return merged, stacked_root([rest, rows])

@@ -3,7 +3,6 @@ number q of random-effect columns.
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -33,10 +32,10 @@ class Gram:
     R22: np.ndarray
     multiplicity: np.ndarray
 
-    @cached_property
-    def crosses(self):
-        """Z_g'W Z_g of the groups, (K, q, q), of the only term."""
-        return (np.swapaxes(self.R11, 1, 2) @ self.R11,)
+    @property
+    def sizes(self):
+        """Number of levels and of effects of the only term."""
+        return (self.R11.shape[:2],)
 
 
 def random_intercept_gram(size, mean, within):

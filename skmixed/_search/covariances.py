@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._likelihood.mixed import evaluate, hessian, second
+from .._rows.crossed import CrossedGram
 
-# The variance, in noise variances, at which effects are as good as free coefficients.
-FREE = 1e16
+# The variance, in noise variances, at which effects are as good as free coefficients;
+# where factors cross, digits are lost in proportion.
+FREE, FREE_CROSSED = 1e16, 1e8
 # A level tells about its effects where these have less than this part of that variance.
 TOLD = 1e-3
 # The longest step, in standard deviations of the effects and their resolution.
@@ -23,8 +25,9 @@ FLAT = 1e-10
 # A decrement below this many rounding errors of the value is none, and one below the
 # second figure is as low as rounding lets the value come.
 NOTHING, STALLED = 1e-4, 1e3
-# After a whole step of Newton's with a decrement below this nothing is left to gain.
-NEAR = 1e-8
+# A step with a decrement below this is the last one, if the next decrement is expected
+# to be below the second figure.
+NEAR, ENOUGH = 1e-8, 1e-13
 # A variance below this part of the resolution is tried at 0.
 TINY = 1e-8
 # Below this many rows several optima are looked for, from so many random starts.
@@ -51,7 +54,7 @@ def best_covariances(model, max_iter=100):
     """The covariances at the best optimum that is found."""
     start, spent = first_point(model)
     best = search_from(start, max_iter, spent)
-    n_effects = sum(size for size, _ in model.levels)
+    n_effects = sum(K * q for K, q in model.gram.sizes)
     if n_effects >= start.factor_freedom or model.n < FEW_ROWS:
         for Lambdas in random_starts(model):
             other = search_from(evaluate(model, Lambdas), max_iter, 1)
@@ -82,38 +85,52 @@ def search_from(start, max_iter, spent=0):
 def first_point(model):
     """Where the search begins, and the number of evaluations that it took.
 
-    The effects are taken as free coefficients, and a step of Fisher scoring leads from
-    their scatter less half of its noise.  Where the data leave no degree of freedom
-    beside the effects, the step begins at no variance at all.
+    The effects are taken as free coefficients, all together for the noise, and those of
+    one term at a time for their scatter; a step of Fisher scoring leads on.  Where the
+    data leave no degree of freedom beside the effects, the step begins at no variance
+    at all.
     """
-    root = np.sqrt(FREE)
-    free = evaluate(model, tuple(root * np.eye(c.q) for c in model.covariances))
+    n_terms, count = len(model.covariances), 2
+    free = evaluate(model, _free(model, range(n_terms)))
     left = free.factor_freedom - free.effects_freedom
     if left > 0.5:
-        parts = [
-            _start_of_term(model, free, t, left) for t in range(len(model.covariances))
-        ]
-        if all(part is not None for part in parts):
-            return fisher_step(evaluate(model, tuple(parts))), 3
-    return fisher_step(evaluate(model, model.unpack(0 * model.pack(free.Lambdas)))), 3
+        noise_variance, Lambdas = free.factor.rss / left, []
+        for t in range(n_terms):
+            alone = free if n_terms == 1 else evaluate(model, _free(model, [t]))
+            count += n_terms > 1
+            Lambdas.append(_scatter_of_term(alone, t, noise_variance))
+        if all(Lambda is not None for Lambda in Lambdas):
+            return fisher_step(evaluate(model, tuple(Lambdas))), count + 1
+    return fisher_step(evaluate(model, _free(model, []))), count + 1
 
 
-def _start_of_term(model, free, t, left):
+def _free(model, terms):
+    """Lambdas of terms whose effects are free coefficients; the others have none."""
+    crossed = isinstance(model.gram, CrossedGram)
+    std = np.sqrt(FREE_CROSSED if crossed else FREE)
+    return tuple(
+        std * (t in terms) * np.eye(covariance.q)
+        for t, covariance in enumerate(model.covariances)
+    )
+
+
+def _scatter_of_term(free, t, noise_variance):
     """Lambda of one term from its free effects; None if no level tells them."""
-    covariance, noise = model.covariances[t], free.factor.conditional[t]
+    covariance, noise = free.model.covariances[t], free.factor.conditional[t]
     trace = np.einsum("gii->g", noise)
-    told = trace < TOLD * FREE
+    told = trace < TOLD * free.Lambdas[t][0, 0] ** 2
     if not told.any():
         return None
     weight = told / (trace + np.median(trace[told])) ** 2
     weight /= weight.sum()
-    modes = free.modes[t] / np.sqrt(free.factor.rss / left)
+    modes = free.modes[t] / np.sqrt(noise_variance)
     spread = np.einsum("g,gij->ij", weight, noise)
     Psi = (weight[:, None] * modes).T @ modes - spread / 2
     half = np.linalg.cholesky(spread)
     inverse = np.linalg.inv(half)
     values, vectors = np.linalg.eigh(inverse @ Psi @ inverse.T)
-    half = half @ vectors * np.sqrt(np.maximum(values, 0.25))
+    share = 1 / min(len(free.model.covariances), 2)  # others have a part in it
+    half = half @ vectors * np.sqrt(np.maximum(share * values, 0.25))
     return covariance.root(covariance.project(half @ half.T))
 
 
@@ -170,12 +187,15 @@ def _moved(model, point, t, change):
 
 def descend(point, max_iter):
     """Newton's method in the entries of Lambda, by steps that never raise the value."""
+    decrement = np.inf
     for n_iter in range(max_iter):
         H, exact = hessian(point)
-        step, decrement = _step(point, H)
+        before, (step, decrement) = decrement, _step(point, H)
         if decrement <= NOTHING * point.rounding:
             return Optimum(point, n_iter, True)
-        last = decrement <= NEAR and exact
+        # The average information leaves the same part of every decrement.
+        left = 0.0 if exact else decrement**2 / before
+        last = decrement <= NEAR and left <= ENOUGH
         new = _along(point, step, STALLED if last else 1.0)
         if new is None:
             return Optimum(point, n_iter, decrement <= STALLED * point.rounding)
@@ -214,7 +234,10 @@ def _along(point, step, slack):
     """
     theta = point.model.pack(point.Lambdas)
     for part in 0.5 ** np.arange(30):
-        new = evaluate(point.model, point.model.unpack(theta + part * step))
+        try:
+            new = evaluate(point.model, point.model.unpack(theta + part * step))
+        except np.linalg.LinAlgError:  # too far for double precision
+            continue
         if new.value <= point.value + slack * point.rounding:
             return new
     return None

@@ -6,9 +6,8 @@ From validated rows and terms to everything that is said about them.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import sparse
 
-from .._likelihood.covariance import coordinates
+from .._likelihood.covariance import Covariance
 from .._likelihood.mixed import LinearMixed, Point, evaluate
 from .._likelihood.one_variance import (
     RandomIntercept,
@@ -17,14 +16,8 @@ from .._likelihood.one_variance import (
     has_freedom,
     is_exact,
 )
-from .._rows.columns import (
-    Columns,
-    check_range,
-    choose_columns,
-    noise_floor,
-    rank_tolerance,
-)
-from .._rows.elimination import eliminate, reader
+from .._rows.columns import check_range
+from .._rows.terms import Reduced, reduce_terms
 from .covariances import Optimum, best_covariances
 from .ratio import best_ratio
 
@@ -36,12 +29,13 @@ class MixedFit:
     Attributes
     ----------
     terms : tuple of Term
-    columns : Columns
-        From the columns of the mean to working columns and back.
     mean : ndarray of shape (p,)
         Positions of the columns of the mean among the features.
+    reduced : Reduced
+        Of the rows, in the order of elimination.
     point : Point
-        The likelihood at the optimum, in the effects of the search.
+        The likelihood at the optimum, in the effects of the search and in the order of
+        elimination.
     n_iter : int
         Number of evaluations.
     converged : bool
@@ -50,12 +44,22 @@ class MixedFit:
     """
 
     terms: tuple
-    columns: Columns
     mean: np.ndarray
+    reduced: Reduced
     point: Point
     n_iter: int
     converged: bool
     identified: tuple
+
+    @property
+    def columns(self):
+        """From the columns of the mean to working columns and back."""
+        return self.reduced.columns
+
+    @property
+    def order(self):
+        """Positions of the terms in the order of elimination."""
+        return self.reduced.order
 
     @property
     def noise_variance(self):
@@ -85,22 +89,20 @@ class MixedFit:
     @property
     def covariances(self):
         """Psi of every term."""
-        model, point = self.point.model, self.point
-        return tuple(
-            self.noise_variance * c.to_user(L @ L.T)
-            for c, L in zip(model.covariances, point.Lambdas, strict=True)
-        )
+        pairs = zip(self.reduced.coordinates, self.point.Lambdas, strict=True)
+        scale = self.noise_variance
+        return self._of_user([scale * c.to_user(L @ L.T) for c, L in pairs])
 
     @property
     def ranks(self):
         """Rank of Psi of every term."""
-        return tuple(np.linalg.matrix_rank(L) for L in self.point.Lambdas)
+        return self._of_user([np.linalg.matrix_rank(L) for L in self.point.Lambdas])
 
     @property
     def modes(self):
         """Conditional modes of the effects of every term, (K, q)."""
-        pairs = zip(self.point.modes, self.point.model.covariances, strict=True)
-        return tuple(modes @ c.basis.T for modes, c in pairs)
+        pairs = zip(self.point.modes, self.reduced.coordinates, strict=True)
+        return self._of_levels([modes @ c.basis.T for modes, c in pairs])
 
     @property
     def loading(self):
@@ -108,20 +110,33 @@ class MixedFit:
         (K, q, p).
         """
         point, found = self.point, []
-        triples = zip(point.pulls, point.Lambdas, point.model.covariances, strict=True)
+        coordinates = self.reduced.coordinates
+        triples = zip(point.pulls, point.Lambdas, coordinates, strict=True)
         for (_, k), Lambda, c in triples:
             Psi = c.basis @ Lambda @ Lambda.T
             found.append(np.sqrt(self.noise_variance) * (Psi @ k))
-        return tuple(found)
+        return self._of_levels(found)
 
     @property
     def conditional(self):
         """Covariance of the effects of every level given y and beta, (K, q, q)."""
         pairs = zip(
-            self.point.factor.conditional, self.point.model.covariances, strict=True
+            self.point.factor.conditional, self.reduced.coordinates, strict=True
         )
         scale = self.noise_variance
-        return tuple(scale * (c.basis @ Sig @ c.basis.T) for Sig, c in pairs)
+        return self._of_levels([scale * (c.basis @ C @ c.basis.T) for C, c in pairs])
+
+    def _of_user(self, figures):
+        """Figures of the terms in the user's order."""
+        found = [None] * len(figures)
+        for position, figure in zip(self.order, figures, strict=True):
+            found[position] = figure
+        return tuple(found)
+
+    def _of_levels(self, figures):
+        """Figures of the levels of every term, both in the user's order."""
+        pairs = zip(figures, self.reduced.places, strict=True)
+        return self._of_user([figure[place] for figure, place in pairs])
 
 
 def fit_mixed(
@@ -168,15 +183,22 @@ def fit_mixed(
         than the number of coefficients.
     """
     mean = np.arange(data.X.shape[1]) if mean is None else np.asarray(mean, dtype=int)
-    columns, model = reduce_terms(
-        data, terms, mean, reml, fit_intercept, float(alpha), n_jobs, names
+    reduced = reduce_terms(
+        data,
+        terms,
+        mean,
+        fit_intercept=fit_intercept,
+        alpha=float(alpha),
+        n_jobs=n_jobs,
+        check=lambda moments: check_range(moments, names),
     )
+    model = likelihood_of(reduced, terms, reml, float(alpha))
     optimum = best_optimum(model, max_iter)
     identified = tuple(np.ones(c.q, dtype=bool) for c in model.covariances)
     return MixedFit(
         terms=tuple(terms),
-        columns=columns,
         mean=mean,
+        reduced=reduced,
         point=optimum.point,
         n_iter=optimum.n_evaluations,
         converged=optimum.converged,
@@ -184,39 +206,18 @@ def fit_mixed(
     )
 
 
-def reduce_terms(data, terms, mean, reml, fit_intercept, alpha, n_jobs, names):
-    """The working columns and the likelihood of some rows."""
-    (term,) = terms
-    n, p = data.X.shape
-    elimination = eliminate(
-        reader(data.X, data.y),
-        term.codes,
-        term.n_levels,
-        term.columns + 1,
-        data.weight,
-        n_jobs,
-    )
-    moments = elimination.moments()
-    check_range(moments, names)
-    columns = choose_columns(
-        moments.columns(np.append(mean, p)),
-        fit_intercept=fit_intercept,
-        alpha=alpha,
-        tolerance=rank_tolerance(n, len(mean), sparse.issparse(data.X)),
-    )
-    gram = elimination.gram(columns, mean + 1)
-    shift = elimination.shift[elimination.positions] * elimination.has_constant
-    change, covariance = coordinates(gram.R11, shift, term.blocks, elimination.n)
-    model = LinearMixed(
-        gram=replace(gram, R11=gram.R11 @ change),
-        covariances=(covariance,),
-        n=elimination.n,
+def likelihood_of(reduced, terms, reml, alpha):
+    """The likelihood of reduced rows."""
+    columns = reduced.columns
+    return LinearMixed(
+        gram=reduced.gram,
+        covariances=tuple(Covariance(terms[t].blocks) for t in reduced.order),
+        n=reduced.n,
         reml=reml,
-        floor=noise_floor(moments, columns.has_constant),
+        floor=reduced.floor,
         penalty=columns.penalty(alpha),
         logdet_basis=columns.logdet_basis,
     )
-    return columns, model
 
 
 def best_optimum(model, max_iter):

@@ -1,0 +1,282 @@
+"""The factor of several terms that cross (docs/math.md, section 11).
+
+The first term is eliminated level by level; all other effects are solved for at once by
+one dense matrix B.  Sums of squares at the solution keep the digits that a difference
+would lose.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg import cholesky, lapack, solve_triangular
+
+from .._rows.crossed import CrossedGram
+from .._rows.qr import EPS, stacked_root
+from .factor import TriangularSystem, solve_lower, times, transpose, whitener
+
+# Condition number of Lambda up to which N is found from N Lambda.
+REGULAR = 1e6
+
+
+@dataclass(frozen=True)
+class CrossedFactor(TriangularSystem):
+    """The factor of crossed terms at some Lambdas.
+
+    Attributes
+    ----------
+    gram : CrossedGram
+    Lambdas : tuple of ndarray of shape (q, q)
+    C : ndarray of shape (K, q, q)
+        Of the first term: C C' = I + K K'.
+    Z_rows : ndarray of shape (E, q)
+        C^-1 R12 of the links.
+    residual_rows : ndarray of shape (K, q, m)
+        C^-1 R12 (A~ - Z_2 change).
+    M22 : ndarray of shape (d, d)
+        Z_2'V_1^-1 Z_2, V_1 with the first term alone.
+    L : ndarray of shape (d, d)
+        Lower triangular: L L' = B = I + Lambda_2'M22 Lambda_2.
+    change : ndarray of shape (d, m)
+        The modes of the other effects for every column of A, less a0.
+    data_root : ndarray of shape (k, m)
+        Of A'V^-1A.
+    root : ndarray of shape (m, m)
+        The same with the penalty's rows, upper triangular.
+    logdet : float
+        log|V| - log|R|.
+    """
+
+    gram: CrossedGram
+    Lambdas: tuple
+    C: np.ndarray
+    Z_rows: np.ndarray
+    residual_rows: np.ndarray
+    M22: np.ndarray
+    L: np.ndarray
+    change: np.ndarray
+    data_root: np.ndarray
+    root: np.ndarray
+    logdet: float
+
+    @property
+    def origin(self):
+        """The coefficients that y is counted from."""
+        return self.gram.origin
+
+    @cached_property
+    def half(self):
+        """C^-1 R11, (K, q, q)."""
+        return solve_lower(self.C, self.gram.R11)
+
+    @cached_property
+    def F(self):
+        """Z_1'V_1^-1 Z_2 of the links, (E, q)."""
+        half = self.half[self.gram.links.group]
+        return times(transpose(half), self.Z_rows[:, :, None])[:, :, 0]
+
+    @cached_property
+    def B_inverse(self):
+        """Inverse of B, (d, d)."""
+        inverse, _ = lapack.dpotri(self.L, lower=1)
+        return np.tril(inverse) + np.tril(inverse, -1).T
+
+    @cached_property
+    def covariance(self):
+        """Cov(b_2 | y, beta) / sigma^2 of the other effects, (d, d)."""
+        return _both(self.Lambdas[1:], self.gram.sizes[1:], self.B_inverse)
+
+    @cached_property
+    def projections(self):
+        """Z'V^-1 A of every term, (K, q, m)."""
+        gram = self.gram
+        first = times(transpose(self.half), self.residual_rows)
+        rest = gram.W2A + _back(gram.links, self.Z_rows, self.residual_rows)
+        rest -= gram.W22 @ self.change
+        return first, *_split(rest, gram.sizes[1:])
+
+    @cached_property
+    def spread_sums(self):
+        """The sum of the blocks (Z'V^-1 Z)_gg of every term, (q, q)."""
+        D = np.einsum("gai,gaj->ij", self.half, self.half)
+        D -= self.gram.links.form_sum(self.F, self.covariance)
+        # (Z'V^-1 Z) Lambda of the other effects is M22 Lambda B^-1: nothing cancels.
+        sizes, Lambdas = self.gram.sizes[1:], self.Lambdas[1:]
+        found, start = [D], 0
+        for (K, q), Lambda in zip(sizes, Lambdas, strict=True):
+            here = slice(start, start + K * q)
+            start += K * q
+            rows = self.M22[here]
+            if np.linalg.cond(Lambda) < REGULAR:
+                right = _right(Lambdas, sizes, rows)
+                blocks = _diagonal_products(right, self.B_inverse[:, here], q)
+                found.append(np.linalg.solve(Lambda.T, blocks.T).T)
+            else:
+                left = rows @ self.covariance
+                blocks = _diagonal_products(left, self.M22[:, here], q)
+                found.append(_diagonal_sum(rows[:, here], q) - blocks)
+        return tuple((A + A.T) / 2 for A in found)
+
+    @cached_property
+    def own(self):
+        """Covariance of the first term's effects given the others, (K, q, q)."""
+        K = times(self.gram.R11, self.Lambdas[0])
+        own = solve_lower(whitener(transpose(K)), transpose(self.Lambdas[0]))
+        return times(transpose(own), own)
+
+    @cached_property
+    def carry(self):
+        """d b_1 / d b_2 of the links, (E, q)."""
+        Lambda = self.Lambdas[0]
+        return -(self.F @ Lambda) @ Lambda.T
+
+    @cached_property
+    def conditional(self):
+        """Cov(b_g | y) of every term with the coefficients known, (K, q, q)."""
+        first = self.own + self.gram.links.forms(self.carry, self.covariance)
+        found, start = [first], 0
+        for K, q in self.gram.sizes[1:]:
+            here = slice(start, start + K * q)
+            start += K * q
+            blocks = self.covariance[here, here].reshape(K, q, K, q)
+            found.append(blocks[np.arange(K), :, np.arange(K)])
+        return tuple(found)
+
+    def variates(self, xs):
+        """f'V^-1 f of the columns f = sum_t Z_t x_t; each x_t is (K, q, k)."""
+        gram, k = self.gram, xs[0].shape[2]
+        x2 = np.vstack([x.reshape(-1, k) for x in xs[1:]])
+        rows = times(self.half, xs[0]) if k > 1 else self.half @ xs[0]
+        rows = rows + _forth(gram.links, self.Z_rows, x2)
+        M2f = gram.W22 @ x2 + _back(gram.links, self.Z_rows, rows)
+        white = _left(self.Lambdas[1:], gram.sizes[1:], M2f)
+        white = solve_triangular(self.L, white, lower=True)
+        flat = rows.reshape(-1, k)
+        return x2.T @ gram.W22 @ x2 + flat.T @ flat - white.T @ white
+
+
+def factorize_crossed(gram, Lambdas, penalty=None):
+    """Factor A'V^-1A of crossed terms.
+
+    Parameters
+    ----------
+    gram : CrossedGram
+    Lambdas : tuple of ndarray of shape (q, q)
+    penalty : ndarray of shape (k, m), default=None
+        Rows P that add |P [-beta; 1]|^2 to the residual sum of squares.
+
+    Returns
+    -------
+    CrossedFactor
+    """
+    links, rest = gram.links, (Lambdas[1:], gram.sizes[1:])
+    C = whitener(times(gram.R11, Lambdas[0]))
+    rows = solve_lower(C, gram.R12)
+    Z_rows = solve_lower(C[links.group], links.values[:, :, None])[:, :, 0]
+    M22 = gram.W22 + links.scatter(Z_rows)
+    M2A = gram.W2A + _back(links, Z_rows, rows) + M22 @ gram.a0
+    B = _left(*rest, _right(*rest, M22))
+    B[np.diag_indices_from(B)] += 1.0
+    L = cholesky(B, lower=True, overwrite_a=True, check_finite=False)
+    half = solve_triangular(L, _left(*rest, M2A), lower=True, check_finite=False)
+    u = solve_triangular(L, half, trans="T", lower=True, check_finite=False)
+    change = _times_lambda(*rest, u) - gram.a0
+    rows = rows - _forth(links, Z_rows, change)
+    m = rows.shape[2]
+    data_root = stacked_root([_left_root(gram, change), rows.reshape(-1, m), u])
+    parts = [data_root] if penalty is None else [data_root, penalty]
+    R = stacked_root(parts)
+    root = np.zeros((m, m))
+    root[: len(R)] = R
+    logdet = 2 * np.log(np.diagonal(C, axis1=1, axis2=2)).sum()
+    logdet += 2 * np.log(np.diag(L)).sum()
+    return CrossedFactor(
+        gram=gram,
+        Lambdas=Lambdas,
+        C=C,
+        Z_rows=Z_rows,
+        residual_rows=rows,
+        M22=M22,
+        L=L,
+        change=change,
+        data_root=data_root,
+        root=root,
+        logdet=logdet,
+    )
+
+
+def _left_root(gram, change):
+    """Root of (A~ - Z_2 change)'(A~ - Z_2 change) of what the first term leaves."""
+    cross = change.T @ gram.W2A
+    fitted = change.T @ (gram.W22 @ change)
+    whole = gram.R22.T @ gram.R22
+    scatter = whole - cross - cross.T + fitted
+    scale = np.sqrt(np.diag(whole) + np.abs(np.diag(fitted)))
+    unit = np.where(scale > 0, scale, 1.0)
+    values, vectors = np.linalg.eigh(scatter / np.outer(unit, unit))
+    values = np.where(values > len(unit) * EPS, values, 0.0)
+    return (np.sqrt(values)[:, None] * vectors.T) * unit
+
+
+# Products with the links, and with the block-diagonal Lambda of the other terms, whose
+# effects are counted level by level, one term after the other.
+
+
+def _back(links, values, rows):
+    """values'rows (d, k), rows being (K, q, k)."""
+    matrices = links.matrices(values)
+    return sum(M.T @ rows[:, a] for a, M in enumerate(matrices))
+
+
+def _forth(links, values, x):
+    """Values x (K, q, k), x being (d, k)."""
+    return np.stack([M @ x for M in links.matrices(values)], axis=1)
+
+
+def _split(A, sizes):
+    """The rows of A (d, k) by terms, (K, q, k) each."""
+    ends = np.cumsum([K * q for K, q in sizes])
+    parts = np.split(A, ends[:-1])
+    return [part.reshape(K, q, -1) for part, (K, q) in zip(parts, sizes, strict=True)]
+
+
+def _left(Lambdas, sizes, A):
+    """Lambda_2'A."""
+    parts = zip(Lambdas, _split(A, sizes), strict=True)
+    k = A.shape[1]
+    return np.vstack([times(L.T, part).reshape(-1, k) for L, part in parts])
+
+
+def _times_lambda(Lambdas, sizes, A):
+    """Lambda_2 A."""
+    return _left([L.T for L in Lambdas], sizes, A)
+
+
+def _right(Lambdas, sizes, A):
+    """A Lambda_2, for a symmetric A or some rows of one."""
+    found, start = np.empty_like(A), 0
+    for L, (K, q) in zip(Lambdas, sizes, strict=True):
+        here = slice(start, start + K * q)
+        start += K * q
+        part = A[:, here].reshape(len(A), K, q)
+        found[:, here] = times(part, L).reshape(len(A), -1) if q > 1 else A[:, here] * L
+    return found
+
+
+def _both(Lambdas, sizes, A):
+    """Lambda_2 A Lambda_2'."""
+    turned = [L.T for L in Lambdas]
+    return _times_lambda(Lambdas, sizes, _right(turned, sizes, A))
+
+
+def _diagonal_products(left, right, q):
+    """The sum over levels of the diagonal blocks of left right, (q, q)."""
+    K, d = len(left) // q, left.shape[1]
+    return np.einsum("kid,dkj->ij", left.reshape(K, q, d), right.reshape(d, K, q))
+
+
+def _diagonal_sum(A, q):
+    """The sum over levels of the diagonal blocks of A (K q, K q)."""
+    K = len(A) // q
+    blocks = A.reshape(K, q, K, q)
+    return blocks[np.arange(K), :, np.arange(K)].sum(axis=0)

@@ -1,0 +1,241 @@
+"""The factor of a chain of nested terms (docs/math.md, section 11).
+
+What the effects of one factor leave whitened are rows of the factor around it: the same
+reduction once more for each, and nothing is subtracted.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from .._rows.elimination import sweep
+from .._rows.nested import NestedGram
+from .._rows.qr import stacked_root
+from .factor import TriangularSystem, solve_lower, times, transpose, whitener
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One factor of the chain.
+
+    Attributes
+    ----------
+    half : ndarray of shape (K, q, q)
+        C^-1 R11, C C' = I + K K', K = R11 Lambda.
+    around : ndarray of shape (K, q, width)
+        C^-1 R12 of the effects of the factors around.
+    rows : ndarray of shape (K, q, m)
+        C^-1 R12 of A.
+    own : ndarray of shape (K, q, q)
+        Covariance of the effects given those of the factors around.
+    """
+
+    half: np.ndarray
+    around: np.ndarray
+    rows: np.ndarray
+    own: np.ndarray
+
+
+@dataclass(frozen=True)
+class NestedFactor(TriangularSystem):
+    """The factor of a chain at some Lambdas.
+
+    Attributes
+    ----------
+    gram : NestedGram
+    Lambdas : tuple of ndarray of shape (q, q)
+    stages : tuple of Stage
+    data_root : ndarray of shape (k, m)
+        Of A'V^-1A.
+    root : ndarray of shape (m, m)
+        The same with the penalty's rows, upper triangular.
+    logdet : float
+        log|V| - log|R|.
+    """
+
+    gram: NestedGram
+    Lambdas: tuple
+    stages: tuple
+    data_root: np.ndarray
+    root: np.ndarray
+    logdet: float
+
+    @cached_property
+    def projections(self):
+        """Z'V^-1 A of every term, (K, q, m)."""
+        found, effects = [], None
+        for at in reversed(range(len(self.stages))):
+            stage = self.stages[at]
+            rows = stage.rows
+            if effects is not None:
+                effects = effects[self.gram.parents[at]]
+                rows = rows - stage.around @ effects
+            projection = times(transpose(stage.half), rows)
+            found.insert(0, projection)
+            own = self.Lambdas[at] @ (self.Lambdas[at].T @ projection)
+            effects = own if effects is None else np.concatenate([own, effects], 1)
+        return tuple(found)
+
+    @cached_property
+    def carries(self):
+        """d b / d (effects around) of every term, (K, q, width)."""
+        return tuple(
+            -Lambda @ (Lambda.T @ (transpose(stage.half) @ stage.around))
+            for Lambda, stage in zip(self.Lambdas, self.stages, strict=True)
+        )
+
+    @cached_property
+    def around(self):
+        """Covariance of the effects around every level, (K, width, width)."""
+        found = [np.zeros((len(self.stages[-1].rows), 0, 0))]
+        for at in reversed(range(1, len(self.stages))):
+            outer, carry = found[0], self.carries[at]
+            cross = carry @ outer
+            own = self.stages[at].own + cross @ transpose(carry)
+            joint = np.concatenate(
+                [
+                    np.concatenate([own, cross], axis=2),
+                    np.concatenate([transpose(cross), outer], axis=2),
+                ],
+                axis=1,
+            )
+            found.insert(0, joint[self.gram.parents[at - 1]])
+        return tuple(found)
+
+    @cached_property
+    def conditional(self):
+        """Cov(b_g | y) of every term with the coefficients known, (K, q, q)."""
+        return tuple(
+            stage.own + carry @ outer @ transpose(carry)
+            for stage, carry, outer in zip(
+                self.stages, self.carries, self.around, strict=True
+            )
+        )
+
+    @cached_property
+    def spread_sums(self):
+        """The sum of the blocks (Z'V^-1 Z)_gg of every term, (q, q)."""
+        found = []
+        for stage, outer in zip(self.stages, self.around, strict=True):
+            F = transpose(stage.half) @ stage.around
+            D = transpose(stage.half) @ stage.half - F @ outer @ transpose(F)
+            found.append(D.sum(axis=0))
+        return tuple(found)
+
+    def variates(self, xs):
+        """f'V^-1 f of the columns f = sum_t Z_t x_t; each x_t is (K, q, k)."""
+        gram, width = self.gram, self.gram.widths
+        x = xs[-1]
+        stacked = [None] * len(xs)  # of the effects around each level, and its own
+        stacked[-1] = x
+        for at in reversed(range(len(xs) - 1)):
+            around = stacked[at + 1][gram.parents[at]]
+            stacked[at] = np.concatenate([xs[at], around], axis=1)
+        R12 = (
+            gram.R11 @ xs[0]
+            + gram.R12[:, :, : width[0]] @ stacked[0][:, gram.sizes[0][1] :]
+        )
+        upper = [
+            None if E is None else E[:, :, : -gram.R22.shape[1]] @ stacked[at + 1]
+            for at, E in enumerate(gram.upper)
+        ]
+        rows = _climb(gram, self.Lambdas, R12, upper)[1]
+        flat = np.vstack(rows)
+        return flat.T @ flat
+
+
+def factorize_nested(gram, Lambdas, penalty=None):
+    """Factor A'V^-1A of a chain of nested terms, in O(K m).
+
+    Parameters
+    ----------
+    gram : NestedGram
+    Lambdas : tuple of ndarray of shape (q, q)
+    penalty : ndarray of shape (k, m), default=None
+        Rows P that add |P [-beta; 1]|^2 to the residual sum of squares.
+
+    Returns
+    -------
+    NestedFactor
+    """
+    m = gram.R22.shape[1]
+    A = gram.R12[:, :, gram.widths[0] :]
+    upper = [None if E is None else E[:, :, -m:] for E in gram.upper]
+    stages, rows, logdet = _climb(gram, Lambdas, A, upper)
+    data_root = stacked_root([gram.R22, *rows])
+    parts = [data_root] if penalty is None else [data_root, penalty]
+    R = stacked_root(parts)
+    root = np.zeros((m, m))
+    root[: len(R)] = R
+    return NestedFactor(gram, Lambdas, stages, data_root, root, logdet)
+
+
+def _climb(gram, Lambdas, A, of_upper):
+    """The stages of some columns A, all their rows in V^-1/2 A but for those in which
+    no effect has a part, and log|V| - log|R|.
+
+    Parameters
+    ----------
+    gram : NestedGram
+    Lambdas : tuple of ndarray of shape (q, q)
+    A : ndarray of shape (K, q, k)
+        Of the first factor, in the place of R12.
+    of_upper : list of ndarray, or None
+        Of the upper factors, in the place of `gram.upper`.
+    """
+    stages, finished, logdet = [], [], 0.0
+    R11, R12 = gram.R11, np.concatenate([gram.R12[:, :, : gram.widths[0]], A], 2)
+    pending, level = np.empty((0, R12.shape[2])), np.empty(0, dtype=np.intp)
+    for at, Lambda in enumerate(Lambdas):
+        width = gram.widths[at]
+        if at:
+            q = gram.sizes[at][1]
+            R, pending, level = _next(gram, at, stages[-1], pending, level, of_upper)
+            R11, R12 = R[:, :, :q], R[:, :, q:]
+            pending = pending[:, q:]
+            if gram.closed[at]:
+                finished.append(pending[:, width:])
+                pending, level = pending[:0], level[:0]
+        K = times(R11, Lambda)
+        C = whitener(K)
+        logdet += 2 * np.log(np.diagonal(C, axis1=1, axis2=2)).sum()
+        rows = solve_lower(C, R12)
+        own = solve_lower(whitener(transpose(K)), transpose(Lambda))
+        stages.append(
+            Stage(
+                half=solve_lower(C, R11),
+                around=rows[:, :, :width],
+                rows=rows[:, :, width:],
+                own=times(transpose(own), own),
+            )
+        )
+    finished.append(stages[-1].rows.reshape(-1, A.shape[2]))
+    finished.append(pending)
+    return tuple(stages), finished, logdet
+
+
+def _next(gram, at, stage, pending, level, of_upper):
+    """R of a factor from the rows that are left to it, what is left of these, and the
+    levels of this factor that these belong to.
+    """
+    parent = gram.parents[at - 1]
+    K, q, width = stage.around.shape
+    rows = np.concatenate([stage.around, stage.rows], axis=2).reshape(K * q, -1)
+    owner = np.repeat(parent, q)
+    E = gram.upper[at - 1]
+    if len(pending) or E is not None:
+        parts, owners = [rows, pending], [owner, parent[level]]
+        if E is not None:
+            of_A = of_upper[at - 1]
+            whole = np.concatenate([E[:, :, :width], of_A], axis=2)
+            parts.append(whole.reshape(-1, rows.shape[1]))
+            owners.append(np.repeat(np.arange(len(E)), E.shape[1]))
+        owner = np.concatenate(owners)
+        order = np.argsort(owner, kind="stable")
+        rows, owner = np.vstack(parts)[order], owner[order]
+    n_levels, q = gram.sizes[at]
+    bounds = np.searchsorted(owner, np.arange(n_levels + 1))
+    R = np.zeros((n_levels, q, rows.shape[1]))
+    sweep(rows, bounds, np.arange(q), R)
+    return R, rows, owner

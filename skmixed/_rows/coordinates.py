@@ -1,0 +1,59 @@
+"""How the effects of a term are counted in a search (docs/math.md, section 11)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Centred and scaled columns of a term's effects.
+
+    Attributes
+    ----------
+    change : ndarray of shape (q, q)
+        Columns of Z that are counted from their means, times `change`, are those of the
+        search: (z - origin) / unit, of unit mean square.
+    origin, unit : ndarray of shape (q,)
+        The origin is 0 where another one would change the model.
+    """
+
+    change: np.ndarray
+    origin: np.ndarray
+    unit: np.ndarray
+
+    @property
+    def basis(self):
+        """The effects in the user's units are `basis` times those of the search."""
+        back = np.eye(len(self.unit))
+        back[0] -= self.origin
+        return back / self.unit
+
+    def to_user(self, Psi):
+        """A covariance of the effects of the search, in the user's units."""
+        return self.basis @ Psi @ self.basis.T
+
+
+def choose_coordinates(Z, shift, blocks, n):
+    """Coordinates of a term.
+
+    Parameters
+    ----------
+    Z : ndarray of shape (k, q)
+        Rows whose scatter is that of the columns of Z, counted from `shift`.
+    shift : ndarray of shape (q,)
+        0 for a random intercept.  Without one, all are 0.
+    blocks : tuple of tuples
+        Partition of ``range(q)``: effects of one block covary freely.
+    n : float
+        Sum of the weights.
+    """
+    q = len(shift)
+    # A column may be centred where its effect covaries freely with the random
+    # intercept; elsewhere that would be another model.
+    free = np.isin(np.arange(q), next(block for block in blocks if 0 in block))
+    change = np.eye(q)
+    change[0] += np.where(free, 0.0, shift)
+    size = np.linalg.norm(Z @ change, axis=0) / np.sqrt(n)
+    unit = np.where(size > 0, size, 1.0)
+    return Coordinates(change / unit, np.where(free, shift, 0.0), unit)

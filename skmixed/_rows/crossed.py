@@ -1,0 +1,309 @@
+"""The rows without the effects of one of several factors that cross (docs/math.md, 11).
+
+The other factors' effects, d in all, are coupled to those of a level of the first where
+rows have both: sparse `Links`, and a dense matrix of what the first factor leaves.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg import cho_factor, cho_solve
+
+from .coordinates import choose_coordinates
+from .elimination import eliminate_beside, origin_of, reader
+
+# Random effects beside those of the largest factor: their matrix is dense and has 200
+# megabytes at this size, and there are a few of them.
+MOST_CROSSED = 5_000
+# Added to the unit diagonal of a singular matrix that is solved with twice.
+RIDGE = 1e-10
+
+
+@dataclass(frozen=True)
+class Links:
+    """R12 of the columns of other factors' effects, where it is not zero.
+
+    Attributes
+    ----------
+    group : ndarray of shape (E,)
+        Levels of the first factor, which never fall.
+    column : ndarray of shape (E,)
+        The effect of another factor, 0 to ``d - 1``, that rows of the level have.
+    values : ndarray of shape (E, q)
+        R12 of this level and column.
+    shape : tuple of int
+        (K, d).
+    """
+
+    group: np.ndarray
+    column: np.ndarray
+    values: np.ndarray
+    shape: tuple
+
+    @cached_property
+    def bounds(self):
+        """Where the links of each level begin, and the end."""
+        counts = np.bincount(self.group, minlength=self.shape[0])
+        return np.concatenate([[0], np.cumsum(counts)])
+
+    @cached_property
+    def pairs(self):
+        """The links of every pair of columns that a level has, two arrays, the first
+        column not after the second.
+        """
+        number = np.arange(len(self.group), dtype=np.int32)
+        partners = self.bounds[self.group + 1] - number  # itself and those after it
+        first = np.repeat(number, partners)
+        starts = np.cumsum(partners) - partners
+        second = np.arange(len(first)) - np.repeat(starts, partners) + first
+        return first, second.astype(np.int32)
+
+    @cached_property
+    def places(self):
+        """Where each pair is in a (d, d) matrix, flat."""
+        first, second = self.pairs
+        return self.column[first].astype(np.int64) * self.shape[1] + self.column[second]
+
+    def scatter(self, values):
+        """values'values (d, d), of other `values` in these places."""
+        first, second = self.pairs
+        d = self.shape[1]
+        total = np.zeros(d * d)
+        product = np.empty(len(first))
+        for of_axis in np.ascontiguousarray(values.T):
+            np.multiply(of_axis[first], of_axis[second], out=product)
+            total += np.bincount(self.places, product, d * d)
+        upper = total.reshape(d, d)
+        return upper + np.triu(upper, 1).T
+
+    def forms(self, values, C):
+        """values C values' of every level, (K, q, q), for a symmetric C (d, d)."""
+        first, second = self.pairs
+        weight, group = C.ravel()[self.places], self.group[first]
+        n_levels, q = self.shape[0], values.shape[1]
+        double = first != second
+        found = np.empty((n_levels, q, q))
+        for a in range(q):
+            for b in range(a + 1):
+                product = values[first, a] * values[second, b]
+                product += double * values[first, b] * values[second, a]
+                form = np.bincount(group, product * weight, n_levels)
+                found[:, a, b] = found[:, b, a] = form
+        return found
+
+    def form_sum(self, values, C):
+        """The sum of `forms` over all levels, (q, q)."""
+        first, second = self.pairs
+        weight = C.ravel()[self.places]
+        weight[first != second] *= 2
+        left, right = values[first], values[second]
+        total = (left * weight[:, None]).T @ right
+        return (total + total.T) / 2
+
+    def matrices(self, values):
+        """One csr_array (K, d) for each of the q columns of `values`."""
+        return [
+            sparse.csr_array((v, self.column, self.bounds), shape=self.shape)
+            for v in np.ascontiguousarray(values.T)
+        ]
+
+
+@dataclass(frozen=True)
+class CrossedGram:
+    """Blocks of several factors, the first one eliminated.
+
+    A~ = A - Z_2 a0 has been counted from its fit on the effects of the other factors
+    within the levels of the first, and y from its fit on X.
+
+    Attributes
+    ----------
+    R11 : ndarray of shape (K, q, q)
+        Of the first factor.
+    R12 : ndarray of shape (K, q, m)
+        Of A~.
+    R22 : ndarray of shape (k, m)
+        Root of what is left of A~.
+    links : Links
+        R12 of the columns Z_2 of all other effects.
+    W22 : ndarray of shape (d, d)
+        Z_2'Z_2 of what is left of these.
+    W2A : ndarray of shape (d, m)
+        Z_2'A~ of what is left of both.
+    a0 : ndarray of shape (d, m)
+    origin : ndarray of shape (m - 1,)
+        The coefficients that y is counted from.
+    sizes : tuple of (int, int)
+        Number of levels and of effects of every factor.
+    """
+
+    R11: np.ndarray
+    R12: np.ndarray
+    R22: np.ndarray
+    links: Links
+    W22: np.ndarray
+    W2A: np.ndarray
+    a0: np.ndarray
+    origin: np.ndarray
+    sizes: tuple
+
+
+def link(codes, n_levels, axes, Z, weight):
+    """The links of columns Z (n, d), sparse, of rows with Q in `axes` (n, q)."""
+    Z = sparse.csr_array(Z)
+    d = Z.shape[1]
+    row = np.repeat(np.arange(len(codes)), np.diff(Z.indptr))
+    key = codes[row].astype(np.int64) * d + Z.indices
+    present, place = np.unique(key, return_inverse=True)
+    place, entry = place.ravel(), Z.data
+    if weight is not None:
+        entry = entry * np.sqrt(weight)[row]
+    values = np.empty((len(present), axes.shape[1]))
+    for a, axis in enumerate(axes.T):
+        values[:, a] = np.bincount(place, axis[row] * entry, len(present))
+    group, column = np.divmod(present, d)
+    return Links(group, column, values, (n_levels, d))
+
+
+def indicator(codes, n_levels, Z):
+    """Columns of the effects of one factor, csr_array (n, K q), level by level."""
+    n, q = Z.shape
+    columns = codes[:, None].astype(np.int64) * q + np.arange(q)
+    starts = np.arange(0, n * q + 1, q)
+    return sparse.csr_array((Z.ravel(), columns.ravel(), starts), (n, n_levels * q))
+
+
+def check_size(terms):
+    """Refuse more crossed effects than a dense matrix can hold."""
+    size = sum(term.size for term in terms[1:])
+    if size > MOST_CROSSED:
+        names = ", ".join(f"{term.name} ({term.size:,})" for term in terms[1:])
+        raise ValueError(
+            f"The random effects beside those of the largest factor, {terms[0].name}, "
+            f"are {size:,}: {names}. They do not nest, and a model of crossed factors "
+            f"has at most {MOST_CROSSED:,} of them. Leave a factor out, or its slopes."
+        )
+
+
+def crossed_gram(data, terms, elimination, gram, columns, mean, n_jobs=None):
+    """The blocks of crossed factors, and the coordinates of all terms but the first.
+
+    The rows are read once more: counted from their fit on the effects of the others,
+    within the levels of the first factor, they keep their digits in sums of squares.
+
+    Parameters
+    ----------
+    data : Data
+    terms : sequence of Term
+        The first one is that of `elimination`.
+    elimination : Elimination
+    gram : Gram
+        Of the first term and the working columns.
+    columns : Columns
+    mean : ndarray of shape (p,)
+        Positions of the columns of the mean among those of A.
+    n_jobs : int, default=None
+        See `skmixed._blocks.map_runs`.
+
+    Returns
+    -------
+    gram : CrossedGram
+    coordinates : tuple of Coordinates
+    """
+    first, *others = terms
+    pairs = [_search_columns(data, term) for term in others]
+    Z = sparse.hstack([Z for Z, _ in pairs], format="csr")
+    beside = _Beside(data, first, Z, n_jobs)
+    links, W22, a0 = beside.fit()
+    rest, W2A = beside.count(a0)
+    mean_of_A = elimination.shift - beside.origin
+    work_columns = elimination.work(columns, mean)
+
+    def work(A):
+        return work_columns(A - A[..., :1] * mean_of_A)
+
+    R22, W2A, a0 = work(rest), work(W2A), work(a0)
+    if first.has_constant:
+        constant = np.flatnonzero(~columns.within) + int(columns.has_constant)
+        R22[:, constant] = W2A[:, constant] = a0[:, constant] = 0.0
+    R12 = gram.R12 - np.stack([M @ a0 for M in links.matrices(links.values)], axis=1)
+    stack = np.vstack([R22, R12.reshape(-1, R12.shape[2])])
+    start = np.linalg.lstsq(stack[:, :-1], stack[:, -1], rcond=None)[0]
+    for A in (R22, R12, W2A, a0):
+        A[..., -1] -= A[..., :-1] @ start
+    sizes = tuple((term.n_levels, term.n_columns) for term in terms)
+    found = CrossedGram(gram.R11, R12, R22, links, W22, W2A, a0, start, sizes)
+    return found, tuple(coordinates for _, coordinates in pairs)
+
+
+class _Beside:
+    """The rows, the first factor, and the columns Z (n, d) of the others' effects."""
+
+    def __init__(self, data, first, Z, n_jobs):
+        self.read, self.weight = reader(data.X, data.y), data.weight
+        self.first, self.Z, self.n_jobs = first, Z, n_jobs
+        self.positions = first.columns + 1
+        self.origin = origin_of(self.read, self.positions)
+
+    def eliminate(self, read, positions, origin):
+        """`eliminate_beside` of some columns."""
+        first = self.first
+        how = (positions, origin, self.weight, self.Z, self.n_jobs)
+        return eliminate_beside(read, first.codes, first.n_levels, *how)
+
+    def fit(self):
+        """Links, W22 and a0."""
+        Z, weight = self.Z, self.weight
+        *_, axes, product = self.eliminate(self.read, self.positions, self.origin)
+        links = link(self.first.codes, self.first.n_levels, axes, Z, weight)
+        weighted = Z if weight is None else Z.multiply(weight[:, None]).tocsr()
+        W22 = (Z.T @ weighted).toarray() - links.scatter(links.values)
+        return links, W22, _fit_on(W22, product)
+
+    def count(self, a0):
+        """Root of what the first factor leaves of A - Z a0, and its product with Z."""
+        m, positions = len(self.origin), self.positions
+        slopes = positions[positions > 0]
+
+        def read(rows):
+            A = self.read(rows)
+            own = A[:, slopes]
+            A -= self.Z[rows] @ a0
+            return np.hstack([A, own])
+
+        among = np.concatenate([positions[positions == 0], m + np.arange(len(slopes))])
+        origin = np.concatenate([self.origin, self.origin[slopes]])
+        _, rest, _, product = self.eliminate(read, among, origin)
+        return rest[:, :m], product[:, :m]
+
+
+def _fit_on(W22, W2A):
+    """Nearly a solution of W22 a = W2A; W22 is singular where factors share a column."""
+    unit = np.sqrt(np.diag(W22))
+    unit = np.where(unit > 0, unit, 1.0)
+    scaled = W22 / np.outer(unit, unit)
+    scaled[np.diag_indices_from(scaled)] += RIDGE
+    factor = cho_factor(scaled, overwrite_a=True, check_finite=False)
+    a = np.zeros_like(W2A)
+    for _ in range(2):  # once more for the ridge
+        left = (W2A - W22 @ a) / unit[:, None]
+        a += cho_solve(factor, left, check_finite=False) / unit[:, None]
+    return a
+
+
+def _search_columns(data, term):
+    """Columns (n, K q) of a term's effects in the search, and their coordinates."""
+    n = data.X.shape[0]
+    Z = np.ones((n, term.n_columns))
+    features = term.columns >= 0
+    some = data.X[:, term.columns[features]]
+    Z[:, features] = some.toarray() if sparse.issparse(some) else some
+    weight = np.ones(n) if data.weight is None else data.weight
+    shift = np.zeros(term.n_columns)
+    if term.has_constant:
+        shift[1:] = Z[0, 1:] + weight @ (Z[:, 1:] - Z[0, 1:]) / weight.sum()
+        Z -= shift
+    rows = np.sqrt(weight)[:, None] * Z
+    found = choose_coordinates(rows, shift, term.blocks, weight.sum())
+    return indicator(term.codes, term.n_levels, Z @ found.change), found

@@ -1,0 +1,110 @@
+"""From rows and terms to all that a likelihood needs of them (docs/math.md, 11).
+
+The largest factor is eliminated row by row.  If it is nested in all others, which are
+nested in each other, so are they in turn; else the others are solved for together.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from .columns import Columns, choose_columns, noise_floor, rank_tolerance
+from .crossed import check_size, crossed_gram
+from .elimination import eliminate, reader
+from .nested import Chain, chain_gram, nest
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """What is left of the rows; tuples are by terms in the order of elimination.
+
+    Attributes
+    ----------
+    gram : Gram, NestedGram or CrossedGram
+        Of the working columns [X y] and the effects of the search.
+    columns : Columns
+    coordinates : tuple of Coordinates
+    n : float
+        Sum of the weights.
+    floor : float
+        The least noise variance, in the squared units of y.
+    order : tuple of int
+        Positions of the terms among the user's.
+    places : tuple of ndarray of shape (K,)
+        Position of each of the user's levels among those of the Gram.
+    """
+
+    gram: object
+    columns: Columns
+    coordinates: tuple
+    n: float
+    floor: float
+    order: tuple
+    places: tuple
+
+
+def reduce_terms(data, terms, mean, *, fit_intercept, alpha, n_jobs, check):
+    """Reduce rows to what the likelihood of a linear mixed model needs.
+
+    Parameters
+    ----------
+    data : Data
+    terms : tuple of Term
+    mean : ndarray of shape (p,)
+        Positions of the columns of the mean among the features.
+    fit_intercept : bool
+    alpha : float
+        Ridge penalty.
+    n_jobs : int or None
+    check : callable
+        ``check(moments)`` of [X y] raises where squares are out of range.
+
+    Returns
+    -------
+    Reduced
+    """
+    order, chain = _arrange(terms)
+    elimination = eliminate(
+        reader(data.X, data.y),
+        chain.terms[0].codes,
+        chain.terms[0].n_levels,
+        chain.terms[0].columns + 1,
+        data.weight,
+        n_jobs,
+        chain.nests,
+    )
+    moments = elimination.moments()
+    check(moments)
+    n, p = data.X.shape
+    columns = choose_columns(
+        moments.columns(np.append(mean, p)),
+        fit_intercept=fit_intercept,
+        alpha=alpha,
+        tolerance=rank_tolerance(n, len(mean), sparse.issparse(data.X)),
+    )
+    gram, coordinates = chain_gram(elimination, columns, mean + 1, chain)
+    places = chain.places
+    if len(chain.terms) < len(terms):
+        some = [terms[t] for t in order]
+        gram, of_others = crossed_gram(
+            data, some, elimination, gram, columns, mean + 1, n_jobs
+        )
+        coordinates += of_others
+        places = tuple(np.arange(term.n_levels) for term in some)
+    floor = noise_floor(moments, columns.has_constant)
+    return Reduced(gram, columns, coordinates, elimination.n, floor, order, places)
+
+
+def _arrange(terms):
+    """The order of elimination, and the chain of terms that it begins with: all of them
+    if they are nested, else the largest alone.
+    """
+    order = sorted(range(len(terms)), key=lambda t: (-terms[t].n_levels, t))
+    chain = nest([terms[t] for t in order])
+    if chain is None:
+        order.sort(key=lambda t: (-terms[t].size, t))
+        some = [terms[t] for t in order]
+        check_size(some)
+        chain = Chain((some[0],), (np.arange(some[0].n_levels),), ())
+    return tuple(order), chain
