@@ -1,4 +1,4 @@
-"""The rows of nested factors without the effects of the innermost (docs/math.md, 11)."""
+"""Nested factors, the effects of the innermost eliminated (docs/math.md, 11)."""
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
