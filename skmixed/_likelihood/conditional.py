@@ -114,8 +114,8 @@ class Conditional:
         """
         starts, E, d = self.starts
         k = self.n_sparse
-        first = _indicator(Z[:k], codes[:k], starts[:k], (n, E))
-        rest = _indicator(Z[k:], codes[k:], starts[k:], (n, d))
+        first = indicator(Z[:k], codes[:k], starts[:k], (n, E))
+        rest = indicator(Z[k:], codes[k:], starts[k:], (n, d))
         if self.reach is not None:
             rest = rest + first @ self.reach.matrix
         return first if self.chain is None else first @ self.chain.matrix, rest
@@ -139,7 +139,7 @@ class Conditional:
             return
         starts, E, _ = self.starts
         k = self.n_sparse
-        W = _indicator(Z[:k], codes[:k], starts[:k], (len(codes[0]), E))
+        W = indicator(Z[:k], codes[:k], starts[:k], (len(codes[0]), E))
         W = W @ self.chain.matrix
         for start, (K, q) in zip(starts[:k], self.sizes, strict=False):
             yield _blocks(W[:, start : start + K * q], q)
@@ -222,6 +222,21 @@ class Conditional:
             shape = W.shape[0], q * len(present)
             halves.append(sparse.csr_array((half.ravel(), where), shape=shape))
         return halves
+
+    def with_rows(self, W, W_dense):
+        """Covariances of the effects of every term with rows of these weights: for each
+        term (K q, n), dense if there are dense effects, else sparse.
+        """
+        starts, _, _ = self.starts
+        first = _block_diagonal(self.own) @ W.T
+        first = first if self.chain is None else self.chain.matrix @ first
+        rest = self.dense @ W_dense.T
+        if len(self.dense):
+            reach = 0.0 if self.reach is None else self.reach.matrix @ rest
+            first = first.toarray() + reach
+        for t, (K, q) in enumerate(self.sizes):
+            source = first if t < self.n_sparse else rest
+            yield source[starts[t] : starts[t] + K * q]
 
     def covariance(self, W, W_dense):
         """Covariance (n, n) of rows with these weights."""
@@ -470,7 +485,7 @@ def _bilinear(A, i, B, j, C):
     return total
 
 
-def _indicator(Z, codes, starts, shape):
+def indicator(Z, codes, starts, shape):
     """The sparse matrix whose rows have z at the effects of their levels."""
     rows, columns, values = [], [], []
     for z, code, start in zip(Z, codes, starts, strict=True):

@@ -20,17 +20,15 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from .._blocks import row_blocks
-from .conditional import (
-    Conditional,
-    extend,
-    observe_rows,
-)
+from .conditional import Conditional, extend, indicator, observe_rows
 from .posterior import Coefficients, of_groups
 
 # As many rows as this have their joint density from their covariance matrix.
 FEW_ROWS = 100
 # Columns that are solved for at once where the density of many rows is taken.
 COLUMNS_AT_ONCE = 64
+# A direction with less than this part of the largest variance has none.
+SINGULAR = 1e-12
 
 
 @dataclass(frozen=True)
@@ -226,6 +224,45 @@ def observe(posterior, X, y, codes, noise_variance):
         )
         start = end
     return replace(posterior, terms=tuple(terms), conditional=after)
+
+
+def error_products(posterior, X, codes):
+    """How the variance of each row's prediction changes with the covariances, but for
+    what the errors of the coefficients add: (75).
+
+    Returns
+    -------
+    products : list of ndarray of shape (n, q, q)
+        For each term, G with d variance = tr(G dPsi), Psi being that of `Effects`.
+    """
+    Z, codes = posterior._effects(X, codes, slice(None), None)
+    h, conditional = posterior._h(X, Z, codes), posterior.conditional
+    W, W_dense = conditional.weights(*posterior._ordered(Z, codes), X.shape[0])
+    products = [None] * len(Z)
+    for t, A in zip(posterior.order, conditional.with_rows(W, W_dense), strict=True):
+        term, z, q = posterior.terms[t], Z[t], Z[t].shape[1]
+        inverse = np.linalg.pinv(term.Psi, rcond=SINGULAR, hermitian=True)
+        null = z @ (np.eye(q) - inverse @ term.Psi)
+        A = (
+            _level_products(inverse, A)
+            + indicator([null], [codes[t]], [0], A.shape[::-1]).T
+        )
+        parts, k = [A[i::q] for i in range(q)], inverse @ term.loading
+        G = np.where((codes[t] < 0)[:, None, None], z[:, :, None] * z[:, None], 0.0)
+        for i in range(q):
+            for j in range(q):
+                G[:, i, j] += (parts[i] * parts[j]).sum(axis=0)
+                shared = np.sum((parts[i].T @ k[:, j]) * h, axis=1)
+                G[:, i, j] -= shared
+                G[:, j, i] -= shared
+        products[t] = G
+    return products
+
+
+def _level_products(M, A):
+    """M (q, q) times the q rows of every level in A (K q, n), sparse or dense."""
+    levels = sparse.eye_array(A.shape[0] // len(M))
+    return sparse.kron(levels, M, format="csr") @ A
 
 
 # ------------------------------------------------------ several rows, jointly normal

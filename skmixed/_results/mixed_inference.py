@@ -1,0 +1,395 @@
+"""How well a linear mixed model knows its variances, and what follows for its
+coefficients and predictions: degrees of freedom, tests, intervals (docs/math.md,
+section 13).
+
+The parameters are s = log sigma^2 and coordinates of every Psi / sigma^2 of the rank
+that it has: null directions of a singular one stay out.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg import block_diag, qr
+from scipy.special import fdtrc, ndtri
+
+from .._blocks import row_blocks
+from .._likelihood.mixed import coefficient_slopes, evaluate, second
+from .._likelihood.mixed_posterior import error_products
+
+# A direction of Psi with less than this part of the variance of the largest one, or of
+# the variance that a level resolves, counts as without variance.
+NULL = 1e-12
+# Parameters are not known along directions of less than this part of the largest
+# eigenvalue of their information, in units of their standard deviations.
+UNKNOWN = 1e-10
+# The step of differences of the gradient, in standard deviations of the effects.
+STEP = 1e-4
+# Correlations this close to 1 in size are at the end of their range.
+END = 1e-9
+
+
+@dataclass(frozen=True)
+class VarianceParameters:
+    """The variance parameters of a fit and their information.
+
+    Attributes
+    ----------
+    point : Point
+    directions : tuple of ndarray of shape (k_t, q, q)
+        d (Psi / sigma^2) / d coordinate of every term.
+    information : ndarray of shape (1 + k, 1 + k)
+        Second derivatives of -log-likelihood in log sigma^2 and the coordinates.
+    """
+
+    point: object
+    directions: tuple
+    information: np.ndarray
+
+    @cached_property
+    def is_known(self):
+        """Whether the information is positive definite."""
+        values = np.linalg.eigvalsh(self.information)
+        return bool(values[0] > UNKNOWN * values[-1])
+
+    @cached_property
+    def covariance(self):
+        """Covariance of the estimates, (1 + k, 1 + k); nothing is said about directions
+        of which the data know nothing.
+        """
+        values, vectors = np.linalg.eigh(self.information)
+        known = values > UNKNOWN * values[-1]
+        return (vectors[:, known] / values[known]) @ vectors[:, known].T
+
+    def freedom(self, variance, slopes):
+        """Satterthwaite's degrees of freedom of estimated variances: (71).
+
+        Parameters
+        ----------
+        variance : ndarray of shape (n,)
+            In units of sigma^2.
+        slopes : ndarray of shape (n, k)
+            Their derivatives in the coordinates.
+        """
+        g = np.column_stack([variance, slopes])
+        spread = np.einsum("ni,ij,nj->n", g, self.covariance, g)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return 2 * variance**2 / spread
+
+
+def variance_parameters(point):
+    """The parameters of covariances of the rank that they have at a point."""
+    roots = [
+        _roots(c, Lambda, point.model.resolution(t))
+        for t, (c, Lambda) in enumerate(
+            zip(point.model.covariances, point.Lambdas, strict=True)
+        )
+    ]
+    directions = tuple(_directions(c.q, own) for c, own in _pairs(point, roots))
+    found = second(point, directions)
+    if found.is_exact:
+        curvature = block_diag(*map(_curvature, point.scores, roots))
+        H = 2 * found.squares - found.traces + curvature
+    else:
+        profiled = _by_differences(point, roots)
+        H = profiled + np.outer(found.square, found.square) / point.freedom
+    return _parameters(point, directions, found.square, H)
+
+
+def all_variance_parameters(point):
+    """The same of covariances of full rank, all entries being free: where a variance is
+    0, how it may rise counts too.
+    """
+    directions = tuple(
+        c.symmetric * point.model.resolution(t)
+        for t, c in enumerate(point.model.covariances)
+    )
+    found = second(point, directions)
+    if not found.is_exact:
+        return variance_parameters(point)
+    H = 2 * found.squares - found.traces
+    return _parameters(point, directions, found.square, H)
+
+
+def _parameters(point, directions, square, H):
+    border = square[None]
+    information = np.block([[np.array([[point.freedom]]), border], [border.T, H]]) / 2
+    return VarianceParameters(point, directions, information)
+
+
+def _pairs(point, roots):
+    return zip(point.model.covariances, roots, strict=True)
+
+
+@dataclass(frozen=True)
+class Root:
+    """Psi / sigma^2 = L L' of one block, L of full column rank and its top triangular,
+    after a permutation of the rows.
+
+    Attributes
+    ----------
+    block : ndarray of shape (m,)
+        Positions of the effects among those of the term.
+    L : ndarray of shape (m, r)
+    rows, columns : ndarray
+        The entries of L that are coordinates; units are the rows' standard deviations.
+    """
+
+    block: np.ndarray
+    L: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
+
+    @property
+    def units(self):
+        """The unit of every coordinate."""
+        return np.linalg.norm(self.L, axis=1)[self.rows]
+
+
+def _roots(covariance, Lambda, resolution):
+    """The `Root` of every block of one term."""
+    roots = []
+    for block in map(sorted, covariance.blocks):
+        block = np.array(block)
+        values, vectors = np.linalg.eigh((Lambda @ Lambda.T)[np.ix_(block, block)])
+        kept = values > NULL * max(values[-1], resolution)
+        half = vectors[:, kept] * np.sqrt(values[kept])
+        _, R, order = qr(half.T, mode="economic", pivoting=True)
+        L = np.empty(half.shape)
+        L[order] = R.T
+        free = np.ones(L.shape, dtype=bool)
+        for j in range(L.shape[1]):
+            free[order[:j], j] = False
+        free &= np.linalg.norm(L, axis=1)[:, None] > 0
+        roots.append(Root(block, L, *np.nonzero(free)))
+    return roots
+
+
+def _directions(q, roots):
+    """d (L L') / d coordinate of all blocks of a term, (k, q, q)."""
+    parts = [np.zeros((0, q, q))]
+    for root in roots:
+        number = np.arange(len(root.rows))
+        half = np.zeros((len(number), q, q))
+        column = root.units[:, None] * root.L[:, root.columns].T
+        half[number[:, None], root.block[root.rows][:, None], root.block] = column
+        parts.append(half + np.swapaxes(half, 1, 2))
+    return np.concatenate(parts)
+
+
+def _curvature(S, roots):
+    """Second derivatives of tr(S L L') in a term's coordinates: 2 S_ac delta_bd."""
+    parts = [np.zeros((0, 0))]
+    for root in roots:
+        rows = root.block[root.rows]
+        same = root.columns[:, None] == root.columns
+        parts.append(
+            2 * S[np.ix_(rows, rows)] * same * np.outer(root.units, root.units)
+        )
+    return block_diag(*parts)
+
+
+def _by_differences(point, roots):
+    """Second derivatives of the profiled value by differences of its gradient, where
+    exact ones cost too much.
+    """
+    sizes = [[len(root.rows) for root in own] for own in roots]
+    k = sum(map(sum, sizes))
+
+    def gradient(x):
+        Lambdas, moved, start = [], [], 0
+        for (covariance, own), lengths in zip(_pairs(point, roots), sizes, strict=True):
+            Psi = np.zeros((covariance.q, covariance.q))
+            moved.append([])
+            for root, length in zip(own, lengths, strict=True):
+                L = root.L.copy()
+                L[root.rows, root.columns] += root.units * x[start : start + length]
+                Psi[np.ix_(root.block, root.block)] = L @ L.T
+                moved[-1].append(L)
+                start += length
+            Lambdas.append(covariance.root(Psi))
+        at = evaluate(point.model, tuple(Lambdas))
+        g = [np.empty(0)]
+        for S, own, halves in zip(at.scores, roots, moved, strict=True):
+            for root, L in zip(own, halves, strict=True):
+                slope = 2 * S[np.ix_(root.block, root.block)] @ L
+                g.append(root.units * slope[root.rows, root.columns])
+        return np.concatenate(g)
+
+    steps = STEP * np.eye(k)
+    H = np.array([(gradient(e) - gradient(-e)) / (2 * STEP) for e in steps])
+    H = H.reshape(k, k)
+    return (H + H.T) / 2
+
+
+# ------------------------------------------------------------------------ coefficients
+
+
+def satterthwaite(parameters, contrasts):
+    """Degrees of freedom of combinations of the coefficients.
+
+    Parameters
+    ----------
+    parameters : VarianceParameters
+        Of a fit without a penalty.
+    contrasts : ndarray of shape (n, p)
+        In working coefficients.  NaN comes back for a row of zeros.
+    """
+    point = parameters.point
+    half = contrasts @ point.factor.root_inverse
+    C = coefficient_slopes(point, parameters.directions)
+    slopes = np.einsum("ni,kij,nj->nk", half, C, half)
+    return parameters.freedom(np.sum(half**2, axis=1), slopes)
+
+
+@dataclass(frozen=True)
+class FTest:
+    """A test of several combinations of coefficients being 0.
+
+    Attributes
+    ----------
+    statistic : float
+        F, the mean square of independent t statistics.
+    numerator_freedom : int
+        Number of independent combinations.
+    denominator_freedom : float
+        By Satterthwaite's method.
+    p_value : float
+    """
+
+    statistic: float
+    numerator_freedom: int
+    denominator_freedom: float
+    p_value: float
+
+
+def f_test(parameters, contrasts):
+    """Test combinations of coefficients as `satterthwaite` takes them, jointly (73).
+
+    Combinations that others determine count once.
+    """
+    point = parameters.point
+    half = contrasts @ point.factor.root_inverse * np.sqrt(point.noise_variance)
+    values, vectors = np.linalg.eigh(half @ half.T)
+    kept = values > np.sqrt(np.finfo(float).eps) * values[-1]
+    turned = vectors[:, kept].T @ contrasts
+    t_squared = (turned @ point.factor.beta) ** 2 / values[kept]
+    n = int(kept.sum())
+    statistic = float(np.mean(t_squared))
+    freedom = _denominator_freedom(satterthwaite(parameters, turned))
+    p_value = float(fdtrc(n, freedom, statistic))
+    return FTest(statistic, n, freedom, p_value)
+
+
+def _denominator_freedom(freedoms):
+    """Degrees of freedom of a mean of squares of t variables, by its expectation (Fai
+    and Cornelius 1996).
+    """
+    if np.ptp(freedoms) < 1e-8:
+        return float(np.mean(freedoms))
+    if (freedoms <= 2).any():  # a square without expectation
+        return 2.0
+    expectation = np.sum(freedoms / (freedoms - 2))
+    return float(2 * expectation / (expectation - len(freedoms)))
+
+
+# ------------------------------------------------------------------------- predictions
+
+
+def predictive_freedom(point, posterior, X, codes):
+    """Degrees of freedom of the variance of new observations, (n,): (74).
+
+    Parameters
+    ----------
+    point : Point
+        The optimum, without a penalty.
+    posterior : MixedPosterior
+        Of this fit, and of further rows perhaps.
+    X : {ndarray, CSR array} of shape (n, p)
+    codes : list of ndarray of shape (n,)
+    """
+    parameters = all_variance_parameters(point)
+    if not parameters.is_known:
+        parameters = variance_parameters(point)
+    C = coefficient_slopes(point, parameters.directions)
+    scale, freedom = point.noise_variance, np.empty(X.shape[0])
+    width = sum(term.modes.size for term in posterior.terms)
+    wide = width if len(posterior.terms) > 1 else posterior.coef_root.shape[1]
+    for rows in row_blocks(X.shape[0], 4 * wide):
+        own = [code[rows] for code in codes]
+        variance = 1 + posterior.variance(X[rows], own) / scale
+        h = posterior.coefficient_rows(X[rows], own) / np.sqrt(scale)
+        slopes = np.einsum("ni,kij,nj->nk", h, C, h)
+        products = error_products(posterior, X[rows], own)
+        slopes += np.concatenate(
+            [
+                np.einsum("kab,nab->nk", E, G)
+                for E, G in zip(parameters.directions, products, strict=True)
+            ],
+            axis=1,
+        )
+        freedom[rows] = parameters.freedom(variance, slopes)
+    return freedom
+
+
+# -------------------------------------------------------------------------- components
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Estimates with the ends of their intervals; arrays of one shape.
+
+    Attributes
+    ----------
+    estimate, low, high : ndarray
+    """
+
+    estimate: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def noise_interval(parameters, coverage):
+    """The standard deviation of the noise, normal in its logarithm."""
+    s = np.log(parameters.point.noise_variance)
+    half = ndtri(0.5 + coverage / 2) * np.sqrt(parameters.covariance[0, 0])
+    return Interval(*np.exp(np.array([s, s - half, s + half]) / 2))
+
+
+def component_intervals(parameters, t, coverage):
+    """Standard deviations (q,) of the effects of term t, and their correlations (q, q).
+
+    The first are normal in their logarithm, the others in Fisher's z.  A standard
+    deviation of 0 has the interval from 0 to NaN; a correlation of 1 or -1, or of an
+    effect without variance, and one that is 0 by the model, that of NaN to NaN.
+    """
+    point, quantile = parameters.point, ndtri(0.5 + coverage / 2)
+    covariance = point.model.covariances[t]
+    Psi = covariance.to_user(point.Lambdas[t] @ point.Lambdas[t].T)
+    E = np.zeros((len(parameters.information) - 1, *Psi.shape))
+    start = sum(len(some) for some in parameters.directions[:t])
+    own = parameters.directions[t]
+    E[start : start + len(own)] = covariance.to_user(own)
+    variance = np.diag(Psi)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        std = np.sqrt(point.noise_variance * variance)
+        relative = np.einsum("kaa->ak", E) / variance[:, None] / 2
+        slopes = np.column_stack([np.full(len(std), 0.5), relative])
+        factor = np.exp(quantile * _std(slopes, parameters.covariance))
+        stds = Interval(std, np.where(std > 0, std / factor, 0.0), std * factor)
+        scale = np.sqrt(np.outer(variance, variance))
+        corr = Psi / scale
+        change = np.moveaxis(E, 0, -1) / scale[..., None]
+        change -= corr[..., None] * (relative[:, None] + relative)
+        inside = np.abs(corr) < 1 - END
+        inside &= covariance.symmetric.any(axis=0) & ~np.eye(len(Psi), dtype=bool)
+        corr = np.where(np.eye(len(Psi), dtype=bool), 1.0, corr)
+        slopes = np.concatenate([0 * change[..., :1], change], axis=-1)
+        z, half = np.arctanh(corr), quantile * _std(slopes, parameters.covariance)
+        half = np.where(inside, half / (1 - corr**2), np.nan)
+    return stds, Interval(corr, np.tanh(z - half), np.tanh(z + half))
+
+
+def _std(slopes, covariance):
+    """Standard deviations of figures with these slopes in the parameters."""
+    return np.sqrt(np.einsum("...i,ij,...j->...", slopes, covariance, slopes))

@@ -1,0 +1,183 @@
+"""Uncertainty of the variances against differences of the dense likelihood."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from oracles import mixed
+from oracles.mixed_fits import at_fit, fit
+from scipy.stats import norm
+
+from skmixed import RandomInterceptRegressor
+from skmixed._likelihood.normal import t_interval
+from skmixed._results.linear_mixed import condition_mixed
+from skmixed._results.mixed_inference import (
+    component_intervals,
+    noise_interval,
+    predictive_freedom,
+    satterthwaite,
+    variance_parameters,
+)
+
+# Second derivatives by differences are right to about 1e-7 in units of the parameters;
+# ill-conditioned information multiplies that by some hundred.
+DIFFERENCES = 2e-5
+CASES = [("one", (1,)), ("one", (2,)), ("one", (3,))]
+
+
+def regular(case, reml=True, diagonal=False, n=150):
+    """The first random problem with no covariance at the boundary, and its fit."""
+    for seed in range(100):
+        at = mixed.random_problem(seed, *case, diagonal=diagonal, n=n)
+        found = fit(at, reml)
+        correlations = [
+            np.linalg.eigvalsh(Psi / np.sqrt(np.outer(np.diag(Psi), np.diag(Psi))))
+            for Psi in found.covariances
+            if np.diag(Psi).min() > 1e-3
+        ]
+        if len(correlations) == len(case[1]) and min(map(np.min, correlations)) > 0.02:
+            return at, found
+    raise AssertionError("no regular problem")
+
+
+def contrasts(found):
+    """The user's coefficients (intercept first) in terms of working ones."""
+    into = found.columns.back
+    first = -found.columns.shift @ into
+    first[0] += 1
+    return np.vstack([first, into])
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("diagonal", [True, False])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_satterthwaite(case, diagonal, reml):
+    at, found = regular(case, reml, diagonal)
+    parameters = variance_parameters(found.point)
+    got = satterthwaite(parameters, contrasts(found))
+    expected = mixed.satterthwaite(at_fit(at, found), reml)
+    assert_allclose(got, expected, rtol=DIFFERENCES)
+    assert np.ptp(got) > 1
+
+
+def singular(q):
+    """A problem of one factor with effects in one direction only, and its fit."""
+    at = mixed.random_problem(6, "one", q, n=100)
+    codes = at.terms[0].codes
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        b = rng.normal(size=12) * (q > 1)
+        y = at.X @ np.ones(4) + b[codes] * (1 + at.X[:, 1] / 2)
+        flat = mixed.replace(at, y=y + rng.normal(size=100))
+        found = fit(flat)
+        if np.linalg.eigvalsh(found.covariances[0])[0] < 1e-14:
+            return flat, found
+    raise AssertionError("no singular problem")
+
+
+@pytest.mark.parametrize("q", [1, 2, 3])
+def test_satterthwaite_of_singular_covariances(q):
+    """Null directions are no parameters."""
+    at, found = singular(q)
+    got = satterthwaite(variance_parameters(found.point), contrasts(found))
+    expected = mixed.satterthwaite(at_fit(at, found), True)
+    assert_allclose(got, expected, rtol=DIFFERENCES)
+
+
+def test_predictive_freedom_without_variance_is_that_of_a_random_intercept():
+    """How a variance of 0 may rise counts."""
+    at, found = singular(1)
+    X, groups = at.X[:, 1:], at.terms[0].codes
+    model = RandomInterceptRegressor().fit(X, at.y, groups=groups)
+    assert model.at_boundary_
+    expected = model.predict_interval(X, groups=groups, distribution="t")
+    posterior = condition_mixed(found, 3)
+    freedom = predictive_freedom(found.point, posterior, X, [groups])
+    std = np.sqrt(posterior.variance(X, [groups]) + found.noise_variance)
+    bounds = t_interval(posterior.mean(X, [groups]), std, 0.9, freedom)
+    assert_allclose(np.column_stack(bounds), expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_predictive_freedom(case, reml):
+    at, found = regular(case, reml)
+    here = at_fit(at, found)
+    new = mixed.random_rows(here, n=6)
+    codes = [
+        np.where(row.codes <= term.codes.max(), row.codes, -1)
+        for row, term in zip(new.terms, at.terms, strict=True)
+    ]
+
+    def variance(at):
+        terms = [
+            mixed.replace(row, Psi=term.Psi)
+            for row, term in zip(new.terms, at.terms, strict=True)
+        ]
+        rows = mixed.Rows(new.X, tuple(terms))
+        return np.diag(mixed.predict(at, rows)[1]) + at.noise[0]
+
+    posterior = condition_mixed(found, 3)
+    got = predictive_freedom(found.point, posterior, new.X[:, 1:], codes)
+    expected = mixed.satterthwaite(here, reml, variance)
+    assert_allclose(got, expected, rtol=DIFFERENCES)
+
+
+def natural(at):
+    """Coordinates of every variance: log sigma, log std and Fisher's z of each term."""
+    x = [np.log(at.noise[0]) / 2]
+    for term in at.terms:
+        std = np.sqrt(np.diag(term.Psi))
+        corr = term.Psi / np.outer(std, std)
+        x.extend(np.log(std))
+        if len(term.blocks) == 1:
+            x.extend(np.arctanh(corr[np.tril_indices(len(std), -1)]))
+    return np.array(x)
+
+
+def from_natural(at, x):
+    psi, start = [], 1
+    for term in at.terms:
+        q = len(term.Psi)
+        std, start = np.exp(x[start : start + q]), start + q
+        corr, lower = np.eye(q), np.tril_indices(q, -1)
+        if len(term.blocks) == 1:
+            corr[lower] = np.tanh(x[start : start + len(lower[0])])
+            start += len(lower[0])
+        corr += np.tril(corr, -1).T
+        psi.append(corr * np.outer(std, std))
+    return mixed.with_psi(at, psi, np.exp(2 * x[0]))
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("diagonal", [True, False])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_intervals_of_components(case, diagonal, reml):
+    at, found = regular(case, reml, diagonal)
+    here = at_fit(at, found)
+    x = natural(here)
+
+    def value(x):
+        return -mixed.log_likelihood(from_natural(here, x), reml)
+
+    std = np.sqrt(np.diag(np.linalg.inv(mixed.hessian(value, x))))
+    quantile = norm.ppf(0.95)
+    low, high = x - quantile * std, x + quantile * std
+    parameters = variance_parameters(found.point)
+    noise = noise_interval(parameters, 0.9)
+    assert_allclose([noise.low, noise.high], np.exp([low[0], high[0]]), rtol=1e-5)
+    start = 1
+    for t, term in enumerate(at.terms):
+        q = len(term.Psi)
+        stds, corr = component_intervals(parameters, t, 0.9)
+        some, start = slice(start, start + q), start + q
+        assert_allclose(stds.estimate, np.exp(x[some]), rtol=1e-9)
+        assert_allclose(stds.low, np.exp(low[some]), rtol=1e-4)
+        assert_allclose(stds.high, np.exp(high[some]), rtol=1e-4)
+        lower = np.tril_indices(q, -1)
+        if diagonal:
+            assert np.isnan(corr.low[lower]).all()
+            continue
+        some, start = slice(start, start + len(lower[0])), start + len(lower[0])
+        assert_allclose(corr.estimate[lower], np.tanh(x[some]), rtol=1e-9)
+        assert_allclose(corr.low[lower], np.tanh(low[some]), atol=1e-4)
+        assert_allclose(corr.high[lower], np.tanh(high[some]), atol=1e-4)
