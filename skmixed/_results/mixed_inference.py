@@ -263,20 +263,26 @@ class FTest:
     p_value: float
 
 
-def f_test(parameters, contrasts):
-    """Test combinations of coefficients as `satterthwaite` takes them, jointly (73).
+def f_test(parameters, contrasts, estimates):
+    """Test combinations of coefficients jointly (73).
 
     Combinations that others determine count once.
+
+    Parameters
+    ----------
+    parameters : VarianceParameters
+    contrasts : ndarray of shape (n, p)
+        As `satterthwaite` takes them.
+    estimates : ndarray of shape (n,)
+        Their estimates in the user's units.
     """
     point = parameters.point
     half = contrasts @ point.factor.root_inverse * np.sqrt(point.noise_variance)
     values, vectors = np.linalg.eigh(half @ half.T)
     kept = values > np.sqrt(np.finfo(float).eps) * values[-1]
-    turned = vectors[:, kept].T @ contrasts
-    t_squared = (turned @ point.factor.beta) ** 2 / values[kept]
-    n = int(kept.sum())
-    statistic = float(np.mean(t_squared))
-    freedom = _denominator_freedom(satterthwaite(parameters, turned))
+    axes, n = vectors[:, kept].T, int(kept.sum())
+    statistic = float(np.mean((axes @ estimates) ** 2 / values[kept]))
+    freedom = _denominator_freedom(satterthwaite(parameters, axes @ contrasts))
     p_value = float(fdtrc(n, freedom, statistic))
     return FTest(statistic, n, freedom, p_value)
 
@@ -376,7 +382,7 @@ def component_intervals(parameters, t, coverage):
         relative = np.einsum("kaa->ak", E) / variance[:, None] / 2
         slopes = np.column_stack([np.full(len(std), 0.5), relative])
         factor = np.exp(quantile * _std(slopes, parameters.covariance))
-        stds = Interval(std, np.where(std > 0, std / factor, 0.0), std * factor)
+        low, high = np.where(std > 0, [std / factor, std * factor], [[0.0], [np.nan]])
         scale = np.sqrt(np.outer(variance, variance))
         corr = Psi / scale
         change = np.moveaxis(E, 0, -1) / scale[..., None]
@@ -387,7 +393,9 @@ def component_intervals(parameters, t, coverage):
         slopes = np.concatenate([0 * change[..., :1], change], axis=-1)
         z, half = np.arctanh(corr), quantile * _std(slopes, parameters.covariance)
         half = np.where(inside, half / (1 - corr**2), np.nan)
-    return stds, Interval(corr, np.tanh(z - half), np.tanh(z + half))
+    return Interval(std, low, high), Interval(
+        corr, np.tanh(z - half), np.tanh(z + half)
+    )
 
 
 def _std(slopes, covariance):

@@ -1,5 +1,8 @@
 """Uncertainty of the variances against differences of the dense likelihood."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -8,16 +11,24 @@ from oracles.mixed_fits import at_fit, fit
 from scipy.stats import norm
 
 from skmixed import RandomInterceptRegressor
+from skmixed._input.table import Data
+from skmixed._likelihood.mixed import second
 from skmixed._likelihood.normal import t_interval
+from skmixed._results import mixed_inference
 from skmixed._results.linear_mixed import condition_mixed
 from skmixed._results.mixed_inference import (
     component_intervals,
+    f_test,
     noise_interval,
     predictive_freedom,
     satterthwaite,
     variance_parameters,
 )
+from skmixed._rows.term import Term
+from skmixed._search.mixed import fit_mixed
+from skmixed.datasets import load_machines, load_sleepstudy
 
+STORED = json.loads((Path(__file__).parents[1] / "stored/contest.json").read_text())
 # Second derivatives by differences are right to about 1e-7 in units of the parameters;
 # ill-conditioned information multiplies that by some hundred.
 DIFFERENCES = 2e-5
@@ -45,6 +56,12 @@ def contrasts(found):
     first = -found.columns.shift @ into
     first[0] += 1
     return np.vstack([first, into])
+
+
+def coefficients(found):
+    """The user's coefficients, intercept first."""
+    coef, level = found.columns.coefficients(found.beta)
+    return np.append(level - found.columns.shift @ coef, coef)
 
 
 @pytest.mark.parametrize("reml", [True, False])
@@ -181,3 +198,68 @@ def test_intervals_of_components(case, diagonal, reml):
         assert_allclose(corr.estimate[lower], np.tanh(x[some]), rtol=1e-9)
         assert_allclose(corr.low[lower], np.tanh(low[some]), atol=1e-4)
         assert_allclose(corr.high[lower], np.tanh(high[some]), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", list(STORED))
+def test_f_tests_are_those_of_lmer_test(name):
+    """Values stored by tests/stored/contest.R."""
+    load = load_sleepstudy if name.startswith("sleepstudy") else load_machines
+    X, y, groups = load(return_X_y_groups=True)
+    codes = np.unique(groups, return_inverse=True)[1].astype(np.int32)
+    effects = np.arange(-1, 0 if name == "machines_levels" else X.shape[1])
+    term = Term("g", np.unique(groups), codes, effects, (tuple(range(len(effects))),))
+    found = fit_mixed(Data(X, np.arange(X.shape[1]), None, y), (term,))
+    wanted = {
+        "machines_levels": [[0, 1, 0], [0, 0, 1]],
+        "machines_slopes": [[0, 1, 0], [0, 0, 1]],
+        "machines_redundant": [[0, 1, 0], [0, 0, 1], [0, 1, -1]],
+        "sleepstudy_both": [[1, 0], [0, 1]],
+    }[name]
+    expected = STORED[name]
+    L, estimates = wanted @ contrasts(found), wanted @ coefficients(found)
+    test = f_test(variance_parameters(found.point), L, estimates)
+    assert test.numerator_freedom == expected["numerator"]
+    # lmerTest differentiates numerically: some 4 digits.
+    assert_allclose(test.statistic, expected["statistic"], rtol=1e-5)
+    assert_allclose(test.denominator_freedom, expected["denominator"], rtol=1e-4)
+    assert_allclose(test.p_value, expected["p"], rtol=1e-3)
+
+
+def test_f_test_of_one_combination_is_the_t_test():
+    _, found = regular(("one", (2,)))
+    parameters, L = variance_parameters(found.point), contrasts(found)[1:2]
+    test = f_test(parameters, L, coefficients(found)[1:2])
+    posterior = condition_mixed(found, 3)
+    std = np.linalg.norm(posterior.coef_root[0])
+    assert_allclose(test.statistic, (posterior.coef[0] / std) ** 2, rtol=1e-10)
+    assert_allclose(test.denominator_freedom, satterthwaite(parameters, L)[0])
+
+
+def test_differences_of_the_gradient_stand_for_exact_second_derivatives(monkeypatch):
+    for _, found in (regular(("one", (3,))), singular(2)):
+        exact = variance_parameters(found.point)
+        monkeypatch.setattr(mixed_inference, "second", without_traces)
+        other = variance_parameters(found.point)
+        monkeypatch.undo()
+        size = np.sqrt(np.diag(exact.information))
+        difference = (other.information - exact.information) / np.outer(size, size)
+        assert np.abs(difference).max() < 1e-6
+
+
+def without_traces(point, directions):
+    """Second derivatives where their traces cost too much."""
+    return mixed.replace(second(point, directions), traces=None)
+
+
+def test_intervals_at_the_boundary():
+    """No interval for what has none: a variance of 0, a correlation of 1."""
+    _, found = singular(2)
+    stds, corr = component_intervals(variance_parameters(found.point), 0, 0.9)
+    assert (stds.low < stds.estimate).all()
+    assert (stds.high > stds.estimate).all()
+    assert_allclose(np.abs(corr.estimate), 1.0)
+    assert np.isnan(corr.low).all()
+    _, found = singular(1)
+    stds, _ = component_intervals(variance_parameters(found.point), 0, 0.9)
+    assert stds.low == 0
+    assert np.isnan(stds.high)
