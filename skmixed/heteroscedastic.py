@@ -302,9 +302,12 @@ class HeteroscedasticGaussianRegressor(LinearGroupedRegressor):
     def summary(self, coverage: float = 0.95) -> Summary:
         """Estimates, their uncertainty, and how well the model describes the data.
 
-        Coefficients of the mean and of the log-variance have z tests and normal
-        intervals, the standard deviation of random intercepts an interval that is
-        normal in its logarithm: no rows are left to profile the likelihood with.
+        Coefficients of the mean have t tests and intervals with Satterthwaite's degrees
+        of freedom (z with fixed effects of groups or a ridge penalty, for which these
+        are not known; the noise counts as known where there are more than 50,000 rows).
+        Those of the log-variance have z and normal intervals, the standard deviation of
+        random intercepts an interval that is normal in its logarithm: no rows are left
+        to profile the likelihood with.
 
         Parameters
         ----------

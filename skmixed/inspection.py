@@ -21,7 +21,7 @@ from ._evaluation.any_model import predict_distribution, unwrap, warn_of_lost_la
 from ._input.parameters import check_coverage
 from ._input.table import read_column
 from ._likelihood.normal import normal_cdf, normal_interval
-from ._results.inference import Profile
+from ._results.profile import Profile
 from ._typing import ColumnLike, EstimatorLike, Floats, MatrixLike
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from functools import partial
 from typing import Literal, Self
@@ -18,11 +19,7 @@ from ._input.parameters import (
 from ._input.table import read_fit_data
 from ._messages import column_name
 from ._results.one_variance import RandomInterceptFit, fit_statistics
-from ._results.report import (
-    coefficient_intervals,
-    component_intervals,
-    summarize_fit,
-)
+from ._results.report import profile_intervals, summarize_fit
 from ._results.summary import Summary
 from ._rows.columns import check_range
 from ._rows.dask import is_partitioned, summarize_partitions
@@ -320,7 +317,9 @@ class RandomInterceptRegressor(LinearGroupedRegressor):
         check_coverage(coverage)
         return summarize_fit(fit, coverage)
 
-    def profile_intervals(self, coverage: float = 0.95) -> dict[str, Floats]:
+    def profile_intervals(
+        self, coverage: float = 0.95, parameters: str | Sequence[str] | None = None
+    ) -> dict[str, Floats]:
         """Profile-likelihood intervals.
 
         The values of a parameter that the likelihood, at its best over all other
@@ -333,6 +332,10 @@ class RandomInterceptRegressor(LinearGroupedRegressor):
         ----------
         coverage : float, default=0.95
             Probability of the intervals.
+        parameters : str or sequence of str, default=None
+            Those of the parameters below that are asked for; the name of a column of X
+            (x0, x1, ... where they have none) asks for its coefficient alone.  None
+            means all but single columns.
 
         Returns
         -------
@@ -345,7 +348,8 @@ class RandomInterceptRegressor(LinearGroupedRegressor):
         Raises
         ------
         ValueError
-            If `coverage` is no probability, or the model has a ridge penalty.
+            If `coverage` is no probability, if `parameters` has a name that is not
+            known, or if the model has a ridge penalty.
 
         Examples
         --------
@@ -353,7 +357,7 @@ class RandomInterceptRegressor(LinearGroupedRegressor):
         >>> from skmixed.datasets import load_sleepstudy
         >>> X, y, groups = load_sleepstudy(return_X_y_groups=True)
         >>> model = RandomInterceptRegressor(method="ml").fit(X, y, groups=groups)
-        >>> model.profile_intervals()["group_std"].round(2)
+        >>> model.profile_intervals(parameters="group_std")["group_std"].round(2)
         array([26.01, 52.94])
         """
         fit = fit_of(self)
@@ -363,9 +367,7 @@ class RandomInterceptRegressor(LinearGroupedRegressor):
                 f"alpha={fit.alpha}: a penalised likelihood has no confidence "
                 "intervals. Fit with alpha=0."
             )
-        components = component_intervals(fit, coverage)
-        coefficients = coefficient_intervals(fit, coverage)
-        return components | {"intercept": coefficients[0], "coef": coefficients[1:]}
+        return profile_intervals(fit, coverage, parameters)
 
     def _summarize(self, X, y, groups, sample_weight, reset=True):
         """All that is kept of rows: what follows depends on groups and columns only."""

@@ -34,6 +34,11 @@ class Arrow:
     U: np.ndarray
     B: np.ndarray
 
+    @property
+    def size(self):
+        """Number of unknowns."""
+        return sum(self.border.shape)
+
     def __matmul__(self, x):
         n_groups = len(self.diagonal)
         top = self.diagonal * x[:n_groups] + self.border @ x[n_groups:]

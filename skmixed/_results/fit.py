@@ -54,6 +54,9 @@ class Fit:
     intraclass_correlation : float
     n_iter : int
     converged : bool
+    response : tuple of float
+        Mean and sum of squares of y about it, which tell whether two fits are of the
+        same rows; empty where they are not known.
     """
 
     names: tuple
@@ -79,6 +82,7 @@ class Fit:
     intraclass_correlation: float
     n_iter: int
     converged: bool
+    response: tuple = ()
 
     @property
     def has_random_intercepts(self):
@@ -119,6 +123,12 @@ class Fit:
         wide = np.zeros((1 + len(self.names), *of_features.shape[1:]))
         wide[0], wide[1 + self.features] = of_intercept, of_features
         return wide
+
+    def coefficient_uncertainty(self):
+        """How well the covariance of `coefficients` is known, `CoefficientUncertainty`;
+        None where that is not known, and the normal distribution has to do.
+        """
+        raise NotImplementedError
 
     def noise_variance_of(self, X, codes):
         """Variance of each row's noise, (n_rows,), a new array; `codes` are positions
@@ -169,6 +179,12 @@ class Fit:
             "n_iter_": self.n_iter,
             "converged_": self.converged,
         }
+
+
+def response_of(moments):
+    """`Fit.response` of the moments of [X y]."""
+    with np.errstate(under="ignore"):
+        return float(moments.shift[-1]), float(np.sum(moments.total[:, -1] ** 2))
 
 
 def variance_of(root, n):

@@ -11,7 +11,8 @@ from .._likelihood.posterior import of_groups
 from .._search.problem import log_bounds
 from .fixed_groups import share
 
-# Of what a parameter would be known with if all errors were, where it is not known.
+# This part of the complete-data information (that if all errors were observed) is added
+# to the diagonal of an information that is not positive definite.
 PADDING = 1e-9
 
 
@@ -28,10 +29,9 @@ class LogVariance:
         Empty where groups have none; a group that was not seen has 0.
     bounds : tuple of float
     covariance : ndarray of shape (1 + p, 1 + p)
-        Of the estimated level at x = 0 and the coefficients.
-    psi_covariance : ndarray of shape (2 + p,)
-        Of the estimated psi with these, and its variance; 0 where psi is 0 or no
-        parameter.
+        Of the estimated level at x = 0 and the coefficients, given psi where it is 0.
+    joint : ndarray of shape (2 + p, 2 + p)
+        Of these and psi, which counts where psi is 0 too; 0 where it is no parameter.
     """
 
     shift: np.ndarray
@@ -40,7 +40,7 @@ class LogVariance:
     effects: np.ndarray
     bounds: tuple
     covariance: np.ndarray
-    psi_covariance: np.ndarray
+    joint: np.ndarray
 
     @property
     def intercept(self):
@@ -51,12 +51,11 @@ class LogVariance:
         """Variance of the estimate of v + psi times `slope`, for each row; `variance`
         is v.  Effects of groups count as known.
         """
-        spread = slope**2 * self.psi_covariance[-1]
+        spread = np.empty(len(variance))
         for rows in row_blocks(*X.shape):
             gradient = variance[rows, None] * with_constant(X[rows])
-            along = gradient @ self.psi_covariance[:-1]
-            spread[rows] += np.sum((gradient @ self.covariance) * gradient, axis=1)
-            spread[rows] += 2 * slope[rows] * along
+            gradient = np.column_stack([gradient, slope[rows]])
+            spread[rows] = np.sum((gradient @ self.joint) * gradient, axis=1)
         return spread
 
     def variance(self, X, codes):
@@ -80,11 +79,8 @@ def with_constant(X):
     return np.column_stack([np.ones(len(X)), X])
 
 
-def log_variance(problem, point, information=None):
-    """The log-variance of a fitted point.
-
-    `information` is the observed one, if it is known.
-    """
+def log_variance(problem, point, information):
+    """The log-variance of a fitted point; `information` is that of `information_at`."""
     model, columns = problem.model, problem.variance_columns
     delta, gamma, _ = model.split(point.theta)
     coef, level = columns.back @ gamma, 0.0
@@ -101,8 +97,8 @@ def log_variance(problem, point, information=None):
     # A new group may be far from where all others are.
     around_one = not problem.structure.fit_variance_intercept
     bounds = log_bounds(problem.constant, around_one)
-    covariances = _covariances(problem, point, information)
-    return LogVariance(shift, float(level), coef, effects, bounds, *covariances)
+    covariance, joint = _covariances(problem, point, information)
+    return LogVariance(shift, float(level), coef, effects, bounds, covariance, joint)
 
 
 def _sharing(problem):
@@ -110,32 +106,63 @@ def _sharing(problem):
     return share(problem.variance_columns, problem.variance_moments, has_intercept)
 
 
+def information_at(problem, point, observed=None):
+    """The information of the uncertain parameters, positive definite: [delta, gamma,
+    psi], without psi where it is 0 and so the end of its range.
+
+    It is the observed one (given where it is known), or the expected one where the
+    first is not positive definite.
+    """
+    model = problem.model
+    if observed is None:
+        _, observed = derivatives(model, point)
+    inner = _without_boundary(model, point, observed)
+    if inner.is_positive_definite():
+        return inner
+    return _without_boundary(model, point, _expected_information(model, point))
+
+
+def _without_boundary(model, point, information):
+    if model.random and point.theta[-1] == 0:
+        return information.without_last()
+    return information
+
+
+def _expected_information(model, point):
+    """The expected information, padded: positive definite whatever the data are."""
+    _, expected = derivatives(model, point, expected=True)
+    return expected.with_diagonal(PADDING * complete_information(model, point))
+
+
 def _covariances(problem, point, information):
-    """Covariance of (intercept, coefficients), and that of psi with them and itself,
-    from the observed information.
+    """Covariance of (intercept, coefficients), and that of them and psi.
+
+    Where psi is 0 the second is of the expected information: the criterion has a slope
+    there, and its curvature may be anything.
     """
     model, jacobian = problem.model, _jacobian(problem)
-    if information is None:
-        _, information = derivatives(model, point)
-    inside = model.random and point.theta[-1] > 0
-    if inside:
-        jacobian = np.pad(jacobian, ((0, 1), (0, 1)))
-        jacobian[-1, -1] = 1.0
-    elif model.random:
-        information = information.without_last()
-    if not information.is_positive_definite():
-        _, information = derivatives(model, point, expected=True)
-        padding = PADDING * complete_information(model, point)
-        information = information.with_diagonal(padding)
-        jacobian = np.pad(jacobian, ((0, 0), (0, len(point.theta) - jacobian.shape[1])))
+    covariance = _of_user(problem, jacobian, information)
+    joint = np.pad(covariance, ((0, 1), (0, 1)))
+    if model.random:
+        both = np.pad(jacobian, ((0, 1), (0, 1)))
+        both[-1, -1] = 1.0
+        if point.theta[-1] == 0:
+            information = _expected_information(model, point)
+        joint = _of_user(problem, both, information)
+        if point.theta[-1] > 0:
+            covariance = joint[:-1, :-1]
+    return covariance, joint
+
+
+def _of_user(problem, jacobian, information):
+    """Covariance of what the jacobian makes of the parameters."""
+    model = problem.model
+    jacobian = np.pad(jacobian, ((0, 0), (0, information.size - jacobian.shape[1])))
     covariance = jacobian @ information.solve(jacobian.T)
     if len(model.free) and problem.variance_columns.has_constant:
         # As in `penalised_posterior`: the prior variance of the effects' mean.
         covariance[0, 0] -= 1 / (model.effect_penalty * model.rows.n_groups)
-    covariance = (covariance + covariance.T) / 2
-    if not inside:
-        return covariance, np.zeros(len(covariance) + 1)
-    return covariance[:-1, :-1], covariance[-1]
+    return (covariance + covariance.T) / 2
 
 
 def _jacobian(problem):
@@ -171,12 +198,13 @@ def widen(log_variance, positions, n_features):
     covariance = np.zeros((1 + n_features, 1 + n_features))
     wide = np.append(0, 1 + positions)
     covariance[np.ix_(wide, wide)] = log_variance.covariance
-    psi_covariance = np.zeros(2 + n_features)
-    psi_covariance[np.append(wide, -1)] = log_variance.psi_covariance
+    joint = np.zeros((2 + n_features, 2 + n_features))
+    with_psi = np.append(wide, -1)
+    joint[np.ix_(with_psi, with_psi)] = log_variance.joint
     return replace(
         log_variance,
         shift=shift,
         coef=coef,
         covariance=covariance,
-        psi_covariance=psi_covariance,
+        joint=joint,
     )

@@ -19,8 +19,8 @@ from .._rows.columns import choose_columns, noise_floor, rank_tolerance
 from .._rows.gram import pool
 from .._rows.sample import Statistics
 from .._search.ratio import Optimum, best_ratio
-from .fit import Fit, variance_of
-from .inference import predictive_freedom
+from .fit import Fit, response_of, variance_of
+from .inference import one_variance_uncertainty, predictive_freedom
 from .summary import sizes_of
 
 
@@ -45,6 +45,20 @@ class RandomInterceptFit(Fit):
         """Working columns, and the likelihood in them, whose groups are pooled."""
         options = {"fit_intercept": self.fit_intercept, "alpha": self.alpha}
         return state_likelihood(self.statistics, method=self.method, **options)
+
+    def to_user(self, columns):
+        """(intercept, coefficients of all columns of X) as ``J @ beta + offset`` of the
+        working coefficients beta: J (1 + p, k), offset (1 + p,).
+        """
+        J, offset = columns.to_user(self.fit_intercept)
+        return self._wide(J[0], J[1:]), self._wide(offset[0], offset[1:])
+
+    def coefficient_uncertainty(self):
+        """See `Fit`."""
+        if self.alpha:
+            return None
+        columns, model = self.likelihood()
+        return one_variance_uncertainty(model, self.ratio, self.to_user(columns)[0])
 
     def noise_variance_of(self, X, codes):
         """See `Fit`."""
@@ -161,6 +175,7 @@ def _figures(statistics, posterior, at):
     return {
         "labels": np.empty(0) if labels is None else labels,
         "n_rows": moments.n,
+        "response": response_of(moments),
         "n_groups": 0 if labels is None else len(labels),
         "group_sizes": () if labels is None else sizes_of(moments.size),
         "explained": variance_of(explained, moments.n),

@@ -1,19 +1,20 @@
 """The summaries and intervals of both estimators, from their frozen fits."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 from scipy import stats
 
 from .._search.ratio import best_ratio
-from .inference import Profile, satterthwaite
+from .hypotheses import ratio_test
+from .profile import Profile
 from .row_variances import HeteroscedasticFit
 from .summary import (
     Summary,
     Table,
     coefficient_table,
     criteria,
-    group_variance_test,
     shares_of_variance,
 )
 
@@ -25,21 +26,52 @@ AT_BOUNDARY = (
 )
 
 
-def contrasts_of(fit, columns):
-    """(intercept, coefficients of all columns of X), as `Columns.to_user` has them."""
-    J, offset = columns.to_user(fit.fit_intercept)
-    places = np.append(0, 1 + fit.features)
-    wide = np.zeros((1 + len(fit.names), J.shape[1]))
-    wide[places] = J
-    return wide, np.bincount(places, offset, len(wide))
+COMPONENTS = ("group_std", "noise_std", "intraclass_correlation")
+
+
+def profile_intervals(fit, coverage, parameters=None):
+    """Profile-likelihood intervals of all parameters, or of those that are asked for.
+
+    Parameters
+    ----------
+    fit : RandomInterceptFit
+    coverage : float
+    parameters : str or sequence of str, default=None
+        Of `COMPONENTS`, "intercept", "coef", and the names of columns.
+
+    Returns
+    -------
+    intervals : dict of str to ndarray
+    """
+    every = (*COMPONENTS, "intercept", "coef")
+    parameters = [parameters] if isinstance(parameters, str) else parameters
+    if parameters is not None and not isinstance(parameters, Iterable):
+        raise TypeError(
+            f"parameters is a name or a list of names, got {parameters!r:.60}."
+        )
+    asked = every if parameters is None else tuple(parameters)
+    unknown = [name for name in asked if name not in (*every, *fit.names)]
+    if unknown:
+        raise ValueError(
+            f"parameters has {unknown[0]!r}, which is none of {', '.join(every)} and "
+            f"no column of X ({', '.join(fit.names)})."
+        )
+    found = {}
+    if set(asked) & set(COMPONENTS):
+        found = component_intervals(fit, coverage)
+    if set(asked) - set(COMPONENTS):
+        coefficients = coefficient_intervals(fit, coverage)
+        named = dict(zip(fit.names, coefficients[1:], strict=True))
+        named |= {"intercept": coefficients[0], "coef": coefficients[1:]}
+        found = named | found
+    return {name: found[name] for name in asked}
 
 
 def component_intervals(fit, coverage):
     """Profile-likelihood intervals of standard deviations and their correlation."""
-    names = ("group_std", "noise_std", "intraclass_correlation")
     _, model = fit.likelihood()
     if fit.noise_variance <= model.floor:
-        return {name: np.full(2, np.nan) for name in names}
+        return {name: np.full(2, np.nan) for name in COMPONENTS}
     profile = Profile(model, fit.ratio, is_free=fit.is_identified)
     noise, group, ratio = profile.noise_interval(coverage), *np.full((2, 2), np.nan)
     if fit.is_identified:
@@ -47,24 +79,19 @@ def component_intervals(fit, coverage):
     with np.errstate(invalid="ignore"):
         correlation = np.where(ratio == np.inf, 1.0, ratio / (1 + ratio))
     figures = np.sqrt(group), np.sqrt(noise), correlation
-    return dict(zip(names, figures, strict=True))
+    return dict(zip(COMPONENTS, figures, strict=True))
 
 
 def coefficient_intervals(fit, coverage):
     """Those of (intercept, coefficients) by maximum likelihood, (1 + p, 2)."""
     columns, model = fit.likelihood()
-    contrasts, offset = contrasts_of(fit, columns)
+    contrasts, offset = fit.to_user(columns)
     if fit.noise_variance <= model.floor:
         return np.full((len(contrasts), 2), np.nan)
     model = replace(model, reml=False)
     ratio = best_ratio(model).ratio if fit.is_identified else 0.0
     profile = Profile(model, ratio, contrasts, fit.is_identified)
-    return np.array(
-        [
-            profile.coefficient_interval(number, coverage) + offset[number]
-            for number in range(len(contrasts))
-        ]
-    )
+    return profile.coefficient_intervals(coverage) + offset[:, None]
 
 
 def summarize_fit(fit, coverage):
@@ -89,18 +116,21 @@ def summarize_fit(fit, coverage):
         intraclass_correlation=fit.intraclass_correlation,
         r2_marginal=shares[0],
         r2_conditional=shares[1],
-        coefficients=_coefficients(fit, coverage, None if uneven else _freedom(fit)),
+        coefficients=_coefficients(fit, coverage),
         log_variance=_log_variance_table(fit, coverage) if uneven else None,
         variance_components=components(fit, coverage),
-        group_test=None if fit.gain is None else group_variance_test(fit.gain),
+        group_test=None if fit.gain is None else ratio_test(fit.gain),
         notes=(*notes(fit, coverage), *_notes_on_groups(fit)),
     )
 
 
-def _coefficients(fit, coverage, df):
+def _coefficients(fit, coverage):
     """The table of (intercept, coefficients)."""
     names, some = np.array(["intercept", *fit.names], dtype=object), fit.entries
     coef, std = fit.coefficients[some], fit.coefficients_std[some]
+    uncertainty, df = fit.coefficient_uncertainty(), None
+    if uncertainty is not None:
+        df = uncertainty.freedom(np.eye(len(names))[some])
     return coefficient_table(names[some], coef, std, coverage, df)
 
 
@@ -113,14 +143,6 @@ def _notes_on_groups(fit):
 
 
 # -------------------------------------------------------------- one noise variance
-
-
-def _freedom(fit):
-    """Satterthwaite's degrees of freedom; None of a penalised fit."""
-    if fit.alpha:
-        return None
-    columns, model = fit.likelihood()
-    return satterthwaite(model, fit.ratio, contrasts_of(fit, columns)[0][fit.entries])
 
 
 def _components(fit, coverage):
@@ -182,10 +204,18 @@ def _uneven_components(fit, coverage):
 def _uneven_notes(fit, coverage):
     """The kind of the intervals, and the penalties."""
     text = f"Intervals: {coverage:.4g}, normal"
+    if fit.coefficient_uncertainty() is not None:
+        text = f"Intervals: {coverage:.4g}; Student's t with Satterthwaite's degrees "
+        text += "of freedom for the mean, normal for the log-variance"
     if fit.has_random_intercepts:
         text += "; of the groups' standard deviation, normal for its logarithm, which "
         text += "cannot reach 0 (the likelihood ratio can)"
     yield text + "."
+    if fit.coefficient_uncertainty() is None:
+        yield (
+            "z takes the variances as known: it is too sure of coefficients that few "
+            "rows or groups tell."
+        )
     if fit.alpha or fit.variance_alpha:
         yield (
             f"Ridge penalties: {fit.alpha:g} (mean), "

@@ -5,12 +5,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._likelihood.posterior import condition, of_groups, widen
+from .._likelihood.residuals import groups_at
 from .._likelihood.row_variances import average_noise
 from .._search.starts import MANY_ROWS
-from .fit import Fit, variance_of
+from .fit import Fit, response_of, variance_of
 from .fixed_groups import fixed_posterior, penalised_posterior
-from .inference import slope_in_group_variance
-from .log_variance import LogVariance, log_variance
+from .inference import (
+    CoefficientUncertainty,
+    row_variance_uncertainty,
+    slope_in_group_variance,
+)
+from .log_variance import LogVariance, information_at, log_variance
 from .log_variance import widen as widen_variance
 from .summary import sizes_of
 
@@ -28,22 +33,22 @@ class HeteroscedasticFit(Fit):
         As a function of the features.
     coefficient_slope : ndarray of shape (k, k)
         C of docs/math.md, 9.4: the change of the coefficients' covariance with psi.
+    uncertainty : CoefficientUncertainty or None
+        See `coefficient_uncertainty`.
     effects, effects_std : ndarray of shape (n_groups,)
         Fixed effects of groups on the mean and their standard errors; 0 without.
     variance_effects : ndarray of shape (n_groups,)
         Those on the log-variance.
-    psi_std : float
-        Standard error of the group variance; NaN where there is none.
     """
 
     fit_variance_intercept: bool
     variance_alpha: float
     log_variance: LogVariance
     coefficient_slope: np.ndarray
+    uncertainty: CoefficientUncertainty | None
     effects: np.ndarray
     effects_std: np.ndarray
     variance_effects: np.ndarray
-    psi_std: float
 
     @property
     def variance_coefficients(self):
@@ -53,12 +58,21 @@ class HeteroscedasticFit(Fit):
         return self._wide(level, fitted.coef)
 
     @property
+    def psi_std(self):
+        """Standard error of the group variance."""
+        return np.sqrt(self.log_variance.joint[-1, -1])
+
+    @property
     def variance_covariance(self):
         """Covariance of `variance_coefficients`."""
         wide = np.append(0, 1 + self.features)
         covariance = np.zeros((1 + len(self.names),) * 2)
         covariance[np.ix_(wide, wide)] = self.log_variance.covariance
         return covariance
+
+    def coefficient_uncertainty(self):
+        """See `Fit`; of models without fixed effects of groups."""
+        return self.uncertainty
 
     def noise_variance_of(self, X, codes):
         """See `Fit`."""
@@ -122,10 +136,14 @@ def fit_optimum(problem, optimum, statistics, names, uses_groups):
     structure, point, labels = problem.structure, optimum.point, statistics.labels
     mean = _mean(problem, point, statistics)
     n_groups = len(mean["effects"])
-    fitted = _log_variance(problem, optimum, statistics)
+    # With many rows the information hardly changes in a last, tiny step.
+    many = statistics.n_rows > MANY_ROWS
+    observed = optimum.curvature if many and optimum.converged else None
+    information = information_at(problem, point, observed)
+    fitted = log_variance(problem, point, information)
+    fitted = widen_variance(fitted, structure.variance, len(statistics.features))
     effects = fitted.effects if len(fitted.effects) else np.zeros(n_groups)
-    k = mean["posterior"].loading / (mean["posterior"].group_variance or np.inf)
-    return HeteroscedasticFit(
+    fit = HeteroscedasticFit(
         names=names,
         features=statistics.features,
         method="reml" if structure.reml else "ml",
@@ -142,12 +160,27 @@ def fit_optimum(problem, optimum, statistics, names, uses_groups):
         n_iter=optimum.n_iter,
         converged=bool(optimum.converged),
         log_variance=fitted,
-        coefficient_slope=k.T @ k,
+        coefficient_slope=_slope_in_psi(problem, point, mean["posterior"]),
+        uncertainty=None,
         variance_effects=effects,
-        psi_std=float(np.sqrt(fitted.psi_covariance[-1] or np.nan)),
         **mean,
         **_figures(problem, optimum, mean),
     )
+    if structure.fixed or structure.effects or fit.alpha or fit.variance_alpha:
+        return fit
+    covariance = information.solve(np.eye(information.size))
+    uncertainty = row_variance_uncertainty(
+        problem.model, point, fit.coefficients_root, covariance, with_noise=not many
+    )
+    return replace(fit, uncertainty=uncertainty)
+
+
+def _slope_in_psi(problem, point, posterior):
+    """How the covariance of the coefficients changes with psi, (k, k)."""
+    if not problem.model.random:
+        return np.zeros((len(posterior.level_root),) * 2)
+    k = groups_at(problem.model, point).k
+    return k.T @ k
 
 
 def _mean(problem, point, statistics):
@@ -171,15 +204,6 @@ def _mean(problem, point, statistics):
     return {"posterior": posterior, "effects": effects, "effects_std": effects_std}
 
 
-def _log_variance(problem, optimum, statistics):
-    """The log-variance as a function of all features."""
-    # With many rows the information hardly changes in a last, tiny step.
-    many = statistics.n_rows > MANY_ROWS and optimum.converged
-    information = optimum.curvature if many else None
-    fitted = log_variance(problem, optimum.point, information)
-    return widen_variance(fitted, problem.structure.variance, len(statistics.features))
-
-
 def _figures(problem, optimum, mean):
     """Fields of the fit that say what the variance of y is made of, and of whom."""
     structure, model = problem.structure, problem.model
@@ -199,6 +223,7 @@ def _figures(problem, optimum, mean):
         between = _spread(mean["effects"], rows.size)
     return {
         "n_rows": rows.n,
+        "response": response_of(problem.mean_moments),
         "n_groups": rows.n_groups if grouped else 0,
         "group_sizes": sizes_of(rows.size) if grouped else (),
         "n_parameters": problem.rank + n_variances + structure.random,

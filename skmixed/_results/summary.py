@@ -83,28 +83,35 @@ class Table:
 
 @dataclass(frozen=True)
 class LikelihoodRatioTest:
-    """A test of a group variance of 0.
+    """A test of a model against a larger one.
 
     Attributes
     ----------
     statistic : float
         Twice the gain in log-likelihood, at least 0.
     p_value : float
-        Under the hypothesis, and with many groups, the statistic is 0 in half of all
-        samples and chi-squared on one degree of freedom in the others (Self and Liang
-        1987, Journal of the American Statistical Association 82, 605-610).  With few
-        groups it is 0 more often, and the p value is on the safe side.
+        By chi-squared on `df` degrees of freedom.  If `at_boundary`, and with many
+        groups, one half of all samples has one degree of freedom less under the
+        hypothesis (Self and Liang 1987, Journal of the American Statistical Association
+        82, 605-610).  With few groups it is more than half, and the p value is on the
+        safe side.
+    df : int
+        Number of parameters that the larger model has and the smaller has not.
+    at_boundary : bool
+        Whether one of them is a variance, whose value of 0 is the end of its range.
     """
 
     statistic: float
     p_value: float
+    df: int = 1
+    at_boundary: bool = True
 
-
-def group_variance_test(gain):
-    """The test from the gain in log-likelihood."""
-    statistic = max(2 * float(gain), 0.0)
-    p_value = 0.5 * stats.chi2.sf(statistic, 1) if statistic else 1.0
-    return LikelihoodRatioTest(statistic, float(p_value))
+    def __str__(self) -> str:
+        unit = "degree" if self.df == 1 else "degrees"
+        text = f"likelihood ratio {self.statistic:.4g} on {self.df} {unit} of freedom"
+        if self.at_boundary:
+            text += " (a variance at 0)"
+        return f"{text}: p = {p_text(self.p_value)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +198,7 @@ class Summary:
             test = self.group_test
             lines.append(
                 f"group variance 0: likelihood ratio {test.statistic:.4g}, "
-                f"p = {_p_value(test.p_value)}"
+                f"p = {p_text(test.p_value)}"
             )
         return lines
 
@@ -270,10 +277,11 @@ def sizes_of(sums):
 def _text(value, column):
     if np.isnan(value):
         return "-"
-    return _p_value(value) if column == "p" else f"{value:.{DIGITS}g}"
+    return p_text(value) if column == "p" else f"{value:.{DIGITS}g}"
 
 
-def _p_value(p):
+def p_text(p):
+    """A p value as it is printed."""
     if p == 0:
         return "< 1e-300"
     return f"{p:.4f}" if p >= SMALLEST_P else f"{p:.1e}"

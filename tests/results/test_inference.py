@@ -11,24 +11,20 @@ import pytest
 from numpy.testing import assert_allclose
 from oracles.golden_cases import load
 from oracles.reference import log_likelihood, simulate, with_intercept
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.stats import chi2, t
 
 from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
 from skmixed._estimator import fit_of
 from skmixed._likelihood.one_variance import deviance, evaluate
 from skmixed._likelihood.posterior import condition, of_groups
-from skmixed._results.inference import (
-    Profile,
-    _interval,
-    curvature,
-    satterthwaite,
-    slope_in_group_variance,
-)
+from skmixed._results.inference import curvature, slope_in_group_variance
+from skmixed._results.profile import Profile, _interval
 from skmixed.datasets import load_sleepstudy
 
 # Second differences of a deviance of some hundreds, step 1e-3: rounding is 1e-7.
 STEP, DIFFERENCED = 1e-3, 1e-5
+INTERPOLATED = 1e-11  # between Chebyshev nodes, relative and absolute
 SEARCHED = 1e-7  # an optimum found without derivatives, relative
 METHODS = ("reml", "ml")
 
@@ -50,7 +46,7 @@ def test_curvature_is_that_of_the_deviance(method):
     estimator, *_ = fit(method)
     _, model = fit_of(estimator).likelihood()
     at = evaluate(model, fit_of(estimator).ratio)
-    found = curvature(model, at).information
+    found = curvature(model, at).observed
     theta = np.array([np.log(at.noise_variance), at.ratio])
     expected = np.empty((2, 2))
     steps = STEP * np.eye(2) * [1, at.ratio]
@@ -85,11 +81,8 @@ def test_degrees_of_freedom_do_not_depend_on_units(scale):
 
 def test_a_contrast_of_nothing_has_no_degrees_of_freedom():
     estimator, *_ = fit()
-    _, model = fit_of(estimator).likelihood()
-    k = model.gram.R12.shape[2] - 1
-    assert np.isnan(
-        satterthwaite(model, fit_of(estimator).ratio, np.zeros((1, k)))
-    ).all()
+    uncertainty = fit_of(estimator).coefficient_uncertainty()
+    assert np.isnan(uncertainty.freedom(np.zeros((1, 4)))).all()
 
 
 # ---------------------------------------------------------------------------- intervals
@@ -180,6 +173,73 @@ def test_intervals_of_a_variance_at_its_boundary():
     assert summary.group_test.statistic == 0
     assert summary.group_test.p_value == 1
     assert "end of its range" in str(summary)
+
+
+def test_profiles_of_some_parameters():
+    estimator, *_ = fit()
+    every = estimator.profile_intervals()
+    assert list(every) == [
+        "group_std",
+        "noise_std",
+        "intraclass_correlation",
+        "intercept",
+        "coef",
+    ]
+    some = estimator.profile_intervals(parameters=["x1", "noise_std"])
+    assert list(some) == ["x1", "noise_std"]
+    assert_allclose(some["x1"], every["coef"][1])
+    assert_allclose(some["noise_std"], every["noise_std"])
+    assert list(estimator.profile_intervals(parameters="coef")) == ["coef"]
+    assert estimator.profile_intervals(parameters=[]) == {}
+    with pytest.raises(ValueError, match=r"parameters has 'x9', .* \(x0, x1, x2\)"):
+        estimator.profile_intervals(parameters=["x9"])
+    with pytest.raises(TypeError, match="parameters is a name or a list of names"):
+        estimator.profile_intervals(parameters=3)
+
+
+def test_interpolated_figures_are_those_of_the_factor():
+    """Between two points of the grid, and beyond it."""
+    estimator, *_ = fit()
+    columns, model = fit_of(estimator).likelihood()
+    contrasts = np.eye(columns.rank)
+    profile = Profile(model, fit_of(estimator).ratio, contrasts)
+    for log_ratio in (-3.3, 0.0, 0.7, 5.1, -40.0, 90.0):
+        found, exact = profile.between(log_ratio), profile.trace([np.exp(log_ratio)])
+        for name in ("rss", "logdet", "beta", "variance"):
+            ours, theirs = getattr(found, name)[0], getattr(exact, name)[0]
+            assert_allclose(ours, theirs, rtol=INTERPOLATED, atol=INTERPOLATED)
+
+
+def highest_over_ratios(D, y, groups):
+    """The full log-likelihood at its best over all ratios, by brute force."""
+    shared = (groups[:, None] == groups).astype(float)
+
+    def negative(t):
+        V = np.eye(len(y)) + np.exp(t) * shared
+        beta = np.linalg.solve(D.T @ np.linalg.solve(V, D), D.T @ np.linalg.solve(V, y))
+        rss = (y - D @ beta) @ np.linalg.solve(V, y - D @ beta)
+        return -log_likelihood(D, y, rss / len(y) * V, False)
+
+    grid = np.linspace(-15, 10, 51)
+    near = grid[np.argmin([negative(t) for t in grid])]
+    found = minimize_scalar(negative, bounds=(near - 0.5, near + 0.5), method="bounded")
+    return -found.fun
+
+
+@pytest.mark.parametrize("name", ["F_Bimodal1_ml", "F_Bimodal2_ml"])
+def test_ends_of_coefficients_where_the_likelihood_has_two_optima(name):
+    """Equation (36a) takes the farthest of all ratios, beside whichever optimum."""
+    X, y, groups, _ = load(name)
+    model = RandomInterceptRegressor(method="ml", fit_intercept=False)
+    model.fit(X, y, groups=groups)
+    for coverage in (0.5, 0.99):
+        lowest = model.log_likelihood_ - chi2.ppf(coverage, 1) / 2
+        ends = model.profile_intervals(coverage, "coef")["coef"]
+        for j, pair in enumerate(ends):
+            for end in pair:
+                rest = y - end * X[:, j]
+                found = highest_over_ratios(np.delete(X, j, axis=1), rest, groups)
+                assert_allclose(found, lowest, rtol=SEARCHED)
 
 
 def test_what_the_data_do_not_tell_has_no_interval():

@@ -27,7 +27,6 @@ from skmixed import (
     RandomInterceptRegressor,
 )
 from skmixed._estimator import fit_of
-from skmixed._results.inference import satterthwaite
 
 LEVELS = (0.5, 0.9, 0.99)
 N_GROUPS = (6, 12, 30, 100, 500)
@@ -122,11 +121,7 @@ def judge_coefficients(model, steep):
 
     Its degrees of freedom, without the profile likelihood that it looks into too.
     """
-    freedom = np.full(2, np.inf)
-    if not steep:
-        columns, likelihood = fit_of(model).likelihood()
-        contrasts, _ = columns.to_user(has_intercept=True)
-        freedom = satterthwaite(likelihood, fit_of(model).ratio, contrasts[1:])
+    freedom = fit_of(model).coefficient_uncertainty().freedom(np.eye(3)[1:])
     quantiles = stats.t.ppf(0.5 + np.array(LEVELS)[:, None] / 2, freedom)
     return np.abs(model.coef_ - BETA) <= quantiles * model.coef_std_
 

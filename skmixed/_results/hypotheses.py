@@ -1,0 +1,190 @@
+"""Tests of hypotheses about fits: likelihood ratios, and linear combinations of
+coefficients (docs/math.md, section 10).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from .summary import LikelihoodRatioTest, Table, coefficient_table, p_text
+
+# Eigenvalues of the covariance of several combinations below this part of the largest
+# are those of combinations that the others determine.
+DEPENDENT = 1e-10
+# Denominator degrees of freedom of several combinations that differ less are equal.
+SAME_FREEDOM = 1e-8
+# Figures of y that differ by more than rounding, relative, are those of other rows.
+SAME_ROWS = 1e-8
+# A log-likelihood that is lower by more than this is not that of a larger model.
+NO_GAIN = 1e-6
+
+
+def ratio_test(gain, df=1, at_boundary=True):
+    """The test of a gain in log-likelihood by `df` parameters."""
+    statistic = max(2 * float(gain), 0.0)
+    p_value = stats.chi2.sf(statistic, df)
+    if at_boundary:
+        fewer = stats.chi2.sf(statistic, df - 1) if df > 1 else float(statistic == 0)
+        p_value = 0.5 * (p_value + fewer)
+    return LikelihoodRatioTest(statistic, float(p_value), df, at_boundary)
+
+
+def compare_fits(smaller, larger):
+    """The likelihood-ratio test of two nested fits.
+
+    Raises
+    ------
+    ValueError
+        If they are not nested as far as can be told, not of the same rows, or their
+        criteria cannot be compared.
+    """
+    _check_criteria(smaller, larger)
+    _check_rows(smaller, larger)
+    _check_nested(smaller, larger)
+    gain = larger.log_likelihood - smaller.log_likelihood
+    df = larger.n_parameters - smaller.n_parameters
+    if gain < -NO_GAIN * max(1.0, abs(smaller.log_likelihood)):
+        raise ValueError(
+            f"The larger model has a log-likelihood of {larger.log_likelihood:.4f}, "
+            f"the smaller one of {smaller.log_likelihood:.4f}: they are not nested, or "
+            "a search did not find its optimum."
+        )
+    at_boundary = larger.has_random_intercepts and not smaller.has_random_intercepts
+    return ratio_test(gain, df, at_boundary)
+
+
+def _check_criteria(smaller, larger):
+    for fit in (smaller, larger):
+        penalties = fit.alpha, getattr(fit, "variance_alpha", 0.0)
+        if any(penalties):
+            raise ValueError(
+                f"A fit has a ridge penalty of {max(penalties):g}: the ratio of "
+                "penalised likelihoods has no known distribution. Fit without."
+            )
+    if smaller.method != larger.method:
+        raise ValueError(
+            f"The smaller model is fitted by method={smaller.method!r}, the larger by "
+            f"{larger.method!r}: their criteria cannot be compared. Fit both by 'ml'."
+        )
+    if smaller.method == "reml" and _mean_names(smaller) != _mean_names(larger):
+        raise ValueError(
+            "The models differ in the mean and are fitted by REML, whose likelihoods "
+            "of different means cannot be compared: they are those of different "
+            "contrasts of y. Fit both with method='ml'."
+        )
+
+
+def _check_rows(smaller, larger):
+    if smaller.n_rows != larger.n_rows:
+        raise ValueError(
+            f"The smaller model is fitted to {smaller.n_rows:g} rows, the larger to "
+            f"{larger.n_rows:g}. Fit both to the same rows."
+        )
+    if smaller.response and larger.response:
+        mean, scatter = zip(smaller.response, larger.response, strict=True)
+        spread = np.sqrt(max(scatter) / smaller.n_rows)
+        level = SAME_ROWS * max(spread, *np.abs(mean))
+        same = abs(mean[0] - mean[1]) <= level
+        if not same or abs(scatter[0] - scatter[1]) > SAME_ROWS * max(scatter):
+            raise ValueError(
+                f"The models are fitted to different y, of mean {mean[0]:.6g} and "
+                f"{mean[1]:.6g}, and scatter {scatter[0]:.6g} and {scatter[1]:.6g}. "
+                "Fit both to the same rows."
+            )
+
+
+def _check_nested(smaller, larger):
+    missing = _mean_names(smaller) - _mean_names(larger)
+    if missing:
+        raise ValueError(
+            f"The mean of the smaller model has {', '.join(sorted(missing))}, that of "
+            "the larger has not: the models are not nested."
+        )
+    if smaller.has_random_intercepts and not larger.has_random_intercepts:
+        raise ValueError(
+            "The smaller model has random intercepts and the larger has none: the "
+            "models are not nested."
+        )
+    if larger.n_parameters <= smaller.n_parameters:
+        raise ValueError(
+            f"The smaller model has {smaller.n_parameters} parameters and the larger "
+            f"{larger.n_parameters}: there is nothing to test. Pass the smaller first."
+        )
+
+
+def _mean_names(fit):
+    """Names of the parameters of the mean."""
+    names = np.array(["intercept", *fit.names], dtype=object)
+    return set(names[fit.entries][fit.coefficients_std[fit.entries] > 0])
+
+
+@dataclass(frozen=True, eq=False)
+class Contrast:
+    """Linear combinations of coefficients, each by itself and all together.
+
+    Attributes
+    ----------
+    estimates : Table
+        `coef`, `std`, `t`, `df`, `p` and the interval, `low` and `high`, one row for
+        each combination.
+    f_statistic : float
+        Of the hypothesis that all of them are 0.
+    df : tuple of float
+        Degrees of freedom of numerator and denominator.
+    p_value : float
+        Of the F test.
+    """
+
+    estimates: Table
+    f_statistic: float
+    df: tuple[float, float]
+    p_value: float
+
+    def __str__(self) -> str:
+        numerator, denominator = self.df
+        text = f"F = {self.f_statistic:.4g} on {numerator:g} and {denominator:.4g} "
+        return f"{self.estimates}\n{text}df, p = {p_text(self.p_value)}"
+
+    __repr__ = __str__
+
+
+def contrast_of(fit, names, L, coverage):
+    """The `Contrast` of combinations L (n, 1 + p) of (intercept, coefficients)."""
+    uncertainty = fit.coefficient_uncertainty()
+    if uncertainty is None:
+        raise ValueError(
+            "A model with a ridge penalty or fixed effects of groups has no degrees of "
+            "freedom for its coefficients. Fit with alpha=0 and random effects."
+        )
+    half = L @ uncertainty.root
+    covariance, estimates = half @ half.T, L @ fit.coefficients
+    std = np.sqrt(np.diag(covariance))
+    df = uncertainty.freedom(L)
+    table = coefficient_table(names, estimates, std, coverage, df)
+    sizes, vectors = np.linalg.eigh(covariance)
+    some = sizes > DEPENDENT * sizes.max(initial=0.0)
+    if not some.any():
+        raise ValueError("The combinations have no variance: there is nothing to test.")
+    turned = vectors[:, some].T
+    squares = (turned @ estimates) ** 2 / sizes[some]
+    denominator = _denominator(uncertainty.freedom(turned @ L))
+    f, numerator = float(squares.mean()), float(some.sum())
+    p_value = stats.f.sf(f, numerator, denominator)
+    if np.isinf(denominator):
+        p_value = stats.chi2.sf(numerator * f, numerator)
+    return Contrast(table, f, (numerator, denominator), float(p_value))
+
+
+def _denominator(df):
+    """Degrees of freedom of F from those of its independent t statistics: the mean of
+    their squares has the expectation of an F on so many (Fai and Cornelius 1996).
+    """
+    if np.isinf(df).all() or np.ptp(df) <= SAME_FREEDOM * df.max():
+        return float(df.mean())
+    if (df <= 2).any():
+        return 2.0
+    excess = np.sum(2 / (df - 2))  # of the sum of expectations over 1 for each
+    return float(2 * (len(df) + excess) / excess)
