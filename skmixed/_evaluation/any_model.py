@@ -9,15 +9,18 @@ is on.
 """
 
 import inspect
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.feature_selection import RFE
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
+from sklearn.utils.validation import check_is_fitted
 
 from .._input.parameters import warn
 from .._likelihood.normal import normal_nll
@@ -39,23 +42,78 @@ def unwrap(estimator, X, metadata):
     model : fitted estimator
     X : array-like of shape (n_rows, n_features of the model)
     """
+    while (inside := _inside(estimator)) is not None:
+        estimator, steps = inside
+        # Step by step: a Pipeline asks its last step whether it is fitted, and a
+        # transformer without state cannot tell.
+        for step in steps if X is not None else ():
+            X = _call(step, "transform", X, metadata)
+    return estimator, X
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model inside an estimator.
+
+    Attributes
+    ----------
+    model : fitted estimator
+    names : sequence of str or None
+        Names of the columns that it sees, where the steps before it give them.
+    is_transformed : bool
+        Whether its y is another one than that of the estimator.
+    """
+
+    model: object
+    names: object
+    is_transformed: bool
+
+
+def find_model(estimator):
+    """The model inside searches, pipelines, transformed targets and the like, `Found`.
+
+    Raises
+    ------
+    NotFittedError
+        If a tool on the way is not fitted.
+    """
+    names, is_transformed = None, False
     while True:
-        if hasattr(estimator, "best_estimator_"):
-            estimator = estimator.best_estimator_
-        elif isinstance(estimator, Pipeline):
-            # Step by step: a Pipeline asks its last step whether it is fitted, and a
-            # transformer without state cannot tell.
-            for _, step in estimator.steps[:-1]:
-                if X is not None and step is not None and step != "passthrough":
-                    X = _call(step, "transform", X, metadata)
-            estimator = estimator[-1]
-        elif isinstance(estimator, RFE):
-            X = X if X is None else estimator.transform(X)
-            estimator = estimator.estimator_
-        elif isinstance(estimator, FrozenEstimator):
-            estimator = estimator.estimator
+        if isinstance(estimator, TransformedTargetRegressor):
+            check_is_fitted(estimator)
+            estimator, is_transformed = estimator.regressor_, True
+        elif (inside := _inside(estimator)) is not None:
+            estimator, steps = inside
+            for step in steps:
+                names = _names_after(step, names)
         else:
-            return estimator, X
+            return Found(estimator, names, is_transformed)
+
+
+def _inside(estimator):
+    """The next estimator inside one, and the fitted transformers before it; None where
+    there is nothing to be taken out.
+    """
+    if hasattr(estimator, "best_estimator_"):
+        return estimator.best_estimator_, ()
+    if isinstance(estimator, Pipeline):
+        before = [step for _, step in estimator.steps[:-1]]
+        return estimator[-1], [
+            s for s in before if s is not None and s != "passthrough"
+        ]
+    if isinstance(estimator, RFE):
+        return estimator.estimator_, [estimator]
+    if isinstance(estimator, FrozenEstimator):
+        return estimator.estimator, ()
+    return None
+
+
+def _names_after(step, names):
+    """Names of the columns that a transformer makes; None where it does not tell."""
+    try:
+        return step.get_feature_names_out(names)
+    except (AttributeError, ValueError):
+        return None
 
 
 def requested(model, method, metadata):

@@ -36,6 +36,7 @@ STAGES = (
     "metrics",
     "model_selection",
     "inspection",
+    "inference",
 )
 MAY_IMPORT = {
     "joblib": {"_blocks"},

@@ -22,11 +22,13 @@ from skmixed import (
     HeteroscedasticGaussianRegressor,
     RandomInterceptRegressor,
     datasets,
+    inference,
     inspection,
     metrics,
     model_selection,
 )
 from skmixed._evaluation.comparison import GroupsComparison
+from skmixed._results.hypotheses import Contrast
 from skmixed._results.summary import LikelihoodRatioTest, Summary, Table
 
 Floats = NDArray[np.float64]
@@ -95,6 +97,20 @@ def test_a_summary() -> None:
     assert_type(summary.coefficients["coef"], Floats)
     assert_type(summary.coefficients.names, tuple[str, ...])
     assert_type(summary.coefficients.to_frame(), pd.DataFrame)
+
+
+def test_statements_about_models() -> None:
+    assert_type(inference.summary(RANDOM, coverage=0.9), Summary)
+    found = assert_type(inference.contrast(RANDOM, {"x0": 1.0}), Contrast)
+    assert_type(inference.contrast(RANDOM, [[0.0, 1.0]], 0.9), Contrast)
+    assert_type(found.estimates, Table)
+    assert_type(found.df, tuple[float, float])
+    alone = HeteroscedasticGaussianRegressor(method="ml", mean_groups=None)
+    alone = alone.set_params(variance_features=[]).fit(X, y)
+    test = inference.likelihood_ratio_test(alone, RANDOM)
+    assert_type(test, LikelihoodRatioTest)
+    assert_type(test.df, int)
+    assert_type(RANDOM.profile_intervals(parameters="coef"), dict[str, Floats])
 
 
 def test_what_fits() -> None:
@@ -199,8 +215,8 @@ def test_what_is_an_error_for_both() -> None:
 
 # ------------------------------------------------------- annotations and what they say
 
-MODULES = (skmixed, datasets, inspection, metrics, model_selection)
-RESULTS = (GroupsComparison, LikelihoodRatioTest, Summary, Table)
+MODULES = (skmixed, datasets, inference, inspection, metrics, model_selection)
+RESULTS = (Contrast, GroupsComparison, LikelihoodRatioTest, Summary, Table)
 
 
 def public_functions() -> dict[str, Any]:

@@ -1,0 +1,323 @@
+"""Summaries of wrapped models, tests of nested models, and contrasts."""
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from oracles.reference import simulate
+from scipy import stats
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.feature_selection import RFE
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+
+from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
+from skmixed.datasets import load_hsb82, load_machines, load_sleepstudy
+from skmixed.inference import contrast, likelihood_ratio_test, summary
+
+STORED = json.loads(
+    (Path(__file__).parents[1] / "stored" / "lmertest.json").read_text()
+)
+# lme4 finds the ratio of the standard deviations to some 1e-8, and lmerTest differences
+# the deviance numerically for its degrees of freedom.
+OPTIMUM, FREEDOM = 1e-6, 1e-5
+LOADERS = {
+    "sleepstudy": load_sleepstudy,
+    "machines": load_machines,
+    "hsb82": load_hsb82,
+}
+SMALLER = {"hsb82": ["cses", "minority", "female"]}
+LARGER = {"hsb82": [*SMALLER["hsb82"], "meanses", "catholic"]}
+
+X, Y, GROUPS = simulate(n=120, group_std=1.5)
+
+
+def data(name):
+    frame, y, groups = LOADERS[name](return_X_y_groups=True, as_frame=True)
+    return frame[LARGER.get(name, list(frame))], y, groups
+
+
+def fit(name, columns=None, **options):
+    frame, y, groups = data(name)
+    frame = frame if columns is None else frame[columns]
+    return RandomInterceptRegressor(**options).fit(frame, y, groups=groups)
+
+
+needs_pandas = pytest.mark.skipif(find_spec("pandas") is None, reason="needs pandas")
+
+
+# ------------------------------------------------------------ against lmerTest's values
+
+
+@needs_pandas
+@pytest.mark.parametrize("name", LOADERS)
+def test_likelihood_ratios_are_those_of_anova(name):
+    expected = STORED[name]["mean"]
+    larger = fit(name, method="ml")
+    smaller = fit(name, SMALLER.get(name, []), method="ml")
+    found = likelihood_ratio_test(smaller, larger)
+    assert_allclose(found.statistic, expected["statistic"], rtol=OPTIMUM)
+    assert_allclose(found.p_value, expected["p"], rtol=1e-4)
+    assert found.df == expected["df"]
+    assert not found.at_boundary
+    assert likelihood_ratio_test(make_pipeline(smaller), larger) == found
+
+
+@needs_pandas
+@pytest.mark.parametrize("name", LOADERS)
+def test_the_test_of_a_variance_is_that_of_ranova(name):
+    """Halved, which `ranova` leaves to its reader."""
+    frame, y, _ = data(name)
+    alone = HeteroscedasticGaussianRegressor(mean_groups=None, variance_features=[])
+    found = likelihood_ratio_test(alone.fit(frame, y), fit(name))
+    expected = STORED[name]["variance"]
+    assert_allclose(found.statistic, expected["statistic"], rtol=OPTIMUM)
+    assert_allclose(found.p_value, expected["p"], rtol=1e-3)
+    assert found.at_boundary
+    own = fit(name).summary().group_test
+    assert_allclose(found.statistic, own.statistic, rtol=1e-9)
+    assert (own.df, own.at_boundary) == (found.df, found.at_boundary) == (1, True)
+
+
+@needs_pandas
+@pytest.mark.parametrize("name", LOADERS)
+def test_contrasts_are_those_of_contest(name):
+    model = fit(name)
+    for expected in STORED[name]["contrasts"]:
+        found = contrast(model, expected["L"])
+        table = found.estimates
+        for key in ("coef", "std", "t"):
+            assert_allclose(table[key], expected[key], rtol=OPTIMUM)
+        for key in ("df", "low", "high"):
+            assert_allclose(table[key], expected[key], rtol=FREEDOM)
+        assert_allclose(table["p"], expected["p"], rtol=1e-3)
+        assert_allclose(found.f_statistic, expected["F"], rtol=OPTIMUM)
+        freedom = expected["numerator"], expected["denominator"]
+        assert_allclose(found.df, freedom, rtol=FREEDOM)
+        assert_allclose(found.p_value, expected["p_joint"], rtol=1e-3)
+
+
+@needs_pandas
+def test_the_tests_of_terms_are_those_of_anova():
+    for name in LOADERS:
+        expected, model = STORED[name]["terms"], fit(name)
+        columns = [np.atleast_1d(expected[k]) for k in ("names", "F", "denominator")]
+        for term, F, denominator in zip(*columns, strict=True):
+            found = contrast(model, {term: 1})
+            assert_allclose(found.f_statistic, F, rtol=OPTIMUM)
+            assert_allclose(found.df[1], denominator, rtol=FREEDOM)
+
+
+# ---------------------------------------------------------------------------- contrasts
+
+
+def test_a_contrast_of_one_coefficient_is_its_row_of_the_summary():
+    for model in (
+        RandomInterceptRegressor(),
+        HeteroscedasticGaussianRegressor(variance_features=[0]),
+    ):
+        rows = model.fit(X, Y, groups=GROUPS).summary().coefficients
+        found = contrast(model, np.eye(4))
+        for key, values in rows.columns.items():
+            assert_allclose(found.estimates[key], values, rtol=1e-12)
+        assert found.estimates.names == rows.names
+        one = contrast(model, {"x1": 1})
+        assert_allclose(one.f_statistic, rows["t"][2] ** 2)
+        assert_allclose(one.p_value, rows["p"][2])
+
+
+def test_forms_of_a_contrast():
+    model = RandomInterceptRegressor().fit(X, Y, groups=GROUPS)
+    named = contrast(model, {"x0": 1, "x2": -0.5})
+    assert named.estimates.names == ("x0 - 0.5 x2",)
+    for L in ([0, 1, 0, -0.5], [[0, 1, 0, -0.5]], [{"x0": 1, "x2": -0.5}]):
+        assert str(contrast(model, L)) == str(named)
+    coef = named.estimates["coef"].item()
+    assert_allclose(coef, model.coef_[0] - 0.5 * model.coef_[2])
+    variance = np.array([1, 0, -0.5]) @ model.coef_covariance_[1:, 1:] @ [1, 0, -0.5]
+    assert_allclose(named.estimates["std"], np.sqrt(variance))
+    text = str(contrast(model, [{"x0": 1}, {"intercept": -2}], coverage=0.9))
+    assert "- 2 intercept" in text
+    assert "F = " in text
+
+
+def test_combinations_that_others_determine_count_once():
+    model = RandomInterceptRegressor().fit(X, Y, groups=GROUPS)
+    two = contrast(model, [{"x0": 1}, {"x1": 1}])
+    more = contrast(model, [{"x0": 1}, {"x1": 1}, {"x0": 1, "x1": 1}, {"x0": 3}])
+    assert_allclose(more.f_statistic, two.f_statistic, rtol=1e-9)
+    assert more.df[0] == two.df[0] == 2
+
+
+def test_the_noise_of_many_rows_leaves_a_chi_squared_test():
+    x, y, groups = simulate(n=50_100, n_groups=300, group_std=1.5)
+    x[:, :2] -= np.array([x[groups == g, :2].mean(axis=0) for g in range(300)])[groups]
+    model = HeteroscedasticGaussianRegressor(variance_features=[0])
+    found = contrast(model.fit(x, y, groups=groups), [{"x0": 1e-3}, {"x1": 1e-3}])
+    assert found.df[1] > 1e6
+    assert_allclose(found.p_value, stats.chi2.sf(2 * found.f_statistic, 2), rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "L, message",
+    [
+        ({"x7": 1}, "L names 'x7', which is no coefficient; they are intercept, x0"),
+        ([1.0, 2.0], r"L has shape \(1, 2\); it needs rows of 4 weights"),
+        (np.ones((2, 2, 4)), "it needs rows of 4 weights"),
+        ([], "it needs rows of 4 weights"),
+        ({"x0": np.nan}, "weights that are not finite"),
+        ({"x0": 0}, "have no variance"),
+    ],
+)
+def test_contrasts_that_are_none(L, message):
+    model = RandomInterceptRegressor().fit(X, Y, groups=GROUPS)
+    with pytest.raises(ValueError, match=message):
+        contrast(model, L)
+
+
+def test_models_whose_contrasts_are_not_known():
+    for model in (
+        RandomInterceptRegressor(alpha=1.0),
+        HeteroscedasticGaussianRegressor(mean_groups="fixed"),
+    ):
+        with pytest.raises(ValueError, match="has no degrees of freedom"):
+            contrast(model.fit(X, Y, groups=GROUPS), {"x0": 1})
+    level = RandomInterceptRegressor(fit_intercept=False).fit(X, Y, groups=GROUPS)
+    with pytest.raises(ValueError, match="the intercept, which the model has not"):
+        contrast(level, {"intercept": 1})
+    with pytest.raises(TypeError, match="LinearRegression is not a model of this"):
+        contrast(LinearRegression().fit(X, Y), {"x0": 1})
+
+
+# --------------------------------------------------------------- likelihood-ratio tests
+
+
+def test_a_variance_beside_coefficients_takes_a_mixture():
+    larger = RandomInterceptRegressor(method="ml").fit(X, Y, groups=GROUPS)
+    smaller = HeteroscedasticGaussianRegressor(
+        method="ml", mean_groups=None, variance_features=[]
+    ).fit(X[:, :1], Y)
+    found = likelihood_ratio_test(smaller, larger)
+    gain = larger.log_likelihood_ - smaller.log_likelihood_
+    assert_allclose(found.statistic, 2 * gain)
+    expected = stats.chi2.sf(2 * gain, [2, 3]).mean()
+    assert_allclose(found.p_value, expected)
+    assert (found.df, found.at_boundary) == (3, True)
+
+
+def test_variance_features_are_compared_by_reml_too():
+    smaller = RandomInterceptRegressor().fit(X, Y, groups=GROUPS)
+    larger = HeteroscedasticGaussianRegressor(variance_features=[0, 1])
+    larger.fit(X, Y, groups=GROUPS)
+    found = likelihood_ratio_test(smaller, larger)
+    gain = larger.log_likelihood_ - smaller.log_likelihood_
+    assert_allclose(found.p_value, stats.chi2.sf(2 * gain, 2))
+    assert "on 2 degrees of freedom: p" in str(found)
+
+
+def refused(smaller, larger, message):
+    with pytest.raises(ValueError, match=message):
+        likelihood_ratio_test(smaller, larger)
+
+
+def test_what_cannot_be_compared():
+    def model(columns=slice(None), rows=slice(None), y=Y, **options):
+        x = X[rows, columns]
+        return RandomInterceptRegressor(**options).fit(x, y[rows], groups=GROUPS[rows])
+
+    ml = {"method": "ml"}
+    refused(model(slice(1)), model(), "differ in the mean and are fitted by REML")
+    refused(model(slice(1)), model(**ml), "method='reml', the larger by 'ml'")
+    few = model(slice(1), slice(100), **ml)
+    refused(few, model(**ml), "fitted to 100 rows, the larger to 120")
+    refused(model(slice(1), y=Y + 1, **ml), model(**ml), "fitted to different y")
+    refused(model(**ml), model(**ml), "4|there is nothing to test")
+    refused(model(**ml), model(slice(1), **ml), "the larger has not: .* not nested")
+    refused(model(slice(1), alpha=1.0, **ml), model(**ml), "ridge penalty of 1")
+    steep = HeteroscedasticGaussianRegressor(variance_alpha=2.0, **ml)
+    refused(model(**ml), steep.fit(X, Y, groups=GROUPS), "ridge penalty of 2")
+    alone = HeteroscedasticGaussianRegressor(mean_groups=None, **ml).fit(X, Y)
+    refused(model(**ml), alone, "random intercepts and the larger has none")
+    other = RandomInterceptRegressor(**ml).fit(
+        np.column_stack([X[:, 0], np.sin(X)]), Y, groups=GROUPS
+    )
+    refused(model(**ml), other, "The larger model has a log-likelihood of")
+
+
+# ---------------------------------------------------------------------------- summaries
+
+
+def names_of(estimator):
+    return summary(estimator).coefficients.names
+
+
+@needs_pandas
+def test_names_are_those_of_the_steps_before():
+    frame, y, groups = load_machines(return_X_y_groups=True, as_frame=True)
+    machine = frame.assign(
+        Machine=np.array(["A", "B", "C"])[(frame @ [1, 2]).astype(int)]
+    )
+    columns = ColumnTransformer([("m", OneHotEncoder(drop="first"), ["Machine"])])
+    pipe = make_pipeline(columns, RandomInterceptRegressor())
+    pipe.fit(machine, y, randominterceptregressor__groups=groups)
+    expected = ("intercept", "m__Machine_B", "m__Machine_C")
+    assert names_of(pipe) == expected
+    assert names_of(FrozenEstimator(pipe)) == expected
+    assert names_of(pipe[-1]) == ("intercept", "x0", "x1")
+    found = contrast(pipe, {"m__Machine_C": 1, "m__Machine_B": -1})
+    assert_allclose(found.estimates["coef"], 5.95)
+    whole = summary(pipe)
+    assert str(whole.variance_components) == str(pipe[-1].summary().variance_components)
+    nested = make_pipeline(FunctionTransformer(), pipe)
+    nested.fit(
+        machine, y, pipeline__randominterceptregressor__groups=groups
+    )  # the function keeps no names, the transformer has its own
+    assert names_of(nested) == expected
+
+
+@needs_pandas
+def test_names_that_the_model_has_are_kept():
+    frame, y, groups = load_hsb82(return_X_y_groups=True, as_frame=True)
+    pipe = make_pipeline(StandardScaler(), RandomInterceptRegressor())
+    pipe.set_output(transform="pandas")
+    pipe.fit(frame, y, randominterceptregressor__groups=groups)
+    assert names_of(pipe)[1:] == tuple(frame)
+
+
+@needs_pandas
+def test_summaries_of_searches_and_selections():
+    frame, y, groups = load_hsb82(return_X_y_groups=True, as_frame=True)
+    table = frame.assign(school=groups)[:800]
+    model = RandomInterceptRegressor(group_feature="school")
+    search = GridSearchCV(model, {"method": ["reml", "ml"]}, cv=2).fit(table, y[:800])
+    assert names_of(search) == ("intercept", *frame)
+    assert str(summary(search)) == str(search.best_estimator_.summary())
+    alone = HeteroscedasticGaussianRegressor(mean_groups=None, variance_features=[])
+    chosen = RFE(alone, n_features_to_select=2).fit(frame, y)
+    kept = frame.columns[chosen.support_]
+    assert names_of(chosen) == ("intercept", *kept)
+
+
+def test_the_summary_of_a_transformed_target_says_so():
+    model = RandomInterceptRegressor(group_feature=-1)
+    table, y = np.column_stack([X, GROUPS]), np.exp(Y / 10)
+    whole = TransformedTargetRegressor(model, func=np.log, inverse_func=np.exp)
+    found = summary(make_pipeline(whole).fit(table, y))
+    direct = RandomInterceptRegressor().fit(X, Y / 10, groups=GROUPS).summary()
+    assert_allclose(found.coefficients["coef"], direct.coefficients["coef"], rtol=1e-9)
+    assert "as TransformedTargetRegressor transforms it" in found.notes[-1]
+    assert len(found.notes) == 2
+
+
+def test_what_has_no_summary():
+    with pytest.raises(TypeError, match="LinearRegression is not a model of this"):
+        summary(make_pipeline(StandardScaler(), LinearRegression()).fit(X, Y))
+    model = RandomInterceptRegressor().fit(X, Y, groups=GROUPS)
+    with pytest.raises(ValueError, match="coverage is a probability"):
+        summary(model, coverage=2)
