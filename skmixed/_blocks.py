@@ -11,13 +11,26 @@ BLOCK_SIZE = 98_304
 
 
 def block_rows(n_columns):
-    """How many rows of `n_columns` numbers make one block."""
+    """Number of rows of `n_columns` numbers that make one block.
+
+    It is several times the number of columns, so that a root is smaller than its rows.
+    """
     return max(BLOCK_SIZE // max(n_columns, 1), 4 * n_columns, 256)
 
 
 def row_blocks(n_rows, n_columns):
     """Consecutive slices of at most `block_rows` rows that cover `n_rows` rows."""
-    step = block_rows(n_columns)
+    return _slices(n_rows, block_rows(n_columns))
+
+
+def short_blocks(n_rows, width):
+    """Consecutive slices that cover `n_rows` rows of `width` numbers each, of a single
+    row where that is as long as a block.
+    """
+    return _slices(n_rows, max(BLOCK_SIZE // max(width, 1), 1))
+
+
+def _slices(n_rows, step):
     return [slice(i, min(i + step, n_rows)) for i in range(0, n_rows, step)]
 
 
@@ -39,7 +52,7 @@ def cut(bounds, max_rows, max_pieces=None):
 
 
 def n_workers(n_jobs):
-    """How many workers `n_jobs` stands for."""
+    """Number of workers that `n_jobs` stands for."""
     return effective_n_jobs(n_jobs)
 
 

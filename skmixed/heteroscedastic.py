@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from ._estimator import LinearGroupedRegressor, fit_of
+from ._input.features import feature_positions
 from ._input.labels import GroupsWarning
 from ._input.parameters import (
     check_coverage,
@@ -20,7 +21,7 @@ from ._input.parameters import (
     check_nonnegative,
     warn_all,
 )
-from ._input.table import feature_positions, read_fit_data
+from ._input.table import read_fit_data
 from ._likelihood.one_variance import check_freedom, is_exact
 from ._messages import NO_GROUPS, column_name, count, exact_fit_message
 from ._results.report import summarize_fit

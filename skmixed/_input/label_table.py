@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._messages import count
+from .features import is_arrow
 from .labels import check_present, index_groups, join_labels, unique
-from .table import is_arrow, refuse_lazy
+from .table import refuse_lazy
 
 NO_NAME = "groups"  # of a column that has none
 

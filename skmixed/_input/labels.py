@@ -16,7 +16,7 @@ from operator import itemgetter
 
 import numpy as np
 
-from .._blocks import row_blocks
+from .._blocks import row_blocks, short_blocks
 
 ONE_FACTOR = (
     "the model has one grouping factor. Join the columns into one label per row, "
@@ -75,14 +75,16 @@ class GroupIndex:
     def positions_in(self, known, any_kind=False):
         """Position of each of `labels` in the labels `known`, -1 where it is new."""
         if not any_kind:
-            check_kinds(self.labels, known)
+            remedy = f"; for a new group pass None or {_new_label(known)}"
+            check_kinds(self.labels, known, remedy)
         # Across types NumPy compares rounded numbers.
         if self.labels.dtype == known.dtype and np.array_equal(self.labels, known):
             return np.arange(len(known))
         mine, theirs = _comparable(self.labels, known)
         position = {label: i for i, label in enumerate(theirs)}
-        found = [position.get(label, -1) for label in mine]
-        return np.array(found, dtype=np.intp)
+        found = np.array([position.get(label, -1) for label in mine], dtype=np.intp)
+        check_precision(self.labels, known)
+        return found
 
 
 def index_groups(groups, n_rows):
@@ -125,6 +127,7 @@ def join_labels(first, second, any_kind=False):
     """
     if not any_kind:
         check_kinds(second, first)
+    check_precision(second, first)
     if first.dtype.kind in "mM" and second.dtype.kind == first.dtype.kind:
         unit = _common_unit(first, second)
         first, second = _exactly_in_unit(first, unit), _exactly_in_unit(second, unit)
@@ -136,14 +139,38 @@ def join_labels(first, second, any_kind=False):
     return labels, (codes[: len(first)], codes[len(first) :])
 
 
-def check_kinds(labels, known):
-    """Refuse labels that can never match those of the fit."""
-    mine, theirs = kinds_of(labels), kinds_of(known)
-    if mine and theirs and not mine & theirs:
+def check_kinds(labels, known, remedy=""):
+    """Refuse labels of a kind that can never match those of the fit."""
+    theirs = kinds_of(known)
+    others = kinds_of(labels) - theirs
+    if others and theirs:
         raise ValueError(
-            f"The group labels are of kind {_and(mine)}, those of the fit were of "
+            f"The group labels are of kind {_and(others)}, those of the fit were of "
             f"kind {_and(theirs)}; they can never match. Convert them to the kind "
-            "used in fit."
+            f"used in fit{remedy}."
+        )
+
+
+def _new_label(known):
+    """A description of labels that stand for new groups."""
+    kinds = sorted(kinds_of(known))
+    return f"a {kinds[0] if len(kinds) == 1 else 'label'} that was not in the data"
+
+
+def check_precision(labels, known):
+    """Refuse fractions that differ from those of the fit by their precision alone."""
+    if labels.dtype == known.dtype or not labels.dtype.kind == known.dtype.kind == "f":
+        return
+    coarse = min(labels.dtype, known.dtype, key=lambda dtype: dtype.itemsize)
+    new = labels[~np.isin(labels, known) & (labels != np.rint(labels))]
+    with np.errstate(over="ignore"):
+        same = np.isin(new.astype(coarse), known.astype(coarse))
+    if same.any():
+        raise ValueError(
+            f"The group labels are {labels.dtype}, those of the fit were "
+            f"{known.dtype}: {new[same][0]!s} is not among them, but becomes one of "
+            f"them when rounded to {coarse}. Convert both to one type, or use integers "
+            "or strings as labels."
         )
 
 
@@ -225,7 +252,7 @@ def _index(groups):
     if hasattr(groups, "factorize") and getattr(groups.dtype, "kind", "O") == "O":
         try:
             codes, distinct = groups.factorize()  # pandas' hash table
-        except TypeError:
+        except (TypeError, NotImplementedError):  # pyarrow's error is of the second
             return _index_objects(list(groups))  # which says what is wrong
         if _hide_values(distinct):
             return _index_objects(list(groups))
@@ -333,13 +360,16 @@ def _index_fixed_width(values):
         first[slot[::-1]] = rows[::-1]
         found = first[slot]
         same = np.empty(len(rows), dtype=bool)
-        for some in row_blocks(len(rows), characters.shape[1]):
+        for some in short_blocks(len(rows), characters.shape[1]):
             same[some] = values[found[some]] == values[rows[some]]
         like[rows[same]] = found[same]
         rows = rows[~same]
     present = like == np.arange(n)
     position = np.cumsum(present, dtype=np.int32) - 1
-    labels, rank = _sorted(_label_array(values[present].tolist()))
+    rows, distinct = np.flatnonzero(present), []
+    for some in short_blocks(len(rows), characters.shape[1]):
+        distinct += values[rows[some]].tolist()
+    labels, rank = _sorted(_label_array(distinct))
     return GroupIndex(labels, rank[position[like]].astype(np.int32, copy=False))
 
 
@@ -348,7 +378,7 @@ def _slots(characters, rows, rng):
     multipliers = rng.integers(2**63, size=characters.shape[1], dtype=np.uint64) * 2 + 1
     bits = int(2 * len(rows)).bit_length()
     slot = np.empty(len(rows), dtype=np.int32)
-    for some in row_blocks(len(rows), 2 * characters.shape[1]):
+    for some in short_blocks(len(rows), 2 * characters.shape[1]):
         hashed = characters[rows[some]].astype(np.uint64) @ multipliers
         slot[some] = hashed >> np.uint64(64 - bits)
     return slot
@@ -482,6 +512,9 @@ def _label_array(present):
     """The distinct labels as an array, typed where that keeps their values."""
     kinds = kinds_of(present)
     if kinds == {"number"}:
+        types = set(map(type, present))
+        if len(types) == 1 and issubclass(*types, np.floating):
+            return np.array(present)  # float32 stays so, for `check_precision`
         # NumPy's own scalars equal numbers that they round to.
         present = [v.item() if isinstance(v, np.generic) else v for v in present]
         labels = np.array(present)

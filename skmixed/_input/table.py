@@ -11,19 +11,14 @@ from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_X_y, validate_data
 
-from .labels import GroupIndex, check_present, index_groups, is_missing
+from .features import as_table, column_names, column_types, feature_position, is_arrow
+from .labels import GroupIndex, check_present, index_groups
+from .unreadable import NO_NUMBER, REMEDIES, explain, first_unreadable, raise_explained
 
-# How types of dates and times begin, in pandas, polars and pyarrow alike.
+# Containers that have no entry for each row in order.
+NO_COLUMN = (str, bytes, Mapping, Set, Iterator)
+# The first letters of types of dates and times, in pandas, polars and pyarrow alike.
 DATES = ("date", "time", "duration")
-
-# Why an entry cannot be read, and what to do about it.
-NO_NUMBER, MISSING = "not a number", "a missing value"
-TOO_LARGE = "too large for double precision"
-REMEDIES = {
-    NO_NUMBER: "Leave it out or encode it, e.g. with OneHotEncoder.",
-    MISSING: "Impute it, or drop its row.",
-    TOO_LARGE: "Rescale.",
-}
 
 
 @dataclass(frozen=True)
@@ -119,9 +114,9 @@ def _read(estimator, X, groups, *, y, reset, read_labels):
             "from X, and `groups` was passed as well. Use one of them."
         )
     check_table(X)
-    refuse_lazy(y, "y")
-    refuse_masked(y, "y")
-    _refuse_types(y, "y holds")
+    if reset is not None:
+        _refuse_scalar(y)
+    _check_column(y, "y")
     if hasattr(X, "columns") and not X.shape[1]:
         X = np.empty(X.shape)  # a frame without columns has no type to check
     labels, columns, features, names = groups, X, None, None
@@ -136,7 +131,7 @@ def _read(estimator, X, groups, *, y, reset, read_labels):
     try:
         columns, y = _check_columns(estimator, columns, y, features, reset, checks)
     except (TypeError, ValueError, OverflowError) as error:
-        _explain(error, columns, features, y, grouped=labels is not None)
+        explain(error, columns, features, y, grouped=labels is not None)
         raise
     if features is None:
         features = np.arange(columns.shape[1])
@@ -171,8 +166,9 @@ def _check_columns(estimator, X, y, features, reset, checks):
 def check_table(X):
     """Refuse what has no rows and columns that could be read, or masked entries."""
     refuse_lazy(X, "X")
-    no_table = isinstance(X, (str, bytes, Mapping, Set, Iterator))
-    if no_table and not sparse.issparse(X):  # one of SciPy's formats is a dict
+    if isinstance(X, NO_COLUMN) and not sparse.issparse(
+        X
+    ):  # one of SciPy's formats is a dict
         raise TypeError(
             f"X is of type {type(X).__name__}, which is no table that could be read. "
             "Pass an array or a DataFrame, such as pandas.DataFrame(X) of a dict."
@@ -189,19 +185,38 @@ def check_table(X):
 def read_column(values, name):
     """One finite number per row as a float64 array, of (n,), or as it was given."""
     shown = name if name == "y" else f"`{name}`"
-    refuse_lazy(values, shown)
-    refuse_masked(values, shown)
-    _refuse_types(values, f"{shown} holds")
+    _check_column(values, shown)
     try:
         return check_array(values, ensure_2d=False, dtype=np.float64, input_name=name)
     except (TypeError, ValueError, OverflowError) as error:
-        value, why = _first_unreadable(values)
+        value, why = first_unreadable(values)
         if why is None:
             raise
         remedy = "" if why == NO_NUMBER else f" {REMEDIES[why]}"
         explanation = f"{shown} holds {value!r:.60}, which is {why}.{remedy}"
-        _raise(error, value, why, explanation)
+        raise_explained(error, value, why, explanation)
         raise
+
+
+def _check_column(values, name):
+    """Refuse what is no column of numbers, whatever its entries are."""
+    if isinstance(values, NO_COLUMN):
+        raise TypeError(
+            f"{name} is of type {type(values).__name__}, which is no column of "
+            "numbers. Pass one number per row as a list, an array or a Series, such as "
+            "list(...) of a generator."
+        )
+    refuse_lazy(values, name)
+    refuse_masked(values, name)
+    for dtype in column_types(values):
+        _refuse_type(dtype, f"{name} holds")
+
+
+def _refuse_scalar(y):
+    if isinstance(y, numbers.Number) or getattr(y, "shape", None) == ():
+        raise TypeError(
+            f"y is the number {y!r:.60}. Pass a column, one number per row."
+        )
 
 
 def refuse_masked(array, name):
@@ -215,7 +230,8 @@ def refuse_masked(array, name):
 
 def _check_types(X):
     """Refuse columns of types that NumPy would read as other numbers."""
-    for j, (name, dtype) in enumerate(zip(_names(X), _types(X), strict=False)):
+    pairs = zip(column_names(X), column_types(X), strict=False)
+    for j, (name, dtype) in enumerate(pairs):
         _refuse_type(dtype, f"Column {name!r} of X holds")
         if str(dtype) == "category" and hasattr(X, "iloc"):
             missing = int((X.iloc[:, j].cat.codes < 0).sum())
@@ -224,8 +240,9 @@ def _check_types(X):
                     f"Column {name!r} of X has {missing} missing values. Impute them, "
                     "or drop their rows."
                 )
-    if not _names(X):
-        _refuse_types(X, "X holds")
+    if not column_names(X):
+        for dtype in column_types(X):
+            _refuse_type(dtype, "X holds")
 
 
 def refuse_lazy(values, name):
@@ -234,11 +251,6 @@ def refuse_lazy(values, name):
             f"{name} is a LazyFrame, which has no rows yet. Pass the result of its "
             "collect()."
         )
-
-
-def _refuse_types(values, holds):
-    for dtype in _types(values):
-        _refuse_type(dtype, holds)
 
 
 def _refuse_type(dtype, holds):
@@ -256,29 +268,9 @@ def _refuse_type(dtype, holds):
         )
 
 
-def _types(values):
-    """Types of the columns of a frame, or the one type of anything else."""
-    if is_arrow(values):
-        return values.schema.types if hasattr(values, "schema") else [values.type]
-    if hasattr(values, "dtypes") and len(values.shape) == 2:
-        return list(values.dtypes)
-    return [values.dtype] if hasattr(values, "dtype") else []
-
-
-def _names(X):
-    """Names of the columns of a frame; none of anything else."""
-    if is_arrow(X):
-        return list(getattr(X, "column_names", []))
-    return list(getattr(X, "columns", []))
-
-
-def is_arrow(values):
-    return type(values).__module__.split(".")[0] == "pyarrow"
-
-
 def _split(estimator, X, reset):
     """Labels, the other columns, and the positions and names of both."""
-    X = _as_table(X)
+    X = as_table(X)
     if len(X.shape) != 2 or not X.shape[1]:
         check_array(X, accept_sparse=True)  # raises, in scikit-learn's words
     validate_data(estimator, X, reset=reset, skip_check_array=True)
@@ -308,181 +300,8 @@ def _split(estimator, X, reset):
         labels, columns = X[:, at], X[:, rest]
     if not len(others):
         columns = np.empty((X.shape[0], 0))  # as in `_read`
-    own = _names(X) or [f"x{j}" for j in range(X.shape[1])]
+    own = column_names(X) or [f"x{j}" for j in range(X.shape[1])]
     return labels, columns, others, [own[j] for j in np.atleast_1d(at)]
-
-
-def _as_table(X):
-    """X as a frame, a sparse matrix or an array, whose columns may differ in type."""
-    if hasattr(X, "columns") or sparse.issparse(X):
-        return X
-    if isinstance(X, (list, tuple)):
-        # One type for all would make text of numbers, and round integer labels.
-        return np.array(X, dtype=object)
-    return np.asarray(X)
-
-
-def feature_position(feature, X, parameter):
-    """Position in X of a column given by name or by (possibly negative) index."""
-    n_columns = X.shape[1]
-    names = [str(name) for name in _names(X)]
-    if isinstance(feature, str):
-        if names.count(feature) > 1:
-            raise ValueError(
-                f"{parameter}={feature!r} names {names.count(feature)} columns of X. "
-                "Give the index of the column, or rename the others."
-            )
-        if feature in names:
-            return names.index(feature)
-        raise ValueError(_not_found(feature, names, parameter))
-    if isinstance(feature, bool) or not isinstance(feature, numbers.Integral):
-        raise TypeError(
-            f"{parameter} is the name or the index of a column of X, got {feature!r}."
-        )
-    if not -n_columns <= feature < n_columns:
-        raise ValueError(
-            f"{parameter}={feature} but X has {n_columns} columns; indices run from "
-            f"{-n_columns} to {n_columns - 1}."
-        )
-    return int(feature) % n_columns
-
-
-def feature_positions(features, X, read, parameter):
-    """Positions among the features of a list of columns of X, None being all of them.
-
-    They ascend: the list is a set of columns.
-
-    Parameters
-    ----------
-    features : None, or array-like of str, int or bool
-        Names or indices of columns of X as the user gave it, or a mask of them.
-    X : {array-like, sparse matrix}
-    read : Data or Statistics
-    parameter : str
-        What to call `features` in a message.
-    """
-    if features is None:
-        return np.arange(len(read.features))
-    if isinstance(features, str) or not hasattr(features, "__len__"):
-        raise TypeError(
-            f"{parameter} is a list of names or indices of columns of X, got "
-            f"{features!r}."
-        )
-    X = _as_table(X)
-    features = list(features)
-    if features and all(isinstance(f, (bool, np.bool_)) for f in features):
-        if len(features) != X.shape[1]:
-            raise ValueError(
-                f"{parameter} is a mask of {len(features)} columns but X has "
-                f"{X.shape[1]}."
-            )
-        columns = np.flatnonzero(features)
-    else:
-        columns = np.array([feature_position(f, X, parameter) for f in features], int)
-    labels = np.setdiff1d(columns, read.features)
-    if len(labels):
-        raise ValueError(
-            f"{parameter} names column {int(labels[0])} of X, which holds group "
-            "labels. Leave it out: groups have parameters of their own."
-        )
-    if len(np.unique(columns)) < len(columns):
-        raise ValueError(f"{parameter} names a column twice: {features!r:.100}.")
-    return np.searchsorted(read.features, np.sort(columns))
-
-
-def _not_found(feature, names, parameter):
-    keep_names = (
-        'Transformers keep column names with .set_output(transform="pandas") and '
-        "verbose_feature_names_out=False."
-    )
-    if not names:
-        return (
-            f"{parameter}={feature!r} but X has no column names. Give the index of the "
-            f"column, such as -1. {keep_names}"
-        )
-    suffixed = [name for name in names if name.endswith(f"__{feature}")]
-    instead = f"Did you mean {suffixed[0]!r}? " if suffixed else ""
-    return (
-        f"{parameter}={feature!r} is not among the columns of X, {names}. {instead}"
-        f"{keep_names}"
-    )
-
-
-def _explain(error, X, features, y, grouped):
-    """Name the column of X, or y, that made a conversion to float fail."""
-    about_text = "could not convert string to float" in str(error)
-    about_lists = "setting an array element with a sequence" in str(error)
-    if not (about_text or about_lists) and type(error) is ValueError:
-        return
-    found = [_explain_columns(X, features, grouped), _explain_target(y)]
-    found = [explained for explained in found if explained is not None]
-    if found:
-        _raise(error, *min(found, key=_is_of_missing))
-
-
-def _is_of_missing(explained):
-    return explained[1] == MISSING
-
-
-def _raise(error, value, why, explanation):
-    """Raise the explanation of an error, or note it where the error says enough."""
-    if why != NO_NUMBER or isinstance(value, str):
-        raise ValueError(explanation) from error
-    error.add_note(explanation)
-
-
-def _explain_columns(X, features, grouped):
-    """The first entry of X that is no number, why, and what to do about it, or None.
-
-    One that is missing only where there is no other.
-    """
-    names = _names(X)
-    array = np.asarray(X, dtype=object)
-    found = []
-    for j in range(array.shape[1] if array.ndim == 2 else 0):
-        value, why = _first_unreadable(array[:, j])
-        if why is None:
-            continue
-        position = j if features is None else int(features[j])
-        feature = names[j] if names else position
-        remedy = REMEDIES[why]
-        if why == NO_NUMBER and not grouped:
-            remedy = (
-                f"If it names the groups, say so with group_feature={feature!r} or "
-                "pass it as `groups`; otherwise encode it, e.g. with OneHotEncoder."
-            )
-        holds = f"Column {feature!r} of X holds {value!r:.60}, which is {why}."
-        found.append((value, why, f"{holds} {remedy}"))
-    return min(found, key=_is_of_missing, default=None)
-
-
-def _explain_target(y):
-    value, why = _first_unreadable(y)
-    if why is None:
-        return None
-    holds = f"y holds {value!r:.60}, which is {why}; a regression needs a numeric "
-    return value, why, holds + "target."
-
-
-def _first_unreadable(values):
-    """The first entry that is no finite number, and why; (None, None) without one.
-
-    One that is missing only where there is no other.
-    """
-    missing = None, None
-    entries = [] if sparse.issparse(values) else np.asarray(values, dtype=object)
-    for value in np.ravel(entries):
-        if np.ndim(value):
-            return value, NO_NUMBER
-        try:
-            float(value)
-        except (TypeError, ValueError):
-            if not is_missing(value):
-                return value, NO_NUMBER
-            missing = value, MISSING
-        except OverflowError:
-            return value, TOO_LARGE
-    return missing
 
 
 def check_weight(sample_weight, n_rows):

@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow
 import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
@@ -33,6 +34,7 @@ NAMES = np.array([f"school {code}" for code in GROUPS], dtype=object)
 
 FRAME = pd.DataFrame(X, columns=["age", "size"])
 WITH_SCHOOL = FRAME.assign(school=NAMES)
+LISTS = pd.ArrowDtype(pyarrow.list_(pyarrow.int64()))
 
 ESTIMATORS = {
     random_intercept: RandomInterceptRegressor,
@@ -351,6 +353,45 @@ FEATURES_AND_TARGET = [
         y=pd.array([None, *Y[1:]], dtype="Float64"),
     ),
     refused(
+        "no column as y",
+        TypeError,
+        "y is of type dict, which is no column of numbers. Pass one number per row",
+        y=dict(enumerate(Y)),
+    ),
+    refused(
+        "a number as y",
+        TypeError,
+        "y is the number 1.5. Pass a column, one number per row.",
+        y=1.5,
+    ),
+    refused(
+        "one missing number",
+        ValueError,
+        "Input X contains NaN: column 'size' in 1 of 24 rows, first in row 3. Impute",
+        X=FRAME.assign(size=np.where(np.arange(N) == 3, np.nan, X[:, 1])),
+    ),
+    refused(
+        "infinity beside labels",
+        ValueError,
+        "Input X contains infinity: column 'size' in 2 of 24 rows, first in row 0 and "
+        "1 other column too.",
+        {"group_feature": "school"},
+        X=WITH_SCHOOL.assign(size=np.where(np.arange(N) < 2, np.inf, 1.0), z=np.inf),
+        groups=None,
+    ),
+    refused(
+        "a missing number of a sparse matrix",
+        ValueError,
+        "Input X contains NaN: column 1 in 24 of 24 rows, first in row 0.",
+        X=sparse.csr_array(X * [1.0, np.nan]),
+    ),
+    refused(
+        "labels that are lists",
+        TypeError,
+        "The group label [0] is of type list; labels are scalars",
+        groups=pd.Series(GROUPS.reshape(-1, 1).tolist(), dtype=LISTS),
+    ),
+    refused(
         "sparse y",
         TypeError,
         "Sparse data was passed for y, but dense data is required.",
@@ -599,7 +640,8 @@ def refused_later(id, method, error, message, **arguments):
                 method,
                 ValueError,
                 "The group labels are of kind string, those of the fit were of kind "
-                "number; they can never match. Convert them to the kind used in fit.",
+                "number; they can never match. Convert them to the kind used in fit; "
+                "for a new group pass None or a number that was not in the data.",
                 groups=NAMES,
             )
             for method in METHODS
@@ -697,6 +739,41 @@ def test_both_doors_after_fit(method):
     model = fit({"group_feature": "school"}, X=WITH_SCHOOL, groups=None)
     with pytest.raises(ValueError, match=r"Both doors .* group_feature='school' takes"):
         call(model, method, X=WITH_SCHOOL, groups=NAMES)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "table",
+    {
+        "records": [{"age": 1.0, "size": 2.0}] * N,
+        "ragged": [[1.0], *X[1:].tolist()],
+        "mixed names": FRAME.rename(columns={"age": 0}),
+        "a name twice": FRAME.rename(columns={"age": "size"}),
+        "infinity": FRAME.replace(FRAME.iloc[0, 0], np.inf),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_unreadable_tables_have_the_error_of_fit(table, method):
+    """Without y they were told that y holds None."""
+    _, table = table
+    model = fit(X=FRAME if isinstance(table, pd.DataFrame) else X)
+    with pytest.raises((TypeError, ValueError)) as of_fit:
+        fit(X=table)
+    with pytest.raises((TypeError, ValueError)) as caught:
+        call(model, method, X=table)
+    assert caught.type is of_fit.type
+    assert str(caught.value) == str(of_fit.value)
+
+
+@pytest.mark.parametrize("iterator", [iter, lambda y: map(float, y)])
+def test_columns_that_are_read_only_once_are_refused(iterator):
+    model = fit()
+    with pytest.raises(TypeError, match=r"y is of type .* no column of num"):
+        fit(y=iterator(Y))
+    with pytest.raises(TypeError, match=r"y is of type .* no column of num"):
+        model.score(X, iterator(Y), groups=GROUPS)
+    with pytest.raises(TypeError, match=r"`sample_weight` is of type .* no column"):
+        fit(sample_weight=iterator(ONES))
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,0 +1,122 @@
+"""Columns of X in whatever the user passes: their names, types and positions."""
+
+import numbers
+
+import numpy as np
+from scipy import sparse
+
+
+def column_names(X):
+    """Names of the columns of a frame; none of anything else."""
+    if is_arrow(X):
+        return list(getattr(X, "column_names", []))
+    return list(getattr(X, "columns", []))
+
+
+def column_types(values):
+    """Types of the columns of a frame, or the one type of anything else."""
+    if is_arrow(values):
+        return values.schema.types if hasattr(values, "schema") else [values.type]
+    if hasattr(values, "dtypes") and len(values.shape) == 2:
+        return list(values.dtypes)
+    return [values.dtype] if hasattr(values, "dtype") else []
+
+
+def is_arrow(values):
+    return type(values).__module__.split(".")[0] == "pyarrow"
+
+
+def as_table(X):
+    """X as a frame, a sparse matrix or an array, whose columns may differ in type."""
+    if hasattr(X, "columns") or sparse.issparse(X):
+        return X
+    if isinstance(X, (list, tuple)):
+        # One type for all would make text of numbers, and round integer labels.
+        return np.array(X, dtype=object)
+    return np.asarray(X)
+
+
+def feature_position(feature, X, parameter):
+    """Position in X of a column given by name or by (possibly negative) index."""
+    n_columns = X.shape[1]
+    names = [str(name) for name in column_names(X)]
+    if isinstance(feature, str):
+        if names.count(feature) > 1:
+            raise ValueError(
+                f"{parameter}={feature!r} names {names.count(feature)} columns of X. "
+                "Give the index of the column, or rename the others."
+            )
+        if feature in names:
+            return names.index(feature)
+        raise ValueError(_not_found(feature, names, parameter))
+    if isinstance(feature, bool) or not isinstance(feature, numbers.Integral):
+        raise TypeError(
+            f"{parameter} is the name or the index of a column of X, got {feature!r}."
+        )
+    if not -n_columns <= feature < n_columns:
+        raise ValueError(
+            f"{parameter}={feature} but X has {n_columns} columns; indices run from "
+            f"{-n_columns} to {n_columns - 1}."
+        )
+    return int(feature) % n_columns
+
+
+def feature_positions(features, X, read, parameter):
+    """Positions among the features of a list of columns of X, None being all of them.
+
+    They ascend: the list is a set of columns.
+
+    Parameters
+    ----------
+    features : None, or array-like of str, int or bool
+        Names or indices of columns of X as the user gave it, or a mask of them.
+    X : {array-like, sparse matrix}
+    read : Data or Statistics
+    parameter : str
+        What to call `features` in a message.
+    """
+    if features is None:
+        return np.arange(len(read.features))
+    if isinstance(features, str) or not hasattr(features, "__len__"):
+        raise TypeError(
+            f"{parameter} is a list of names or indices of columns of X, got "
+            f"{features!r}."
+        )
+    X = as_table(X)
+    features = list(features)
+    if features and all(isinstance(f, (bool, np.bool_)) for f in features):
+        if len(features) != X.shape[1]:
+            raise ValueError(
+                f"{parameter} is a mask of {len(features)} columns but X has "
+                f"{X.shape[1]}."
+            )
+        columns = np.flatnonzero(features)
+    else:
+        columns = np.array([feature_position(f, X, parameter) for f in features], int)
+    labels = np.setdiff1d(columns, read.features)
+    if len(labels):
+        raise ValueError(
+            f"{parameter} names column {int(labels[0])} of X, which holds group "
+            "labels. Leave it out: groups have parameters of their own."
+        )
+    if len(np.unique(columns)) < len(columns):
+        raise ValueError(f"{parameter} names a column twice: {features!r:.100}.")
+    return np.searchsorted(read.features, np.sort(columns))
+
+
+def _not_found(feature, names, parameter):
+    keep_names = (
+        'Transformers keep column names with .set_output(transform="pandas") and '
+        "verbose_feature_names_out=False."
+    )
+    if not names:
+        return (
+            f"{parameter}={feature!r} but X has no column names. Give the index of the "
+            f"column, such as -1. {keep_names}"
+        )
+    suffixed = [name for name in names if name.endswith(f"__{feature}")]
+    instead = f"Did you mean {suffixed[0]!r}? " if suffixed else ""
+    return (
+        f"{parameter}={feature!r} is not among the columns of X, {names}. {instead}"
+        f"{keep_names}"
+    )

@@ -1,0 +1,136 @@
+"""Entries of X and y that are no finite numbers: where they are, and why."""
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_array
+
+from .._messages import count
+from .features import column_names
+from .labels import is_missing
+
+# The reasons for which an entry cannot be read, and their remedies.
+NO_NUMBER, MISSING = "not a number", "a missing value"
+TOO_LARGE = "too large for double precision"
+REMEDIES = {
+    NO_NUMBER: "Leave it out or encode it, e.g. with OneHotEncoder.",
+    MISSING: "Impute it, or drop its row.",
+    TOO_LARGE: "Rescale.",
+}
+
+
+def explain(error, X, features, y, grouped):
+    """Name the column of X, or y, whose entries made scikit-learn's checks fail.
+
+    Parameters
+    ----------
+    error : Exception
+        The error of the checks, which has to be raised after this call.
+    X, y
+        As the user passed them, X without label columns; y is None where there is none.
+    features : ndarray of shape (p,) or None
+        Positions of the columns of X among all that were passed, None for their order.
+    grouped : bool
+        Whether there are group labels.
+    """
+    for word in ("NaN", "infinity"):
+        if str(error).startswith(f"Input X contains {word}"):
+            raise ValueError(_explain_infinite(word, X, features)) from error
+    about_text = "could not convert string to float" in str(error)
+    about_lists = "setting an array element with a sequence" in str(error)
+    if not (about_text or about_lists) and type(error) is ValueError:
+        return
+    found = [_explain_columns(X, features, grouped)]
+    found += [] if y is None else [_explain_target(y)]
+    found = [explained for explained in found if explained is not None]
+    if found:
+        raise_explained(error, *min(found, key=_is_of_missing))
+
+
+def _explain_infinite(word, X, features):
+    """A sentence that names the first column of X with NaN, or with infinity."""
+    accept = {"accept_sparse": "coo", "ensure_all_finite": False}
+    X_read = check_array(X, dtype=[np.float64, np.float32], **accept)
+    is_word = np.isnan if word == "NaN" else np.isinf
+    if sparse.issparse(X_read):
+        at = is_word(X_read.data)
+        rows, columns = X_read.row[at], X_read.col[at]
+    else:
+        rows, columns = np.nonzero(is_word(X_read))
+    j = columns.min()
+    others = len(np.unique(columns)) - 1
+    rows = np.sort(rows[columns == j])
+    more = f" and {count(others, 'other column')} too" if others else ""
+    name, n_rows = _feature(X, features, j), count(X_read.shape[0], "row")
+    return (
+        f"Input X contains {word}: column {name!r} in {len(rows)} of {n_rows}, first "
+        f"in row {rows[0]}{more}. {REMEDIES[MISSING]}"
+    )
+
+
+def _feature(X, features, j):
+    """Name of column j of X, or its position among all columns that were passed."""
+    names = column_names(X)
+    return names[j] if names else int(j if features is None else features[j])
+
+
+def _is_of_missing(explained):
+    return explained[1] == MISSING
+
+
+def raise_explained(error, value, why, explanation):
+    """Raise the explanation of an error, or note it where the error says enough."""
+    if why != NO_NUMBER or isinstance(value, str):
+        raise ValueError(explanation) from error
+    error.add_note(explanation)
+
+
+def _explain_columns(X, features, grouped):
+    """The first entry of X that is no number, why, and what to do about it, or None.
+
+    One that is missing only where there is no other.
+    """
+    array = np.asarray(X, dtype=object)
+    found = []
+    for j in range(array.shape[1] if array.ndim == 2 else 0):
+        value, why = first_unreadable(array[:, j])
+        if why is None:
+            continue
+        feature = _feature(X, features, j)
+        remedy = REMEDIES[why]
+        if why == NO_NUMBER and not grouped:
+            remedy = (
+                f"If it names the groups, say so with group_feature={feature!r} or "
+                "pass it as `groups`; otherwise encode it, e.g. with OneHotEncoder."
+            )
+        holds = f"Column {feature!r} of X holds {value!r:.60}, which is {why}."
+        found.append((value, why, f"{holds} {remedy}"))
+    return min(found, key=_is_of_missing, default=None)
+
+
+def _explain_target(y):
+    value, why = first_unreadable(y)
+    if why is None:
+        return None
+    holds = f"y holds {value!r:.60}, which is {why}; a regression needs a numeric "
+    return value, why, holds + "target."
+
+
+def first_unreadable(values):
+    """The first entry that is no finite number, and why; (None, None) without one.
+
+    One that is missing only where there is no other.
+    """
+    missing = None, None
+    entries = [] if sparse.issparse(values) else np.asarray(values, dtype=object)
+    for value in np.ravel(entries):
+        if np.ndim(value):
+            return value, NO_NUMBER
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            if not is_missing(value):
+                return value, NO_NUMBER
+            missing = value, MISSING
+        except OverflowError:
+            return value, TOO_LARGE
+    return missing
