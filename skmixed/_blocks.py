@@ -1,12 +1,12 @@
-"""Row blocks, and the one way to work on several of them at a time."""
+"""Blocks of rows, and the one way to work on several of them at a time."""
 
 from itertools import pairwise
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 
-# Numbers in one block: a few hundred kilobytes, so that a block and its temporaries
-# stay in a core's cache.
+# Numbers in one block: 0.8 MB, so that a block and its temporaries stay in the cache of
+# a core.
 BLOCK_SIZE = 98_304
 
 
@@ -35,11 +35,10 @@ def _slices(n_rows, step):
 
 
 def cut(bounds, max_rows, max_pieces=None):
-    """Cut pieces of rows into runs of consecutive pieces of at most `max_rows` rows,
-    and at most `max_pieces` pieces.
+    """Runs of consecutive pieces with at most `max_rows` rows and `max_pieces` pieces.
 
     Piece k holds the rows ``bounds[k]:bounds[k + 1]``.  A longer piece is a run of its
-    own.  Returns the positions in `bounds` at which runs begin, and the end.
+    own.  The result has the positions in `bounds` at which runs begin, and the end.
     """
     cuts = [0]
     while cuts[-1] < len(bounds) - 1:

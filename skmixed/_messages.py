@@ -1,4 +1,4 @@
-"""The sentences that say what the data could not tell."""
+"""Sentences about the limits of the data, and words that several messages use."""
 
 NO_GROUPS = (
     "No `groups` were given, so the model has no group effects: pass `groups=` (inside "
@@ -7,7 +7,7 @@ NO_GROUPS = (
 
 
 def column_name(estimator, features, j):
-    """What to call column j of [X y] in a message."""
+    """The name of column j of [X y] in a message."""
     if j == len(features):
         return "y"
     position = features[j]
@@ -21,7 +21,7 @@ def count(number, noun):
 
 
 def exact_fit_message(n, rank, noise_std):
-    """What to say of an exact fit."""
+    """The warning of an exact fit."""
     cause = "y is fitted exactly"
     if n <= rank:
         cause = (
@@ -36,7 +36,7 @@ def exact_fit_message(n, rank, noise_std):
 
 
 def why_not_identified(labels, n_rows, columns):
-    """Why the group variance cannot be told from the noise; None if it is no news."""
+    """The reason why the group variance cannot be told from the noise, or None."""
     if len(labels) == 1:
         if not columns.has_constant:
             return None

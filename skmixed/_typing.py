@@ -1,4 +1,4 @@
-"""What the public signatures call their types.
+"""Types that the public signatures name.
 
 Annotations are for type checkers and readers; nothing is checked by them at run time.
 """
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 class HasShape(Protocol):
-    """An array, frame, series or sparse matrix, of whatever library."""
+    """An array, frame, series or sparse matrix of any library."""
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -25,8 +25,8 @@ class Splitter(Protocol):
         """Row numbers of training and test rows, one pair for each fold."""
 
 
-# `ArrayLike` of NumPy leaves out what is welcome here: frames and sparse matrices, and
-# labels that are dates or missing.
+# NumPy's `ArrayLike` leaves out frames, sparse matrices, and labels that are dates or
+# missing.
 MatrixLike: TypeAlias = Sequence[Any] | HasShape  # one row per observation
 ColumnLike: TypeAlias = Sequence[Any] | HasShape  # one value per observation
 SplitsLike: TypeAlias = int | Splitter | Iterable[tuple[ColumnLike, ColumnLike]]

@@ -12,7 +12,7 @@ def normal_interval(mean, std, coverage):
 
 
 def t_interval(mean, std, coverage, freedom):
-    """The same of Student's t, `std` being the scale."""
+    """Lower and upper bound of Student's t with the scale `std`."""
     freedom = np.minimum(freedom, NORMAL_FREEDOM)
     return _interval(mean, std, stdtrit(freedom, 0.5 + coverage / 2))
 
@@ -24,8 +24,8 @@ def _interval(mean, std, quantile):
 
 
 def normal_nll(y, mean, std):
-    """-log density at y."""
-    with np.errstate(over="ignore"):  # infinitely improbable
+    """Negative logarithm of the density at y."""
+    with np.errstate(over="ignore"):  # a value may be infinitely improbable
         z = (y - mean) / std
         return 0.5 * np.log(2 * np.pi) + np.log(std) + 0.5 * z**2
 
@@ -37,13 +37,14 @@ def normal_cdf(y, mean, std):
 
 
 def normal_crps(y, mean, std):
-    """Continuous ranked probability score at y, of a point mass where std is 0.
+    """Continuous ranked probability score at y; std = 0 is a point mass.
 
-    Gneiting and Raftery (2007), equation (21).
+    The form is that of Gneiting and Raftery (2007, Journal of the American Statistical
+    Association 102), their equation (21).
     """
     certain = std == 0
     with np.errstate(over="ignore"):
         z = np.abs(y - mean) / np.where(certain, 1.0, std)
-        z = np.minimum(z, 40.0)  # beyond it the tails are 0 in doubles
+        z = np.minimum(z, 40.0)  # beyond 40 the tails are 0 in double precision
         tails = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi) - z * ndtr(-z)
         return np.abs(y - mean) + std * (2 * tails - 1 / np.sqrt(np.pi))

@@ -2,8 +2,8 @@
 (docs/math.md, section 5).
 
 With V = sigma^2 V0 the noise variance sigma^2 has a closed form at each variance ratio
-lambda^2 = sigma_b^2 / sigma^2, so the search is over t = log(lambda^2) alone.  Only
-`Gram` and its factor are used here; there is no row in sight.
+lambda^2 = sigma_b^2 / sigma^2, so the search is over t = log(lambda^2) alone.  All is
+computed from a `Gram` and its factor, and nothing from rows.
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ import numpy as np
 from .._rows.gram import Gram
 from .factor import BlockCholesky, factorize
 
-# Degrees of freedom, per observation, that rounding leaves of none.
+# Degrees of freedom per observation: fewer are the rounding of 0.
 LEAST_FREEDOM = 1e-12
 
 
 @dataclass(frozen=True)
 class RandomIntercept:
-    """One random-intercept likelihood.
+    """The likelihood of a random-intercept model: math.md (1) and (2).
 
     Attributes
     ----------
@@ -33,9 +33,9 @@ class RandomIntercept:
     penalty : ndarray of shape (k, m) or None
         Rows of the ridge penalty, sqrt(alpha) times the coefficients in user's units.
     logdet_basis : float
-        What to add to log|X'V^-1X| of the working columns for that of the user's.
+        log|X'V^-1X| of the user's columns less that of the working columns.
     noise_variance : float or None
-        None if it is not known, and profiled.
+        None if it is unknown, and profiled.
     """
 
     gram: Gram
@@ -71,74 +71,75 @@ class Evaluation:
     rss: float
 
 
-def evaluate(model, ratio):
+def evaluate(likelihood, ratio):
     """Factor and profiled noise variance at one variance ratio."""
-    factor = factorize(model.gram, np.array([[np.sqrt(ratio)]]), model.penalty)
-    return Evaluation(ratio, factor, *profile(model, factor))
+    factor = factorize(likelihood.gram, np.sqrt([[ratio]]), likelihood.penalty)
+    return Evaluation(ratio, factor, *profile(likelihood, factor))
 
 
-def profile(model, factor):
+def profile(likelihood, factor):
     """The noise variance that is best for a factor, whether that is at the floor, and
-    the residual sum of squares without the penalty.
+    the residual sum of squares without the penalty: math.md (17) and (23).
     """
-    rss = factor.rss if model.penalty is None else factor.data_rss
-    variance = model.noise_variance
+    rss = factor.rss if likelihood.penalty is None else factor.data_rss
+    variance = likelihood.noise_variance
     if variance is None:
-        total = rss if model.reml else factor.rss
-        freedom = degrees_of_freedom(model, factor)
-        variance = total / freedom if has_freedom(model, freedom) else 0.0
-    at_floor = not variance > model.floor
-    return max(variance, model.floor), at_floor, rss
+        total = rss if likelihood.reml else factor.rss
+        freedom = degrees_of_freedom(likelihood, factor)
+        variance = total / freedom if has_freedom(likelihood, freedom) else 0.0
+    at_floor = not variance > likelihood.floor
+    return max(variance, likelihood.floor), at_floor, rss
 
 
-def degrees_of_freedom(model, factor):
-    """n for ML; for REML n less the effective number of coefficients.
+def degrees_of_freedom(likelihood, factor):
+    """n for ML; for REML n less the effective number of coefficients: math.md (23).
 
-    That number is the trace of the hat matrix: all the coefficients, less what the
-    penalty's own rows take of them.
+    That number is the trace of the hat matrix: all the coefficients, less the part of
+    them that the rows of the penalty determine.
     """
-    if not model.reml:
-        return model.n
-    free = model.n - (len(factor.root) - 1)
-    if model.penalty is not None:
-        free += np.sum((model.penalty[:, :-1] @ factor.root_inverse) ** 2)
+    if not likelihood.reml:
+        return likelihood.n
+    free = likelihood.n - (len(factor.root) - 1)
+    if likelihood.penalty is not None:
+        free += np.sum((likelihood.penalty[:, :-1] @ factor.root_inverse) ** 2)
     return free
 
 
-def has_freedom(model, freedom):
-    return freedom > LEAST_FREEDOM * model.n
+def has_freedom(likelihood, freedom):
+    return freedom > LEAST_FREEDOM * likelihood.n
 
 
-def slope(model, at):
+def slope(likelihood, at):
     """d(-2 log-likelihood) / d log(ratio), and the sum of its positive terms.
 
-    With H_g = C_g^-1 K_g, the three terms of a group are those of log|V|, of the
-    residuals and (REML only) of log|X'V^-1X|.
+    This is math.md (18).  With H_g = C_g^-1 K_g, the three terms of a group are those
+    of log|V|, of the residuals and (REML only) of log|X'V^-1X|.
     """
     H, factor = np.swapaxes(at.factor.H, 1, 2), at.factor
     rows = (H @ factor.rows).reshape(-1, factor.rows.shape[2])
-    logdet = model.gram.multiplicity @ np.sum(H**2, axis=(1, 2))
+    logdet = likelihood.gram.multiplicity @ np.sum(H**2, axis=(1, 2))
     value = logdet - np.sum((rows @ factor.contrast) ** 2) / at.noise_variance
-    if model.reml:
+    if likelihood.reml:
         value -= np.sum((rows[:, :-1] @ factor.root_inverse) ** 2)
     return value, logdet
 
 
-def slopes(model, ratios):
-    """`slope` at many ratios, all at once: where groups are few, calls cost most.
+def slopes(likelihood, ratios):
+    """`slope` at many ratios, all at once: with few groups a call costs more than its
+    arithmetic.
 
     Parameters
     ----------
-    model : RandomIntercept
+    likelihood : RandomIntercept
         Without a penalty.
     ratios : ndarray of shape (n_ratios,)
 
     Returns
     -------
     value, scale, at_floor : ndarray of shape (n_ratios,)
-        The last is whether the noise variance is at its floor.
+        `at_floor` tells whether the noise variance is at its floor.
     """
-    gram, m = model.gram, model.gram.R12.shape[2]
+    gram, m = likelihood.gram, likelihood.gram.R12.shape[2]
     K = np.sqrt(ratios)[:, None] * gram.R11[:, 0, 0]
     C = np.sqrt(1 + K**2)
     H, rows = K / C, gram.R12[:, 0] / C[:, :, None]
@@ -147,39 +148,41 @@ def slopes(model, ratios):
     fixed = np.broadcast_to(fixed, (len(ratios), *fixed.shape))
     root = np.linalg.qr(np.concatenate([fixed, rows], axis=1), mode="r")
     beta = np.linalg.solve(root[:, :-1, :-1], root[:, :-1, -1:])
-    freedom = model.n - (m - 1) * model.reml
-    variance = np.full(len(ratios), model.noise_variance or 0.0)
-    if model.noise_variance is None and has_freedom(model, freedom):
+    freedom = likelihood.n - (m - 1) * likelihood.reml
+    variance = np.full(len(ratios), likelihood.noise_variance or 0.0)
+    if likelihood.noise_variance is None and has_freedom(likelihood, freedom):
         variance = root[:, -1, -1] ** 2 / freedom
     pulled = H[:, :, None] * rows
     residual = pulled[:, :, -1] - (pulled[:, :, :-1] @ beta)[:, :, 0]
     logdet = H**2 @ gram.multiplicity
-    value = logdet - np.sum(residual**2, axis=1) / np.maximum(variance, model.floor)
-    if model.reml:
+    held = np.maximum(variance, likelihood.floor)
+    value = logdet - np.sum(residual**2, axis=1) / held
+    if likelihood.reml:
         # NumPy 1 takes a matrix beside a stack of them for a stack of vectors.
         eye = np.broadcast_to(np.eye(m - 1), (len(ratios), m - 1, m - 1))
         inverse = np.linalg.solve(root[:, :-1, :-1], eye)
         value -= np.sum((pulled[:, :, :-1] @ inverse) ** 2, axis=(1, 2))
-    return value, logdet, ~(variance > model.floor)
+    return value, logdet, ~(variance > likelihood.floor)
 
 
-def deviance(model, at):
-    """-2 log-likelihood at one ratio, constants and user's units included.
+def deviance(likelihood, at):
+    """-2 log-likelihood at one ratio, with all constants and in the user's units.
 
-    The penalty is left out; under REML the coefficients' information includes it.
+    This is math.md (3) for ML and (4) for REML.  The penalty is left out; under REML
+    the coefficients' information includes it.
     """
     log_variance = np.log(at.noise_variance)
-    value = model.n * (np.log(2 * np.pi) + log_variance) + at.factor.logdet
+    value = likelihood.n * (np.log(2 * np.pi) + log_variance) + at.factor.logdet
     value += at.rss / at.noise_variance
-    if model.reml:
+    if likelihood.reml:
         rank = len(at.factor.root) - 1
         value -= rank * (np.log(2 * np.pi) + log_variance)
-        value += at.factor.logdet_x + model.logdet_basis
+        value += at.factor.logdet_x + likelihood.logdet_basis
     return value
 
 
-# A noise variance of up to this many floors, 1e-11 of y in standard deviation, is what
-# rounding leaves of an exact fit.
+# A noise variance up to this multiple of the floor is the rounding of an exact fit: its
+# standard deviation is 1e-11 of that of y.
 EXACT_FIT = 1e4
 
 
@@ -194,5 +197,5 @@ def check_freedom(n, used):
 
 
 def is_exact(noise_variance, floor):
-    """Whether the noise is what rounding leaves of an exact fit."""
+    """Whether the noise is the rounding of an exact fit."""
     return noise_variance <= EXACT_FIT * floor

@@ -1,8 +1,8 @@
 """Rows in partitions that workers hold: Dask arrays and dataframes.
 
-A fit asks every partition for sums, one figure per group and column; those are all that
-travels, and they are added up as a tree.  Dask is not imported here: a collection
-brings what is needed with it.
+A fit asks every partition for sums, one figure per group and column.  Nothing else
+travels, and the sums are added up as a tree.  Dask is imported by functions only, which
+run when a collection of Dask is passed.
 """
 
 from copy import copy
@@ -18,7 +18,7 @@ from .sample import Sample, join, summarize
 class LazyParts:
     """Parts that workers hold; see `Parts`."""
 
-    n_workers = 1  # a part for each is here already
+    n_workers = 1  # the partitions are the parts: none is divided further
 
     def __init__(self, values):
         self.values = tuple(values)
@@ -31,8 +31,8 @@ class LazyParts:
         return LazyParts(persist(*self._call(function, sent)))
 
     def reduce(self, function, *arguments, join=add):
-        """The sum, or what `join` makes of two, of ``function(part, *arguments)``."""
-        sent = _sent(arguments)  # workers have it for as long as there is this name
+        """The sum of ``function(part, *arguments)``; `join` adds two of its terms."""
+        sent = _sent(arguments)  # workers keep it as long as this name exists
         return _compute_tree(self._call(function, sent), join)
 
     def as_argument(self):
@@ -54,7 +54,7 @@ def is_partitioned(X):
 
 
 def table_like(X):
-    """A table with the columns of a collection, of which nothing else is known."""
+    """A table without rows that has the columns of a collection."""
     return X if hasattr(X, "columns") else np.empty((0, X.shape[1]))
 
 
@@ -69,7 +69,10 @@ def summarize_partitions(estimator, X, y, groups, sample_weight, reset):
 
 
 def read_partitions(estimator, X, y, groups, sample_weight, need_labels):
-    """The `Sample` of rows in partitions, which the workers keep; sets the same."""
+    """The `Sample` of rows in partitions, which the workers keep.
+
+    Sets the attributes that `summarize_partitions` sets.
+    """
     from dask import compute, delayed, persist
 
     blocks = _blocks(X, y, groups, sample_weight)
@@ -87,7 +90,7 @@ def read_partitions(estimator, X, y, groups, sample_weight, need_labels):
 
 
 def _read_parts(estimator, blocks, need_labels, reset):
-    """Validated partitions, with what they say of columns."""
+    """Validated partitions, each with the attributes of its columns."""
     from dask import delayed
 
     shared = delayed(estimator)
@@ -118,7 +121,7 @@ def _compute_tree(parts, join):
 
 
 def _sent(arguments):
-    """The arguments; those as long as there are groups are where workers find them."""
+    """The arguments, as references to the cluster if they have figures of groups."""
     client = _client()
     return [_send(client, argument) for argument in arguments] if client else arguments
 
@@ -222,9 +225,7 @@ def _predict_part(model, X, groups, flags):
 
 
 def _blocks(X, *columns):
-    """Tuples of the delayed partitions of X and of columns, None for one that is not
-    there.
-    """
+    """Tuples of the delayed partitions of X and of columns, None for absent columns."""
     if hasattr(X, "rechunk"):
         X = X.rechunk({1: -1})
     parts = _partitions(X)
@@ -269,6 +270,6 @@ def _like(column, X):
 
 
 def _lengths(X):
-    """Lengths of the partitions; None where they are not known."""
+    """Lengths of the partitions; None if they are not known."""
     lengths = getattr(X, "chunks", [[np.nan]])[0]
     return None if np.isnan(lengths).any() else list(lengths)

@@ -1,5 +1,5 @@
-"""Moments in the block form that the factor uses (docs/math.md, section 3), for any
-number q of random-effect columns.
+"""The Gram: the rows in the blocks that the factor uses (docs/math.md, section 3), for
+any number q of random-effect columns.
 """
 
 from dataclasses import dataclass, replace
@@ -14,8 +14,7 @@ class Gram:
     """Blocks of the orthogonal factor of sqrt(W) [Z | A], A = [X y].
 
     For every group, QR of sqrt(w) [Z_g A_g] leaves [R11_g R12_g] on top; R22 is the
-    root of all that is below, for all groups together.  For a random intercept
-    R11_g = sqrt(S_g), R12_g = sqrt(S_g) mean_g, and R22 is `Moments.within`.
+    root of all rows below, for all groups together: math.md (7).
 
     Attributes
     ----------
@@ -23,8 +22,8 @@ class Gram:
     R12 : ndarray of shape (K, q, m)
     R22 : ndarray of shape (k, m)
     multiplicity : ndarray of shape (K,)
-        For how many groups a block stands in log-determinants; not 1 only in a pooled
-        Gram.
+        Number of groups for which a block stands in log-determinants: 1, except in a
+        pooled Gram.
     """
 
     R11: np.ndarray
@@ -39,7 +38,10 @@ class Gram:
 
 
 def random_intercept_gram(size, mean, within):
-    """The Gram of Z_g = 1 from the moments of the columns A; `mean` is overwritten."""
+    """The Gram of Z_g = 1 from the moments of the columns A: math.md (8).
+
+    `mean` is overwritten.
+    """
     root_size = np.sqrt(size)
     mean *= root_size[:, None]
     return Gram(
@@ -57,13 +59,14 @@ def scale(gram, factor):
 
 
 def pool(gram, resolution=0.0):
-    """Let one block stand for many groups (q = 1).
+    """The Gram with one block for many groups (q = 1).
 
     Groups of equal size S enter every likelihood through the scatter of their rows of
-    R12 alone, so a class of more than m of them is replaced by the m rows of its root:
-    exact, and the cost of an evaluation no longer depends on the number of groups.
-    With ``resolution > 0`` sizes within that relative distance share a class, each
-    taking the mean of its class: good enough to find where optima are.
+    R12 alone, so a class of more than m of them is replaced by the m rows of its root.
+    This is exact, and the cost of an evaluation no longer depends on the number of
+    groups.  With ``resolution > 0`` sizes within that relative distance share a class,
+    and each is replaced by the mean of its class.  This approximation finds the
+    neighbourhood of optima.
     """
     log_size = 2 * np.log(gram.R11[:, 0, 0])
     level = np.round(log_size / resolution) if resolution else gram.R11[:, 0, 0]

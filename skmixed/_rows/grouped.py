@@ -2,8 +2,7 @@
 
 With a noise variance of its own for every row, the figures per group depend on the
 variances, and the rows are visited at every step of the search.  They are put in order
-and centred once, in one part or in several; what a step wants to know of them is a sum
-over the parts.
+and centred once, in one part or in several, and a step asks for sums over the parts.
 """
 
 from collections.abc import Iterator
@@ -25,25 +24,27 @@ from .reduction import (
     rows_of,
 )
 
-# Fewer are sooner done than given to a worker, at every step of the search.
+# Below this many rows per worker the overhead of a call exceeds its work.
 ROWS_PER_WORKER = 20_000
-# How many times the least weight the largest may be for the cross-products of a sparse
-# X: they lose the digits of rows beside one that is far more precise.
+# Cross-products of a sparse X are taken up to this ratio of the largest to the least
+# weight: they lose the digits of rows beside one that is far more precise.
 MOST_UNLIKE = 1e6
 
 
 @dataclass(frozen=True)
 class Trend:
-    """A log-variance, offset + s'gamma + delta_g for a row with columns s of group g.
+    """A log-variance: offset + s'gamma + delta_g for a row with columns s of group g.
+
+    This is that of math.md (24).
 
     Attributes
     ----------
     gamma : ndarray of shape (k,)
     delta : ndarray of shape (n_groups,) or None
-        None where groups have no effect.
+        None if groups have no effect.
     offset : float
     bounds : tuple of float
-        Where the log-variance is kept.
+        The least and the largest log-variance.
     """
 
     gamma: np.ndarray
@@ -52,7 +53,7 @@ class Trend:
     bounds: tuple = (-np.inf, np.inf)
 
     def at(self, S, codes):
-        """The log-variance of rows, within its bounds or not."""
+        """The log-variance of rows, which may be out of bounds."""
         value = S @ self.gamma
         value += self.offset
         if self.delta is not None:
@@ -60,19 +61,19 @@ class Trend:
         return value
 
     def part(self, groups):
-        """The same for rows of some groups only."""
+        """The trend for rows of some groups only."""
         if self.delta is None:
             return self
         return replace(self, delta=self.delta[groups])
 
     def around(self, centre):
-        """The same, counted from a `centre` for each group."""
+        """The trend counted from a `centre` for each group."""
         delta = 0.0 if self.delta is None else self.delta
         return replace(self, delta=delta - centre)
 
     @property
     def is_constant(self):
-        """Whether it is plain to see that all rows have the same."""
+        """Whether all coefficients are 0, so that all rows have the same."""
         return self.delta is None and not self.gamma.any()
 
 
@@ -83,32 +84,31 @@ class Part:
     Attributes
     ----------
     X : ndarray of shape (n, r) or CSR array of shape (n, p)
-        Columns of the mean: working columns, counted from a row of the group, or those
-        of the user where X is sparse.
+        Columns of the mean: working columns, counted from a row of the group; if X is
+        sparse, the columns of the user.
     y : ndarray of shape (n,)
-        Target, from the working origin; where X is dense, from a row of the group (the
-        origin where the fit has one group only).
+        Target, counted from the working origin; if X is dense, from a row of the group
+        (with one group in the whole fit, from the origin again).
     A : ndarray of shape (n, 1 + r + 1) or None
         [1 X y] if X is dense.
     origins : ndarray of shape (g, r + 1)
-        The row [X y] from which those of each group are counted; zeros where they are
-        not.
+        The row [X y] from which those of each group are counted; zeros if X is sparse.
     S : ndarray of shape (n, k) or CSR array of shape (n, p_variance)
-        Columns of the log-variance; as X.  Behind a column of ones for `effects`.
+        Columns of the log-variance, as in X; with `effects`, behind a column of ones.
     effects : bool
         Whether groups have effects on the log-variance.
     weight : ndarray of shape (n,)
     codes : ndarray of shape (n,)
         Group of each row among those of this part, ascending.
     bounds : ndarray of shape (g + 1,)
-        Where each group begins.
+        The first row of each group, and the end.
     groups : ndarray of shape (g,)
         Positions of these groups among those of the fit.
     split : ndarray of shape (g,) or None
-        Which groups have rows in other parts as well; None if none of them.
+        Mask of the groups that have rows in other parts as well; None for none.
     share : ndarray of shape (g,) or None
-        How much of the weight of the rows of a group counts where variances are told
-        from them; None if all of it.
+        Share of each group's weight that carries information about variances; None
+        for 1.
     alone : bool
         Whether the fit has one group only.
     complete : bool
@@ -139,11 +139,11 @@ class Part:
 
     @property
     def n_variance_columns(self):
-        """How many working columns the log-variance has."""
+        """Number of working columns of the log-variance."""
         return self.variance_columns.rank
 
     def counted(self, rows):
-        """The weights of some rows as far as they count for variances."""
+        """The weights of some rows, times the share that counts for variances."""
         if self.share is None:
             return self.weight[rows]
         return self.weight[rows] * self.share[self.codes[rows]]
@@ -202,7 +202,7 @@ class Part:
             yield slice(i, j), [slice(k, min(k + step, last)) for k in starts]
 
     def divide(self, n_parts):
-        """The same rows in several parts, views where that is possible."""
+        """The same rows in several parts, which are views if X is dense."""
         cuts = np.unique(np.linspace(0, len(self.y), n_parts + 1).astype(int))
         return [self._between(*ends) for ends in pairwise(cuts)]
 
@@ -238,7 +238,7 @@ class Rows:
     Attributes
     ----------
     parts : Parts
-        Of `Part`, in memory or wherever.
+        Each is a `Part`; they are in memory, or on a cluster.
     size : ndarray of shape (n_groups,)
         Sums of the weights.
     n_rows : int
@@ -266,12 +266,12 @@ class Rows:
     def reduce(self, function, *arguments, join=add):
         """The sum of ``function(part, *arguments)``.
 
-        Of arguments that know figures of groups a part gets those of its own groups.
+        An argument with figures of groups is cut down to the groups of the part.
         """
         return self.parts.reduce(_call, function, *arguments, join=join)
 
     def map(self, function, *arguments):
-        """What ``function(part, *arguments)`` gives, to be an argument again."""
+        """Values ``function(part, *arguments)`` of all parts, as an argument."""
         return self.parts.map(_call, function, *arguments).as_argument()
 
     def divided(self):
@@ -340,7 +340,7 @@ def arrange(data, groups, split, share, structure, columns, n_groups, is_sparse)
 
 
 def columns_of_parts(columns, is_sparse):
-    """From the columns of parts to working columns, for the mean and the variance."""
+    """Maps from the columns of parts to working columns, of mean and variance."""
     mean_columns, variance_columns = columns
     mean_columns = mean_columns.centred()
     if is_sparse:
@@ -349,8 +349,8 @@ def columns_of_parts(columns, is_sparse):
 
 
 def _working(X, order, first, codes, structure, mean_columns, variance_columns):
-    """[1 X y] but for y, X in working columns from the row `first` of the group; and
-    those of the log-variance behind their constants.
+    """[1 X y] with y not set, X in working columns from the row `first` of the group;
+    and the columns of the log-variance behind their constants.
     """
     n, p = X.shape
     n_constant = variance_columns.has_constant + structure.effects

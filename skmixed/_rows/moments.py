@@ -15,7 +15,7 @@ from .qr import EPS, column_norms, stacked_root
 
 @dataclass(frozen=True)
 class Moments:
-    """What the rows say about m columns [X y], group by group.
+    """Sizes, means and scatter of m columns [X y], group by group: math.md (8).
 
     Attributes
     ----------
@@ -79,9 +79,9 @@ def moments_about_mean(origin, size, mean, within):
 def merge_pieces(size, mean, within, owner, n_groups):
     """Join pieces of groups: a piece is a row that weighs as much as its rows.
 
-    The update of Chan, Golub and LeVeque (1983, The American Statistician 37, 242-247)
-    for any number of pieces: what separates the means of a group's pieces is part of
-    its within-group scatter.
+    This is math.md (9), the update of Chan, Golub and LeVeque (1983, The American
+    Statistician 37, 242-247) for any number of pieces: the scatter between the means of
+    a group's pieces is part of its scatter within.
     """
     if len(owner) == n_groups:
         return size, mean, within
@@ -102,7 +102,7 @@ def join_moments(first, second, positions):
     first, second : Moments
         Of the same columns.
     positions : pair of ndarray
-        Where the groups of each of them are among the joined groups.
+        Positions of the groups of each of them among the joined groups.
     """
     owner = np.concatenate(positions)
     size = np.concatenate([first.size, second.size])
@@ -110,6 +110,7 @@ def join_moments(first, second, positions):
     mean = np.concatenate([first.mean, moved])
     within = np.vstack([first.within, second.within])
     n_groups = int(owner.max()) + 1
-    order = np.argsort(owner, kind="stable")  # for as many pieces as groups
+    # `merge_pieces` leaves pieces alone if no group has two: they have to be in order.
+    order = np.argsort(owner, kind="stable")
     pieces = size[order], mean[order], within, owner[order]
     return moments_about_mean(first.shift, *merge_pieces(*pieces, n_groups))

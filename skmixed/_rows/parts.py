@@ -1,8 +1,7 @@
-"""Rows in one part or in several, and what can be done with them: to make other parts,
-and to add up what each of them says.
+"""Parts of the rows: a function is called with each of them, and its sums are added up.
 
-Parts in memory are worked on by `n_jobs` workers; `_partitions` has those that a
-cluster holds.
+Parts in memory are worked on by `n_jobs` workers.  Those of a Dask collection are in
+`dask`, and have the same methods.
 """
 
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from .._blocks import map_jobs, n_workers
 
 @dataclass(frozen=True)
 class Each:
-    """An argument of which every part has its own."""
+    """An argument with a value of its own for every part."""
 
     values: tuple
 
@@ -32,6 +31,7 @@ class Parts:
     Parameters
     ----------
     values : sequence
+        The parts.
     n_jobs : int, default=None
     """
 
@@ -40,15 +40,15 @@ class Parts:
 
     @property
     def n_workers(self):
-        """How many parts are worth having."""
+        """Number of parts that can be worked on at a time."""
         return n_workers(self.n_jobs)
 
     def map(self, function, *arguments):
-        """Parts ``function(part, *arguments)``."""
+        """The parts ``function(part, *arguments)``."""
         return Parts(self._call(function, arguments), self.n_jobs)
 
     def reduce(self, function, *arguments, join=add):
-        """The sum, or what `join` makes of two, of ``function(part, *arguments)``."""
+        """The sum of ``function(part, *arguments)``; `join` adds two of its terms."""
         return reduce(join, self._call(function, arguments))
 
     def as_argument(self):
@@ -84,7 +84,7 @@ class ByGroup:
 
 
 def join_groups(first, second):
-    """Groups of both, ascending, and where those of each are among them."""
+    """Groups of both, ascending, and the positions of each of the two among them."""
     groups = np.union1d(first, second)
     return groups, [np.searchsorted(groups, one) for one in (first, second)]
 

@@ -6,8 +6,8 @@ from .._blocks import block_rows, row_blocks
 
 EPS = np.finfo(float).eps
 
-# Cholesky's factor is taken where the other columns leave at least this part of a
-# column of unit norm: the rounding error grows with the square of its inverse.
+# Cholesky's factor is taken if the other columns leave at least this part of a column
+# of unit norm: the rounding error grows with the square of its inverse.
 CHOLESKY_LIMIT = 0.1
 
 
@@ -23,8 +23,8 @@ def rows_root(A):
 def stacked_root(parts, weight=None, offset=0.0):
     """Root of the rows of all parts, a block at a time.
 
-    With `weight`, one figure for each row of every part, of the rows plus `offset`
-    that weigh so much.
+    With `weight`, one figure for each row of every part, it is the root of the weighted
+    rows, `offset` having been added to each.
     """
     m = parts[0].shape[1]
     pending = [np.empty((0, m))]
@@ -56,7 +56,7 @@ def _cholesky_root(A):
 
 
 def column_norms(A):
-    """Euclidean norms of columns, where squares would overflow too."""
+    """Euclidean norms of columns, even of those whose squares would overflow."""
     peak = np.abs(A).max(axis=0, initial=0.0)
     scale = np.where(peak > 0, peak, 1.0)
     return scale * np.linalg.norm(A / scale, axis=0)

@@ -43,9 +43,9 @@ def reduce_data(data, n_jobs):
 def reduce_rows(read, codes, n_groups, weight=None, n_jobs=None, origins=None):
     """Reduce dense rows to `Moments` in one pass.
 
-    The rows are visited group by group, a cache-sized block at a time: there the group
-    means are taken off, such that neither an offset nor a spread between groups costs
-    digits, and what is left goes into a running QR.
+    The rows are visited group by group, a block at a time.  Means of groups are taken
+    off within the block, so that neither an offset nor a spread between groups costs
+    digits, and the deviations go into a running QR.
 
     Parameters
     ----------
@@ -60,8 +60,8 @@ def reduce_rows(read, codes, n_groups, weight=None, n_jobs=None, origins=None):
     n_jobs : int, default=None
         See `skmixed._blocks.map_runs`.
     origins : ndarray of shape (n_groups, m), default=None
-        From where the rows of each group are counted already, a row of the group or
-        close to one; None means that they are not.
+        The row of each group, or close to it, from which `read` counts its rows; None
+        means that it does not.
     """
     order, bounds = rows_by_group(codes, n_groups)
     first = read(slice(0, 1))[0]
@@ -72,7 +72,7 @@ def reduce_rows(read, codes, n_groups, weight=None, n_jobs=None, origins=None):
         return _reduce_run(read, order, run, origin, len(first), weight)
 
     size, mean, within = _join(map_runs(reduce_run, bounds, n_jobs))
-    order = None  # memory that the rest can use
+    order = None  # frees its memory
     size, mean, within = merge_pieces(size, mean, within, owner, n_groups)
     if origins is None:
         return moments_about_mean(first, size, mean, within)
@@ -90,7 +90,7 @@ def rows_of(X, rows):
 
 
 def rows_by_group(codes, n_groups):
-    """Row numbers in the order of their groups, and where each group begins.
+    """Row numbers in the order of their groups, and the beginning of each group.
 
     The order is None where the rows are in it already.
     """
@@ -115,7 +115,7 @@ def _join(parts):
 
 
 def split_long(bounds, max_rows):
-    """Cut groups of more than `max_rows` rows into pieces: their bounds and owners."""
+    """Bounds and owners of the pieces of at most `max_rows` rows of all groups."""
     length = np.diff(bounds)
     if length.max() <= max_rows:
         return bounds, np.arange(len(length))
@@ -126,9 +126,9 @@ def split_long(bounds, max_rows):
 
 
 def _reduce_run(read, order, bounds, origin, m, weight):
-    """Sizes, means and within root of consecutive pieces.
+    """Sizes, means and root of the scatter within of consecutive pieces: math.md (8).
 
-    Means are counted from the row `origin`, or from where the rows are if it is None.
+    Means are counted from the row `origin`, or as the rows are if it is None.
     """
     size, mean = np.empty(len(bounds) - 1), np.empty((len(bounds) - 1, m))
     roots = [np.empty((0, m))]
@@ -147,7 +147,7 @@ def _reduce_run(read, order, bounds, origin, m, weight):
             own = A[starts]
             A -= spread(own, length)
         mean[i:j] = pieces @ A / size[i:j, None]
-        if origin is None:  # these rows are not ours
+        if origin is None:  # the rows belong to the caller
             A = A - spread(mean[i:j], length)
         else:
             A -= spread(mean[i:j], length)
@@ -155,7 +155,7 @@ def _reduce_run(read, order, bounds, origin, m, weight):
         if weight is not None:
             A *= np.sqrt(a)[:, None]
         roots.append(rows_root(A))
-        A = None  # before the next block is read
+        A = None  # frees its memory before the next block is read
         if len(roots) > ROOTS_AT_ONCE:
             roots = [rows_root(np.vstack(roots))]
     return size, mean, rows_root(np.vstack(roots))
@@ -178,7 +178,7 @@ def weighted_sums(a, bounds):
 
 
 def spread(figures, length):
-    """Figures of pieces for each of their rows."""
+    """Figures of pieces, repeated for each of their rows."""
     return figures if len(length) == 1 else np.repeat(figures, length, axis=0)
 
 
@@ -201,12 +201,12 @@ def reduce_centred(A, weight):
 def reduce_sparse(X, y, codes, n_groups, weight=None):
     """Reduce a CSR matrix X and y to `Moments`, by cross-products.
 
-    X is never made dense; its sums over groups are (n_groups, n_features), and its
-    cross-products (n_features, n_features), and both are dense.
+    X is never made dense.  Its sums over groups (n_groups, n_features) and its
+    cross-products (n_features, n_features) are.
     """
     if weight is None:
         return _reduce_sparse(X, y, codes, n_groups, np.ones(len(y)))
-    unit = weight.max()  # squares of X times weights in any units may be out of range
+    unit = weight.max()  # squares of X times weights in their own unit may overflow
     moments = _reduce_sparse(X, y, codes, n_groups, weight / unit)
     within = np.sqrt(unit) * moments.within
     return replace(moments, size=unit * moments.size, within=within)
@@ -245,8 +245,8 @@ def _reduce_sparse(X, y, codes, n_groups, a):
 
 
 def _without_offsets(X):
-    """X with the columns that have no zeros counted from their first entries, which
-    are given too: squares of an offset would cost the digits of what varies.
+    """X and the first entries of the columns without zeros, from which these columns
+    are counted: squares of an offset would cost the digits of the deviations.
     """
     first = np.zeros(X.shape[1])
     full = np.bincount(X.indices, minlength=X.shape[1]) == X.shape[0]

@@ -1,5 +1,5 @@
-"""Sufficient statistics: all that a random-intercept fit needs of rows, which may come
-in pieces (docs/math.md, section 3).
+"""Sufficient statistics of the rows of a fit, which may come in batches
+(docs/math.md, section 3).
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from .reduction import reduce_data
 
 @dataclass(frozen=True)
 class Statistics:
-    """What rows say; its size depends on groups and columns only.
+    """Sufficient statistics of rows; their size depends on groups and columns only.
 
     Attributes
     ----------
     labels : ndarray of shape (n_groups,) or None
-        The groups of `moments`; None where all rows are one block for want of groups.
+        The groups of `moments`; None without groups, when all rows are one block.
     features : ndarray of shape (p,)
         Positions of the features among the columns of the user's X.
     n_rows : int
@@ -39,7 +39,7 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows, wherever they are, and their statistics.
+    """Rows, in memory or on a cluster, and their statistics.
 
     Attributes
     ----------

@@ -20,32 +20,33 @@ from .._likelihood.one_variance import (
 from .._rows.gram import pool
 from .roots import descending_roots, polish
 
-# The variance ratio times the size of a group tells whether the criterion still
-# depends on it: below the first figure it is that of ratio 0, and the second is the
-# largest ratio that doubles can tell from infinity (a group spread of 1e16 sigma).
-SMALLEST, LARGEST = 1e-10, 1e32
-STEP = 1.0  # of log(ratio): two optima are never closer than a few units
-FLAT = 1e-9  # a slope below this part of its terms is rounding
-# A gain in -2 log-likelihood below this, absolute or per observation, is rounding.
-NO_GAIN, NO_GAIN_PER_ROW = 1e-11, 1e-13
+# The criterion depends on the variance ratio through its product with the sizes of the
+# groups.  Below this product it is the criterion of ratio 0.
+LEAST_PRODUCT = 1e-10
+# Above this product doubles cannot tell the ratio from infinity: groups then differ by
+# 1e16 times sigma.
+MOST_PRODUCT = 1e32
+STEP = 1.0  # Step of the grid in log(ratio); two optima are some units apart.
+FLAT = 1e-9  # A slope below this part of its terms is rounding.
+NO_GAIN = 1e-11  # A smaller gain in -2 log-likelihood is rounding,
+NO_GAIN_PER_ROW = 1e-13  # and so is a smaller one per observation.
 
-# Work per evaluation (blocks times columns squared) up to which the exact criterion is
-# scanned; above it group sizes are binned for the scan, and optima polished exactly.
+# Work per evaluation (blocks times columns squared).  Beyond it the scan has groups of
+# similar sizes pooled, and optima are polished on the exact criterion.
 EXACT_SCAN = 40_000
-# Numbers in the blocks up to which several ratios are scanned at once, and the numbers
-# in all of these together.
-AT_ONCE, NUMBERS = 4_000, 32_000
+AT_ONCE = 4_000  # Numbers in the blocks up to which several ratios are scanned at once,
+NUMBERS = 32_000  # and numbers in the blocks of all these ratios together.
 
 
 @dataclass(frozen=True)
 class Optimum:
-    """Where the criterion is best.
+    """The variance ratio at which the criterion is best.
 
     Attributes
     ----------
     ratio : float
     identified : bool
-        False where the criterion does not depend on the ratio; the ratio is then 0.
+        False if the criterion does not depend on the ratio; the ratio is then 0.
     n_evaluations : int
     """
 
@@ -54,30 +55,31 @@ class Optimum:
     n_evaluations: int
 
 
-def best_ratio(model):
+def best_ratio(likelihood):
     """The variance ratio at the global optimum of the criterion.
 
     Every local optimum is bracketed by a scan of the slope, found to full precision,
-    and compared by value with the others and with ratio 0, where the slope only tells
-    whether 0 is a local optimum.
+    and compared by value with the others and with ratio 0.  The slope at 0 would only
+    tell whether 0 is a local optimum.
     """
-    exact = replace(model, gram=pool(model.gram))
-    if not has_freedom(model, degrees_of_freedom(model, evaluate(exact, 0.0).factor)):
+    exact = replace(likelihood, gram=pool(likelihood.gram))
+    at_zero = evaluate(exact, 0.0)
+    if not has_freedom(exact, degrees_of_freedom(exact, at_zero.factor)):
         return Optimum(0.0, False, 1)  # nothing but rounding is left of y
     scanned = exact
     resolution = 0.02
     while _work(scanned) > EXACT_SCAN and resolution < 0.5:
-        scanned = replace(model, gram=pool(exact.gram, resolution))
+        scanned = replace(likelihood, gram=pool(exact.gram, resolution))
         resolution *= 2
     counter = _CountedSlope(scanned)
-    grid = ratio_grid(model.gram)
+    grid = ratio_grid(likelihood.gram)
     roots = descending_roots(counter, grid, counter.scan(grid))
     if counter.flat:
         return Optimum(0.0, False, counter.count)
     if scanned is not exact:
         counter = _CountedSlope(exact, counter.count)
         roots = [polish(counter, root, grid[0], grid[-1]) for root in roots]
-    best, best_gain = 0.0, NO_GAIN + NO_GAIN_PER_ROW * model.n
+    best, best_gain = 0.0, NO_GAIN + NO_GAIN_PER_ROW * likelihood.n
     for root in roots:
         gain = _gain(exact, counter, grid[0], root)
         if gain > best_gain:
@@ -85,16 +87,16 @@ def best_ratio(model):
     return Optimum(best, True, counter.count)
 
 
-def _gain(model, slope_at, start, root):
-    """How much lower the deviance is at log-ratio `root` than at ratio 0.
+def _gain(likelihood, slope_at, start, root):
+    """The fall of the deviance from ratio 0 to log-ratio `root`.
 
     A ridge penalty under REML gives estimating equations that are not the gradient of
     one function; optima are then compared by the integral of the slope between them.
     """
-    if model.reml and model.penalty is not None:
+    if likelihood.reml and likelihood.penalty is not None:
         return -_integral(slope_at, start, root)
-    at_zero, at_root = evaluate(model, 0.0), evaluate(model, np.exp(root))
-    return _penalised(model, at_zero) - _penalised(model, at_root)
+    at_zero, at_root = evaluate(likelihood, 0.0), evaluate(likelihood, np.exp(root))
+    return _penalised(likelihood, at_zero) - _penalised(likelihood, at_root)
 
 
 def _integral(function, start, end):
@@ -106,21 +108,23 @@ def _integral(function, start, end):
     return half * np.tile(weights, len(edges) - 1) @ values
 
 
-def _penalised(model, at):
-    """The deviance with the penalty that ML minimises."""
+def _penalised(likelihood, at):
+    """The deviance with the penalty, which ML minimises."""
     penalty = at.factor.rss - at.rss
-    return deviance(model, at) + penalty / at.noise_variance
+    return deviance(likelihood, at) + penalty / at.noise_variance
 
 
 class _CountedSlope:
-    """The slope as a function of log(ratio), which remembers what it has seen."""
+    """The slope as a function of log(ratio), with a count of its evaluations, and
+    whether it was flat at all of them.
+    """
 
-    def __init__(self, model, count=0):
-        self.model, self.count, self.flat = model, count, True
+    def __init__(self, likelihood, count=0):
+        self.likelihood, self.count, self.flat = likelihood, count, True
 
     def __call__(self, t):
-        at = evaluate(self.model, np.exp(t))
-        value, scale = slope(self.model, at)
+        at = evaluate(self.likelihood, np.exp(t))
+        value, scale = slope(self.likelihood, at)
         self.count += 1
         # At the floor the criterion only says how little noise there is room for.
         self.flat &= at.at_floor or abs(value) <= FLAT * scale
@@ -128,12 +132,12 @@ class _CountedSlope:
 
     def scan(self, grid):
         """Its values at all points of a grid."""
-        model = self.model
-        n_numbers = model.gram.R12.size + model.gram.R22.size
-        if model.penalty is not None or n_numbers > AT_ONCE:
+        likelihood = self.likelihood
+        n_numbers = likelihood.gram.R12.size + likelihood.gram.R22.size
+        if likelihood.penalty is not None or n_numbers > AT_ONCE:
             return np.array([self(t) for t in grid])
         some = np.array_split(np.exp(grid), -(-len(grid) * n_numbers // NUMBERS))
-        found = zip(*(slopes(model, ratios) for ratios in some), strict=True)
+        found = zip(*(slopes(likelihood, ratios) for ratios in some), strict=True)
         value, scale, at_floor = map(np.concatenate, found)
         rounded = at_floor | (np.abs(value) <= FLAT * scale)
         self.count += int(np.sum(~rounded))
@@ -144,11 +148,11 @@ class _CountedSlope:
 
 
 def ratio_grid(gram):
-    """Logarithms of all ratios that doubles can tell apart, with a step of `STEP`."""
+    """A grid of the logarithms of all ratios that doubles can tell apart."""
     size = gram.R11[:, 0, 0] ** 2
-    low, high = np.log(SMALLEST / size.max()), np.log(LARGEST / size.min())
+    low, high = np.log(LEAST_PRODUCT / size.max()), np.log(MOST_PRODUCT / size.min())
     return np.linspace(low, high, int(np.ceil((high - low) / STEP)) + 1)
 
 
-def _work(model):
-    return len(model.gram.R12) * model.gram.R12.shape[2] ** 2
+def _work(likelihood):
+    return len(likelihood.gram.R12) * likelihood.gram.R12.shape[2] ** 2

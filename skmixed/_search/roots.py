@@ -4,19 +4,19 @@ import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
 XTOL = 1e-14
-# A dip is looked into where the slope falls below this part of its neighbours'; less
-# than that is the rounding of a level stretch.
+# A slope that falls below this part of its neighbours is a dip, which is searched for a
+# root; a smaller fall is the rounding of a level stretch.
 DIP = 0.7
 
 
 def root_between(function, low, high, xtol=XTOL):
-    """The root between two points where a function has different signs.
+    """The root between two points at which a function has different signs.
 
-    If it has the same, as rounding may have it where the signs that speak for a root
-    were computed in another way, the point where it is closest to zero.
+    If it has the same sign at both (the signs that speak for a root may have been
+    computed in another way, with other rounding), the point at which it is closer to 0.
 
-    What it is of is let go: SciPy's wrapper of a function refers to itself, and would
-    keep the figures of all groups until the next garbage collection.
+    The function is released at the end: SciPy's wrapper of a function refers to itself,
+    and would keep the figures of all groups until the next garbage collection.
     """
     held, ends = [function], {t: function(t) for t in (low, high)}
     if np.sign(ends[low]) * np.sign(ends[high]) > 0:
@@ -30,16 +30,16 @@ def root_between(function, low, high, xtol=XTOL):
 
 
 def descending_roots(slope, grid, values=None):
-    """Where `slope` rises through zero, i.e. the local minima of its integral.
+    """The points at which `slope` rises through zero: local minima of its integral.
 
-    Sign changes between the points of `grid` are refined to full precision.  Where the
-    slope comes closest to zero between two points without a sign change in sight, the
-    closest approach is looked up, so that a pair of roots within one step is found too.
+    Sign changes between the points of `grid` are refined to full precision.  If the
+    slope approaches zero and leaves it again without a change of sign, its closest
+    approach is looked up, so that a pair of roots within one step is found too.
 
     Parameters
     ----------
     slope : callable
-        Of a number.
+        A function of one number.
     grid : array-like of shape (n,)
         Points in order.
     values : ndarray of shape (n,), default=None

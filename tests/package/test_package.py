@@ -210,7 +210,7 @@ def test_no_test_is_named_after_a_set(request):
         assert not kinds & {set, frozenset}, item.nodeid
 
 
-def test_functions_are_short_and_take_few_parameters():
+def test_functions_fit_on_a_screen_and_take_few_parameters():
     for path, tree in trees():
         for function in structure.functions(tree):
             n_lines, n = structure.length(function), structure.n_parameters(function)
