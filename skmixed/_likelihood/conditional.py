@@ -25,7 +25,7 @@ PIVOT = 1e-14
 
 
 @dataclass(frozen=True)
-class Links:
+class SparseRows:
     """A sparse matrix in compressed rows, as arrays.
 
     Attributes
@@ -46,12 +46,12 @@ class Links:
         return sparse.csr_array(entries, shape=self.shape)
 
 
-def links(matrix):
+def sparse_rows(matrix):
     """The entries of a sparse matrix; None of None."""
     if matrix is None:
         return None
     matrix = sparse.csr_array(matrix)
-    return Links(matrix.data, matrix.indices, matrix.indptr, matrix.shape)
+    return SparseRows(matrix.data, matrix.indices, matrix.indptr, matrix.shape)
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ class Conditional:
         Cov(eps) of each level of the first terms.
     dense : ndarray of shape (d, d)
         Cov(eps) of the effects of all other terms, level by level.
-    chain : Links of shape (E, E) or None
+    chain : SparseRows of shape (E, E) or None
         N among the E effects of the first terms; None is the identity.
-    reach : Links of shape (E, d) or None
+    reach : SparseRows of shape (E, d) or None
         N from the first terms to the dense effects; None where there are none.
     spread : tuple of ndarray of shape (K, q, q)
         reach dense reach' of each level of the first terms.
@@ -77,8 +77,8 @@ class Conditional:
     sizes: tuple[tuple[int, int], ...]
     own: tuple[np.ndarray, ...]
     dense: np.ndarray
-    chain: Links | None
-    reach: Links | None
+    chain: SparseRows | None
+    reach: SparseRows | None
     spread: tuple[np.ndarray, ...]
 
     @property
@@ -260,24 +260,55 @@ class Conditional:
         return touched, semidefinite_root(self.dense[np.ix_(touched, touched)])
 
 
-def from_pulls(sizes, own, pulls, dense):
-    """The covariance from its steps of elimination.
+def conditional_of_chain(own, carries, parents):
+    """The covariance of nested terms, from the inside out.
 
     Parameters
     ----------
-    sizes : tuple of (int, int)
-        As of `Conditional`.
-    own : sequence of ndarray of shape (K, q, q)
-    pulls : sequence of csr_array of shape (K q, number of effects after the term)
-        - d b / d (effects of all terms after it), given the data.
-    dense : ndarray of shape (d, d)
+    own : list of ndarray of shape (K, q, q)
+        Cov(b_g | effects around, y, beta).
+    carries : list of ndarray of shape (K, q, width)
+        d b_g / d (effects of the next term's level, of the one after, ...).
+    parents : list of ndarray of shape (K,)
+        The level of the next term that each level belongs to; none of the last one.
     """
-    d = len(dense)
-    N = _unwind(pulls, d)
-    E = N.shape[0] - d
-    chain = N[:E, :E] if len(own) > 1 else None
-    reach = N[:E, E:] if d and E else None
-    return with_reach(sizes, own, dense, chain, reach)
+    sizes, pulls = [C.shape[:2] for C in own], []
+    for t, (K, q) in enumerate(sizes[:-1]):
+        level, start, effects = np.arange(K), 0, []
+        for s in range(t + 1, len(sizes)):
+            level = parents[s - 1][level]
+            n_levels, width = sizes[s]
+            effects.append(start + width * level[:, None] + np.arange(width))
+            start += n_levels * width
+        columns = np.repeat(np.concatenate(effects, axis=1), q, axis=0)
+        length = columns.shape[1]
+        bounds = np.arange(0, columns.size + 1, max(length, 1))
+        entries = -carries[t].ravel(), columns.ravel(), bounds
+        pulls.append(sparse.csr_array(entries, shape=(K * q, start)))
+    if own:
+        K, q = sizes[-1]
+        pulls.append(sparse.csr_array((K * q, 0)))
+    chain = _unwind(pulls, 0) if len(own) > 1 else None
+    return with_reach(sizes, own, np.empty((0, 0)), chain, None)
+
+
+def conditional_of_crossed(sizes, own, carry, dense, spread):
+    """The covariance of terms of which the first alone is eliminated.
+
+    Parameters
+    ----------
+    sizes : sequence of (int, int)
+    own : ndarray of shape (K, q, q)
+        Cov(b_g | all other effects, y, beta).
+    carry : csr_array of shape (K q, d)
+        d b / d (all other effects).
+    dense : ndarray of shape (d, d)
+        Covariance of these.
+    spread : ndarray of shape (K, q, q)
+        carry dense carry' of each level.
+    """
+    carry = sparse_rows(carry)
+    return Conditional(tuple(sizes), (own,), dense, None, carry, (spread,))
 
 
 def _unwind(pulls, d):
@@ -293,7 +324,7 @@ def _unwind(pulls, d):
 
 def with_reach(sizes, own, dense, chain, reach):
     """A `Conditional` from its matrices, its spread computed."""
-    parts = tuple(sizes), tuple(own), dense, links(chain), links(reach)
+    parts = tuple(sizes), tuple(own), dense, sparse_rows(chain), sparse_rows(reach)
     bare, spread = Conditional(*parts, ()), []
     for t, C in enumerate(own):
         K, q = sizes[t]

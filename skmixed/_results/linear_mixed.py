@@ -1,9 +1,12 @@
 """What a fitted linear mixed model knows about its effects and about new rows."""
 
 import numpy as np
+from scipy import sparse
 
-from .._likelihood.conditional import Conditional
+from .._likelihood.conditional import conditional_of_chain, conditional_of_crossed
+from .._likelihood.crossed import CrossedFactor
 from .._likelihood.mixed_posterior import Effects, MixedPosterior
+from .._likelihood.nested import NestedFactor
 
 
 def condition_mixed(fit, n_features):
@@ -23,40 +26,67 @@ def condition_mixed(fit, n_features):
     wide = np.zeros((n_features, 2 + root.shape[1]))
     wide[fit.mean] = np.column_stack([fit.columns.shift, coef, fit.columns.back @ root])
     level_root = root[0] if fit.columns.has_constant else np.zeros(len(root))
+    terms = [None] * len(fit.terms)
+    for position, t in enumerate(fit.order):
+        terms[t] = _effects(fit, position, fit.terms[t].columns)
     return MixedPosterior(
         shift=wide[:, 0],
         level=float(level),
         coef=wide[:, 1],
         level_root=level_root,
         coef_root=wide[:, 2:],
-        terms=tuple(_effects(fit.point, t, term) for t, term in enumerate(fit.terms)),
-        order=tuple(range(len(fit.terms))),
-        conditional=_conditional(fit.point),
+        terms=tuple(terms),
+        order=tuple(fit.order),
+        conditional=_conditional(fit),
     )
 
 
-def _effects(point, t, term):
-    """The effects of one term, as the search counts them."""
-    scale, Lambda = point.noise_variance, point.Lambdas[t]
-    basis = point.model.covariances[t].basis
-    unit = 1 / np.diag(basis)
-    origin = -basis[0] * unit
-    origin[0] = 0.0
-    Psi = Lambda @ Lambda.T
-    _, k = point.pulls[t]
+def _effects(fit, position, columns):
+    """The effects of the term at a position of the order of elimination."""
+    point, place = fit.point, fit.reduced.places[position]
+    coordinates, Lambda = fit.reduced.coordinates[position], point.Lambdas[position]
+    Psi, (_, k) = Lambda @ Lambda.T, point.pulls[position]
     return Effects(
-        columns=term.columns,
-        origin=origin,
-        unit=unit,
-        Psi=scale * Psi,
-        modes=point.modes[t],
-        loading=np.sqrt(scale) * (Psi @ k),
+        columns=columns,
+        origin=coordinates.origin,
+        unit=coordinates.unit,
+        Psi=point.noise_variance * Psi,
+        modes=point.modes[position][place],
+        loading=np.sqrt(point.noise_variance) * (Psi @ k)[place],
     )
 
 
-def _conditional(point):
-    """Cov(b | y, beta) at a point."""
-    own = tuple(point.noise_variance * C for C in point.factor.conditional)
-    sizes = tuple(C.shape[:2] for C in own)
-    none = tuple(np.zeros(C.shape) for C in own)
-    return Conditional(sizes, own, np.empty((0, 0)), None, None, none)
+def _conditional(fit):
+    """Cov(b | y, beta), the levels in the order of the user."""
+    factor, scale = fit.point.factor, fit.point.noise_variance
+    places = fit.reduced.places
+    if isinstance(factor, CrossedFactor):
+        links, q = factor.gram.links, factor.carry.shape[1]
+        rows = (q * links.group[:, None] + np.arange(q)).ravel()
+        entries = factor.carry.ravel(), (rows, np.repeat(links.column, q))
+        shape = q * links.shape[0], links.shape[1]
+        return conditional_of_crossed(
+            factor.gram.sizes,
+            scale * factor.own,
+            sparse.csr_array(entries, shape=shape),
+            scale * factor.covariance,
+            scale * (factor.conditional[0] - factor.own),
+        )
+    if isinstance(factor, NestedFactor):
+        own = [
+            scale * stage.own[p] for stage, p in zip(factor.stages, places, strict=True)
+        ]
+        carries = [c[p] for c, p in zip(factor.carries, places, strict=True)]
+        return conditional_of_chain(own, carries, _parents(factor.gram, places))
+    own = [scale * C[p] for C, p in zip(factor.conditional, places, strict=True)]
+    return conditional_of_chain(own, [None] * len(own), [None] * len(own))
+
+
+def _parents(gram, places):
+    """The level of the next factor that each level belongs to, as the user counts."""
+    parents = []
+    for parent, inner, outer in zip(gram.parents, places, places[1:], strict=False):
+        back = np.empty(len(outer), dtype=np.intp)
+        back[outer] = np.arange(len(outer))
+        parents.append(back[parent[inner]])
+    return parents

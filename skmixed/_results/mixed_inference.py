@@ -327,13 +327,11 @@ def predictive_freedom(point, posterior, X, codes):
         h = posterior.coefficient_rows(X[rows], own) / np.sqrt(scale)
         slopes = np.einsum("ni,kij,nj->nk", h, C, h)
         products = error_products(posterior, X[rows], own)
-        slopes += np.concatenate(
-            [
-                np.einsum("kab,nab->nk", E, G)
-                for E, G in zip(parameters.directions, products, strict=True)
-            ],
-            axis=1,
-        )
+        of_terms = [
+            np.einsum("kab,nab->nk", E, products[t])
+            for E, t in zip(parameters.directions, posterior.order, strict=True)
+        ]
+        slopes += np.concatenate(of_terms, axis=1)
         freedom[rows] = parameters.freedom(variance, slopes)
     return freedom
 
@@ -362,20 +360,23 @@ def noise_interval(parameters, coverage):
     return Interval(*np.exp(np.array([s, s - half, s + half]) / 2))
 
 
-def component_intervals(parameters, t, coverage):
-    """Standard deviations (q,) of the effects of term t, and their correlations (q, q).
+def component_intervals(parameters, fit, t, coverage):
+    """Standard deviations (q,) of the effects of term t, and their correlations (q, q),
+    in the user's units.
 
     The first are normal in their logarithm, the others in Fisher's z.  A standard
     deviation of 0 has the interval from 0 to NaN; a correlation of 1 or -1, or of an
     effect without variance, and one that is 0 by the model, that of NaN to NaN.
     """
     point, quantile = parameters.point, ndtri(0.5 + coverage / 2)
-    covariance = point.model.covariances[t]
-    Psi = covariance.to_user(point.Lambdas[t] @ point.Lambdas[t].T)
+    position = fit.order.index(t)
+    covariance, Lambda = point.model.covariances[position], point.Lambdas[position]
+    to_user = fit.reduced.coordinates[position].to_user
+    Psi = to_user(Lambda @ Lambda.T)
     E = np.zeros((len(parameters.information) - 1, *Psi.shape))
-    start = sum(len(some) for some in parameters.directions[:t])
-    own = parameters.directions[t]
-    E[start : start + len(own)] = covariance.to_user(own)
+    start = sum(len(some) for some in parameters.directions[:position])
+    own = parameters.directions[position]
+    E[start : start + len(own)] = to_user(own)
     variance = np.diag(Psi)
     with np.errstate(divide="ignore", invalid="ignore"):
         std = np.sqrt(point.noise_variance * variance)

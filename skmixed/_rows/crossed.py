@@ -280,7 +280,7 @@ class _Beside:
 
 def _fit_on(W22, W2A):
     """Nearly a solution of W22 a = W2A; W22 may be singular."""
-    unit = np.sqrt(np.diag(W22))
+    unit = np.sqrt(np.maximum(np.diag(W22), 0.0))
     unit = np.where(unit > 0, unit, 1.0)
     scaled = W22 / np.outer(unit, unit)
     scaled[np.diag_indices_from(scaled)] += RIDGE

@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.stats import multivariate_normal
 
 from skmixed._likelihood import mixed_posterior
-from skmixed._likelihood.conditional import Conditional, links
+from skmixed._likelihood.conditional import Conditional, sparse_rows
 from skmixed._likelihood.mixed_posterior import (
     Effects,
     MixedPosterior,
@@ -62,7 +62,7 @@ def before_rows(at, n_sparse, order=None):
     order = tuple(range(len(terms))) if order is None else order
     sizes = tuple((0, len(terms[t].Psi)) for t in order)
     own = tuple(np.empty((0, q, q)) for _, q in sizes[:n_sparse])
-    chain = links(sparse.csr_array((0, 0))) if n_sparse > 1 else None
+    chain = sparse_rows(sparse.csr_array((0, 0))) if n_sparse > 1 else None
     conditional = Conditional(sizes, own, np.empty((0, 0)), chain, None, own)
     return MixedPosterior(
         shift,

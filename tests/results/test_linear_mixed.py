@@ -13,12 +13,23 @@ from skmixed._results.linear_mixed import condition_mixed
 # Figures of order 1; the oracle solves with matrices of condition up to 1e4.
 DENSE = 1e-8
 
-CASES = [("one", (1,)), ("one", (2,)), ("one", (3,))]
+CASES = [
+    ("one", (1,)),
+    ("one", (3,)),
+    ("nested", (1, 1)),
+    ("nested", (2, 2)),
+    ("nested3", (1, 2, 1)),
+    ("crossed", (1, 1)),
+    ("crossed", (2, 2)),
+    ("crossed3", (1, 2, 1)),
+    ("mixed", (1, 1, 1)),
+    ("mixed", (2, 1, 2)),
+]
 
 
-@pytest.mark.parametrize("alpha", [0.0, 2.0])
-@pytest.mark.parametrize("reml", [True, False])
-@pytest.mark.parametrize("diagonal", [True, False])
+@pytest.mark.parametrize(
+    ("diagonal", "reml", "alpha"), [(False, True, 0.0), (True, False, 2.0)]
+)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_posterior_of_a_fit(case, diagonal, reml, alpha):
     at = mixed.random_problem(5, *case, diagonal=diagonal, weights=True, n=120)

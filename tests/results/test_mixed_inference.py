@@ -32,7 +32,15 @@ STORED = json.loads((Path(__file__).parents[1] / "stored/contest.json").read_tex
 # Second derivatives by differences are right to about 1e-7 in units of the parameters;
 # ill-conditioned information multiplies that by some hundred.
 DIFFERENCES = 2e-5
-CASES = [("one", (1,)), ("one", (2,)), ("one", (3,))]
+CASES = [
+    ("one", (1,)),
+    ("one", (3,)),
+    ("nested", (1, 1)),
+    ("nested", (2, 1)),
+    ("crossed", (1, 1)),
+    ("crossed", (2, 1)),
+    ("mixed", (1, 1, 1)),
+]
 
 
 def regular(case, reml=True, diagonal=False, n=150):
@@ -185,7 +193,7 @@ def test_intervals_of_components(case, diagonal, reml):
     start = 1
     for t, term in enumerate(at.terms):
         q = len(term.Psi)
-        stds, corr = component_intervals(parameters, t, 0.9)
+        stds, corr = component_intervals(parameters, found, t, 0.9)
         some, start = slice(start, start + q), start + q
         assert_allclose(stds.estimate, np.exp(x[some]), rtol=1e-9)
         assert_allclose(stds.low, np.exp(low[some]), rtol=1e-4)
@@ -254,12 +262,12 @@ def without_traces(point, directions):
 def test_intervals_at_the_boundary():
     """No interval for what has none: a variance of 0, a correlation of 1."""
     _, found = singular(2)
-    stds, corr = component_intervals(variance_parameters(found.point), 0, 0.9)
+    stds, corr = component_intervals(variance_parameters(found.point), found, 0, 0.9)
     assert (stds.low < stds.estimate).all()
     assert (stds.high > stds.estimate).all()
     assert_allclose(np.abs(corr.estimate), 1.0)
     assert np.isnan(corr.low).all()
     _, found = singular(1)
-    stds, _ = component_intervals(variance_parameters(found.point), 0, 0.9)
+    stds, _ = component_intervals(variance_parameters(found.point), found, 0, 0.9)
     assert stds.low == 0
     assert np.isnan(stds.high)
