@@ -184,7 +184,10 @@ def factorize_crossed(gram, Lambdas, penalty=None):
     rows = rows - _forth(links, Z_rows, change)
     m = rows.shape[2]
     data_root = stacked_root([_left_root(gram, change), rows.reshape(-1, m), u])
-    parts = [data_root] if penalty is None else [data_root, penalty]
+    parts = [data_root]
+    if penalty is not None:  # of beta, not of what y is counted from
+        of_y = penalty[:, -1] - penalty[:, :-1] @ gram.origin
+        parts.append(np.column_stack([penalty[:, :-1], of_y]))
     R = stacked_root(parts)
     root = np.zeros((m, m))
     root[: len(R)] = R

@@ -47,12 +47,6 @@ class VarianceParameters:
     information: np.ndarray
 
     @cached_property
-    def is_known(self):
-        """Whether the information is positive definite."""
-        values = np.linalg.eigvalsh(self.information)
-        return bool(values[0] > UNKNOWN * values[-1])
-
-    @cached_property
     def covariance(self):
         """Covariance of the estimates, (1 + k, 1 + k); nothing is said about directions
         of which the data know nothing.
@@ -97,24 +91,32 @@ def variance_parameters(point):
 
 
 def all_variance_parameters(point):
-    """The same of covariances of full rank, all entries being free: where a variance is
-    0, how it may rise counts too.
+    """The same for variances that may rise from 0.
+
+    At a singular Psi all of its entries are parameters and the information is the
+    expected one, since second derivatives there are not those of an optimum.
     """
+    parameters = variance_parameters(point)
     directions = tuple(
         c.symmetric * point.model.resolution(t)
         for t, c in enumerate(point.model.covariances)
     )
+    if sum(map(len, directions)) == len(parameters.information) - 1:
+        return parameters
     found = second(point, directions)
     if not found.is_exact:
-        return variance_parameters(point)
-    H = 2 * found.squares - found.traces
-    return _parameters(point, directions, found.square, H)
+        return parameters
+    return _parameters(point, directions, found.trace, found.traces)
 
 
-def _parameters(point, directions, square, H):
-    border = square[None]
-    information = np.block([[np.array([[point.freedom]]), border], [border.T, H]]) / 2
-    return VarianceParameters(point, directions, information)
+def _parameters(point, directions, border, H):
+    """Parameters with second derivatives H of the deviance in the coordinates, and
+    those with log sigma^2 in the border.
+    """
+    whole = np.block(
+        [[np.array([[point.freedom]]), border[None]], [border[:, None], H]]
+    )
+    return VarianceParameters(point, directions, whole / 2)
 
 
 def _pairs(point, roots):
@@ -315,8 +317,6 @@ def predictive_freedom(point, posterior, X, codes):
     codes : list of ndarray of shape (n,)
     """
     parameters = all_variance_parameters(point)
-    if not parameters.is_known:
-        parameters = variance_parameters(point)
     C = coefficient_slopes(point, parameters.directions)
     scale, freedom = point.noise_variance, np.empty(X.shape[0])
     width = sum(term.modes.size for term in posterior.terms)
