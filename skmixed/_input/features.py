@@ -1,4 +1,4 @@
-"""Columns of X in whatever the user passes: their names, types and positions."""
+"""Columns of X, in any container: their names, types and positions."""
 
 import numbers
 

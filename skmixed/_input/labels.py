@@ -1,4 +1,4 @@
-"""Group labels: from whatever the user passes to integer codes, and back.
+"""Group labels: from the containers that users pass to integer codes, and back.
 
 `index_groups` is the only reader of user labels; every later step sees the codes of
 a `GroupIndex`.  Labels are compared by value and never converted to strings, and
@@ -6,8 +6,6 @@ missing labels are found before any conversion (``np.asarray(["a", nan])`` would
 a group called ``'nan'``).
 """
 
-import datetime
-import numbers
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,29 +15,27 @@ from operator import itemgetter
 import numpy as np
 
 from .._blocks import row_blocks, short_blocks
-
-ONE_FACTOR = (
-    "the model has one grouping factor. Join the columns into one label per row, "
-    "e.g. [f'{a}/{b}' for a, b in zip(school, room)]."
+from .scalars import (
+    COMPOUND,
+    ONE_FACTOR,
+    are_missing,
+    by_value,
+    check_scalars,
+    common_unit,
+    comparable,
+    exactly_in_unit,
+    hide_values,
+    kinds_of,
+    label_array,
 )
-
-# What labels are, by their type; a type that is not here is a kind of its own.
-KINDS = {
-    "timedelta": (datetime.timedelta, np.timedelta64),  # NumPy calls it a number too
-    "datetime": (datetime.date, np.datetime64),
-    "number": (numbers.Number, np.bool_),
-    "string": str,
-    "bytes": bytes,
-}
-COMPLEX = (complex, np.complexfloating)
-COMPOUND = (tuple, frozenset)
-NEVER_MISSING = {str, bytes, int, bool}  # whatever the value
 
 # A table over the whole range of the labels is the fastest encoder; it is used while
 # it stays within this many entries per row.
 TABLE_ENTRIES_PER_ROW = 4
-PER_LABEL = 8  # numbers that a block has room for, so that it is a small one
-PER_OBJECT = 96  # the same for a Python object, which is far more than its pointer
+# Blocks of labels are sized as if a label were so many numbers,
+PER_LABEL = 8
+# and a label that is a Python object, which is far larger than its pointer, so many.
+PER_OBJECT = 96
 
 
 class GroupsWarning(UserWarning):
@@ -48,15 +44,15 @@ class GroupsWarning(UserWarning):
 
 @dataclass(frozen=True)
 class GroupIndex:
-    """Who belongs to whom.
+    """The labels of the groups, and the group of each row.
 
     Attributes
     ----------
     labels : ndarray of shape (n_groups,)
-        The distinct labels, sorted where they can be sorted, else in order of first
+        The distinct labels, sorted; those that cannot be sorted in order of first
         appearance.
     codes : ndarray of shape (n_rows,)
-        Position of each row's label in `labels`; -1 where the label is missing.
+        Position of each row's label in `labels`; -1 for a missing label.
     """
 
     labels: np.ndarray
@@ -73,14 +69,14 @@ class GroupIndex:
         return GroupIndex(self.labels[used], rank[codes])
 
     def positions_in(self, known, any_kind=False):
-        """Position of each of `labels` in the labels `known`, -1 where it is new."""
+        """Position of each of `labels` in the labels `known`, -1 for a new label."""
         if not any_kind:
             remedy = f"; for a new group pass None or {_new_label(known)}"
             check_kinds(self.labels, known, remedy)
         # Across types NumPy compares rounded numbers.
         if self.labels.dtype == known.dtype and np.array_equal(self.labels, known):
             return np.arange(len(known))
-        mine, theirs = _comparable(self.labels, known)
+        mine, theirs = comparable(self.labels, known)
         position = {label: i for i, label in enumerate(theirs)}
         found = np.array([position.get(label, -1) for label in mine], dtype=np.intp)
         check_precision(self.labels, known)
@@ -121,7 +117,7 @@ def index_groups(groups, n_rows):
 
 
 def join_labels(first, second, any_kind=False):
-    """Sorted distinct labels of both, and where the labels of each are among them.
+    """Sorted distinct labels of both, and the positions of each of the two among them.
 
     With `any_kind` they need not be of a kind that can match.
     """
@@ -129,8 +125,8 @@ def join_labels(first, second, any_kind=False):
         check_kinds(second, first)
     check_precision(second, first)
     if first.dtype.kind in "mM" and second.dtype.kind == first.dtype.kind:
-        unit = _common_unit(first, second)
-        first, second = _exactly_in_unit(first, unit), _exactly_in_unit(second, unit)
+        unit = common_unit(first, second)
+        first, second = exactly_in_unit(first, unit), exactly_in_unit(second, unit)
     if first.dtype == second.dtype and first.dtype.kind != "O":
         labels, codes = unique(np.concatenate([first, second]))
     else:  # across types NumPy compares rounded numbers
@@ -253,8 +249,8 @@ def _index(groups):
         try:
             codes, distinct = groups.factorize()  # pandas' hash table
         except (TypeError, NotImplementedError):  # pyarrow's error is of the second
-            return _index_objects(list(groups))  # which says what is wrong
-        if _hide_values(distinct):
+            return _index_objects(list(groups))  # raises an error that says why
+        if hide_values(distinct):
             return _index_objects(list(groups))
         return _index_coded(distinct, codes)
     if isinstance(groups, np.ndarray) and groups.dtype.kind in "US" and groups.nbytes:
@@ -273,7 +269,7 @@ def _index(groups):
 
 
 def _is_of_python(dtype):
-    """Whether pandas keeps Python's objects in a column, or strings as such."""
+    """Whether a column of pandas holds Python's objects."""
     return str(dtype) == "object" or getattr(dtype, "storage", "") == "python"
 
 
@@ -331,7 +327,7 @@ def unique(values):
 
 
 def _as_integers(values):
-    """The values as int64 where they are numbers and that is exact, else None."""
+    """The values as int64 if they are numbers and that is exact, else None."""
     if values.dtype.kind not in "biuf":
         return None
     if values.dtype.kind == "f":
@@ -344,10 +340,10 @@ def _as_integers(values):
 
 
 def _index_fixed_width(values):
-    """Index an array of NumPy's strings, without making Python's of them.
+    """Index an array of NumPy's strings, without converting them to Python's.
 
-    Every row points to the row that is first in the slot of a hash table to which its
-    characters belong.  Rows that are not like that one try again elsewhere.
+    The characters of a row are hashed to a slot of a table.  A row that is equal to the
+    first row in its slot points to it; the other rows are hashed again, in another way.
     """
     n, rng = len(values), np.random.default_rng(0)
     character = np.uint32 if values.dtype.kind == "U" else np.uint8
@@ -369,12 +365,12 @@ def _index_fixed_width(values):
     rows, distinct = np.flatnonzero(present), []
     for some in short_blocks(len(rows), characters.shape[1]):
         distinct += values[rows[some]].tolist()
-    labels, rank = _sorted(_label_array(distinct))
+    labels, rank = _sorted(label_array(distinct))
     return GroupIndex(labels, rank[position[like]].astype(np.int32, copy=False))
 
 
 def _slots(characters, rows, rng):
-    """Slots of rows in a table of twice as many slots or more."""
+    """Slots of rows in a table of at least twice as many slots."""
     multipliers = rng.integers(2**63, size=characters.shape[1], dtype=np.uint64) * 2 + 1
     bits = int(2 * len(rows)).bit_length()
     slot = np.empty(len(rows), dtype=np.int32)
@@ -387,11 +383,11 @@ def _slots(characters, rows, rng):
 def _index_objects(values):
     """Index a list or an array of Python scalars through a dictionary."""
     position, codes = _positions(values)
-    if _hide_values(position):
-        position, codes = _positions([_by_value(value) for value in values])
+    if hide_values(position):
+        position, codes = _positions([by_value(value) for value in values])
     distinct = list(position)
-    present = ~_are_missing(distinct)
-    labels, order = _sorted(_label_array(list(compress(distinct, present))))
+    present = ~are_missing(distinct)
+    labels, order = _sorted(label_array(list(compress(distinct, present))))
     rank = np.full(len(distinct), -1, dtype=np.int32)
     rank[present] = order
     return GroupIndex(labels, rank[codes])
@@ -408,42 +404,15 @@ def _positions(values):
     except TypeError:
         if any(value is np.ma.masked for value in values):
             return _positions([None if v is np.ma.masked else v for v in values])
-        _check_scalars(values)
+        check_scalars(values)
         raise
     if any(issubclass(label_type, COMPOUND) for label_type in set(map(type, position))):
-        _check_scalars(position)
+        check_scalars(position)
     return position, codes
 
 
-def _hide_values(labels):
-    """Whether Python compares some of the labels by something else than their value."""
-    types = set(map(type, labels))
-    if any(issubclass(t, datetime.datetime) or hasattr(t, "as_py") for t in types):
-        return any(_by_value(label) is not label for label in labels)
-    return False
-
-
-def _by_value(label):
-    """A label as what Python compares by value.
-
-    Datetimes of one zone are equal to it where clocks are set back, an hour apart, and
-    there unequal to the same instant in another zone; pyarrow's scalars hide missing
-    values.
-    """
-    if hasattr(label, "as_py"):
-        label = label.as_py()
-    if isinstance(label, datetime.datetime) and label.tzinfo is not None:
-        if label.tzinfo is datetime.UTC:
-            return label
-        try:
-            return label.astimezone(datetime.UTC)
-        except OverflowError:  # in the first or the last hours of the calendar
-            return label
-    return label
-
-
 def _sorted(labels):
-    """Distinct labels sorted if they can be, and where each of them has gone."""
+    """Distinct labels, sorted if they can be, and the new position of each of them."""
     if labels.dtype.kind != "O":
         return unique(labels)
     values = labels.tolist()
@@ -454,130 +423,6 @@ def _sorted(labels):
     rank = np.empty(len(labels), dtype=np.int32)
     rank[order] = np.arange(len(labels))
     return labels[order], rank
-
-
-def _check_scalars(values):
-    """Refuse labels that are no scalars."""
-    for value in values:
-        if isinstance(value, COMPOUND):
-            raise ValueError(
-                f"The group label {value!r:.60} is compound, but {ONE_FACTOR}"
-            )
-        try:
-            hash(value)
-        except TypeError:
-            raise TypeError(
-                f"The group label {value!r:.60} is of type {type(value).__name__}; "
-                "labels are scalars such as numbers, strings or dates."
-            ) from None
-
-
-def _are_missing(values):
-    """Mask of the scalars that stand for no value."""
-    if set(map(type, values)) <= NEVER_MISSING:
-        return np.zeros(len(values), dtype=bool)
-    return np.fromiter(map(is_missing, values), bool, len(values))
-
-
-def is_missing(value):
-    """Whether a scalar stands for no value: None, NaN, NaT or pandas.NA."""
-    try:
-        return value is None or bool(value != value)
-    except TypeError:  # pandas.NA has no truth value
-        return True
-
-
-def kinds_of(labels):
-    """What labels are, a frozenset of 'number', 'string', 'datetime', ..."""
-    if isinstance(labels, np.ndarray) and labels.dtype.kind != "O":
-        labels = labels[:1]  # all of one type
-    types = set(map(type, labels))
-    zoned = {(label_type, False) for label_type in types}
-    if any(hasattr(label_type, "tzinfo") for label_type in types):
-        zoned = {(type(v), getattr(v, "tzinfo", None) is not None) for v in labels}
-    return frozenset(_kind(label_type, has_zone) for label_type, has_zone in zoned)
-
-
-def _kind(label_type, has_zone):
-    of_type = (kind for kind, types in KINDS.items() if issubclass(label_type, types))
-    kind = next(of_type, label_type.__name__)
-    if issubclass(label_type, COMPLEX):
-        raise ValueError(
-            "The group labels are complex numbers. Use real numbers, strings or dates."
-        )
-    return f"{kind} with time zone" if has_zone else kind
-
-
-def _label_array(present):
-    """The distinct labels as an array, typed where that keeps their values."""
-    kinds = kinds_of(present)
-    if kinds == {"number"}:
-        types = set(map(type, present))
-        if len(types) == 1 and issubclass(*types, np.floating):
-            return np.array(present)  # float32 stays so, for `check_precision`
-        # NumPy's own scalars equal numbers that they round to.
-        present = [v.item() if isinstance(v, np.generic) else v for v in present]
-        labels = np.array(present)
-        whole = labels.dtype.kind in "biu"
-        if whole or (labels.dtype.kind == "f" and labels.tolist() == present):
-            return labels
-    if kinds == {"datetime"}:
-        return _instants(present, np.datetime64)
-    if kinds == {"timedelta"}:
-        return _instants(present, np.timedelta64)
-    labels = np.empty(len(present), dtype=object)
-    labels[:] = present
-    return labels
-
-
-def _instants(present, scalar):
-    """Datetimes or time differences as an array in the finest unit among them."""
-    to = f"to_{scalar.__name__}"  # of pandas' scalars, which may count nanoseconds
-    instants = [getattr(v, to)() if hasattr(v, to) else scalar(v) for v in present]
-    labels = np.array(instants)
-    for label, instant in zip(labels, instants, strict=True):
-        if label.astype(instant.dtype) != instant:
-            raise ValueError(
-                f"The group label {instant} is out of the range that {labels.dtype} "
-                "holds, the finest unit among the labels. Round them to a coarser unit."
-            )
-    return labels
-
-
-def _comparable(mine, theirs):
-    """Two label arrays as lists of Python scalars that compare by value."""
-    if mine.dtype.kind == theirs.dtype.kind and mine.dtype.kind in "mM":
-        unit = _common_unit(mine, theirs)
-        mine, theirs = _in_unit(mine, unit), _in_unit(theirs, unit)
-    return mine.tolist(), theirs.tolist()
-
-
-def _common_unit(first, second):
-    try:
-        return np.promote_types(first.dtype, second.dtype)
-    except TypeError as error:
-        raise ValueError(
-            f"Group labels are {first.dtype} and {second.dtype}, which have no unit in "
-            "common: months differ in length. Convert them to one unit."
-        ) from error
-
-
-def _exactly_in_unit(instants, unit):
-    converted = instants.astype(unit)
-    lost = converted.astype(instants.dtype) != instants
-    if lost.any():
-        raise ValueError(
-            f"The group label {instants[lost][0]} is out of the range that {unit} "
-            "holds, the finest unit among the labels. Round them to a coarser unit."
-        )
-    return converted
-
-
-def _in_unit(instants, unit):
-    """Instants as integers in a finer unit: those of NaT where they leave its range."""
-    converted = instants.astype(unit)
-    converted[converted.astype(instants.dtype) != instants] = "NaT"
-    return converted.astype(np.int64)
 
 
 def _and(kinds):

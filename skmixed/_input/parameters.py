@@ -12,7 +12,7 @@ PACKAGE = __name__.split(".")[0]
 
 
 def warn(message, category=GroupsWarning):
-    """Warn the caller of the package, from however deep inside it."""
+    """Warn, with the line that called the package as the place of the warning."""
     frame, level = inspect.currentframe(), 1
     while frame.f_back and frame.f_globals["__name__"].split(".")[0] == PACKAGE:
         frame, level = frame.f_back, level + 1
@@ -26,7 +26,7 @@ def warn_all(messages):
 
 
 def check_coverage(coverage):
-    """A probability between 0 and 1."""
+    """Refuse a value that is no probability between 0 and 1."""
     real = isinstance(coverage, numbers.Real) and not isinstance(coverage, bool)
     if not real or not 0 < coverage < 1 or 0.5 + coverage / 2 == 1:
         raise ValueError(
@@ -35,14 +35,14 @@ def check_coverage(coverage):
 
 
 def check_method(method):
-    """Whether `method` is REML; the error where it is neither REML nor ML."""
+    """Whether `method` is REML; refuses a value that is neither REML nor ML."""
     if method not in ("reml", "ml"):
         raise ValueError(f"method is 'reml' or 'ml', got {method!r}.")
     return method == "reml"
 
 
 def check_nonnegative(value, name):
-    """`value` as a float: a finite number of at least 0."""
+    """`value` as a float; refuses all but finite numbers of at least 0."""
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not real or not 0 <= value < np.inf:
         raise ValueError(f"{name} is a finite number of at least 0, got {value!r}.")
@@ -50,13 +50,13 @@ def check_nonnegative(value, name):
 
 
 def check_flag(value, name):
-    """True or False."""
+    """Refuse a value that is neither True nor False."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} is True or False, got {value!r}.")
 
 
 def check_jobs(n_jobs):
-    """None or a whole number other than 0."""
+    """Refuse a value that is neither None nor a whole number other than 0."""
     whole = isinstance(n_jobs, numbers.Integral) and not isinstance(n_jobs, bool)
     if n_jobs is not None and not (whole and n_jobs != 0):
         raise ValueError(f"n_jobs is None or an integer other than 0, got {n_jobs!r}.")

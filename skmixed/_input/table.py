@@ -1,5 +1,5 @@
-"""From what the user passes to arrays: labels from one of the two doors, features,
-weights.  Every complaint about input is made here, before any work.
+"""From X, y, labels and weights as users pass them to arrays, with labels from one of
+the two doors.  Input is refused here, before any work.
 """
 
 import numbers
@@ -34,7 +34,7 @@ class Data:
     index : GroupIndex or None
     y : ndarray of shape (n,) or None
     weight : ndarray of shape (n,) or None
-        None where all weights are 1.
+        None if all weights are 1.
     """
 
     X: object
@@ -94,7 +94,7 @@ def read_fit_data(
 
 
 def read_new_data(estimator, X, groups, y=None, read_labels=_read_column):
-    """Validate the input of `predict` (and of what scores predictions, with y)."""
+    """Validate the input of `predict`, or with y that of a score of predictions."""
     return _read(estimator, X, groups, y=y, reset=None, read_labels=read_labels)
 
 
@@ -106,7 +106,7 @@ def second_door(estimator):
 
 
 def _read(estimator, X, groups, *, y, reset, read_labels):
-    """Validated input; `reset` is None where it is not to be fitted."""
+    """Validated input; `reset` is None if nothing is fitted to it."""
     parameter, door = second_door(estimator)
     if door is not None and groups is not None:
         raise ValueError(
@@ -164,7 +164,7 @@ def _check_columns(estimator, X, y, features, reset, checks):
 
 
 def check_table(X):
-    """Refuse what has no rows and columns that could be read, or masked entries."""
+    """Refuse containers without rows and columns, and masked entries."""
     refuse_lazy(X, "X")
     if isinstance(X, NO_COLUMN) and not sparse.issparse(
         X
@@ -199,7 +199,7 @@ def read_column(values, name):
 
 
 def _check_column(values, name):
-    """Refuse what is no column of numbers, whatever its entries are."""
+    """Refuse containers that are no column of numbers, and types that are no number."""
     if isinstance(values, NO_COLUMN):
         raise TypeError(
             f"{name} is of type {type(values).__name__}, which is no column of "
@@ -254,7 +254,7 @@ def refuse_lazy(values, name):
 
 
 def _refuse_type(dtype, holds):
-    """Refuse dates, whose numbers depend on their unit, and what NumPy lacks."""
+    """Refuse dates, whose numbers depend on their unit, and types that NumPy lacks."""
     text = str(dtype)
     if getattr(dtype, "kind", "") in ("m", "M") or text.lower().startswith(DATES):
         raise TypeError(
@@ -305,7 +305,7 @@ def _split(estimator, X, reset):
 
 
 def check_weight(sample_weight, n_rows):
-    """Weights as a float64 array, or None where all of them are 1."""
+    """Weights as a float64 array, or None if all of them are 1."""
     if sample_weight is None:
         return None
     is_array_scalar = getattr(sample_weight, "shape", None) == ()

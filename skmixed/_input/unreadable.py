@@ -6,7 +6,7 @@ from sklearn.utils import check_array
 
 from .._messages import count
 from .features import column_names
-from .labels import is_missing
+from .scalars import is_missing
 
 # The reasons for which an entry cannot be read, and their remedies.
 NO_NUMBER, MISSING = "not a number", "a missing value"
@@ -78,16 +78,16 @@ def _is_of_missing(explained):
 
 
 def raise_explained(error, value, why, explanation):
-    """Raise the explanation of an error, or note it where the error says enough."""
+    """Raise the explanation of an error, or add it as a note to one that is clear."""
     if why != NO_NUMBER or isinstance(value, str):
         raise ValueError(explanation) from error
     error.add_note(explanation)
 
 
 def _explain_columns(X, features, grouped):
-    """The first entry of X that is no number, why, and what to do about it, or None.
+    """The first entry of X that is no number, the reason and the remedy, or None.
 
-    One that is missing only where there is no other.
+    An entry that is missing comes after all other ones.
     """
     array = np.asarray(X, dtype=object)
     found = []
@@ -116,9 +116,10 @@ def _explain_target(y):
 
 
 def first_unreadable(values):
-    """The first entry that is no finite number, and why; (None, None) without one.
+    """The first entry that is no finite number, and the reason; (None, None) if there
+    is none.
 
-    One that is missing only where there is no other.
+    An entry that is missing comes after all other ones.
     """
     missing = None, None
     entries = [] if sparse.issparse(values) else np.asarray(values, dtype=object)

@@ -18,7 +18,8 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from skmixed import RandomInterceptRegressor
-from skmixed._input.labels import TABLE_ENTRIES_PER_ROW, index_groups, kinds_of
+from skmixed._input.labels import TABLE_ENTRIES_PER_ROW, index_groups
+from skmixed._input.scalars import kinds_of
 
 HAS_ARROW = importlib.util.find_spec("pyarrow") is not None
 HAS_STRING_DTYPE = hasattr(np.dtypes, "StringDType")
