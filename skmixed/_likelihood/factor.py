@@ -23,7 +23,10 @@ from .._rows.qr import stacked_root
 
 
 class TriangularSystem:
-    """Least squares from the upper triangular `root` of A'V^-1A, A = [X y]."""
+    """Least squares from the upper triangular `root` of A'V^-1A, A = [X y].
+
+    These are the figures of math.md (13).
+    """
 
     root: np.ndarray
     origin = 0.0  # the coefficients that y is counted from
@@ -84,7 +87,7 @@ class BlockCholesky(TriangularSystem):
 
     @cached_property
     def H(self):
-        """C_g^-1 K_g, (K, q, q): H_g H_g' is how far group means are shrunk."""
+        """C_g^-1 K_g, (K, q, q): H_g H_g' shrinks the group means."""
         return solve_lower(self.C, times(self.gram.R11, self.Lambda))
 
     @cached_property
@@ -123,18 +126,20 @@ class BlockCholesky(TriangularSystem):
         return replace(self, gram=gram, C=C)
 
     def modes(self):
-        """Conditional modes of the random effects, E(b_g | y), (K, q)."""
+        """Conditional modes of the random effects, E(b_g | y), (K, q): math.md (14)."""
         residual = (self.rows @ self.contrast)[:, :, None]
         return times(self.Lambda, times(transpose(self.H), residual))[:, :, 0]
 
     def modes_covariance(self):
-        """Cov(b_g | y) with the coefficients taken as known, (K, q, q)."""
+        """Cov(b_g | y) with the coefficients known, (K, q, q): math.md (15)."""
         K = times(self.gram.R11, self.Lambda)
         half = solve_lower(whitener(transpose(K)), transpose(self.Lambda))
         return times(transpose(half), half)
 
     def modes_slope(self, root):
-        """(-d b_g / d beta) root, (K, q, k): what an error root u in beta does to b."""
+        """(-d b_g / d beta) root, (K, q, k), the slope of math.md (16): an error root u
+        in beta moves b by minus this times u.
+        """
         rows = self._turn(self.rows, root)
         return times(self.Lambda, times(transpose(self.H), rows))
 
@@ -178,7 +183,7 @@ class FixedGroups(BlockCholesky):
     """
 
     def modes(self):
-        """Estimated effects of the groups, (K, q)."""
+        """Estimated effects of the groups, (K, q): math.md (26)."""
         return self.rows @ self.contrast
 
     def modes_covariance(self):
@@ -187,7 +192,7 @@ class FixedGroups(BlockCholesky):
         return times(inverse, transpose(inverse))
 
     def modes_slope(self, root):
-        """(-d b_g / d beta) root, (K, q, k): what an error root u in beta does to b."""
+        """(-d b_g / d beta) root, (K, q, k), as that of the factor."""
         return self._turn(self.rows, root)
 
 
@@ -225,7 +230,7 @@ def absorb(gram):
 
 
 def _root(gram, C, penalty=None):
-    """Upper triangular root (m, m) of A'V^-1A and the penalty."""
+    """Upper triangular root (m, m) of A'V^-1A and the penalty: math.md (12)."""
     q, m = gram.R12.shape[1:]
     parts = [gram.R22] if penalty is None else [gram.R22, penalty]
     for groups in row_blocks(len(C), q * m):
@@ -239,7 +244,7 @@ def _root(gram, C, penalty=None):
 
 
 def _logdet(gram, C):
-    """sum_g log|C_g C_g'| of triangular C_g."""
+    """sum_g log|C_g C_g'| of triangular C_g: math.md (11)."""
     diagonal = np.abs(np.diagonal(C, axis1=1, axis2=2))
     return 2 * gram.multiplicity @ np.log(diagonal).sum(axis=1)
 
@@ -254,7 +259,7 @@ def times(A, B):
 
 
 def whitener(K):
-    """Lower triangular C_g with C_g C_g' = I + K_g K_g', (K, q, q); a root where q = 1.
+    """Lower triangular C_g with C_g C_g' = I + K_g K_g', (K, q, q): math.md (10).
 
     It is the root of the rows [I; K_g'], by modified Gram-Schmidt: no square is formed,
     so that rows of K in far different units keep their digits.

@@ -18,7 +18,7 @@ class BlockResiduals:
     v : ndarray of shape (n,)
         Noise variances.
     psi : ndarray of shape (n_owners,)
-        Variance of what the rows of an owner share.
+        Variance of the effect that the rows of an owner share.
     S, D : ndarray of shape (n_owners,)
         S_g = sum_j 1 / v_j and D_g = 1 + psi_g S_g.
     level : ndarray of shape (n_owners,)
@@ -36,24 +36,24 @@ class BlockResiduals:
     within: np.ndarray
 
     def loss(self):
-        """Negative log-likelihood, constants included: equation (61)."""
+        """Negative log-likelihood, constants included: math.md (61)."""
         rss = np.sum(self.within**2 / self.v) + np.sum(self.S * self.level**2 / self.D)
         logdet = np.sum(np.log(self.v)) + np.sum(np.log(self.D))
         return 0.5 * (len(self.v) * np.log(2 * np.pi) + logdet + rss)
 
     def gradient(self):
         """Derivatives by each row's mean and log-variance, and by the logarithm of each
-        owner's psi: equation (62).
+        owner's psi: math.md (60) and (62).
         """
         e = self.within + (self.level / self.D)[self.owner]
         by_noise = 0.5 * (self.freedom() - e**2 / self.v)
-        total = self.S * self.level / self.D  # of V^-1 r over the rows of an owner
+        total = self.S * self.level / self.D  # sums of V^-1 r over the rows of owners
         by_group = 0.5 * self.psi * (self.S / self.D - total**2)
         return -e / self.v, by_noise, by_group
 
     def hessian(self):
         """Second derivatives by each row's mean, and expected ones by its log-variance:
-        equation (63).
+        math.md (63).
         """
         freedom = self.freedom()
         return freedom / self.v, 0.5 * freedom**2

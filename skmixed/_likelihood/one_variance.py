@@ -168,8 +168,8 @@ def slopes(likelihood, ratios):
 def deviance(likelihood, at):
     """-2 log-likelihood at one ratio, with all constants and in the user's units.
 
-    This is math.md (3) for ML and (4) for REML.  The penalty is left out; under REML
-    the coefficients' information includes it.
+    It is that of math.md (3) and (4), for ML and REML.  The penalty is left out; under
+    REML the coefficients' information includes it.
     """
     log_variance = np.log(at.noise_variance)
     value = likelihood.n * (np.log(2 * np.pi) + log_variance) + at.factor.logdet

@@ -52,7 +52,7 @@ class Coefficients:
         return mean
 
     def population_rows(self, X):
-        """The rows h of (19) without their groups, (n, k)."""
+        """The rows h of math.md (19) without their groups, (n, k)."""
         h = self._times(X, self.coef_root)
         h += self.level_root
         return h
@@ -92,7 +92,7 @@ class Posterior(Coefficients):
         return mean
 
     def variance(self, X, codes):
-        """Variance of each row's y without its noise."""
+        """Variance of each row's y without its noise: math.md (20) and (21)."""
         variance = np.empty(X.shape[0])
         for rows in row_blocks(X.shape[0], sum(self.coef_root.shape)):
             h = self.coefficient_rows(X[rows], codes[rows])
@@ -115,7 +115,7 @@ class Posterior(Coefficients):
         return np.sqrt(self.modes_variance + of_coefficients)
 
     def coefficient_rows(self, X, codes):
-        """The rows h, (n_rows, k)."""
+        """The rows h of math.md (19), (n_rows, k)."""
         h = self.population_rows(X)
         h -= of_groups(self.loading, codes, 0.0)
         return h
@@ -198,7 +198,7 @@ def make_room(posterior, positions, n_groups):
 
 
 def observe(posterior, X, y, codes, noise_variance):
-    """The posterior of the random intercepts after further rows of the groups.
+    """The posterior of the random intercepts after further rows: math.md (21a).
 
     Variance components, coefficients and their covariance stay as they are.  With c_g
     the variance of a mode before, S_g the sum of 1 / v over the new rows, and r, h

@@ -39,7 +39,7 @@ class CoefficientUncertainty:
     covariance: np.ndarray
 
     def freedom(self, contrasts):
-        """Satterthwaite's degrees of freedom of linear combinations, equation (35).
+        """Satterthwaite's degrees of freedom of linear combinations, math.md (35).
 
         Parameters
         ----------
@@ -82,7 +82,7 @@ def one_variance_uncertainty(model, ratio, to_user):
 
 def row_variance_uncertainty(model, point, root, covariance, with_noise):
     """That of a heteroscedastic fit without effects of groups on the log-variance, by
-    equation (35b).
+    math.md (35b).
 
     Parameters
     ----------
@@ -126,14 +126,14 @@ def _slopes_in_gamma(part, trend, groups, posterior):
 
 @dataclass(frozen=True)
 class Curvature:
-    """How the criterion and the coefficients' covariance change with the variances.
+    """Derivatives of the criterion, and of the coefficients' covariance.
 
     Attributes
     ----------
     observed : ndarray of shape (2, 2)
-        Second derivatives of -log-likelihood in log sigma^2 and lambda^2, (34).
+        Second derivatives of -log-likelihood in log sigma^2 and lambda^2: math.md (34).
     expected : ndarray of shape (2, 2)
-        Their expectation (34a), positive definite wherever it is invertible.
+        Their expectation, math.md (34a), positive definite wherever it is invertible.
     C : ndarray of shape (k, k)
         d (X'V0^-1X)^-1 / d lambda^2 is T C T', T the factor's inverse root.
     """
@@ -144,7 +144,10 @@ class Curvature:
 
 
 def curvature(model, at):
-    """The curvature at an evaluation of the criterion (without a penalty)."""
+    """The curvature at an evaluation of the criterion (without a penalty).
+
+    The derivatives of its terms are those of math.md (33).
+    """
     gram, factor = model.gram, at.factor
     multiplicity, S = gram.multiplicity, gram.R11[:, 0, 0] ** 2
     projection = factor.projection()[:, 0]
@@ -179,7 +182,7 @@ def slope_in_group_variance(psi, h, variance, loading, C):
 
 
 def predictive_freedom(model, ratio, h, variance, loading):
-    """Degrees of freedom of the variance of new observations, equation (35a).
+    """Degrees of freedom of the variance of new observations, math.md (35a).
 
     Satterthwaite's, of f = sigma^2 (1 + c + |h|^2).  At a ratio of 0 the observed
     information may be as good as singular, since there the criterion has a slope; the

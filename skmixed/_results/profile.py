@@ -33,7 +33,7 @@ N_POINTS, N_ZOOMS = 33, 5
 
 @dataclass(frozen=True)
 class Traced:
-    """What the deviance needs of the factor, at some ratios lambda^2.
+    """The figures of the factor that the deviance depends on, at some ratios lambda^2.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class Piece:
         return Traced(np.exp(t), *figures)
 
     def weights(self, t):
-        """How much each node counts at log-ratios (...,): an array (..., N_NODES)."""
+        """Weights of the nodes at log-ratios (...,): an array (..., N_NODES)."""
         angle = np.pi * (np.arange(N_NODES) + 0.5) / N_NODES
         x = (2 * np.asarray(t) - self.low - self.high) / (self.high - self.low)
         distance = x[..., None] - np.cos(angle)
@@ -93,7 +93,8 @@ class Piece:
 
 
 class Profile:
-    """The deviance of a random-intercept model, as low as it gets at given parameters.
+    """The deviance of a random-intercept model, math.md (32), at its lowest with some
+    parameters held.
 
     Parameters
     ----------
@@ -149,7 +150,7 @@ class Profile:
             self._pieces[i] = Piece(low, high, self.trace(np.exp(nodes)))
         return self._pieces[i]
 
-    # Deviances at every traced ratio, with one parameter held.
+    # Deviances at every traced ratio, with one parameter held: math.md (36).
 
     def _at_noise(self, at, noise_variance):
         """With sigma^2 held."""
@@ -167,8 +168,8 @@ class Profile:
         constant = self.freedom * (np.log(2 * np.pi) + np.log(noise_variance) + 1)
         return constant + at.logdet
 
-    # How much the deviance rises when one parameter is held; of variances the
-    # logarithm, -inf being a variance of 0.
+    # The rise of the deviance if one parameter is held, a variance by its logarithm,
+    # which is -inf for a variance of 0.
 
     def noise_rise(self, log_variance):
         """By holding log sigma^2."""
@@ -225,8 +226,8 @@ class Profile:
     def coefficient_intervals(self, coverage):
         """Intervals of the combinations of coefficients by maximum likelihood, (n, 2).
 
-        At each ratio a combination may be as far from its estimate there as (36a) says;
-        the end of its interval is the farthest of all of these.
+        At each ratio a combination may be as far from its estimate there as math.md
+        (36a) says; the end of its interval is the farthest of all of these.
         """
         level = chi2.ppf(coverage, 1)
         ends = [sign * self._farthest(sign, level) for sign in (-1.0, 1.0)]
@@ -259,7 +260,7 @@ class Profile:
         return reach.max(axis=0)
 
     def _reach(self, at, sign, level):
-        """How far on one side of 0 combinations may be at each ratio, equation (36a);
+        """The distance on one side of 0 that combinations may have, math.md (36a);
         -inf at a ratio that the level excludes.
         """
         room = self.lowest + level - self._at_rss(at, at.rss)
@@ -270,8 +271,8 @@ class Profile:
 
 
 def _interval(rise, best, level, start):
-    """Where a rise, a function of a logarithm, crosses a level on both sides of `best`;
-    -inf and inf where it does not.  If `best` is -inf, it is looked for around `start`.
+    """Ends around `best` where a rise, a function of a logarithm, crosses a level; -inf
+    and inf if it does not.  If `best` is -inf, the search begins at `start`.
     """
 
     def above(t):
@@ -288,7 +289,7 @@ def _interval(rise, best, level, start):
 
 
 def _exp(t):
-    """Of a logarithm that a search may have taken out of range."""
+    """The exponential of a logarithm that a search may have taken out of range."""
     return np.exp(np.clip(t, -LARGEST_LOG, LARGEST_LOG)) if t > -np.inf else 0.0
 
 

@@ -17,11 +17,11 @@ from .qr import EPS, column_norms
 from .reduction import SPARSE_TOLERANCE
 
 # The noise standard deviation is never estimated below this part of y's own: some
-# hundred times what rounding alone leaves of an exact fit.
+# hundred times the rounding of an exact fit.
 NOISE_FLOOR = 1e-13
 # A column whose sum of squares is a smaller part of the ridge penalty is lost.
 LOST = 1e-15
-# Of the level of a column, its rounding errors and those of a sum of some columns.
+# Relative to the level of a column: its rounding errors and those of a sum of some.
 LEVEL_ROUNDING = 4 * np.finfo(float).eps
 # Squares of figures outside this range overflow or vanish in double precision.
 SMALLEST, LARGEST = 1e-140, 1e140
@@ -71,14 +71,17 @@ class Columns:
         mean = np.ones((len(moments.mean), constant + len(self.within) + 1))
         for rows in row_blocks(*moments.mean.shape):
             mean[rows, constant:] = self._work(moments.mean[rows] + offset)
-        # Where a working column is constant within groups by arithmetic, it shall be
-        # so to the last digit.
+        # A working column that is constant within groups by arithmetic shall be so to
+        # the last digit.
         within = self._work(moments.within) * np.append(self.within, True)
         within = np.pad(within, [(0, 0), (constant, 0)])
         return random_intercept_gram(moments.size, mean, within)
 
     def apply(self, X):
-        """The working columns of rows of X, dense, without the constant."""
+        """The working columns of rows of X, dense and without the constant.
+
+        These are those of math.md (5).
+        """
         if sparse.issparse(X):
             return X @ self.into - self.shift @ self.into
         return (X - self.shift) @ self.into
@@ -111,7 +114,7 @@ class Columns:
         )
 
     def identity(self):
-        """The map for rows that `apply` has been to."""
+        """The map for rows that `apply` has returned."""
         k = len(self.within)
         back = np.eye(k)
         if self.has_constant:
@@ -126,21 +129,25 @@ class Columns:
         return np.column_stack([rows[:, :-1] @ self.into, rows[:, -1]])
 
     def penalty(self, alpha):
-        """Rows P with |P [-beta; 1]|^2 = alpha |user's coefficients|^2, or None."""
+        """Rows P with |P [-beta; 1]|^2 = alpha |user's coefficients|^2, the penalty of
+        math.md (22), or None.
+        """
         if alpha == 0:
             return None
         rows = np.sqrt(alpha) * np.linalg.qr(self.back, mode="r")
         return np.column_stack([rows, np.zeros(len(rows))])
 
     def coefficients(self, beta):
-        """User's coefficients and the prediction at `shift`."""
+        """User's coefficients, math.md (6), and the prediction at `shift`."""
         if not self.has_constant:
             return self.back @ beta, 0.0
         level = np.append(beta[0] + self.y_shift, beta[1:])
         return self.back @ level, level[0]
 
     def to_user(self, has_intercept):
-        """(intercept, coefficients) as ``J @ beta + offset``: J (1 + p, k), offset."""
+        """J (1 + p, k) and offset: ``J @ beta + offset`` has the intercept and the
+        coefficients of math.md (6).
+        """
         J = np.vstack([np.zeros(self.rank), self.back])
         offset, constant = np.zeros(len(J)), np.zeros(self.rank)
         if self.has_constant:
@@ -285,7 +292,7 @@ def _independent(within, between, tolerance, rounding, norm=None):
     norm[norm == 0] = 1.0
     rounding = rounding / norm
     _, spanned = _select(np.vstack([within, between]) / norm, tolerance, rounding, p)
-    rank = len(spanned)  # of all columns: what is left below is never more than that
+    rank = len(spanned)  # all columns together have it: no more are selected below
     chosen, from_within = _select(within / norm, tolerance, rounding, rank)
     left = (between / norm) - (between[:, chosen] / norm[chosen]) @ from_within
     also, from_between = _select(left, tolerance, rounding, rank - len(chosen))
@@ -316,7 +323,7 @@ def _select(A, tolerance, rounding, most):
         left = np.abs(np.diag(R))
         counts = left > np.maximum(tolerance, rounding[order[: len(left)]])
         rank = len(left) if counts.all() else int(np.argmin(counts))
-        # Of column i, the combination of those before it is -R_ii R^-1_i.
+        # Column i less the combination of those before it: coefficients -R_ii R^-1_i.
         inverse = np.linalg.solve(R[:rank, :rank], np.eye(rank))
         drowned = rounding[order[:rank]] @ np.abs(np.triu(inverse, 1)) >= 1
         rank = int(np.argmax(drowned)) if drowned.any() else rank
@@ -401,5 +408,5 @@ def check_range(moments, names, fourth_powers=False):
 
 
 def rank_tolerance(n_rows, n_features, is_sparse):
-    """How much the other columns must leave of a column that is independent."""
+    """The part of an independent column that the other columns leave at least."""
     return SPARSE_TOLERANCE if is_sparse else 8 * max(n_rows, n_features) * EPS

@@ -323,6 +323,7 @@ def dense_update(model):
 
 @pytest.mark.parametrize("model", MODELS, ids=str)
 def test_update_is_the_dense_joint_distribution(model):
+    """math.md (21a)."""
     model = fit_old(model)
     before = clone(model), model.coef_.copy(), model.coef_covariance_.copy()
     modes, conditional, lever, covariance, noise, D = dense_update(model)

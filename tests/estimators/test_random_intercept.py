@@ -322,6 +322,7 @@ def test_jobs_do_not_matter(n_jobs):
 
 
 def test_dependent_columns_share_as_in_linear_regression():
+    """math.md (5) and (6)."""
     X, y, _ = simulate()
     X = np.column_stack([X, 1000 * X[:, 0] - X[:, 1], X[:, 2], np.full(len(y), 5.0)])
     model, linear = fit_without_groups(X, y), LinearRegression().fit(X, y)

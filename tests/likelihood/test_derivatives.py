@@ -98,6 +98,7 @@ def test_derivatives_are_those_of_the_criterion(
     mean_groups, variance_groups, method, alpha, variance_alpha, singles,
     variance_intercept,
 ):  # fmt: skip
+    """math.md (29) to (31)."""
     model = model_of(
         singles,
         method=method, mean_groups=mean_groups, variance_groups=variance_groups,
@@ -365,7 +366,7 @@ def test_a_few_groups_and_many_rows_take_few_steps(monkeypatch):
 @pytest.mark.parametrize("method", ["reml", "ml"])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_criterion_is_the_dense_density(method, weighted):
-    """Repetition weights are repeated rows."""
+    """math.md (24) to (28). Repetition weights are repeated rows."""
     model = model_of(method=method, weighted=weighted)
     theta = random_theta(model)
     point = evaluate(model, theta)
@@ -478,6 +479,7 @@ def test_the_boundary_is_decided_by_value(many_rows, monkeypatch):
 def test_what_exact_rows_gain_is_what_a_lower_bound_gives(
     mean_groups, variance_groups, method, monkeypatch
 ):
+    """math.md (31a)."""
     monkeypatch.setattr("skmixed._likelihood.residuals.NEXT_TO", 0.0)
     model = model_of(
         method=method, mean_groups=mean_groups, variance_groups=variance_groups
@@ -503,8 +505,8 @@ def test_what_exact_rows_gain_is_what_a_lower_bound_gives(
 def test_unbiased_noise_is_unbiased_whatever_the_variance_of_the_row(
     mean_groups, monkeypatch
 ):
-    """Each row, one of several where it has a weight, has three times the variance that
-    the point has for it, in turn.
+    """math.md (31b). Each row, one of several where it has a weight, has three times
+    the variance that the point has for it, in turn.
     """
     monkeypatch.setattr("skmixed._likelihood.residuals.MOST_LEVERAGE", np.inf)
     model = model_of(singles=2, mean_groups=mean_groups)
@@ -542,8 +544,9 @@ def test_unbiased_noise_is_unbiased_whatever_the_variance_of_the_row(
 def test_with_many_rows_the_search_starts_beside_the_optimum(
     mean_groups, method, monkeypatch
 ):
-    """Nearly as close as estimates are to the truth: twice what there is to gain is of
-    the order of the number of parameters.  After an M-step of EM it is some 900.
+    """math.md (31c). Nearly as close as estimates are to the truth: twice what there is
+    to gain is of the order of the number of parameters. After an M-step of EM it is
+    some 900.
     """
     monkeypatch.setattr("skmixed._search.starts.MANY_ROWS", 100)
     rng = np.random.default_rng(0)

@@ -26,6 +26,7 @@ STEP, DIFFERENCES = 1e-5, 2e-6
 
 @pytest.mark.parametrize("ratio", [0.0, 1e-3, 0.7, 1e4])
 def test_factor_equals_dense_algebra(ratio):
+    """math.md (10) to (16)."""
     X, y, groups = simulate()
     factor = factorize(gram_of(X, y, groups), np.array([[np.sqrt(ratio)]]))
     V, D = block_covariance(groups, 1.0, ratio), with_intercept(X)
@@ -48,7 +49,9 @@ def test_factor_equals_dense_algebra(ratio):
 
 
 def test_two_random_effects_equal_dense_algebra():
-    """The factor is written for q columns: intercept and slope, with correlation."""
+    """math.md (7), and (10) to (16). The factor is written for q columns: intercept and
+    slope, with correlation.
+    """
     X, y, groups = simulate(n=100)
     z = np.column_stack([np.ones(100), X[:, 0]])
     A = np.column_stack([with_intercept(X), y])

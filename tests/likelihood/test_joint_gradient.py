@@ -1,4 +1,4 @@
-"""The joint likelihood as a loss of predictions, equations (60) to (63)."""
+"""The joint likelihood as a loss of predictions, math.md (60) to (63)."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def covariance(v, psi, groups):
 
 
 def test_the_value_is_the_density_of_the_whole():
-    """Equation (61)."""
+    """math.md (61)."""
     y, mean, log_v, log_psi, groups = predictions()
     v, psi = np.exp(log_v), np.exp(log_psi)
     loss, *_ = joint_gaussian_nll_gradient(y, mean, v, psi, groups)
@@ -38,7 +38,7 @@ def test_the_value_is_the_density_of_the_whole():
 
 
 def test_the_gradient_is_that_of_differences():
-    """Equation (62), for a variance that differs between groups."""
+    """math.md (62), for a variance that differs between groups."""
     y, mean, log_v, log_psi, groups = predictions()
 
     def loss(mean, log_v, log_psi):
@@ -74,7 +74,7 @@ def test_one_variance_for_all_groups():
 
 
 def test_second_derivatives():
-    """Equation (63), the expected one being 1/2 (v_j (V^-1)_jj)^2."""
+    """math.md (63), the expected one being 1/2 (v_j (V^-1)_jj)^2."""
     y, mean, log_v, log_psi, groups = predictions()
     v, psi = np.exp(log_v), np.exp(log_psi)
     arguments = y, mean, v, psi, groups

@@ -25,6 +25,7 @@ STEP, DIFFERENCES = 1e-5, 2e-6
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("ratio", [0.0, 1e-4, 0.4, 30.0])
 def test_deviance_is_the_dense_normal_density(reml, ratio):
+    """math.md (1) to (4)."""
     X, y, groups = simulate()
     model = model_of(X, y, groups, reml)
     at = evaluate(model, ratio)
@@ -35,7 +36,7 @@ def test_deviance_is_the_dense_normal_density(reml, ratio):
 
 @pytest.mark.parametrize("reml", [True, False])
 def test_the_noise_variance_is_profiled(reml):
-    """No other noise variance at the same ratio has a higher density."""
+    """math.md (17). No other noise variance at the same ratio has a higher density."""
     X, y, groups = simulate()
     model = model_of(X, y, groups, reml)
     at = evaluate(model, 0.4)
@@ -49,6 +50,7 @@ def test_the_noise_variance_is_profiled(reml):
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("log_ratio", [-9.0, -1.0, 0.5, 4.0])
 def test_slope_is_the_derivative(reml, log_ratio):
+    """math.md (18)."""
     X, y, groups = simulate()
     model = model_of(X, y, groups, reml)
     up, down = (
@@ -80,7 +82,9 @@ def test_slopes_at_once_are_those_one_by_one(reml, floor):
 
 
 def test_slope_of_the_penalised_likelihood():
-    """ML: d(n log sigma^2 + log|V0|), sigma^2 from the penalised sum of squares."""
+    """math.md (18) and (22). ML: d(n log sigma^2 + log|V0|), sigma^2 from the penalised
+    sum of squares.
+    """
     X, y, groups = simulate()
     penalty = np.sqrt(5.0) * np.eye(5)[1:4]
     model = model_of(X, y, groups, False, penalty=penalty)
@@ -95,7 +99,9 @@ def test_slope_of_the_penalised_likelihood():
 
 
 def test_slope_of_penalised_reml_is_the_estimating_equation():
-    """Written out densely: traces of V^-1 ZZ' with the penalised projection."""
+    """math.md (23). Written out densely: traces of V^-1 ZZ' with the penalised
+    projection.
+    """
     X, y, groups = simulate()
     penalty = np.sqrt(5.0) * np.eye(5)[1:4]
     model = model_of(X, y, groups, True, penalty=penalty)

@@ -51,6 +51,7 @@ def dense_prediction(model, X, y, groups, X_new, owners):
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("method", ["reml", "ml"])
 def test_mean_std_and_covariance(method, fit_intercept, alpha):
+    """math.md (19) to (21)."""
     X, y, groups = simulate()
     model = RandomInterceptRegressor(
         method=method, fit_intercept=fit_intercept, alpha=alpha

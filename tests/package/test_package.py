@@ -53,6 +53,8 @@ MAY_IMPORT = {
 }
 LONGEST_FUNCTION = 40  # lines, without the docstring
 MOST_PARAMETERS = 8  # of a function that is not public
+# Equations of the search for variances of rows, cited when its modules are rewritten.
+OWED = {"25", "27", "28", "29", "30", "31", "31a", "31b", "31c"}
 
 structure = load("structure", "")
 
@@ -238,6 +240,37 @@ def f(a, *, b=1, **c):
     assert structure.code_lines(program) == 6
     assert structure.length(function) == 5
     assert structure.n_parameters(function) == 3
+
+
+CITATION = re.compile(r"math\.md((?:,?\s*(?:and|to)?\s*\(\d+[a-z]?\))+)")
+RANGE = re.compile(r"\((\d+[a-z]?)\)\s*to\s*\((\d+[a-z]?)\)")
+
+
+def equations():
+    """Numbers of the equations of docs/math.md, in their order."""
+    page = (ROOT / "docs" / "math.md").read_text()
+    return re.findall(r"^    .*\((\d+[a-z]?)\)$", page, re.M)
+
+
+def cited(folder):
+    """Numbers that programs cite, as "math.md (3)", "(3) and (4)" or "(3) to (5)"."""
+    known, found = equations(), set()
+    for path in folder.rglob("*.py"):
+        text = re.sub(r"\n\s*#?\s*", " ", path.read_text())
+        for citation in CITATION.findall(text):
+            found.update(re.findall(r"\((\d+[a-z]?)\)", citation))
+            for first, last in RANGE.findall(citation):
+                found.update(known[known.index(first) : known.index(last) + 1])
+    return found
+
+
+@pytest.mark.parametrize("folder", [PACKAGE, ROOT / "tests"], ids=["code", "tests"])
+def test_every_equation_is_cited(folder):
+    """By the function that computes it, and by a test that holds it."""
+    known, found = equations(), cited(folder)
+    assert len(known) == len(set(known)) > 40
+    assert found <= set(known), found - set(known)
+    assert set(known) <= found | OWED, sorted(set(known) - found - OWED)
 
 
 def test_every_program_is_on_the_page_of_programs():

@@ -102,7 +102,7 @@ def row_variances(method, seed=0, n=80):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("make", [one_variance, row_variances])
 def test_degrees_of_freedom_of_coefficients(make, method):
-    """Equation (35), with (34) or (31) for the information, and the slopes (35b)."""
+    """math.md (35) and (35b), with (34) or (31) for the information."""
     model, dense, theta, _ = make(method)
     assert theta[-1] > 0.1
     f = dense.coefficient_variances(theta)
@@ -114,7 +114,7 @@ def test_degrees_of_freedom_of_coefficients(make, method):
 
 @pytest.mark.parametrize("make", [one_variance, row_variances])
 def test_degrees_of_freedom_of_known_and_of_new_groups(make):
-    """Equation (35a): the gradient has the row's noise, and psi in all the rest."""
+    """math.md (35a): the gradient has the row's noise, and psi in all the rest."""
     model, dense, theta, X = make("reml")
     known, new = dense.groups[:4], np.full(4, 99)
     X, labels = np.vstack([X[:4], X[:4]]), np.append(known, new)
@@ -146,7 +146,7 @@ def boundary_fits(make):
 
 
 def test_at_the_boundary_the_expected_information_counts():
-    """Equation (34a), of a new group; the observed information of these fits gives
+    """math.md (34a), of a new group; the observed information of these fits gives
     other degrees of freedom, and may give any.
     """
     for model, X, y, groups in boundary_fits(RandomInterceptRegressor):

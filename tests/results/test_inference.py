@@ -43,6 +43,7 @@ def deviance_at(model, at, log_noise, ratio):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_curvature_is_that_of_the_deviance(method):
+    """math.md (32) to (34)."""
     estimator, *_ = fit(method)
     _, model = fit_of(estimator).likelihood()
     at = evaluate(model, fit_of(estimator).ratio)
@@ -119,6 +120,7 @@ def dense_profile(X, y, groups, name, value, reml):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("coverage", [0.5, 0.95])
 def test_the_likelihood_at_the_ends_is_lower_by_the_quantile(method, coverage):
+    """math.md (36)."""
     estimator, X, y, groups = fit(method, n=60)
     intervals = estimator.profile_intervals(coverage)
     drop = chi2.ppf(coverage, 1) / 2
@@ -228,7 +230,7 @@ def highest_over_ratios(D, y, groups):
 
 @pytest.mark.parametrize("name", ["F_Bimodal1_ml", "F_Bimodal2_ml"])
 def test_ends_of_coefficients_where_the_likelihood_has_two_optima(name):
-    """Equation (36a) takes the farthest of all ratios, beside whichever optimum."""
+    """math.md (36a) takes the farthest of all ratios, beside whichever optimum."""
     X, y, groups, _ = load(name)
     model = RandomInterceptRegressor(method="ml", fit_intercept=False)
     model.fit(X, y, groups=groups)

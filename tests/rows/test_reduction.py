@@ -19,6 +19,7 @@ REORDERED = 1e-12
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_moments_are_those_of_numpy(weighted):
+    """math.md (8)."""
     X, y, groups = simulate()
     A = np.column_stack([X, y]) + 100
     weight = np.random.default_rng(0).uniform(0.1, 3, len(y)) if weighted else None
@@ -38,7 +39,7 @@ def test_moments_are_those_of_numpy(weighted):
 @pytest.mark.parametrize("sort", [False, True])
 @pytest.mark.parametrize("n_jobs", [None, 2, 3])
 def test_moments_do_not_depend_on_blocks_nor_jobs(monkeypatch, sort, n_jobs):
-    """Groups of up to 400 rows are cut into pieces of 60 and joined again."""
+    """math.md (9): groups of 400 rows are cut into pieces of 60 and joined again."""
     X, y, groups = simulate(n=2000, n_groups=5)
     groups = np.sort(groups) if sort else groups
     A = np.column_stack([X, y])
