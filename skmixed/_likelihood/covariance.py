@@ -16,16 +16,25 @@ class Covariance:
 
     Attributes
     ----------
+    q : int
+        Number of effects of a level.
     blocks : tuple of tuples
-        Partition of ``range(q)``; effects of one block covary freely.
+        Effects of one block covary freely, those of different blocks not at all; those
+        of none have no variance.
     """
 
+    q: int
     blocks: tuple
 
+    def without(self, effects):
+        """The pattern in which some effects have no variance."""
+        kept = [tuple(i for i in block if i not in effects) for block in self.blocks]
+        return Covariance(self.q, tuple(block for block in kept if block))
+
     @cached_property
-    def q(self):
-        """Number of effects of a level."""
-        return sum(map(len, self.blocks))
+    def effects(self):
+        """The effects that have a variance, (n_effects,)."""
+        return np.array(sorted(i for block in self.blocks for i in block), dtype=int)
 
     @cached_property
     def entries(self):

@@ -130,7 +130,7 @@ class Point:
         """
         contrast = self.factor.contrast / np.sqrt(self.noise_variance)
         found = []
-        for projection in self.factor.projections:
+        for projection in self.factor.projections[: len(self.Lambdas)]:
             k = projection[..., :-1] @ self.factor.root_inverse
             found.append((projection @ contrast, k))
         return found
@@ -177,7 +177,8 @@ def evaluate(model, Lambdas):
     elif isinstance(gram, CrossedGram):
         factor = factorize_crossed(gram, Lambdas, model.penalty)
     else:
-        factor = factorize(gram, Lambdas[0], model.penalty)
+        Lambda = Lambdas[0] if Lambdas else np.zeros((1, 1))
+        factor = factorize(gram, Lambda, model.penalty)
     return Point(model, Lambdas, factor, *profile(model, factor))
 
 

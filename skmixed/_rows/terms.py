@@ -13,6 +13,7 @@ from .columns import Columns, choose_columns, noise_floor, rank_tolerance
 from .crossed import check_size, crossed_gram
 from .elimination import eliminate, reader
 from .nested import Chain, chain_gram, nest
+from .term import CONSTANT, Term
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def reduce_terms(data, terms, mean, *, fit_intercept, alpha, n_jobs, check):
     -------
     Reduced
     """
-    order, chain = _arrange(terms)
+    order, chain = _arrange(terms or (_nobody(data),))
     elimination = eliminate(
         reader(data.X, data.y),
         chain.terms[0].codes,
@@ -85,7 +86,7 @@ def reduce_terms(data, terms, mean, *, fit_intercept, alpha, n_jobs, check):
     )
     gram, coordinates = chain_gram(elimination, columns, mean + 1, chain)
     places = chain.places
-    if len(chain.terms) < len(terms):
+    if len(chain.terms) < len(order):
         some = [terms[t] for t in order]
         gram, of_others = crossed_gram(
             data, some, elimination, gram, columns, mean + 1, n_jobs
@@ -93,7 +94,15 @@ def reduce_terms(data, terms, mean, *, fit_intercept, alpha, n_jobs, check):
         coordinates += of_others
         places = tuple(np.arange(term.n_levels) for term in some)
     floor = noise_floor(moments, columns.has_constant)
+    if not terms:
+        order = places = coordinates = ()
     return Reduced(gram, columns, coordinates, elimination.n, floor, order, places)
+
+
+def _nobody(data):
+    """A term of one level, that all rows are in."""
+    codes = np.zeros(data.X.shape[0], dtype=np.int32)
+    return Term("", [None], codes, np.array([CONSTANT]), ((0,),))
 
 
 def _arrange(terms):

@@ -30,6 +30,11 @@ NOTHING, STALLED = 1e-4, 1e3
 NEAR, ENOUGH = 1e-8, 1e-13
 # A variance below this part of the resolution is tried at 0.
 TINY = 1e-8
+# Information about a variance, in units of what an average level resolves, below this,
+# or this part of it that others leave, is none.
+UNTOLD = 1e-8
+# The logarithm of a noise variance is found up to this error.
+CONSISTENT = 1e-11
 # Below this many rows several optima are looked for, from so many random starts.
 FEW_ROWS, N_STARTS, SEED = 100, 8, 0
 
@@ -51,7 +56,45 @@ class Optimum:
 
 
 def best_covariances(model, max_iter=100):
-    """The covariances at the best optimum that is found."""
+    """The covariances at the best optimum that is found.
+
+    Under REML a ridge penalty leaves estimating equations that are not the gradient of
+    one function of the covariances and sigma^2; they are at each sigma^2, so that the
+    search is for the one that its own optimum implies.
+    """
+    if model.reml and model.penalty is not None:
+        return _consistent(model, max_iter)
+    return _best(model, max_iter)
+
+
+def _consistent(model, max_iter):
+    """The optimum at the noise variance that it implies: secants in its logarithm."""
+    first, spent = first_point(model)
+    best, logs, gaps = None, [np.log(first.noise_variance)], []
+    start = first
+    for _ in range(max_iter):
+        held = replace(model, noise_variance=float(np.exp(logs[-1])))
+        if best is None:
+            best = _best(held, max_iter)
+        else:
+            best = search_from(evaluate(held, start.Lambdas), max_iter, 1)
+        spent += best.n_evaluations + 1
+        start = evaluate(model, best.point.Lambdas)
+        gaps.append(np.log(start.noise_variance) - logs[-1])
+        if abs(gaps[-1]) < CONSISTENT:
+            break
+        slope = -1.0
+        if len(gaps) > 1 and logs[-1] != logs[-2]:
+            slope = min((gaps[-1] - gaps[-2]) / (logs[-1] - logs[-2]), -0.1)
+        logs.append(logs[-1] - gaps[-1] / slope)
+    converged = best.converged and abs(gaps[-1]) < CONSISTENT
+    return Optimum(start, spent, converged)
+
+
+def _best(model, max_iter):
+    """The best optimum of one function of the covariances."""
+    if not any(c.blocks for c in model.covariances):
+        return Optimum(evaluate(model, _free(model, [])), 1, True)
     start, spent = first_point(model)
     best = search_from(start, max_iter, spent)
     n_effects = sum(K * q for K, q in model.gram.sizes)
@@ -77,6 +120,48 @@ def search_from(start, max_iter, spent=0):
             return replace(best, point=point, n_evaluations=spent)
         best = descend(away, max_iter)
         spent += best.n_evaluations
+
+
+def told_variances(model, order):
+    """Which variances the data can tell: the rank of the expected information, (48),
+    where every effect is as large as what an average level resolves.
+
+    Parameters
+    ----------
+    model : LinearMixed
+    order : sequence of int
+        Positions of its terms among the user's.
+
+    Returns
+    -------
+    told : list of ndarray of shape (q,)
+        By terms of the model.  A variance counts as told if it is so beside the noise
+        and all variances before it, in the user's order of terms.
+    """
+    pairs = list(enumerate(model.covariances))
+    Lambdas = [np.sqrt(model.resolution(t)) * c.root(np.eye(c.q)) for t, c in pairs]
+    point = evaluate(model, tuple(Lambdas))
+    found = second(point, [c.symmetric for _, c in pairs])
+    F, of_noise = found.traces, found.trace
+    if not found.is_exact:
+        F, of_noise = found.squares, found.square
+    parameters = [
+        (order[t], i != j, t, i)
+        for t, c in pairs
+        for i, j in zip(*c.entries, strict=True)
+    ]
+    unit = np.array([model.resolution(t) for _, _, t, _ in parameters])
+    F = F - np.outer(of_noise, of_noise) / point.factor_freedom
+    F *= np.outer(unit, unit)
+    told = [np.zeros(c.q, dtype=bool) for _, c in pairs]
+    scale = np.diag(F).copy()
+    for k in sorted(range(len(parameters)), key=lambda k: parameters[k][:2]):
+        if F[k, k] <= UNTOLD * max(scale[k], 1.0):
+            continue
+        F = F - np.outer(F[:, k], F[k]) / F[k, k]
+        _, mixed, t, i = parameters[k]
+        told[t][i] |= not mixed
+    return told
 
 
 # ------------------------------------------------------------------------------- starts
@@ -109,21 +194,26 @@ def _free(model, terms):
     crossed = isinstance(model.gram, CrossedGram)
     std = np.sqrt(FREE_CROSSED if crossed else FREE)
     return tuple(
-        std * (t in terms) * np.eye(covariance.q)
+        std * (t in terms) * covariance.root(np.eye(covariance.q))
         for t, covariance in enumerate(model.covariances)
     )
 
 
 def _scatter_of_term(free, t, noise_variance):
     """Lambda of one term from its free effects; None if no level tells them."""
-    covariance, noise = free.model.covariances[t], free.factor.conditional[t]
+    covariance = free.model.covariances[t]
+    some = covariance.effects
+    Lambda = np.zeros((covariance.q, covariance.q))
+    if not len(some):
+        return Lambda
+    noise = free.factor.conditional[t][:, some[:, None], some]
     trace = np.einsum("gii->g", noise)
-    told = trace < TOLD * free.Lambdas[t][0, 0] ** 2
+    told = trace < TOLD * free.Lambdas[t].max() ** 2
     if not told.any():
         return None
     weight = told / (trace + np.median(trace[told])) ** 2
     weight /= weight.sum()
-    modes = free.modes[t] / np.sqrt(noise_variance)
+    modes = free.modes[t][:, some] / np.sqrt(noise_variance)
     spread = np.einsum("g,gij->ij", weight, noise)
     Psi = (weight[:, None] * modes).T @ modes - spread / 2
     half = np.linalg.cholesky(spread)
@@ -131,7 +221,8 @@ def _scatter_of_term(free, t, noise_variance):
     values, vectors = np.linalg.eigh(inverse @ Psi @ inverse.T)
     share = 1 / min(len(free.model.covariances), 2)  # others have a part in it
     half = half @ vectors * np.sqrt(np.maximum(share * values, 0.25))
-    return covariance.root(covariance.project(half @ half.T))
+    Lambda[np.ix_(some, some)] = half @ half.T
+    return covariance.root(covariance.project(Lambda))
 
 
 def random_starts(model):
@@ -176,7 +267,9 @@ def _moved(model, point, t, change):
         least = LEAST_LEFT * model.resolution(t)
         Psi = (vectors * np.maximum(values, least)) @ vectors.T
         return covariance.root(covariance.project(Psi))
-    inverse = np.linalg.inv(Lambda)
+    some = np.ix_(covariance.effects, covariance.effects)
+    inverse = np.zeros_like(Lambda)
+    inverse[some] = np.linalg.inv(Lambda[some])
     relative = np.linalg.eigvalsh(inverse @ change @ inverse.T)
     part = min(1.0, (1 - LEAST_LEFT) / max(-relative[0], 1e-300))
     return covariance.root(Lambda @ Lambda.T + part * change)

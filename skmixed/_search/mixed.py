@@ -18,8 +18,11 @@ from .._likelihood.one_variance import (
 )
 from .._rows.columns import check_range
 from .._rows.terms import Reduced, reduce_terms
-from .covariances import Optimum, best_covariances
+from .covariances import Optimum, best_covariances, told_variances
 from .ratio import best_ratio
+
+# A rise of the deviance by less than this is none.
+NO_COST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -91,12 +94,12 @@ class MixedFit:
         """Psi of every term."""
         pairs = zip(self.reduced.coordinates, self.point.Lambdas, strict=True)
         scale = self.noise_variance
-        return self._of_user([scale * c.to_user(L @ L.T) for c, L in pairs])
+        return self.of_user([scale * c.to_user(L @ L.T) for c, L in pairs])
 
     @property
     def ranks(self):
         """Rank of Psi of every term."""
-        return self._of_user([np.linalg.matrix_rank(L) for L in self.point.Lambdas])
+        return self.of_user([np.linalg.matrix_rank(L) for L in self.point.Lambdas])
 
     @property
     def modes(self):
@@ -126,7 +129,7 @@ class MixedFit:
         scale = self.noise_variance
         return self._of_levels([scale * (c.basis @ C @ c.basis.T) for C, c in pairs])
 
-    def _of_user(self, figures):
+    def of_user(self, figures):
         """Figures of the terms in the user's order."""
         found = [None] * len(figures)
         for position, figure in zip(self.order, figures, strict=True):
@@ -136,7 +139,7 @@ class MixedFit:
     def _of_levels(self, figures):
         """Figures of the levels of every term, both in the user's order."""
         pairs = zip(figures, self.reduced.places, strict=True)
-        return self._of_user([figure[place] for figure, place in pairs])
+        return self.of_user([figure[place] for figure, place in pairs])
 
 
 def fit_mixed(
@@ -193,17 +196,17 @@ def fit_mixed(
         check=lambda moments: check_range(moments, names),
     )
     model = likelihood_of(reduced, terms, reml, float(alpha))
-    optimum = best_optimum(model, max_iter)
-    identified = tuple(np.ones(c.q, dtype=bool) for c in model.covariances)
-    return MixedFit(
+    optimum, identified = best_optimum(model, reduced.order, max_iter)
+    fit = MixedFit(
         terms=tuple(terms),
         mean=mean,
         reduced=reduced,
         point=optimum.point,
         n_iter=optimum.n_evaluations,
         converged=optimum.converged,
-        identified=identified,
+        identified=(),
     )
+    return replace(fit, identified=fit.of_user(identified))
 
 
 def likelihood_of(reduced, terms, reml, alpha):
@@ -211,7 +214,9 @@ def likelihood_of(reduced, terms, reml, alpha):
     columns = reduced.columns
     return LinearMixed(
         gram=reduced.gram,
-        covariances=tuple(Covariance(terms[t].blocks) for t in reduced.order),
+        covariances=tuple(
+            Covariance(terms[t].n_columns, terms[t].blocks) for t in reduced.order
+        ),
         n=reduced.n,
         reml=reml,
         floor=reduced.floor,
@@ -220,20 +225,46 @@ def likelihood_of(reduced, terms, reml, alpha):
     )
 
 
-def best_optimum(model, max_iter):
-    """The best optimum; one variance has a search of its own, which is global."""
+def best_optimum(model, order, max_iter):
+    """The best optimum, and which variances the data can tell; one variance has a
+    search of its own, which is global.
+
+    Parameters
+    ----------
+    model : LinearMixed
+    order : tuple of int
+        Positions of its terms among the user's.
+    max_iter : int
+
+    Returns
+    -------
+    optimum : Optimum
+    identified : list of ndarray of shape (q,)
+        By terms.  A variance that the data cannot tell, from the noise and from those
+        before it, is 0 where that costs nothing.
+    """
     zero = evaluate(model, tuple(np.zeros((c.q, c.q)) for c in model.covariances))
     free = zero.factor_freedom
     check_freedom(model.n, model.n - free)
+    all_told = [np.ones(c.q, dtype=bool) for c in model.covariances]
     if not has_freedom(model, free):
-        return Optimum(zero, 1, True)
+        return Optimum(zero, 1, True), [~told for told in all_told]
+    if not model.covariances:
+        return Optimum(zero, 1, True), all_told
     if [c.q for c in model.covariances] == [1]:
         return _best_of_one(model)
-    return best_covariances(model, max_iter)
+    best, told = best_covariances(model, max_iter), told_variances(model, order)
+    if all(some.all() for some in told):
+        return best, told
+    pairs = zip(model.covariances, told, strict=True)
+    without = tuple(c.without(np.flatnonzero(~some)) for c, some in pairs)
+    simpler = best_covariances(replace(model, covariances=without), max_iter)
+    costs = simpler.point.value - best.point.value
+    return (best, all_told) if costs > NO_COST else (simpler, told)
 
 
 def _best_of_one(model):
-    """The optimum of a model with one variance."""
+    """The optimum of a model with one variance, and whether it is identified."""
     told = model.gram.R11[:, 0, 0] > 0
     gram = replace(
         model.gram,
@@ -251,4 +282,4 @@ def _best_of_one(model):
     )
     found = best_ratio(one)
     point = evaluate(model, (np.array([[np.sqrt(found.ratio)]]),))
-    return Optimum(point, found.n_evaluations, True)
+    return Optimum(point, found.n_evaluations, True), [np.array([found.identified])]
