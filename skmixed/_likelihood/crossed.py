@@ -64,6 +64,11 @@ class CrossedFactor(TriangularSystem):
         """The coefficients that y is counted from."""
         return self.gram.origin
 
+    @property
+    def lost(self):
+        """Rounding error of the determinants in units of that of 1."""
+        return np.sum(self.L**2, axis=1).max()
+
     @cached_property
     def half(self):
         """C^-1 R11, (K, q, q)."""

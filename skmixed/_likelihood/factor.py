@@ -30,6 +30,7 @@ class TriangularSystem:
 
     root: np.ndarray
     origin = 0.0  # the coefficients that y is counted from
+    lost = 0.0  # the rounding error of the determinants, beside that of their size
 
     @cached_property
     def rss(self):

@@ -121,7 +121,7 @@ class Point:
     def rounding(self):
         """Rounding error of the value."""
         terms = abs(self.value) + abs(self.factor.logdet) + self.model.n
-        return 16 * EPS * terms
+        return EPS * (16 * terms + self.factor.lost)
 
     @cached_property
     def pulls(self):

@@ -17,6 +17,8 @@ from .elimination import eliminate_beside, origin_of, reader
 # Random effects beside those of the largest factor: their matrix is dense and has 200
 # megabytes at this size, and there are a few of them.
 MOST_CROSSED = 5_000
+# A column of Z_2 of which the first factor leaves less than this part is in its span.
+SPANNED = 1e-12
 # Added to the unit diagonal of a singular matrix that is solved with twice.
 RIDGE = 1e-10
 
@@ -228,7 +230,7 @@ def crossed_gram(data, terms, elimination, gram, columns, mean, n_jobs=None):
         constant = np.flatnonzero(~columns.within) + int(columns.has_constant)
         R22[:, constant] = W2A[:, constant] = a0[:, constant] = 0.0
     R12 = gram.R12 - np.stack([M @ a0 for M in links.matrices(links.values)], axis=1)
-    stack = np.vstack([R22, R12.reshape(-1, R12.shape[2])])
+    stack = np.vstack([gram.R22, gram.R12.reshape(-1, R12.shape[2])])
     start = np.linalg.lstsq(stack[:, :-1], stack[:, -1], rcond=None)[0]
     for A in (R22, R12, W2A, a0):
         A[..., -1] -= A[..., :-1] @ start
@@ -258,7 +260,11 @@ class _Beside:
         *_, axes, product = self.eliminate(self.read, self.positions, self.origin)
         links = link(self.first.codes, self.first.n_levels, axes, Z, weight)
         weighted = Z if weight is None else Z.multiply(weight[:, None]).tocsr()
-        W22 = (Z.T @ weighted).toarray() - links.scatter(links.values)
+        whole = (Z.T @ weighted).toarray()
+        W22 = whole - links.scatter(links.values)
+        # The effects of the first factor determine these columns within its levels.
+        spanned = np.diag(W22) <= SPANNED * np.diag(whole)
+        W22[spanned] = W22[:, spanned] = product[spanned] = 0.0
         return links, W22, _fit_on(W22, product)
 
     def count(self, a0):

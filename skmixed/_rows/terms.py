@@ -15,6 +15,10 @@ from .elimination import eliminate, reader
 from .nested import Chain, chain_gram, nest
 from .term import CONSTANT, Term
 
+# Of crossed factors, sums of squares keep so many digits less: the least variance of
+# the noise is so many times that of other models.
+CROSSED_FLOOR = 1e12
+
 
 @dataclass(frozen=True)
 class Reduced:
@@ -84,6 +88,7 @@ def reduce_terms(data, terms, mean, *, fit_intercept, alpha, n_jobs, check):
         alpha=alpha,
         tolerance=rank_tolerance(n, len(mean), sparse.issparse(data.X)),
     )
+    floor = noise_floor(moments, columns.has_constant)
     gram, coordinates = chain_gram(elimination, columns, mean + 1, chain)
     places = chain.places
     if len(chain.terms) < len(order):
@@ -92,8 +97,8 @@ def reduce_terms(data, terms, mean, *, fit_intercept, alpha, n_jobs, check):
             data, some, elimination, gram, columns, mean + 1, n_jobs
         )
         coordinates += of_others
+        floor *= CROSSED_FLOOR
         places = tuple(np.arange(term.n_levels) for term in some)
-    floor = noise_floor(moments, columns.has_constant)
     if not terms:
         order = places = coordinates = ()
     return Reduced(gram, columns, coordinates, elimination.n, floor, order, places)

@@ -32,7 +32,7 @@ NEAR, ENOUGH = 1e-8, 1e-13
 TINY = 1e-8
 # Information about a variance, in units of what an average level resolves, below this,
 # or this part of it that others leave, is none.
-UNTOLD = 1e-8
+UNTOLD = 1e-11
 # The logarithm of a noise variance is found up to this error.
 CONSISTENT = 1e-11
 # Below this many rows several optima are looked for, from so many random starts.
@@ -99,7 +99,7 @@ def _best(model, max_iter):
     best = search_from(start, max_iter, spent)
     n_effects = sum(K * q for K, q in model.gram.sizes)
     if n_effects >= start.factor_freedom or model.n < FEW_ROWS:
-        for Lambdas in random_starts(model):
+        for Lambdas in random_starts(best.point):
             other = search_from(evaluate(model, Lambdas), max_iter, 1)
             total = best.n_evaluations + other.n_evaluations
             if other.point.value < best.point.value - best.point.rounding:
@@ -142,25 +142,39 @@ def told_variances(model, order):
     Lambdas = [np.sqrt(model.resolution(t)) * c.root(np.eye(c.q)) for t, c in pairs]
     point = evaluate(model, tuple(Lambdas))
     found = second(point, [c.symmetric for _, c in pairs])
-    F, of_noise = found.traces, found.trace
+    F, of_V = found.traces, found.trace
     if not found.is_exact:
-        F, of_noise = found.squares, found.square
+        F, of_V = found.squares, found.square
     parameters = [
         (order[t], i != j, t, i)
         for t, c in pairs
         for i, j in zip(*c.entries, strict=True)
     ]
     unit = np.array([model.resolution(t) for _, _, t, _ in parameters])
-    F = F - np.outer(of_noise, of_noise) / point.factor_freedom
-    F *= np.outer(unit, unit)
-    told = [np.zeros(c.q, dtype=bool) for _, c in pairs]
-    scale = np.diag(F).copy()
-    for k in sorted(range(len(parameters)), key=lambda k: parameters[k][:2]):
-        if F[k, k] <= UNTOLD * max(scale[k], 1.0):
+    # The noise is what Psi leaves of V0, which goes with sigma^2.
+    of_noise = np.append(1.0, [mixed - 1.0 for _, mixed, _, _ in parameters])
+    scale = np.append(1.0, unit)
+    F = np.block([[point.factor_freedom, of_V], [of_V[:, None], F]])
+    F *= np.outer(scale, scale)
+    turn = np.eye(len(F))
+    turn[0] = of_noise
+    F = turn @ F @ turn.T
+    return _told_in_turn(F, parameters, [c.q for _, c in pairs])
+
+
+def _told_in_turn(F, parameters, sizes):
+    """The variances of which the information F, of the noise and of `parameters`, leaves
+    something beside those before.
+    """
+    told, size = [np.zeros(q, dtype=bool) for q in sizes], np.diag(F).copy()
+    order = sorted(range(len(parameters)), key=lambda k: parameters[k][:2])
+    for k in [0, *(k + 1 for k in order)]:
+        if F[k, k] <= UNTOLD * max(size[k], 1.0):
             continue
         F = F - np.outer(F[:, k], F[k]) / F[k, k]
-        _, mixed, t, i = parameters[k]
-        told[t][i] |= not mixed
+        if k:
+            _, mixed, t, i = parameters[k - 1]
+            told[t][i] |= not mixed
     return told
 
 
@@ -179,7 +193,8 @@ def first_point(model):
     free = evaluate(model, _free(model, range(n_terms)))
     left = free.factor_freedom - free.effects_freedom
     if left > 0.5:
-        noise_variance, Lambdas = free.factor.rss / left, []
+        noise_variance = max(free.factor.rss / left, model.floor)
+        Lambdas = []
         for t in range(n_terms):
             alone = free if n_terms == 1 else evaluate(model, _free(model, [t]))
             count += n_terms > 1
@@ -225,14 +240,18 @@ def _scatter_of_term(free, t, noise_variance):
     return covariance.root(covariance.project(Lambda))
 
 
-def random_starts(model):
-    """Covariances of standard deviations that differ widely."""
-    random = np.random.default_rng(SEED)
+def random_starts(point):
+    """Covariances of standard deviations that differ widely, between what the data
+    resolve and those of a point.
+    """
+    random, model = np.random.default_rng(SEED), point.model
     for _ in range(N_STARTS):
         Lambdas = []
         for t, covariance in enumerate(model.covariances):
-            std = np.exp(random.normal(0.5, 1.5, covariance.q))
-            std *= np.sqrt(model.resolution(t))
+            least = np.sqrt(model.resolution(t))
+            std = np.maximum(np.linalg.norm(point.Lambdas[t], axis=1), least)
+            std = least * (std / least) ** random.uniform(0.5, 1.0, covariance.q)
+            std *= np.exp(random.normal(0.0, 1.5, covariance.q))
             A = random.normal(size=(covariance.q, 2 * covariance.q))
             A *= (std / np.linalg.norm(A, axis=1))[:, None]
             Lambdas.append(covariance.root(covariance.project(A @ A.T)))

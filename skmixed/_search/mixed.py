@@ -123,6 +123,8 @@ class MixedFit:
     @property
     def conditional(self):
         """Covariance of the effects of every level given y and beta, (K, q, q)."""
+        if not self.terms:
+            return ()
         pairs = zip(
             self.point.factor.conditional, self.reduced.coordinates, strict=True
         )
@@ -249,7 +251,7 @@ def best_optimum(model, order, max_iter):
     all_told = [np.ones(c.q, dtype=bool) for c in model.covariances]
     if not has_freedom(model, free):
         return Optimum(zero, 1, True), [~told for told in all_told]
-    if not model.covariances:
+    if not model.covariances or zero.at_floor:
         return Optimum(zero, 1, True), all_told
     if [c.q for c in model.covariances] == [1]:
         return _best_of_one(model)

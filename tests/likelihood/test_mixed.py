@@ -1,0 +1,282 @@
+"""The likelihood of linear mixed models against dense matrices and differences."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from oracles import mixed as oracle
+
+from skmixed._input.table import Data
+from skmixed._likelihood.crossed import CrossedFactor
+from skmixed._likelihood.factor import BlockCholesky, whitener
+from skmixed._likelihood.mixed import coefficient_slopes, evaluate, hessian, second
+from skmixed._likelihood.nested import NestedFactor
+from skmixed._rows.term import Term
+from skmixed._rows.terms import reduce_terms
+from skmixed._search.mixed import likelihood_of
+
+# The dense oracle inverts matrices of condition up to 1e4, in double precision.
+DENSE = 1e-9
+# Central differences with this step, of functions of order 100.
+STEP, DIFFERENCES = 1e-5, 1e-6
+
+N, FEATURES, LEVELS = 110, 4, 16
+BLOCKS = {
+    1: ((0,),),
+    2: ((0, 1),),
+    "diagonal": ((0,), (1,)),
+    3: ((0, 1, 2),),
+    "mixed": ((0, 2), (1,)),
+    4: ((0, 1), (2, 3)),
+}
+FIRST = np.arange(N) % LEVELS
+AROUND, OUTER = FIRST // 3, FIRST // 9
+CROSSING = np.random.default_rng(5).permutation(np.arange(N) % 7)
+# Each: codes, columns (-1 is the constant), blocks.
+STRUCTURES = {
+    "intercept": [(FIRST, [-1], 1)],
+    "slope alone": [(FIRST, [1], 1)],
+    "one slope": [(FIRST, [-1, 0], 2)],
+    "diagonal": [(FIRST, [-1, 0], "diagonal")],
+    "slopes without intercept": [(FIRST, [0, 1], 2)],
+    "two slopes": [(FIRST, [-1, 2, 1], 3)],
+    "slope apart": [(FIRST, [-1, 0, 2], "mixed")],
+    "two blocks": [(FIRST, [-1, 0, 1, 2], 4)],
+    "nested": [(FIRST, [-1], 1), (AROUND, [-1], 1)],
+    "nested slopes": [(FIRST, [-1], 1), (AROUND, [-1, 0], 2)],
+    "nested slopes inside": [(FIRST, [-1, 0], 2), (AROUND, [1], 1)],
+    "three nested": [(OUTER, [-1, 1], "diagonal"), (FIRST, [-1], 1), (AROUND, [0], 1)],
+    "crossed": [(FIRST, [-1], 1), (CROSSING, [-1], 1)],
+    "crossed slopes": [(FIRST, [-1, 0], 2), (CROSSING, [-1, 1], "diagonal")],
+    "crossed slope alone": [(FIRST, [1], 1), (CROSSING, [-1], 1)],
+    "nested and crossed": [(FIRST, [-1], 1), (AROUND, [-1, 0], 2), (CROSSING, [0], 1)],
+}
+SINGLE = [name for name, parts in STRUCTURES.items() if len(parts) == 1]
+
+
+def simulate(name, weighted=False, seed=0):
+    """Data and terms of one structure."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(N, FEATURES)) + 3
+    X[:, 3] = rng.normal(size=LEVELS)[FIRST]
+    y = X.sum(axis=1) + rng.normal(size=N)
+    terms = []
+    for codes, columns, blocks in STRUCTURES[name]:
+        levels, codes = np.unique(codes, return_inverse=True)
+        y = y + rng.normal(size=len(levels))[codes]
+        columns = np.array(columns)
+        term = Term("f", levels, codes.astype(np.int32), columns, BLOCKS[blocks])
+        terms.append(term)
+    order = rng.permutation(N)
+    terms = [replace(term, codes=term.codes[order]) for term in terms]
+    weight = rng.integers(1, 4, size=N).astype(float) if weighted else None
+    return Data(X[order], np.arange(FEATURES), None, y[order], weight), tuple(terms)
+
+
+def model_of(data, terms, reml, alpha=0.0, fit_intercept=True):
+    """The likelihood of some rows, and these reduced."""
+    reduced = reduce_terms(
+        data,
+        terms,
+        np.arange(data.X.shape[1]),
+        fit_intercept=fit_intercept,
+        alpha=alpha,
+        n_jobs=None,
+        check=lambda moments: None,
+    )
+    return likelihood_of(reduced, terms, reml, alpha), reduced
+
+
+def random_point(model, seed=1):
+    rng = np.random.default_rng(seed)
+    size = sum(len(c.entries[0]) for c in model.covariances)
+    return model.unpack(rng.normal(size=size))
+
+
+def dense_problem(data, terms, reduced, point, alpha=0.0):
+    """The oracle's problem at the covariances of a point."""
+    X = np.column_stack([np.ones(data.n_rows), data.X])
+    of_user = {
+        t: point.noise_variance * c.to_user(L @ L.T)
+        for t, c, L in zip(
+            reduced.order, reduced.coordinates, point.Lambdas, strict=True
+        )
+    }
+    dense = [
+        oracle.Term(X[:, term.columns + 1], term.codes, of_user[t])
+        for t, term in enumerate(terms)
+    ]
+    penalty = alpha / point.noise_variance * np.diag([0.0] + [1.0] * FEATURES)
+    return oracle.problem(X, data.y, dense, point.noise_variance, data.weight, penalty)
+
+
+def differences(function, theta, step=STEP):
+    """Central differences of a function of theta."""
+    moves = step * np.eye(len(theta))
+    return np.array(
+        [(function(theta + m) - function(theta - m)) / (2 * step) for m in moves]
+    )
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["rows", "weights"])
+@pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_value_is_that_of_the_dense_density(name, reml, weighted):
+    """(3), (4), (37) to (40)."""
+    data, terms = simulate(name, weighted)
+    model, reduced = model_of(data, terms, reml)
+    point = evaluate(model, random_point(model))
+    dense = dense_problem(data, terms, reduced, point)
+    assert_allclose(point.value, -2 * oracle.log_likelihood(dense, reml), rtol=DENSE)
+    noise = oracle.profiled_noise(dense, reml)
+    assert_allclose(point.noise_variance, noise, rtol=DENSE)
+    J, offset = reduced.columns.to_user(True)
+    beta, covariance = oracle.coefficients(dense)
+    assert_allclose(J @ point.factor.beta + offset, beta, rtol=1e-7)
+    root = np.sqrt(point.noise_variance) * J @ point.factor.root_inverse
+    assert_allclose(root @ root.T, covariance, rtol=1e-6)
+
+
+@pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_derivatives_are_those_of_differences(name, reml):
+    """(41), (43), (46)."""
+    data, terms = simulate(name)
+    model, _ = model_of(data, terms, reml)
+    theta = model.pack(random_point(model))
+
+    def at(theta):
+        return evaluate(model, model.unpack(theta))
+
+    gradient = differences(lambda theta: at(theta).value, theta)
+    scale = np.abs(gradient).max()
+    assert_allclose(at(theta).gradient(), gradient, atol=DIFFERENCES * scale)
+    H, is_exact = hessian(at(theta))
+    assert is_exact
+    numerical = differences(lambda theta: at(theta).gradient(), theta)
+    assert_allclose(H, numerical, atol=DIFFERENCES * np.abs(H).max())
+
+
+@pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
+@pytest.mark.parametrize("name", ["one slope", "nested slopes", "crossed slopes"])
+def test_a_ridge_is_part_of_value_and_gradient(name, reml):
+    """(22); under REML at a noise variance that is held."""
+    data, terms = simulate(name)
+    alpha = 5.0
+    model, reduced = model_of(data, terms, reml, alpha)
+    if reml:
+        model = replace(model, noise_variance=1.3)
+    theta = model.pack(random_point(model))
+
+    def at(theta):
+        return evaluate(model, model.unpack(theta))
+
+    point = at(theta)
+    dense = dense_problem(data, terms, reduced, point, alpha)
+    J, offset = reduced.columns.to_user(True)
+    beta = oracle.coefficients(dense)[0]
+    assert_allclose(J @ point.factor.beta + offset, beta, rtol=1e-7)
+    penalised = -2 * oracle.log_likelihood(dense, reml)
+    penalised += alpha * np.sum(beta[1:] ** 2) / point.noise_variance
+    assert_allclose(point.value, penalised, rtol=DENSE)
+    gradient = differences(lambda theta: at(theta).value, theta)
+    scale = np.abs(gradient).max()
+    assert_allclose(point.gradient(), gradient, atol=DIFFERENCES * scale)
+    numerical = differences(lambda theta: at(theta).gradient(), theta)
+    H = hessian(point)[0]
+    assert_allclose(H, numerical, atol=DIFFERENCES * np.abs(H).max())
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_modes_and_their_covariance_are_those_of_the_dense_normal(name):
+    """(14) to (16), (52)."""
+    data, terms = simulate(name, weighted=True)
+    model, reduced = model_of(data, terms, True)
+    point = evaluate(model, random_point(model))
+    dense = dense_problem(data, terms, reduced, point)
+    inverse = np.linalg.inv(dense.V)
+    beta, covariance = oracle.coefficients(dense)
+    r = dense.y - dense.X @ beta
+    for at, t in enumerate(reduced.order):
+        term, basis = dense.terms[t], reduced.coordinates[at].basis
+        modes = point.modes[at][reduced.places[at]] @ basis.T
+        conditional = point.factor.conditional[at][reduced.places[at]]
+        conditional = point.noise_variance * (basis @ conditional @ basis.T)
+        for level in range(terms[t].n_levels):
+            H = term.Z * (term.codes == level)[:, None] @ term.Psi
+            assert_allclose(modes[level], H.T @ inverse @ r, atol=1e-7)
+            expected = term.Psi - H.T @ inverse @ H
+            scale = np.abs(term.Psi).max()
+            assert_allclose(conditional[level], expected, atol=1e-8 * scale)
+
+
+@pytest.mark.parametrize("name", ["nested slopes", "crossed slopes"])
+def test_average_information_is_what_the_exact_one_has_in_common(name, monkeypatch):
+    """(45): the mean of observed and expected information at an optimum."""
+    data, terms = simulate(name)
+    model, _ = model_of(data, terms, True)
+    point = evaluate(model, random_point(model))
+    bases = [c.symmetric for c in model.covariances]
+    exact = second(point, bases)
+    monkeypatch.setattr("skmixed._likelihood.mixed.FEW_EFFECTS", 0)
+    average = second(point, bases)
+    assert not average.is_exact
+    assert_allclose(average.squares, exact.squares, rtol=1e-8, atol=1e-8)
+    assert_allclose(average.trace, exact.trace, rtol=1e-8)
+    assert_allclose(average.square, exact.square, rtol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["one slope", "nested slopes", "crossed slopes"])
+def test_slopes_of_the_coefficients_covariance(name):
+    """(47)."""
+    data, terms = simulate(name)
+    model, _ = model_of(data, terms, True)
+    theta = model.pack(random_point(model))
+
+    def covariance(theta):
+        T = evaluate(model, model.unpack(theta)).factor.root_inverse
+        return T @ T.T
+
+    point = evaluate(model, model.unpack(theta))
+    pairs = zip(model.covariances, point.Lambdas, strict=True)
+    C = coefficient_slopes(point, [c.directions(L) for c, L in pairs])
+    T = point.factor.root_inverse
+    numerical = differences(covariance, theta)
+    scale = np.abs(numerical).max()
+    assert_allclose(T @ C @ T.T, numerical, atol=DIFFERENCES * scale)
+
+
+def test_each_structure_has_the_factor_it_is_meant_to_test():
+    kinds = {"nested": NestedFactor, "three nested": NestedFactor}
+    kinds |= {"crossed": CrossedFactor, "nested and crossed": CrossedFactor}
+    for name, kind in {**kinds, "one slope": BlockCholesky}.items():
+        data, terms = simulate(name)
+        model, _ = model_of(data, terms, True)
+        assert type(evaluate(model, random_point(model)).factor) is kind
+
+
+def test_pieces_of_long_levels_are_one_level(monkeypatch):
+    """(9) for effects of any number: levels longer than a block."""
+    for name in ("two slopes", "nested slopes", "slopes without intercept"):
+        data, terms = simulate(name, weighted=True)
+        model, _ = model_of(data, terms, True)
+        whole = evaluate(model, random_point(model))
+        for module in ("elimination", "qr", "reduction"):
+            monkeypatch.setattr(
+                f"skmixed._rows.{module}.block_rows", lambda n_columns: 4
+            )
+        model, _ = model_of(data, terms, True)
+        in_pieces = evaluate(model, random_point(model))
+        monkeypatch.undo()
+        assert_allclose(in_pieces.value, whole.value, rtol=1e-12)
+        assert_allclose(in_pieces.gradient(), whole.gradient(), rtol=1e-8, atol=1e-8)
+
+
+def test_the_whitener_keeps_the_digits_of_rows_in_different_units():
+    """(10), where I + K K' as a matrix would have lost the second pivot."""
+    K = np.array([[[1e9, 0.0], [1e9, 1.0]]])
+    C = whitener(K)[0]
+    # By hand, |I + K K'| = (1 + 1e18) (2 + 1e18) - 1e36.
+    determinant = (C[0, 0] * C[1, 1]) ** 2
+    assert_allclose(determinant, 2 + 3e18, rtol=1e-12)

@@ -1,0 +1,392 @@
+"""The search for the covariances of linear mixed models, and what a fit says."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from skmixed import RandomInterceptRegressor
+from skmixed._input.table import Data
+from skmixed._likelihood.mixed import evaluate
+from skmixed._rows import crossed
+from skmixed._rows.term import Term
+from skmixed._rows.terms import reduce_terms
+from skmixed._search.covariances import (
+    best_covariances,
+    escape,
+    random_starts,
+    search_from,
+)
+from skmixed._search.mixed import fit_mixed, likelihood_of
+
+# Optima that different roads lead to, in -2 log-likelihood.
+SAME = 1e-7
+FULL, DIAGONAL = ((0, 1),), ((0,), (1,))
+
+
+def term(codes, columns, blocks, name="f"):
+    levels, codes = np.unique(codes, return_inverse=True)
+    return Term(name, levels, codes.astype(np.int32), np.array(columns), blocks)
+
+
+def data_of(X, y, weight=None):
+    return Data(X, np.arange(X.shape[1]), None, y, weight)
+
+
+def simulate(seed=0, n=240, n_levels=24, slope=0.7, crossed=0.0, nested=0.0):
+    """Rows with effects of a level and a slope in x0, and of two further factors."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 2))
+    first = rng.permutation(np.arange(n) % n_levels)
+    other, around = rng.permutation(np.arange(n) % 9), first // 4
+    y = X.sum(axis=1) + rng.normal(size=n)
+    y = y + rng.normal(size=n_levels)[first] * 0.8
+    y = y + slope * rng.normal(size=n_levels)[first] * X[:, 0]
+    y = y + crossed * rng.normal(size=9)[other]
+    y = y + nested * rng.normal(size=n_levels)[around]
+    return X, y, first, other, around
+
+
+def fit(X, y, terms, weight=None, **kwargs):
+    return fit_mixed(data_of(X, y, weight), tuple(terms), **kwargs)
+
+
+def model_of(X, y, terms, reml=True, alpha=0.0):
+    terms = tuple(terms)
+    reduced = reduce_terms(
+        data_of(X, y),
+        terms,
+        np.arange(X.shape[1]),
+        fit_intercept=True,
+        alpha=alpha,
+        n_jobs=None,
+        check=lambda moments: None,
+    )
+    return likelihood_of(reduced, terms, reml, alpha)
+
+
+def problems():
+    """Terms of every kind, regular and singular optima."""
+    X, y, first, other, around = simulate(crossed=0.9, nested=0.7)
+    slopes = term(first, [-1, 0], FULL)
+    yield "slopes", X, y, [slopes]
+    yield "diagonal", X, y, [term(first, [-1, 0], DIAGONAL)]
+    yield "nested", X, y, [slopes, term(around, [-1], ((0,),))]
+    yield "crossed", X, y, [slopes, term(other, [-1, 1], FULL)]
+    X, y, first, other, around = simulate(seed=3, slope=0.0)
+    slopes = term(first, [-1, 0], FULL)
+    yield "singular slopes", X, y, [slopes]
+    yield "singular nested", X, y, [slopes, term(around, [-1, 1], FULL)]
+    yield "singular crossed", X, y, [slopes, term(other, [-1], ((0,),))]
+
+
+PROBLEMS = {name: rest for name, *rest in problems()}
+
+
+@pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_no_direction_leads_down_from_the_optimum(name, reml):
+    """(41), (49): S Psi = 0, and S >= 0 on the null space of Psi; in few evaluations."""
+    found = fit(*PROBLEMS[name], reml=reml)
+    assert found.converged
+    assert found.n_iter <= 20
+    point = found.point
+    assert_allclose(point.gradient(), 0, atol=1e-4 * found.reduced.n)
+    assert escape(point)[0] is None
+    for t, (S, L) in enumerate(zip(point.scores, point.Lambdas, strict=True)):
+        S = point.model.covariances[t].project(S) * point.model.resolution(t)
+        assert np.linalg.eigvalsh(S)[0] > -1e-5
+        assert_allclose(S @ L, 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_other_starts_lead_to_the_same_optimum(name):
+    """From no variance at all, and from random covariances."""
+    found = fit(*PROBLEMS[name])
+    model = found.point.model
+    zero = tuple(np.zeros_like(L) for L in found.point.Lambdas)
+    starts = [zero, *list(random_starts(found.point))[:3]]
+    for Lambdas in starts:
+        other = search_from(evaluate(model, Lambdas), 100)
+        assert other.converged
+        assert abs(other.point.value - found.point.value) < SAME
+
+
+def test_optima_that_are_singular_are_so_exactly():
+    ranks = {name: fit(*rest).ranks for name, rest in PROBLEMS.items()}
+    assert ranks["slopes"] == (2,)
+    assert ranks["crossed"] == (2, 2)
+    assert ranks["singular slopes"] == (1,)
+    assert min(ranks["singular nested"]) < 2
+    assert min(ranks["singular crossed"]) < 2
+
+
+@pytest.mark.parametrize("name", ["nested", "crossed", "singular crossed"])
+def test_average_information_leads_to_the_same_optimum(name, monkeypatch):
+    exact = fit(*PROBLEMS[name])
+    monkeypatch.setattr("skmixed._likelihood.mixed.FEW_EFFECTS", 0)
+    average = fit(*PROBLEMS[name])
+    assert average.converged
+    assert average.n_iter <= 25
+    assert abs(average.log_likelihood - exact.log_likelihood) < SAME
+    for Psi, other in zip(average.covariances, exact.covariances, strict=True):
+        assert_allclose(Psi, other, atol=1e-5)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 4.0])
+@pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
+def test_one_variance_is_that_of_the_random_intercept_model(reml, alpha):
+    """By the global search, and by Newton's method."""
+    X, y, first, *_ = simulate()
+    terms = [term(first, [-1], ((0,),))]
+    method = "reml" if reml else "ml"
+    expected = RandomInterceptRegressor(method=method, alpha=alpha)
+    expected.fit(X, y, groups=first)
+    found = fit(X, y, terms, reml=reml, alpha=alpha)
+    same = {"rtol": 1e-8, "atol": 1e-12}
+    assert_allclose(found.log_likelihood, expected.log_likelihood_, **same)
+    assert_allclose(found.noise_variance, expected.noise_variance_, **same)
+    assert_allclose(found.covariances[0][0, 0], expected.group_variance_, **same)
+    assert_allclose(found.modes[0][:, 0], expected.random_intercepts_, **same)
+    std = expected.random_intercepts_conditional_std_
+    assert_allclose(found.conditional[0][:, 0, 0], std**2, **same)
+    J, offset = found.columns.to_user(True)
+    beta = np.append(expected.intercept_, expected.coef_)
+    assert_allclose(J @ found.beta + offset, beta, **same)
+    covariance = J @ found.root @ found.root.T @ J.T
+    assert_allclose(covariance, expected.coef_covariance_, **same)
+    by_newton = best_covariances(model_of(X, y, terms, reml, alpha)).point
+    assert_allclose(by_newton.noise_variance, found.noise_variance, rtol=1e-7)
+
+
+def test_a_ridge_under_reml_divides_by_the_freedom_that_is_left():
+    """(23), with slopes and two factors."""
+    X, y, first, other, _ = simulate(crossed=0.9)
+    terms = [term(first, [-1, 0], FULL), term(other, [-1], ((0,),))]
+    found = fit(X, y, terms, alpha=30.0)
+    point = found.point
+    assert found.converged
+    P = point.model.penalty[:, :-1] @ point.factor.root_inverse
+    edf = 3 - np.sum(P**2)
+    assert edf < 2.9
+    assert_allclose(found.noise_variance, point.rss / (len(y) - edf), rtol=1e-10)
+    assert_allclose(point.gradient(), 0, atol=1e-4)
+
+
+@pytest.mark.parametrize("factor", [1e-100, 1e-8, 1e100])
+def test_units_of_y_change_nothing_else(factor):
+    X, y, first, other, _ = simulate(crossed=0.9)
+    terms = [term(first, [-1, 0], FULL), term(other, [-1], ((0,),))]
+    for some in (terms[:1], terms):
+        plain, scaled = fit(X, y, some), fit(X, factor * y, some)
+        for Psi, other_Psi in zip(plain.covariances, scaled.covariances, strict=True):
+            assert_allclose(other_Psi / factor / factor, Psi, rtol=1e-6)
+        assert_allclose(scaled.modes[0] / factor, plain.modes[0], rtol=1e-6, atol=1e-6)
+
+
+def test_an_offset_of_a_slope_is_another_basis_of_the_same_model():
+    """The effects at x = 0 are those at the mean, moved: (38)."""
+    X, y, first, *_ = simulate()
+    plain = fit(X, y, [term(first, [-1, 0], FULL)])
+    far = fit(X + 1e6, y, [term(first, [-1, 0], FULL)])
+    assert_allclose(far.log_likelihood, plain.log_likelihood, rtol=1e-10)
+    T = np.array([[1.0, -1e6], [0.0, 1.0]])
+    expected = T @ plain.covariances[0] @ T.T
+    assert_allclose(far.covariances[0], expected, rtol=1e-4)
+    assert_allclose(far.modes[0][:, 1], plain.modes[0][:, 1], atol=1e-5)
+
+
+def test_uncorrelated_slopes_depend_on_the_origin():
+    X, y, first, *_ = simulate()
+    plain = fit(X, y, [term(first, [-1, 0], DIAGONAL)])
+    far = fit(X + 3, y, [term(first, [-1, 0], DIAGONAL)])
+    assert plain.log_likelihood - far.log_likelihood > 0.5
+
+
+@pytest.mark.parametrize("ratio", [1e3, 1e6, 1e9])
+@pytest.mark.parametrize("structure", ["slopes", "nested"])
+def test_effects_far_larger_than_the_noise(structure, ratio):
+    X, _, first, _, around = simulate()
+    rng = np.random.default_rng(1)
+    noise, a, b = rng.normal(size=len(X)), *rng.normal(size=(2, 24))
+    if structure == "slopes":
+        effects = a[first] + b[first] * X[:, 0]
+        terms = [term(first, [-1, 0], FULL)]
+    else:
+        effects = a[first] + 10 * b[around]
+        terms = [term(first, [-1], ((0,),)), term(around, [-1], ((0,),))]
+    found = fit(X, noise + ratio * effects, terms)
+    exact = fit(X, noise + 1e2 * effects, terms)
+    assert found.converged
+    assert_allclose(found.noise_variance, exact.noise_variance, rtol=2e-3)
+    for Psi, other in zip(found.covariances, exact.covariances, strict=True):
+        assert_allclose(Psi / ratio**2, other / 1e4, rtol=2e-2, atol=1e-6)
+
+
+def test_crossed_effects_ten_thousand_times_the_noise():
+    X, _, first, other, _ = simulate()
+    rng = np.random.default_rng(1)
+    effects = rng.normal(size=24)[first] + rng.normal(size=9)[other]
+    noise = rng.normal(size=len(X))
+    terms = [term(first, [-1], ((0,),)), term(other, [-1], ((0,),))]
+    found, exact = (fit(X, noise + r * effects, terms) for r in (1e4, 1e2))
+    assert found.converged
+    assert_allclose(found.noise_variance, exact.noise_variance, rtol=1e-3)
+
+
+def test_the_better_of_several_optima_is_found():
+    """Eighteen rows: starts of its own do not reach what twenty random ones reach."""
+    worse = 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        x, g = rng.normal(size=(18, 1)), np.arange(18) % 6
+        y = rng.standard_t(1.5, size=18)
+        model = model_of(x, y, [term(g, [-1, 0], FULL)])
+        best = best_covariances(model)
+        for scale in 10.0 ** rng.uniform(-1, 2, size=20):
+            A = scale * rng.normal(size=(2, 2))
+            other = search_from(evaluate(model, (A,)), 100)
+            worse += other.point.value < best.point.value - 1e-4
+    assert not worse
+
+
+def told(found):
+    return [some.tolist() for some in found.identified]
+
+
+def test_what_the_data_cannot_tell_goes_to_the_noise_or_the_earlier_term():
+    """(48)."""
+    X, y, first, other, _ = simulate(crossed=0.9)
+    each = np.arange(len(y))
+    intercept = ((0,),)
+    alone = fit(X, y, [term(each, [-1], intercept)])
+    assert told(alone) == [[False]]
+    assert alone.covariances[0][0, 0] == 0
+    beside = fit(X, y, [term(each, [-1], intercept), term(other, [-1], intercept)])
+    assert told(beside) == [[False], [True]]
+    assert beside.covariances[0][0, 0] == 0
+    one = fit(X, y, [term(other, [-1], intercept)])
+    assert_allclose(beside.noise_variance, one.noise_variance, rtol=1e-6)
+    for order in ([0, 1], [1, 0]):
+        terms = [term(other, [-1, 0], FULL), term(8 - other, [-1, 0], FULL)]
+        twice = fit(X, y, [terms[k] for k in order])
+        assert told(twice) == [[True, True], [False, False]]
+        assert not twice.covariances[1].any()
+    slopes = fit(X, y, [term(each, [-1, 0], FULL)])  # its variance depends on x0
+    assert told(slopes) == [[True, True]]
+    assert slopes.covariances[0][1, 1] > 0
+
+
+def test_a_column_that_says_nothing_has_no_variance():
+    X, y, first, *_ = simulate()
+    X = np.column_stack([X, np.zeros(len(y)), 2 * X[:, 0]])
+    nothing = fit(X, y, [term(first, [-1, 2], FULL)])
+    assert told(nothing) == [[True, False]]
+    again = fit(X, y, [term(first, [-1, 0, 3], ((0, 1, 2),))])
+    assert told(again) == [[True, True, False]]
+    plain = fit(X, y, [term(first, [-1, 0], FULL)])
+    assert_allclose(again.log_likelihood, plain.log_likelihood, rtol=1e-10)
+
+
+def is_finite(found):
+    arrays = (*found.modes, *found.loading, *found.conditional, *found.covariances)
+    return all(np.isfinite(A).all() for A in (*arrays, found.beta, found.root))
+
+
+def test_awkward_rows_have_finite_answers():
+    X, y, first, other, around = simulate(n=60, n_levels=12)
+    slopes, crossing = term(first, [-1, 0], FULL), term(other, [-1], ((0,),))
+    constant = X.copy()
+    constant[:, 0] = np.random.default_rng(0).normal(size=12)[first]
+    cases = [
+        (X, y, [term(np.arange(60) // 2, [-1, 0, 1], ((0, 1, 2),))]),
+        (X, y, [term(np.zeros(60), [-1, 0], FULL)]),
+        (constant, y, [slopes]),
+        (X, np.ones(60), [slopes, crossing]),
+        (X, X.sum(axis=1), [slopes]),
+        (X, X[:, 0] * first + other, [slopes, crossing]),
+        (X[:3], y[:3], [term(first[:3] % 2, [-1, 0], FULL)]),
+        (X[:, :0], y, [term(first, [-1], ((0,),)), crossing]),
+        (X, y, []),
+    ]
+    for case in cases:
+        found = fit(*case)
+        assert is_finite(found)
+        assert np.isfinite(found.log_likelihood)
+        assert found.converged
+
+
+def test_rows_that_are_explained_exactly_are_told_so():
+    X, _, first, *_ = simulate()
+    a, b = np.random.default_rng(2).normal(size=(2, 24))
+    found = fit(X, a[first] + b[first] * X[:, 0], [term(first, [-1, 0], FULL)])
+    assert found.exact
+    observed = np.column_stack([a, b])
+    assert_allclose(found.modes[0] + [a.mean(), b.mean()], observed, atol=1e-6)
+
+
+def test_disconnected_designs_and_one_row_per_cell():
+    rng = np.random.default_rng(4)
+    half = np.arange(80) < 40
+    first = np.where(half, np.arange(80) % 5, 5 + np.arange(80) % 4)
+    other = np.where(half, np.arange(80) // 5 % 4, 4 + np.arange(80) // 4 % 5)
+    X = rng.normal(size=(80, 1))
+    y = rng.normal(size=80) + rng.normal(size=9)[first] + rng.normal(size=9)[other]
+    terms = [term(first, [-1], ((0,),)), term(other, [-1], ((0,),))]
+    assert fit(X, y, terms).converged
+    cells = [
+        term(np.arange(81) % 9, [-1, 0], FULL),
+        term(np.arange(81) // 9, [-1], ((0,),)),
+    ]
+    X = rng.normal(size=(81, 1))
+    found = fit(X, rng.normal(size=81), cells)
+    assert found.converged
+    assert found.ranks[1] == 0
+
+
+def test_the_order_of_terms_and_rows_does_not_matter():
+    X, y, first, other, around = simulate(crossed=0.9, nested=0.7)
+    terms = [
+        term(first, [-1, 0], FULL),
+        term(other, [-1], ((0,),)),
+        term(around, [-1], ((0,),)),
+    ]
+    some = fit(X, y, terms)
+    order = np.random.default_rng(0).permutation(len(y))
+    turned = [term(t.codes[order], t.columns, t.blocks) for t in reversed(terms)]
+    other_way = fit(X[order], y[order], turned)
+    assert_allclose(other_way.log_likelihood, some.log_likelihood, rtol=1e-11)
+    for k in range(3):
+        assert_allclose(other_way.modes[2 - k], some.modes[k], atol=1e-5)
+
+
+def test_weights_are_repetitions():
+    X, y, first, other, _ = simulate(n=90)
+    weight = np.random.default_rng(0).integers(1, 4, size=90)
+    repeated = np.repeat(np.arange(90), weight)
+    for codes in ([first], [first, other]):
+        terms = [term(c, [-1, 0], FULL) for c in codes]
+        weighted = fit(X, y, terms, weight.astype(float))
+        rows = [term(c[repeated], [-1, 0], FULL) for c in codes]
+        plain = fit(X[repeated], y[repeated], rows)
+        assert_allclose(weighted.log_likelihood, plain.log_likelihood, rtol=1e-9)
+        for modes, other_modes in zip(weighted.modes, plain.modes, strict=True):
+            assert_allclose(modes, other_modes, atol=1e-5)
+
+
+def test_too_many_crossed_effects_are_refused(monkeypatch):
+    monkeypatch.setattr(crossed, "MOST_CROSSED", 8)
+    X, y, first, other, _ = simulate()
+    terms = [term(first, [-1], ((0,),), "a"), term(other, [-1], ((0,),), "item")]
+    with pytest.raises(ValueError, match=r"item \(9\).* at most 8"):
+        fit(X, y, terms)
+
+
+def test_workers_change_nothing(monkeypatch):
+    X, y, first, other, around = simulate()
+    for terms in (
+        [term(first, [-1, 0], FULL)],
+        [term(first, [-1], ((0,),)), term(around, [-1, 0], FULL)],
+        [term(first, [-1], ((0,),)), term(other, [-1], ((0,),))],
+    ):
+        one, two = fit(X, y, terms), fit(X, y, terms, n_jobs=2)
+        assert_allclose(two.log_likelihood, one.log_likelihood, rtol=1e-12)
