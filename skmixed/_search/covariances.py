@@ -163,8 +163,8 @@ def told_variances(model, order):
 
 
 def _told_in_turn(F, parameters, sizes):
-    """The variances of which the information F, of the noise and of `parameters`, leaves
-    something beside those before.
+    """Variances of which the information F, of the noise and of `parameters`, leaves
+    something beside those before them.
     """
     told, size = [np.zeros(q, dtype=bool) for q in sizes], np.diag(F).copy()
     order = sorted(range(len(parameters)), key=lambda k: parameters[k][:2])

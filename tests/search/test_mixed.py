@@ -85,7 +85,7 @@ PROBLEMS = {name: rest for name, *rest in problems()}
 @pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_no_direction_leads_down_from_the_optimum(name, reml):
-    """(41), (49): S Psi = 0, and S >= 0 on the null space of Psi; in few evaluations."""
+    """(41), (49): S Psi = 0, and S >= 0 on the null space of Psi."""
     found = fit(*PROBLEMS[name], reml=reml)
     assert found.converged
     assert found.n_iter <= 20
@@ -255,7 +255,7 @@ def told(found):
 
 def test_what_the_data_cannot_tell_goes_to_the_noise_or_the_earlier_term():
     """(48)."""
-    X, y, first, other, _ = simulate(crossed=0.9)
+    X, y, _, other, _ = simulate(crossed=0.9)
     each = np.arange(len(y))
     intercept = ((0,),)
     alone = fit(X, y, [term(each, [-1], intercept)])
@@ -293,7 +293,7 @@ def is_finite(found):
 
 
 def test_awkward_rows_have_finite_answers():
-    X, y, first, other, around = simulate(n=60, n_levels=12)
+    X, y, first, other, _ = simulate(n=60, n_levels=12)
     slopes, crossing = term(first, [-1, 0], FULL), term(other, [-1], ((0,),))
     constant = X.copy()
     constant[:, 0] = np.random.default_rng(0).normal(size=12)[first]
