@@ -96,8 +96,8 @@ class Conditional:
 
     # What rows of weights z on the levels `codes` of every term say.
 
-    def weights(self, Z, codes, n):
-        """What eps of the first terms and the dense effects weigh in each row.
+    def rows(self, Z, codes, n):
+        """What the effects weigh in each row, csr_array (n, E + d).
 
         Parameters
         ----------
@@ -106,6 +106,19 @@ class Conditional:
         codes : list of ndarray of shape (n,)
             Levels; -1 for a level that is not known, which adds nothing.
         n : int
+        """
+        starts, E, d = self.starts
+        dense = [E * (t >= self.n_sparse) for t in range(len(starts))]
+        begins = [a + b for a, b in zip(starts, dense, strict=True)]
+        return indicator(Z, codes, begins, (n, E + d))
+
+    def weights(self, Z, codes, n):
+        """What eps of the first terms and the dense effects weigh in each row.
+
+        Parameters
+        ----------
+        Z, codes, n
+            As of `rows`.
 
         Returns
         -------
@@ -394,14 +407,14 @@ def _moved(A, rows, columns, shape):
     return sparse.csr_array((A.data, where), shape=shape)
 
 
-def observe_rows(before, W, W_dense, precision, right):
-    """Condition on further rows w'eps + e, e ~ N(0, 1 / precision) (12.3).
+def observe_rows(before, Z, precision, right):
+    """Condition on further rows z'b + e, e ~ N(0, 1 / precision) (12.3).
 
     Parameters
     ----------
     before : Conditional
-    W, W_dense : csr_array
-        Weights of the rows, as `Conditional.weights` gives them.
+    Z : csr_array of shape (n, E + d)
+        As `Conditional.rows` gives it.
     precision : ndarray of shape (n,)
     right : ndarray of shape (n, m)
         Values of the rows, m sets of them.
@@ -412,59 +425,38 @@ def observe_rows(before, W, W_dense, precision, right):
     moved : ndarray of shape (E + d, m)
         E(b) given the rows, for each set of values.
     """
-    E, d = W.shape[1], W_dense.shape[1]
-    rows = sparse.hstack([W, W_dense]).tocsr()
-    weighted = (rows * precision[:, None]).T.tocsr()
-    rest, own, pulls = (weighted @ rows).tocsr(), [], []
+    _, E, d = before.starts
+    N, weighted = _whole(before), (Z * precision[:, None]).T.tocsr()
+    rest, own, pulls = (N.T @ (weighted @ Z) @ N).tocsr(), [], []
     for C in before.own:
         length = C.shape[0] * C.shape[1]
         A = level_blocks(rest[:length, :length], C.shape[1])
         if A is None:  # a level has met two levels of a term that it was nested in
-            return _observe_crossed(before, len(own), rows, precision, right)
+            return observe_rows(as_dense(before, len(own)), Z, precision, right)
         own.append(_shrunk(C, A))
         later = rest[:length, length:]
         pulls.append((_block_diagonal([own[-1]]) @ later).tocsr())
         rest = (rest[length:, length:] - later.T @ pulls[-1]).tocsr()
     dense = _shrunk(before.dense, rest.toarray()) if d else before.dense
-    turn = _unwind(pulls, d)
-    N = _whole(before) @ turn
+    N = (N @ _unwind(pulls, d)).tocsr()
     spread = sparse.block_diag([_block_diagonal(own), sparse.csr_array(dense)])
-    moved = N @ (spread @ (turn.T @ (weighted @ right)))
+    moved = N @ (spread @ (N.T @ (weighted @ right)))
     chain = None if before.chain is None else N[:E, :E]
     reach = N[:E, E:] if d and E else None
     return with_reach(before.sizes, own, dense, chain, reach), moved
 
 
-def _observe_crossed(before, first, rows, precision, right):
-    """The same where the terms from `first` on are not nested any more: with them among
-    the dense ones.
-    """
-    after = as_dense(before, first)
-    weights = sparse.csr_array(rows @ _inverse_tail(before, first))
-    E = weights.shape[1] - len(after.dense)
-    return observe_rows(after, weights[:, :E], weights[:, E:], precision, right)
-
-
 def as_dense(before, first):
     """The same covariance, the terms from number `first` on being dense."""
-    E = before.starts[0][first]
-    tail = (_whole(before) @ sparse.csr_array(_inverse_tail(before, first))).tocsr()
-    N = _whole(before)[E:, E:]
+    E, whole = before.starts[0][first], _whole(before)
+    N = whole[E:, E:]
     own = [_block_diagonal(before.own[first:]), sparse.csr_array(before.dense)]
     dense = (N @ sparse.block_diag(own) @ N.T).toarray()
-    chain = tail[:E, :E] if first > 1 else None
-    reach = tail[:E, E:] if E else None
+    chain = whole[:E, :E] if first > 1 else None
+    # The dense errors are now the effects themselves, not N^-1 of them.
+    tail, links = N.toarray(), whole[:E, E:].toarray()
+    reach = solve_triangular(tail.T, links.T, lower=True, unit_diagonal=True).T
     return with_reach(before.sizes, before.own[:first], dense, chain, reach)
-
-
-def _inverse_tail(before, first):
-    """The change of errors eps that makes b of the terms from `first` on: of the terms
-    before them it is the identity, of the others N^-1.
-    """
-    E, N = before.starts[0][first], _whole(before)
-    tail = N[E:, E:].toarray()
-    inverse = solve_triangular(tail, np.eye(len(tail)), unit_diagonal=True)
-    return sparse.block_diag([sparse.eye_array(E), inverse], format="csr")
 
 
 def _whole(at):

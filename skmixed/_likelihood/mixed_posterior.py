@@ -209,9 +209,8 @@ def observe(posterior, X, y, codes, noise_variance):
         missing = np.einsum("ni,ij,nj->n", z, term.Psi, z)
         variance += np.where(code < 0, missing, 0.0)
     right = np.column_stack([y - posterior.mean(X, codes), posterior._h(X, Z, codes)])
-    before = posterior.conditional
-    W, W_dense = before.weights(*posterior._ordered(Z, codes), len(y))
-    after, moved = observe_rows(before, W, W_dense, 1 / variance, right)
+    rows = posterior.conditional.rows(*posterior._ordered(Z, codes), len(y))
+    after, moved = observe_rows(posterior.conditional, rows, 1 / variance, right)
     terms, start = list(posterior.terms), 0
     for t in posterior.order:
         term = terms[t]
