@@ -112,26 +112,25 @@ class Conditional:
         begins = [a + b for a, b in zip(starts, dense, strict=True)]
         return indicator(Z, codes, begins, (n, E + d))
 
-    def weights(self, Z, codes, n):
-        """What eps of the first terms and the dense effects weigh in each row.
-
-        Parameters
-        ----------
-        Z, codes, n
-            As of `rows`.
-
-        Returns
-        -------
-        W : csr_array of shape (n, E)
-        W_dense : csr_array of shape (n, d)
+    def weights(self, rows):
+        """What eps weigh in rows z'b, Z (n, E + d): of the first terms (n, E), and of
+        the dense effects (n, d).
         """
-        starts, E, d = self.starts
-        k = self.n_sparse
-        first = indicator(Z[:k], codes[:k], starts[:k], (n, E))
-        rest = indicator(Z[k:], codes[k:], starts[k:], (n, d))
+        _, E, _ = self.starts
+        first, rest = rows[:, :E], rows[:, E:]
         if self.reach is not None:
             rest = rest + first @ self.reach.matrix
         return first if self.chain is None else first @ self.chain.matrix, rest
+
+    @property
+    def N(self):
+        """N of all effects, (E + d, E + d)."""
+        _, E, d = self.starts
+        chain = sparse.eye_array(E) if self.chain is None else self.chain.matrix
+        none = sparse.csr_array((E, d))
+        reach = none if self.reach is None else self.reach.matrix
+        below = sparse.hstack([sparse.csr_array((d, E)), sparse.eye_array(d)])
+        return sparse.vstack([sparse.hstack([chain, reach]), below]).tocsr()
 
     def variance(self, Z, codes, n):
         """Variance (n,) of z'b of each row; arguments as of `weights`."""
@@ -219,22 +218,21 @@ class Conditional:
                     total[:, b, a] += product
         return total
 
-    def halved(self, W):
-        """Rows times the root of Cov(eps) of the first terms: for each of them a
-        csr_array (n, levels with weight times q).
+    def roots(self, W):
+        """Roots of Cov(eps) of the first terms, of the levels alone that have a weight
+        in some row of W (n, E): for each term a csr_array (E, effects of these levels).
         """
-        halves = []
+        touched, E = np.unique(W.indices), W.shape[1]
         for t, C in enumerate(self.own):
             (K, q), start = self.sizes[t], self.starts[0][t]
-            row, level, w = _blocks(W[:, start : start + K * q], q)
-            present, member = np.unique(level, return_inverse=True)
-            root = _root(C.take(present, axis=0)).take(member, axis=0)
-            half = np.einsum("ni,nij->nj", w, root)
-            effects = q * member[:, None] + np.arange(q)
-            where = np.repeat(row, q), effects.ravel()
-            shape = W.shape[0], q * len(present)
-            halves.append(sparse.csr_array((half.ravel(), where), shape=shape))
-        return halves
+            inside = (touched >= start) & (touched < start + K * q)
+            levels = np.unique((touched[inside] - start) // q)
+            root = _root(C.take(levels, axis=0))
+            rows = start + q * levels[:, None] + np.arange(q)
+            columns = np.arange(len(levels) * q).reshape(-1, 1, q)
+            where = np.repeat(rows, q), np.broadcast_to(columns, root.shape).ravel()
+            shape = E, len(levels) * q
+            yield sparse.csr_array((root.ravel(), where), shape=shape)
 
     def with_rows(self, W, W_dense):
         """Covariances of the effects of every term with rows of these weights: for each
@@ -254,23 +252,21 @@ class Conditional:
     def covariance(self, W, W_dense):
         """Covariance (n, n) of rows with these weights."""
         total = W_dense @ (W_dense @ self.dense).T
-        for half in self.halved(W):
+        for root in self.roots(W):
+            half = W @ root
             total += (half @ half.T).toarray()
         return total
 
     def draws(self, W, W_dense, n_samples, random_state):
         """Draws (n, n_samples) of z'b of rows with these weights, about 0."""
         total = np.zeros((W.shape[0], n_samples))
-        for half in self.halved(W):
-            total += half @ random_state.standard_normal((half.shape[1], n_samples))
-        touched, root = self.dense_root(W_dense)
+        for root in self.roots(W):
+            normal = random_state.standard_normal((root.shape[1], n_samples))
+            total += W @ (root @ normal)
+        touched = np.unique(W_dense.indices)
+        root = semidefinite_root(self.dense[np.ix_(touched, touched)])
         normal = random_state.standard_normal((root.shape[1], n_samples))
         return total + W_dense[:, touched] @ (root @ normal)
-
-    def dense_root(self, W_dense):
-        """Which dense effects have a weight in some row, and a root of their Cov."""
-        touched = np.unique(W_dense.indices)
-        return touched, semidefinite_root(self.dense[np.ix_(touched, touched)])
 
 
 def conditional_of_chain(own, carries, parents):
@@ -426,7 +422,7 @@ def observe_rows(before, Z, precision, right):
         E(b) given the rows, for each set of values.
     """
     _, E, d = before.starts
-    N, weighted = _whole(before), (Z * precision[:, None]).T.tocsr()
+    N, weighted = before.N, (Z * precision[:, None]).T.tocsr()
     rest, own, pulls = (N.T @ (weighted @ Z) @ N).tocsr(), [], []
     for C in before.own:
         length = C.shape[0] * C.shape[1]
@@ -448,7 +444,7 @@ def observe_rows(before, Z, precision, right):
 
 def as_dense(before, first):
     """The same covariance, the terms from number `first` on being dense."""
-    E, whole = before.starts[0][first], _whole(before)
+    E, whole = before.starts[0][first], before.N
     N = whole[E:, E:]
     own = [_block_diagonal(before.own[first:]), sparse.csr_array(before.dense)]
     dense = (N @ sparse.block_diag(own) @ N.T).toarray()
@@ -457,15 +453,6 @@ def as_dense(before, first):
     tail, links = N.toarray(), whole[:E, E:].toarray()
     reach = solve_triangular(tail.T, links.T, lower=True, unit_diagonal=True).T
     return with_reach(before.sizes, before.own[:first], dense, chain, reach)
-
-
-def _whole(at):
-    """N of all effects, (E + d, E + d)."""
-    _, E, d = at.starts
-    chain = sparse.eye_array(E) if at.chain is None else at.chain.matrix
-    reach = sparse.csr_array((E, d)) if at.reach is None else at.reach.matrix
-    below = sparse.hstack([sparse.csr_array((d, E)), sparse.eye_array(d)])
-    return sparse.vstack([sparse.hstack([chain, reach]), below]).tocsr()
 
 
 def level_blocks(A, q):

@@ -14,13 +14,21 @@ share the level.
 """
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import block_diag, cho_solve, cholesky
 from scipy.sparse.linalg import splu
 
 from .._blocks import row_blocks
-from .conditional import Conditional, extend, indicator, observe_rows
+from .conditional import (
+    Conditional,
+    extend,
+    indicator,
+    observe_rows,
+    semidefinite_root,
+)
 from .posterior import Coefficients, of_groups
 
 # As many rows as this have their joint density from their covariance matrix.
@@ -236,7 +244,8 @@ def error_products(posterior, X, codes):
     """
     Z, codes = posterior._effects(X, codes, slice(None), None)
     h, conditional = posterior._h(X, Z, codes), posterior.conditional
-    W, W_dense = conditional.weights(*posterior._ordered(Z, codes), X.shape[0])
+    rows = conditional.rows(*posterior._ordered(Z, codes), X.shape[0])
+    W, W_dense = conditional.weights(rows)
     products = [None] * len(Z)
     for t, A in zip(posterior.order, conditional.with_rows(W, W_dense), strict=True):
         term, z, q = posterior.terms[t], Z[t], Z[t].shape[1]
@@ -276,10 +285,8 @@ class JointRows:
     mean : ndarray of shape (n,)
     h : ndarray of shape (n, k)
         Weights of the coefficients' errors, which are N(0, I).
-    W : csr_array of shape (n, E)
-        Weights of eps of the first terms.
-    W_dense : csr_array of shape (n, d)
-        Weights of eps of the dense ones.
+    Z : csr_array of shape (n, E + d)
+        Weights of the effects of known levels.
     new : list of csr_array
         For each term in the order of elimination, weights of the effects of levels that
         are not known, which are N(0, I).
@@ -288,8 +295,7 @@ class JointRows:
 
     mean: np.ndarray
     h: np.ndarray
-    W: sparse.csr_array
-    W_dense: sparse.csr_array
+    Z: sparse.csr_array
     new: list
     noise_variance: np.ndarray
 
@@ -310,7 +316,7 @@ def joint_rows(posterior, X, codes, owners, noise_variance):
     return JointRows(
         posterior.mean(X, codes),
         posterior._h(X, Z, codes),
-        *posterior.conditional.weights(*posterior._ordered(Z, codes), X.shape[0]),
+        posterior.conditional.rows(*posterior._ordered(Z, codes), X.shape[0]),
         new,
         noise_variance,
     )
@@ -330,7 +336,7 @@ def joint_covariance(posterior, X, codes, owners, noise_variance):
 
 def _covariance(conditional, rows):
     covariance = rows.h @ rows.h.T
-    covariance += conditional.covariance(rows.W, rows.W_dense)
+    covariance += conditional.covariance(*conditional.weights(rows.Z))
     for half in rows.new:
         covariance += (half @ half.T).toarray()
     covariance[np.diag_indices(len(covariance))] += rows.noise_variance
@@ -342,7 +348,8 @@ def sample(posterior, X, codes, owners, noise_variance, n_samples, random_state)
     rows = joint_rows(posterior, X, codes, owners, noise_variance)
     normal = random_state.standard_normal
     draws = rows.h @ normal((rows.h.shape[1], n_samples))
-    draws += posterior.conditional.draws(rows.W, rows.W_dense, n_samples, random_state)
+    weights = posterior.conditional.weights(rows.Z)
+    draws += posterior.conditional.draws(*weights, n_samples, random_state)
     for half in rows.new:
         draws += half @ normal((half.shape[1], n_samples))
     draws += np.sqrt(noise_variance)[:, None] * normal(draws.shape)
@@ -359,8 +366,7 @@ def joint_log_density(posterior, X, y, codes, owners, noise_variance):
     """
     rows = joint_rows(posterior, X, codes, owners, noise_variance)
     residual, n = y - rows.mean, len(y)
-    n_dense = len(np.unique(rows.W_dense.indices))
-    if n <= max(FEW_ROWS, n_dense):
+    if n <= max(FEW_ROWS, len(posterior.conditional.dense)):
         root = np.linalg.cholesky(_covariance(posterior.conditional, rows))
         logdet = 2 * np.sum(np.log(np.diag(root)))
         rss = np.sum(np.linalg.solve(root, residual) ** 2)
@@ -370,33 +376,51 @@ def joint_log_density(posterior, X, y, codes, owners, noise_variance):
 
 
 def _many_rows(conditional, rows, residual):
-    """log|V| and r'V^-1r of rows as sums of independent errors N(0, I)."""
-    k, scale = conditional.n_sparse, 1 / np.sqrt(rows.noise_variance)
-    pairs = zip(conditional.halved(rows.W), rows.new[:k], strict=True)
-    first = sparse.hstack([half for pair in pairs for half in pair])
-    first = (first * scale[:, None]).tocsr()
-    touched, root = conditional.dense_root(rows.W_dense)
-    others = [rows.W_dense[:, touched], *rows.new[k:], sparse.csr_array(rows.h)]
-    rest = (sparse.hstack(others) * scale[:, None]).tocsr()
-    r = scale * residual
-    B = sparse.eye_array(first.shape[1]) + first.T @ first
+    """log|V| and r'V^-1r of rows as sums of independent errors."""
+    scale = 1 / np.sqrt(rows.noise_variance)
+    columns = sparse.hstack([rows.Z, *rows.new, sparse.csr_array(rows.h)])
+    columns = (columns * scale[:, None]).tocsr()
+    r, S = scale * residual, (columns.T @ columns).tocsr()
+    first, rest = _errors(conditional, rows)
+    B = sparse.eye_array(first.shape[1]) + first.T @ S @ first
     solve, logdet = _sparse_factor(B.tocsc())
-    links = (first.T @ rest).tocsc()
-    M = (rest.T @ rest).toarray()
+    links = (first.T @ (S @ rest)).tocsc()
+    M = (rest.T @ (S @ rest)).toarray()
     for start in range(0, M.shape[1], COLUMNS_AT_ONCE):
         some = slice(start, start + COLUMNS_AT_ONCE)
         M[:, some] -= links.T @ solve(links[:, some].toarray())
-    d, m = len(touched), root.shape[1]
-    L = np.zeros((len(M), len(M) - d + m))
-    L[:d, :m], L[d:, m:] = root, np.eye(len(M) - d)
-    C = np.linalg.cholesky(np.eye(L.shape[1]) + L.T @ M @ L)
+    root = semidefinite_root(conditional.dense)
+    L = block_diag(root, np.eye(len(M) - len(root)))
+    C = cholesky(np.eye(L.shape[1]) + L.T @ M @ L, lower=True)
     logdet += 2 * np.sum(np.log(np.diag(C)))
-    left = first.T @ r
-    v = L.T @ (rest.T @ r - links.T @ solve(left))
-    v = np.linalg.solve(C.T, np.linalg.solve(C, v))
+    right = columns.T @ r
+    left = first.T @ right
+    v = cho_solve((C, True), L.T @ (rest.T @ right - links.T @ solve(left)))
     u = solve(left - links @ (L @ v))
-    r = r - first @ u - rest @ (L @ v)
+    r = r - columns @ (first @ u + rest @ (L @ v))
     return np.sum(np.log(rows.noise_variance)) + logdet, r @ r + u @ u + v @ v
+
+
+def _errors(conditional, rows):
+    """The effects of rows, new ones and the coefficients' errors too, by independent
+    errors, as two sparse matrices.
+
+    The errors of the first are N(0, 1), and in the order of elimination; those of the
+    second are the dense ones, and then others that are N(0, 1).
+    """
+    k, N = conditional.n_sparse, conditional.N
+    _, E, d = conditional.starts
+    sizes = [half.shape[1] for half in rows.new] + [rows.h.shape[1]]
+    ends = np.cumsum([E + d, *sizes])
+    eye = sparse.eye_array(ends[-1], format="csc")
+    own = [eye[:, i:j] for i, j in pairwise(ends)]
+    below = sparse.csr_array((ends[-1] - E - d, E + d))
+    N = sparse.vstack([N, below]).tocsc()
+    W, _ = conditional.weights(rows.Z)
+    roots = [N[:, :E] @ root for root in conditional.roots(W)]
+    pairs = zip(roots, own[:k], strict=True)
+    first = [part for pair in pairs for part in pair] or [eye[:, :0]]
+    return sparse.hstack(first).tocsc(), sparse.hstack([N[:, E:], *own[k:]]).tocsc()
 
 
 def _sparse_factor(B):
