@@ -17,10 +17,20 @@ from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
 from ._input.labels import check_present, join_labels
-from ._input.parameters import check_coverage, warn
+from ._input.parameters import (
+    check_coverage,
+    check_distribution,
+    check_flag,
+    warn,
+)
 from ._input.table import Data, check_weight, read_column, read_new_data
 from ._likelihood.normal import normal_interval, t_interval
-from ._likelihood.posterior import joint_covariance, joint_log_density, sample
+from ._likelihood.posterior import (
+    joint_covariance,
+    joint_log_density,
+    sample,
+    weighted_sums_of,
+)
 from ._results.fit import Fit
 from ._results.state import from_plain, read_only, to_plain
 from ._rows.dask import is_partitioned, predict_partitions
@@ -102,6 +112,35 @@ class NewRows:
         return joint_log_density(
             self.posterior, self.X, y, self.codes, self.owner, self.noise_variance
         )
+
+    def integrated_interval(self, coverage):
+        """Intervals (n, 2) of the distribution that is integrated over variances."""
+        targets = self.fit.integrated.observations(self.X, self.codes)
+        return targets.interval(coverage)
+
+    def integrated_sample(self, n_samples, random_state):
+        """Draws of new observations from that distribution, (n, n_samples)."""
+        rows = self.X, self.codes, self.owner
+        return self.fit.integrated.sample(*rows, n_samples, random_state)
+
+    def integrated_log_density(self, y):
+        """Joint log-density of observations under that distribution."""
+        rows = self.X, y, self.codes, self.owner
+        return self.fit.integrated.log_density(*rows)
+
+    def average_interval(self, coverage, distribution):
+        """Interval (2,) of the mean of the new observations."""
+        weight = np.full((1, len(self.codes)), 1 / len(self.codes))
+        if distribution == "t":
+            raise ValueError(
+                "average=True has no degrees of freedom for distribution='t'. Use "
+                "'integrated', or 'normal'."
+            )
+        rows = weight, self.X, self.codes, self.owner
+        if distribution == "integrated":
+            return self.fit.integrated.averages(*rows).interval(coverage)[0]
+        mean, variance = weighted_sums_of(self.posterior, *rows, self.noise_variance)
+        return np.ravel(normal_interval(mean, np.sqrt(variance), coverage))
 
     @cached_property
     def owner(self):
@@ -302,12 +341,14 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         *,
         groups: ColumnLike | None = None,
         coverage: float = 0.9,
-        distribution: Literal["normal", "t"] = "normal",
+        distribution: Literal["normal", "t", "integrated"] = "normal",
+        average: bool = False,
     ) -> Floats:
         """Predict the interval that holds a new observation with a given probability.
 
         The interval is central; mean and standard deviation are those of
-        ``predict(X, groups=groups, return_std=True)``.
+        ``predict(X, groups=groups, return_std=True)``.  Where groups are fewer than
+        20, ``distribution="integrated"`` is recommended.
 
         Parameters
         ----------
@@ -317,27 +358,37 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
             Group labels, as in `predict`.
         coverage : float, default=0.9
             Probability of the interval, above 0 and below 1.
-        distribution : {"normal", "t"}, default="normal"
+        distribution : {"normal", "t", "integrated"}, default="normal"
             The normal distribution takes the variances as known, as scores of
             predictions do.  Student's t allows for their estimation, by Satterthwaite's
             degrees of freedom of each row's variance: wider intervals, which matter for
-            new groups where the groups of the fit are few.
+            new groups where the groups of the fit are few.  The integrated distribution
+            averages over the variances that are compatible with the data, and holds
+            its promise from some five groups on; `RandomInterceptRegressor` offers it.
+        average : bool, default=False
+            Whether the interval is that of the mean of the new observations of all
+            rows, in place of one interval a row.
 
         Returns
         -------
-        interval : ndarray of shape (n_rows, 2)
+        interval : ndarray of shape (n_rows, 2), or (2,) if ``average=True``
             Lower and upper bound, in the units of y.
 
         Raises
         ------
         ValueError
-            If `coverage` is no probability; if `distribution` is "t" and the model is
-            penalised, so that the degrees of freedom are not known.
+            If `coverage` is no probability; if `distribution` is not "normal" and the
+            model is penalised; if it is "integrated" and the model offers none; if it
+            is "t" and `average` is True.
         """
         check_coverage(coverage)
-        if distribution not in ("normal", "t"):
-            raise ValueError(f"distribution is 'normal' or 't', got {distribution!r}.")
+        check_distribution(distribution, ("normal", "t", "integrated"))
+        check_flag(average, "average")
         new = read_new(self, X, groups)
+        if average:
+            return new.average_interval(coverage, distribution)
+        if distribution == "integrated":
+            return new.integrated_interval(coverage)
         mean, std = new.mean(), new.std()
         if distribution == "normal":
             return np.column_stack(normal_interval(mean, std, coverage))
@@ -350,6 +401,7 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         groups: ColumnLike | None = None,
         n_samples: int = 1,
         random_state: int | np.random.RandomState | None = 0,
+        distribution: Literal["normal", "integrated"] = "normal",
     ) -> Floats:
         """Draw new observations from their joint predictive distribution.
 
@@ -366,20 +418,31 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
             Number of draws for every row.
         random_state : int, RandomState instance or None, default=0
             See :term:`random_state`.
+        distribution : {"normal", "integrated"}, default="normal"
+            As in `predict_interval`.
 
         Returns
         -------
         y_samples : ndarray of shape (n_rows, n_samples)
             Draws, in the units of y.
         """
+        check_distribution(distribution, ("normal", "integrated"))
         whole = isinstance(n_samples, numbers.Integral) and n_samples is not True
         if not whole or n_samples < 1:
             raise ValueError(f"n_samples is a positive integer, got {n_samples!r}.")
         new = read_new(self, X, groups)
-        return new.sample(n_samples, check_random_state(random_state))
+        random_state = check_random_state(random_state)
+        if distribution == "integrated":
+            return new.integrated_sample(n_samples, random_state)
+        return new.sample(n_samples, random_state)
 
     def log_predictive_density(
-        self, X: MatrixLike, y: ColumnLike, *, groups: ColumnLike | None = None
+        self,
+        X: MatrixLike,
+        y: ColumnLike,
+        *,
+        groups: ColumnLike | None = None,
+        distribution: Literal["normal", "integrated"] = "normal",
     ) -> float:
         """Joint log-density of observations under the predictive distribution.
 
@@ -396,15 +459,20 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
             Observations.
         groups : array-like of shape (n_rows,), default=None
             Group labels, as in `predict`.
+        distribution : {"normal", "integrated"}, default="normal"
+            As in `predict_interval`.
 
         Returns
         -------
         log_density : float
             Natural logarithm of the joint density of all the rows.
         """
+        check_distribution(distribution, ("normal", "integrated"))
         if y is None:
             raise ValueError("y is None; the density is that of observations y.")
         new = read_new(self, X, groups, y)
+        if distribution == "integrated":
+            return new.integrated_log_density(new.data.y)
         return float(new.log_density(new.data.y))
 
     def score(

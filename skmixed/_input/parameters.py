@@ -34,6 +34,15 @@ def check_coverage(coverage):
         )
 
 
+def check_distribution(distribution, offered):
+    """One of the distributions that are offered."""
+    if distribution not in offered:
+        names = ", ".join(map(repr, offered[:-1]))
+        raise ValueError(
+            f"distribution is {names} or {offered[-1]!r}, got {distribution!r}."
+        )
+
+
 def check_method(method):
     """Whether `method` is REML; refuses a value that is neither REML nor ML."""
     if method not in ("reml", "ml"):

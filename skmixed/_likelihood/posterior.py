@@ -239,6 +239,17 @@ def joint_covariance(posterior, X, codes, owner, noise_variance):
     return covariance
 
 
+def weighted_sums_of(posterior, weight, X, codes, owner, noise_variance):
+    """Mean and variance of sums of new y, whose weights are the rows of `weight`."""
+    h = weight @ posterior.coefficient_rows(X, codes)
+    owners, first, member = np.unique(owner, return_index=True, return_inverse=True)
+    shares = np.zeros((len(owners), len(weight)))
+    np.add.at(shares, member, weight.T)
+    variance = np.sum(h**2, axis=1) + weight**2 @ noise_variance
+    variance += posterior.intercept_variance(codes[first]) @ shares**2
+    return weight @ posterior.mean(X, codes), variance
+
+
 def sample(posterior, X, codes, owner, noise_variance, n_samples, random_state):
     """Draws (n, n_samples) from the joint normal distribution, in O(n)."""
     h = posterior.coefficient_rows(X, codes)
@@ -253,13 +264,19 @@ def sample(posterior, X, codes, owner, noise_variance, n_samples, random_state):
 
 def joint_log_density(posterior, X, y, codes, owner, noise_variance):
     """Log-density of y under the joint normal distribution, in O(n)."""
+    squares, logdet = joint_terms(posterior, X, y, codes, owner, noise_variance)
+    return -0.5 * (len(y) * np.log(2 * np.pi) + logdet + squares)
+
+
+def joint_terms(posterior, X, y, codes, owner, noise_variance):
+    """r'S^-1 r and log|S| of the residuals r and joint covariance S of y, in O(n)."""
     residual = y - posterior.mean(X, codes)
 
     def read(rows):
         h = posterior.coefficient_rows(X[rows], codes[rows])
         return np.column_stack([h, residual[rows]])
 
-    return block_log_density(
+    return _block_terms(
         read, owner, noise_variance, posterior.intercept_variance(codes)
     )
 
@@ -279,6 +296,12 @@ def block_log_density(read, owner, noise_variance, intercept_variance):
     noise_variance, intercept_variance : ndarray of shape (n,)
         Variances of e and b; the latter is the same for rows of one owner.
     """
+    squares, logdet = _block_terms(read, owner, noise_variance, intercept_variance)
+    return -0.5 * (len(owner) * np.log(2 * np.pi) + logdet + squares)
+
+
+def _block_terms(read, owner, noise_variance, intercept_variance):
+    """r'S^-1 r and log|S|; arguments as in `block_log_density`."""
     owners, member = unique(owner)
     moments = reduce_rows(read, member, len(owners), 1 / noise_variance)
     gram = random_intercept_gram(
@@ -290,4 +313,4 @@ def block_log_density(read, owner, noise_variance, intercept_variance):
     k = len(moments.shift) - 1
     factor = factorize(gram, Lambda, np.eye(k, k + 1))
     logdet = np.sum(np.log(noise_variance)) + factor.logdet + factor.logdet_x
-    return -0.5 * (len(owner) * np.log(2 * np.pi) + logdet + factor.rss)
+    return factor.rss, logdet

@@ -57,6 +57,8 @@ class Fit:
     response : tuple of float
         Mean and sum of squares of y about it, which tell whether two fits are of the
         same rows; empty where they are not known.
+    is_updated : bool
+        Whether further rows of groups were observed since the fit.
     """
 
     names: tuple
@@ -83,6 +85,7 @@ class Fit:
     n_iter: int
     converged: bool
     response: tuple = ()
+    is_updated: bool = False
 
     @property
     def has_random_intercepts(self):
@@ -146,6 +149,25 @@ class Fit:
         """
         raise NotImplementedError
 
+    @property
+    def offers_integrated(self):
+        """Whether `integrated` is there."""
+        return False
+
+    @property
+    def integrated(self):
+        """The distribution that counts the uncertainty of the variances, `Integrated`.
+
+        Raises
+        ------
+        ValueError
+            If it is not offered.
+        """
+        raise ValueError(
+            "distribution='integrated' is offered for random intercepts with one noise "
+            "variance (RandomInterceptRegressor). Use 't' or 'normal'."
+        )
+
     def observed(self, X, y, codes, labels, known):
         """The fit after further rows, whose groups are `codes` among `labels`, and
         `known` the places of the groups that it knows.
@@ -155,7 +177,7 @@ class Fit:
         noise_variance = self.noise_variance_of(X, before[codes])
         posterior = make_room(self.posterior, known, len(labels))
         posterior = observe(posterior, X, y, codes, noise_variance)
-        return replace(self, labels=labels, posterior=posterior)
+        return replace(self, labels=labels, posterior=posterior, is_updated=True)
 
     def attributes(self):
         """Public attributes of the estimator."""

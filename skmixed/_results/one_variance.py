@@ -1,10 +1,12 @@
 """The fit of a random-intercept model, from the statistics of its rows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from .._input.labels import GroupsWarning
+from .._likelihood.integrated import Integrated
 from .._likelihood.one_variance import (
     RandomIntercept,
     check_freedom,
@@ -14,6 +16,7 @@ from .._likelihood.one_variance import (
     is_exact,
 )
 from .._likelihood.posterior import condition, of_groups
+from .._likelihood.ratio_posterior import integrate_ratio
 from .._messages import NO_GROUPS, exact_fit_message, why_not_identified
 from .._rows.columns import choose_columns, noise_floor, rank_tolerance
 from .._rows.gram import pool
@@ -79,6 +82,33 @@ class RandomInterceptFit(Fit):
             posterior.intercept_variance(codes) / self.noise_variance,
             of_groups(posterior.loading, codes, 0.0) / std,
         )
+
+    @property
+    def offers_integrated(self):
+        """See `Fit`."""
+        return not self.alpha
+
+    @cached_property
+    def integrated(self):
+        """See `Fit`; kept with the fit, and not stored."""
+        if self.alpha:
+            raise ValueError(
+                f"alpha={self.alpha}: the variances of a penalised fit have no "
+                "distribution. Use distribution='normal', or fit with alpha=0."
+            )
+        if self.is_updated:
+            raise ValueError(
+                "distribution='integrated' is that of the rows of the fit, but the "
+                "random intercepts were updated since. Fit with all rows, or use "
+                "distribution='normal'."
+            )
+        columns, model = self.likelihood()
+
+        def at(ratio):
+            unit = replace(evaluate(model, ratio), noise_variance=1.0)
+            return _posterior(self.statistics, columns, unit)
+
+        return Integrated(integrate_ratio(model), at)
 
     def attributes(self):
         """See `Fit`."""

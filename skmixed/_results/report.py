@@ -20,6 +20,9 @@ from .summary import (
 
 METHODS = {"reml": "restricted maximum likelihood", "ml": "maximum likelihood"}
 NOT_IDENTIFIED = "The data do not tell the group variance, which is set to 0."
+# Below this many groups the uncertainty of the variances matters for intervals.
+FEW_GROUPS = 20
+FEW = 'With fewer than 20 groups, distribution="integrated" has intervals that hold.'
 AT_BOUNDARY = (
     "The group variance is 0, the end of its range: groups differ no more than the "
     "noise explains, and predictions are those of a model without groups."
@@ -94,7 +97,7 @@ def coefficient_intervals(fit, coverage):
     return profile.coefficient_intervals(coverage) + offset[:, None]
 
 
-def summarize_fit(fit, coverage):
+def summarize_fit(fit, coverage, distribution="t"):
     """The summary of a fit, with intervals of this coverage."""
     uneven = isinstance(fit, HeteroscedasticFit)
     title = (
@@ -104,7 +107,7 @@ def summarize_fit(fit, coverage):
     shares = shares_of_variance(fit.explained, fit.between, fit.noise)
     components = _uneven_components if uneven else _components
     notes = _uneven_notes if uneven else _notes
-    return Summary(
+    summary = Summary(
         title=f"{title} fitted by {METHODS[fit.method]}",
         n_rows=fit.n_rows,
         n_groups=fit.n_groups,
@@ -122,6 +125,38 @@ def summarize_fit(fit, coverage):
         group_test=None if fit.gain is None else ratio_test(fit.gain),
         notes=(*notes(fit, coverage), *_notes_on_groups(fit)),
     )
+    return _integrated(summary, fit, coverage) if distribution != "t" else summary
+
+
+def _integrated(summary, fit, coverage):
+    """The same summary, with intervals of the integrated distribution."""
+    over = fit.integrated.over
+    ends = coefficient_targets(fit).interval(coverage)[fit.entries]
+    variances = {"groups": over.group_interval, "noise": over.noise_interval}
+    names = summary.variance_components.names
+    of_components = np.array([np.sqrt(variances[name](coverage)) for name in names])
+    note = f"Intervals: {coverage:.4g}, of the distribution integrated over variances."
+    return replace(
+        summary,
+        coefficients=_with_ends(summary.coefficients, ends),
+        variance_components=_with_ends(summary.variance_components, of_components),
+        notes=(note, *_notes_on_groups(fit)[:1]),
+    )
+
+
+def _with_ends(table, ends):
+    columns = table.columns | {"low": ends[:, 0], "high": ends[:, 1]}
+    return replace(table, columns=columns)
+
+
+def coefficient_targets(fit):
+    """(intercept, coefficients) as targets of the integrated distribution."""
+
+    def read(posterior):
+        known = replace(fit, posterior=posterior)
+        return known.coefficients, known.coefficients_std**2
+
+    return fit.integrated.targets(read)
 
 
 def _coefficients(fit, coverage):
@@ -136,10 +171,14 @@ def _coefficients(fit, coverage):
 
 def _notes_on_groups(fit):
     """Whatever is out of the ordinary with the group variance."""
+    notes = []
     if fit.at_boundary:
-        yield AT_BOUNDARY
+        notes.append(AT_BOUNDARY)
     elif fit.has_random_intercepts and not fit.is_identified:
-        yield NOT_IDENTIFIED
+        notes.append(NOT_IDENTIFIED)
+    if fit.offers_integrated and 1 < fit.n_groups < FEW_GROUPS:
+        notes.append(FEW)
+    return notes
 
 
 # -------------------------------------------------------------- one noise variance

@@ -1,0 +1,218 @@
+"""The posterior distribution of the variance ratio of a random-intercept model
+(docs/math.md, section 14).
+
+With a flat prior on the coefficients, d sigma^2 / sigma^2 on the noise variance and the
+reference prior on the ratio r = sigma_b^2 / sigma^2, coefficients and noise variance
+integrate in closed form, and one dimension is left.  Ratios below 0, at which the
+covariance V0 = I + r ZZ' is still positive definite, belong to it: in balanced data the
+posterior of 1 + n r is then the pivot of the F test, so that intervals are exact.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import chdtrc, chdtri
+
+from .._rows.gram import pool
+from .one_variance import RandomIntercept, has_freedom
+
+# Distance in log r of the nodes of the trapezoidal rule, where the density is wide.
+STEP = 0.75
+# The fewest and the most of these nodes.
+N_NODES = (24, 96)
+# Points of a scan where the density counts, from which on its range is known.
+FEWEST_SEEN = 5
+# Gauss-Legendre nodes below 0, where most of the probability is seldom.
+NODES_BELOW = 16
+# Logarithm of a density, relative to the highest, from which on it is left out.
+LEFT_OUT = -12.0
+# log(r S) where the scan for the highest density begins and ends.
+FIRST, LAST = -12.0, 46.0
+# How far below 0 the scan looks, in -log(1 + r max S).
+DEEPEST = 30.0
+# Numbers in the blocks of all ratios that are factored at once.
+NUMBERS = 32_000
+# Probability of a component below which it is left out of mixtures.
+NEGLIGIBLE = 1e-6
+# Information about the ratio, relative to that of known coefficients, that is rounding.
+ROUNDING = 1e-10
+
+
+@dataclass(frozen=True)
+class RatioPosterior:
+    """Components of the posterior distribution; given one, any linear target is t.
+
+    Attributes
+    ----------
+    ratio : ndarray of shape (c,)
+        r of each component, at least 0.
+    noise_variance : ndarray of shape (c,)
+        rss(r) / freedom, the squared scale of the noise, in squared units of y.
+    probability : ndarray of shape (c,)
+    freedom : float
+        Degrees of freedom of every component, N - p.
+    """
+
+    ratio: np.ndarray
+    noise_variance: np.ndarray
+    probability: np.ndarray
+    freedom: float
+
+    def noise_interval(self, coverage):
+        """Central interval (2,) of the noise variance."""
+        return _interval(self, np.ones(len(self.ratio)), coverage)
+
+    def group_interval(self, coverage):
+        """Central interval (2,) of the group variance."""
+        return _interval(self, self.ratio, coverage)
+
+
+def _interval(over, multiple, coverage):
+    """Central interval of `multiple` times sigma^2, which given a component is its
+    noise variance times `freedom` over a chi-squared variable: math.md (74).
+    """
+    scale = multiple * over.noise_variance * over.freedom
+    positive = scale > 0
+
+    def below(log_value):
+        inside = chdtrc(over.freedom, scale[positive] * np.exp(-log_value))
+        zero = over.probability[~positive].sum()
+        return zero + over.probability[positive] @ inside
+
+    ends = []
+    for level in (0.5 - coverage / 2, 0.5 + coverage / 2):
+        if over.probability[~positive].sum() >= level:
+            ends.append(0.0)
+            continue
+        far = chdtri(over.freedom, np.array([0.5 * level, 1 - 0.5 * (1 - level)]))
+        low = np.log(scale[positive].min()) - np.log(far.max()) - 1
+        high = np.log(scale[positive].max()) - np.log(far.min()) + 1
+        ends.append(np.exp(brentq(lambda t, p=level: below(t) - p, low, high)))
+    return np.array(ends)
+
+
+def integrate_ratio(model):
+    """The posterior distribution of the ratio, on nodes.
+
+    Where the data say nothing about the ratio (one group, groups of one row, columns
+    that tell all groups apart) it is 0 with probability 1.
+
+    Parameters
+    ----------
+    model : RandomIntercept
+        Without a penalty; whether by ML or REML does not matter.
+
+    Returns
+    -------
+    RatioPosterior
+    """
+    model = pooled(model)
+    freedom = model.n - (model.gram.R12.shape[2] - 1)
+    density, rss = _densities(model, np.zeros(1), freedom)
+    if not has_freedom(model, freedom) or not np.isfinite(density[0]):
+        scale = np.maximum(rss / max(freedom, 1.0), model.floor)
+        return RatioPosterior(np.zeros(1), scale, np.ones(1), float(freedom))
+    above, below = _above(model, freedom), _below(model, freedom)
+    return _components(model, above, below, freedom)
+
+
+def pooled(model):
+    """The same likelihood, with one block of its Gram for all groups of a size."""
+    return RandomIntercept(
+        pool(model.gram), model.n, model.reml, model.floor, None, model.logdet_basis
+    )
+
+
+def _components(model, above, below, freedom):
+    """One half of the probability of ratios below 0 is put at 0, where each keeps its
+    noise variance; the other is spread over the ratios above 0.
+    """
+    highest = max(above[1].max(), below[1].max())
+    p_above, p_below = np.exp(above[1] - highest), np.exp(below[1] - highest)
+    spread = 1 + 0.5 * p_below.sum() / p_above.sum()
+    probability = np.concatenate([0.5 * p_below, spread * p_above])
+    probability /= probability.sum()
+    ratio = np.concatenate([np.zeros(len(p_below)), above[0]])
+    noise = np.concatenate([below[2], above[2]]) / freedom
+    kept = probability > NEGLIGIBLE
+    return RatioPosterior(
+        ratio[kept],
+        np.maximum(noise[kept], model.floor),
+        probability[kept] / probability[kept].sum(),
+        float(freedom),
+    )
+
+
+def _above(model, freedom):
+    """Ratios above 0, logarithms of their probabilities, and rss: trapezoidal rule in
+    log r over the range in which the density counts.
+    """
+    S = model.gram.R11[:, 0, 0] ** 2
+    low, high, step = FIRST - np.log(S.max()), LAST - np.log(S.min()), 2.0
+    while True:
+        scan = np.arange(low, high + 0.5 * step, step)
+        found = _densities(model, np.exp(scan), freedom)[0] + scan
+        counts = np.flatnonzero(found > found.max() + LEFT_OUT)
+        low, high = scan[counts[0]] - step, scan[counts[-1]] + step
+        if len(counts) >= FEWEST_SEEN:
+            break
+        step = (high - low) / (4 * FEWEST_SEEN)
+    n_nodes = int(np.clip(np.ceil((high - low) / STEP) + 1, *N_NODES))
+    nodes = np.linspace(low, high, n_nodes)
+    density, rss = _densities(model, np.exp(nodes), freedom)
+    return np.exp(nodes), density + nodes + np.log(nodes[1] - nodes[0]), rss
+
+
+def _below(model, freedom):
+    """The same below 0, with Gauss-Legendre nodes in u = -log(1 + r max S)."""
+    most = model.gram.R11.max() ** 2
+    depth = np.arange(0.0, DEEPEST)
+    found = _densities(model, np.expm1(-depth) / most, freedom)[0] - depth
+    counts = np.flatnonzero(found > found.max() + LEFT_OUT)
+    end = depth[counts[-1]] + 1.0
+    x, w = np.polynomial.legendre.leggauss(NODES_BELOW)
+    u = 0.5 * end * (1 + x)
+    density, rss = _densities(model, np.expm1(-u) / most, freedom)
+    return u, density - u + np.log(0.5 * end * w / most), rss
+
+
+def _densities(model, ratios, freedom):
+    """Log-densities of ratios, up to a constant, and residual sums of squares."""
+    n_numbers = model.gram.R12.size + model.gram.R22.size
+    chunks = np.array_split(ratios, -(-len(ratios) * n_numbers // NUMBERS))
+    found = [_densities_at_once(model, some, freedom) for some in chunks if len(some)]
+    return tuple(map(np.concatenate, zip(*found, strict=True)))
+
+
+def _densities_at_once(model, ratios, freedom):
+    """math.md (71) and rss, of all ratios at once."""
+    gram, m = model.gram, model.gram.R12.shape[2]
+    S = gram.R11[:, 0, 0] ** 2
+    D = 1 + ratios[:, None] * S
+    rows = gram.R12[:, 0] / np.sqrt(D)[:, :, None]
+    missing = max(m - len(gram.R12) - len(gram.R22), 0)  # for a square root
+    fixed = np.vstack([gram.R22, np.zeros((missing, m))])
+    fixed = np.broadcast_to(fixed, (len(ratios), *fixed.shape))
+    root = np.linalg.qr(np.concatenate([fixed, rows], axis=1), mode="r")
+    eye = np.broadcast_to(np.eye(m - 1), (len(ratios), m - 1, m - 1))
+    k = (np.sqrt(S / D)[:, :, None] * rows)[:, :, :-1]
+    k = k @ np.linalg.solve(root[:, :-1, :-1], eye)
+    diagonal = np.abs(np.diagonal(root, axis1=1, axis2=2))
+    rss = diagonal[:, -1] ** 2
+    with np.errstate(divide="ignore"):
+        density = 0.5 * np.log(_information(gram.multiplicity, S / D, k, freedom))
+        density -= 0.5 * freedom * np.log(rss)
+    density -= 0.5 * np.log(D) @ gram.multiplicity
+    return density - np.log(diagonal[:, :-1]).sum(axis=1), rss
+
+
+def _information(multiplicity, shrunk, k, freedom):
+    """REML information of ratios, sigma^2 profiled: the square of math.md (70)."""
+    length = np.sum(k**2, axis=2)
+    known = shrunk**2 @ multiplicity
+    trace = shrunk @ multiplicity - length.sum(axis=1)
+    inner = np.swapaxes(k, 1, 2) @ k
+    square = known - 2 * np.sum(shrunk * length, axis=1) + np.sum(inner**2, axis=(1, 2))
+    information = 0.5 * (square - trace**2 / freedom)
+    return np.where(information > ROUNDING * known, information, 0.0)
