@@ -1,10 +1,10 @@
-"""The covariance of all random effects given the data and beta (docs/math.md, 12.1).
+"""The covariance of all random effects given the data and beta (docs/math.md, 13).
 
 The terms stand in the order in which their effects are eliminated.  The first ones are
 conditionally independent from level to level, given all terms after them; the last ones
 are `dense`.  With eps the errors that are left at each step,
 
-    b = N eps,   Cov(eps | y, beta) = blockdiag(own of the first terms, dense)     (61)
+    b = N eps,   Cov(eps | y, beta) = blockdiag(own of the first terms, dense)
 
 N is unit upper triangular and sparse: a level reaches those effects that its rows met.
 A single factor has N = I and no dense effects; nested factors have no dense ones; of
@@ -56,7 +56,7 @@ def sparse_rows(matrix):
 
 @dataclass(frozen=True)
 class Conditional:
-    """Cov(b | y, beta) in the factored form (61).
+    """Cov(b | y, beta) in the factored form math.md (81).
 
     Attributes
     ----------
@@ -157,7 +157,9 @@ class Conditional:
             yield _blocks(W[:, start : start + K * q], q)
 
     def _add_dense(self, total, Z, codes):
-        """Add the part of the variance that the dense effects have, pair by pair."""
+        """Add the part of the variance that the dense effects have, pair by pair:
+        math.md (83).
+        """
         for t, z in enumerate(Z):
             for s in range(t, len(Z)):
                 both = np.flatnonzero((codes[t] >= 0) & (codes[s] >= 0))
@@ -404,7 +406,7 @@ def _moved(A, rows, columns, shape):
 
 
 def observe_rows(before, Z, precision, right):
-    """Condition on further rows z'b + e, e ~ N(0, 1 / precision) (12.3).
+    """Condition on further rows z'b + e, e ~ N(0, 1 / precision): math.md (85).
 
     Parameters
     ----------
@@ -467,7 +469,9 @@ def level_blocks(A, q):
 
 
 def _shrunk(C, A):
-    """(C^-1 + A)^-1 of one covariance or of a stack, C singular or not."""
+    """(C^-1 + A)^-1 of one covariance or of a stack, C singular or not: own of
+    math.md (80).
+    """
     L = _root(C) if C.ndim == 3 else semidefinite_root(C)
     across = np.swapaxes(L, -1, -2)
     B = np.eye(L.shape[-1]) + across @ A @ L

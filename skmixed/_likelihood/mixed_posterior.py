@@ -1,11 +1,11 @@
 """What a fitted model with any number of factors knows about new rows (docs/math.md,
-section 12).
+section 13).
 
 Given the variance components, a new observation is y = x'beta + sum_t z_t'b_t + e with
 
     mean      level + (x - shift)'coef + sum over known levels of z_t'modes_t
     variance  noise(x) + |h|^2 + Var(z'b | beta) of the known levels
-                       + z_t'Psi_t z_t of every new level                       (62)
+                       + z_t'Psi_t z_t of every new level
     h         level_root + (x - shift)'coef_root - sum of z_t'loading_t
 
 Codes of levels are arrays, one for each term in the order of `terms`; -1 is a level
@@ -117,7 +117,7 @@ class MixedPosterior(Coefficients):
         return mean
 
     def variance(self, X, codes, factors=None):
-        """Variance of each row's y without its noise, (n,)."""
+        """Variance of each row's y without its noise, (n,): math.md (82)."""
         variance = np.empty(X.shape[0])
         for rows in row_blocks(X.shape[0], sum(self.coef_root.shape)):
             Z, some = self._effects(X[rows], codes, rows, factors)
@@ -206,7 +206,7 @@ def make_room(posterior, positions, n_levels):
 
 
 def observe(posterior, X, y, codes, noise_variance):
-    """The posterior of the random effects after further rows (docs/math.md, 12.3).
+    """The posterior of the random effects after further rows (docs/math.md, 13).
 
     Variance components, coefficients and their covariance stay as they are.  A level
     that is missing (-1) adds its variance to the noise of the row.
@@ -235,7 +235,7 @@ def observe(posterior, X, y, codes, noise_variance):
 
 def error_products(posterior, X, codes):
     """How the variance of each row's prediction changes with the covariances, but for
-    what the errors of the coefficients add: (75).
+    what the errors of the coefficients add: math.md (89).
 
     Returns
     -------
@@ -358,7 +358,7 @@ def sample(posterior, X, codes, owners, noise_variance, n_samples, random_state)
 
 
 def joint_log_density(posterior, X, y, codes, owners, noise_variance):
-    """Log-density of y under the joint normal distribution (12.4).
+    """Log-density of y under the joint normal distribution: math.md (84).
 
     Few rows have it from their covariance matrix; many from the effects: those of the
     first terms are eliminated by a sparse factor, which has no fill where they are

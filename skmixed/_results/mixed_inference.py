@@ -56,7 +56,7 @@ class VarianceParameters:
         return (vectors[:, known] / values[known]) @ vectors[:, known].T
 
     def freedom(self, variance, slopes):
-        """Satterthwaite's degrees of freedom of estimated variances: (71).
+        """Satterthwaite's degrees of freedom of estimated variances: math.md (87).
 
         Parameters
         ----------
@@ -72,7 +72,9 @@ class VarianceParameters:
 
 
 def variance_parameters(point):
-    """The parameters of covariances of the rank that they have at a point."""
+    """The parameters of covariances of the rank that they have at a point, and their
+    information: math.md (86).
+    """
     roots = [
         _roots(c, Lambda, point.model.resolution(t))
         for t, (c, Lambda) in enumerate(
@@ -266,7 +268,7 @@ class FTest:
 
 
 def f_test(parameters, contrasts, estimates):
-    """Test combinations of coefficients jointly (73).
+    """Test combinations of coefficients jointly: math.md (88).
 
     Combinations that others determine count once.
 
@@ -305,7 +307,7 @@ def _denominator_freedom(freedoms):
 
 
 def predictive_freedom(point, posterior, X, codes):
-    """Degrees of freedom of the variance of new observations, (n,): (74).
+    """Degrees of freedom of the variance of new observations, (n,): math.md (89).
 
     Parameters
     ----------
@@ -362,7 +364,7 @@ def noise_interval(parameters, coverage):
 
 def component_intervals(parameters, fit, t, coverage):
     """Standard deviations (q,) of the effects of term t, and their correlations (q, q),
-    in the user's units.
+    in the user's units: math.md (90).
 
     The first are normal in their logarithm, the others in Fisher's z.  A standard
     deviation of 0 has the interval from 0 to NaN; a correlation of 1 or -1, or of an

@@ -105,6 +105,7 @@ def case(request):
 
 
 def test_mean_variance_and_covariance(case):
+    """math.md (82) and (83)."""
     at, posterior = case
     new, X, codes, owners = new_rows(at)
     mean, covariance = mixed.predict(at, new)
@@ -126,6 +127,7 @@ def test_factors_that_are_left_out_have_no_effect_and_no_variance(case):
 
 
 def test_modes_and_their_covariances(case):
+    """math.md (80) and (81)."""
     at, posterior = case
     for t, term in enumerate(at.terms):
         levels = range(term.codes.max() + 1)
@@ -184,6 +186,7 @@ def learn(at, posterior, seed=5):
 
 
 def test_further_rows_are_learnt_as_if_they_had_been_there(case):
+    """math.md (85)."""
     at, posterior = case
     more, _, y, _, noise = further_rows(at)
     learnt = learn(at, posterior)
@@ -253,6 +256,7 @@ def test_levels_keep_their_figures_where_others_are_put_between_them(case):
 
 @pytest.mark.parametrize("n", [30, 400])
 def test_log_density_is_that_of_mean_and_covariance(case, n):
+    """math.md (84)."""
     at, posterior = case
     _, X, codes, owners = new_rows(at, n=n)
     y = np.random.default_rng(2).normal(scale=3, size=n)

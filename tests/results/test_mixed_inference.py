@@ -77,6 +77,7 @@ def coefficients(found):
 @pytest.mark.parametrize(("reml", "diagonal"), [(True, False), (False, True)])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_satterthwaite(case, diagonal, reml):
+    """math.md (86) and (87)."""
     at, found = regular(case, reml, diagonal)
     parameters = variance_parameters(found.point)
     got = satterthwaite(parameters, contrasts(found))
@@ -127,6 +128,7 @@ def test_predictive_freedom_without_variance_is_that_of_a_random_intercept():
 @pytest.mark.parametrize(("reml", "diagonal"), [(True, False), (False, True)])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_predictive_freedom(case, reml, diagonal):
+    """math.md (89)."""
     at, found = regular(case, reml, diagonal)
     here = at_fit(at, found)
     new = mixed.random_rows(here, n=6)
@@ -178,6 +180,7 @@ def from_natural(at, x):
 @pytest.mark.parametrize(("reml", "diagonal"), [(True, False), (False, True)])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_intervals_of_components(case, diagonal, reml):
+    """math.md (90)."""
     at, found = regular(case, reml, diagonal)
     here = at_fit(at, found)
     x = natural(here)
@@ -211,7 +214,7 @@ def test_intervals_of_components(case, diagonal, reml):
 
 @pytest.mark.parametrize("name", list(STORED))
 def test_f_tests_are_those_of_lmer_test(name):
-    """Values stored by tests/stored/contest.R."""
+    """Values stored by tests/stored/contest.R; math.md (88)."""
     load = load_sleepstudy if name.startswith("sleepstudy") else load_machines
     X, y, groups = load(return_X_y_groups=True)
     codes = np.unique(groups, return_inverse=True)[1].astype(np.int32)
