@@ -241,17 +241,6 @@ def joint_log_density(model, X, y, metadata):
     return -np.sum(normal_nll(_column(y), mean, std))
 
 
-def take_rows(array, rows):
-    """The rows of an array, a sparse matrix, a list, or a frame, by position."""
-    if hasattr(array, "iloc"):
-        return array.iloc[rows]
-    if hasattr(array, "column_names") and hasattr(array, "take"):  # pyarrow
-        return array.take(rows)
-    if isinstance(array, (list, tuple)):
-        return [array[row] for row in rows]
-    return (array if hasattr(array, "shape") else np.asarray(array))[rows]
-
-
 def _normal_log_density(residual, covariance):
     try:
         factor = cho_factor(covariance, lower=True)

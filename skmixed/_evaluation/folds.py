@@ -15,6 +15,7 @@ from sklearn.utils import column_or_1d, indexable
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.parallel import Parallel, delayed
 
+from .._input.any_table import take_rows
 from .._input.labels import check_present, index_groups
 from .._input.table import check_table, read_column
 from .._likelihood.normal import normal_crps, normal_interval, normal_nll
@@ -26,7 +27,6 @@ from .any_model import (
     predict_distribution,
     predict_mean,
     requested_keys,
-    take_rows,
     unwrap,
     warn_of_lost_labels,
 )

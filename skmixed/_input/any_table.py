@@ -1,0 +1,252 @@
+"""Rows for any regressor: the table that it reads, and the columns of a linear part.
+
+A frame stays a frame, so that a regressor finds its columns by name and type; all else
+becomes an array or a sparse matrix.
+"""
+
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+from .table import (
+    Data,
+    as_table,
+    check_table,
+    check_weight,
+    feature_position,
+    feature_positions,
+    is_arrow,
+    read_fit_data,
+    read_new_data,
+)
+
+LEVEL = "group_level"  # name of the column that holds the levels of the groups
+NUMBERS = "biuf"  # kinds of NumPy's types that hold numbers
+OTHER_NUMBERS = ("bool", "int", "uint", "float", "halffloat", "double", "decimal")
+# How errors about columns that hold no numbers speak of them.
+NO_NUMBERS = ("NaN", "missing value", "not a number")
+
+
+@dataclass(frozen=True)
+class AnyRows:
+    """Validated rows.
+
+    Attributes
+    ----------
+    table : frame, ndarray or CSR matrix of shape (n, n_columns)
+        What a regressor reads: all columns but the labels.
+    data : Data
+        Columns of the linear part, labels, y and weights.
+    kept : ndarray of shape (n_user,)
+        Which of the user's rows these are: those whose weight is not 0.
+    """
+
+    table: object
+    data: Data
+    kept: np.ndarray
+
+    @property
+    def labels(self):
+        """The label of each row, or None."""
+        index = self.data.index
+        return None if index is None else index.labels[index.codes]
+
+    @property
+    def codes(self):
+        """Position of each row's group among the labels; 0 without labels."""
+        index = self.data.index
+        return np.zeros(self.data.n_rows, int) if index is None else index.codes
+
+
+class LinearPart(BaseEstimator):
+    """What scikit-learn's checks remember of the columns of a linear part.
+
+    Parameters
+    ----------
+    group_feature : int or None
+        Position of the labels among the columns that are read.
+    """
+
+    def __init__(self, group_feature=None):
+        self.group_feature = group_feature
+
+
+@dataclass(frozen=True)
+class TableReader:
+    """How X is taken apart.
+
+    Attributes
+    ----------
+    labels : ndarray of shape (0,) or (1,)
+        Position of the labels among the columns of X.
+    others : ndarray
+        Positions of all other columns.
+    linear : ndarray
+        Those of the columns of the linear part.
+    part : LinearPart
+    """
+
+    labels: np.ndarray
+    others: np.ndarray
+    linear: np.ndarray
+    part: LinearPart
+
+    def read_fit(self, X, y, groups, sample_weight):
+        """`AnyRows` of a fit, X being a checked table."""
+        data = self._read(read_fit_data, X, y, groups, sample_weight)
+        weight = check_weight(sample_weight, X.shape[0])
+        kept = np.ones(X.shape[0], dtype=bool) if weight is None else weight > 0
+        table = self._table(X, data)
+        if len(kept) > data.n_rows and table is not data.X:
+            table = take_rows(table, np.flatnonzero(kept))
+        return AnyRows(table, data, kept)
+
+    def read_new(self, X, groups, y=None):
+        """`AnyRows` of a prediction."""
+        data = self._read(read_new_data, X, groups, y)
+        return AnyRows(self._table(X, data), data, np.ones(data.n_rows, dtype=bool))
+
+    def _read(self, read, X, *arguments):
+        """`Data` of the linear part."""
+        columns = np.append(self.linear, self.labels)
+        # Without columns scikit-learn's checks refuse the rest as well.
+        some = take_columns(X, columns) if len(columns) else np.zeros((X.shape[0], 1))
+        try:
+            data = read(self.part, some, *arguments)
+        except (TypeError, ValueError) as error:
+            if any(text in str(error) for text in NO_NUMBERS):
+                error.add_note(
+                    "The linear part of the model needs numbers without missing "
+                    "values. Leave columns that only the regressor reads out of "
+                    "linear_features, such as with linear_features=[]."
+                )
+            raise
+        return data if len(self.linear) else replace(data, X=data.X[:, :0])
+
+    def _table(self, X, data):
+        if is_frame(X) or not np.array_equal(self.others, self.linear):
+            return take_columns(X, self.others)
+        return data.X
+
+
+def check_any_table(estimator, X, *, accept_sparse, reset):
+    """X as a frame, an array or a CSR matrix, with as many columns as in `fit`."""
+    check_table(X)
+    X = as_table(X)
+    if not is_frame(X):
+        X = check_array(
+            X,
+            accept_sparse="csr" if accept_sparse else False,
+            dtype=None,
+            ensure_all_finite=False,
+            estimator=estimator,
+            input_name="X",
+        )
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
+    if reset and X.shape[0] < 2:
+        raise ValueError(
+            f"X has {X.shape[0]} sample, but cross-fitting needs 2 or more: a fold is "
+            "predicted by what was fitted to the others."
+        )
+    return X
+
+
+def table_reader(X, group_feature, linear_features):
+    """The `TableReader` of a checked table.
+
+    Parameters
+    ----------
+    X : frame, ndarray or CSR matrix
+    group_feature : str, int or None
+        Name or position of the label column.
+    linear_features : array-like of str, int or bool, or None
+        Columns of the linear part; None means all columns of numeric type.
+    """
+    others, labels = np.arange(X.shape[1]), np.empty(0, dtype=int)
+    if group_feature is not None:
+        labels = np.array([feature_position(group_feature, X, "group_feature")])
+        others = np.delete(others, labels)
+    if linear_features is None:
+        linear = np.array([j for j in others if is_numeric(X, j)], dtype=int)
+    else:
+        read = SimpleNamespace(features=others)
+        chosen = feature_positions(linear_features, X, read, "linear_features")
+        linear = others[chosen]
+    return TableReader(labels, others, linear, LinearPart(-1 if len(labels) else None))
+
+
+def is_frame(X):
+    """Whether X is a frame, of whatever library."""
+    return hasattr(X, "columns")
+
+
+def is_numeric(X, j):
+    """Whether column j is of a numeric type; those of an object array may be."""
+    if not is_frame(X):
+        return True
+    types = X.schema.types if is_arrow(X) else list(X.dtypes)
+    kind = getattr(types[j], "kind", None)
+    if kind is not None:
+        return kind in NUMBERS
+    return str(types[j]).lower().startswith(OTHER_NUMBERS)
+
+
+def take_columns(X, positions):
+    """Some columns of a frame, an array or a sparse matrix."""
+    if is_arrow(X):
+        return X.select(list(positions))
+    if hasattr(X, "iloc"):
+        return X.iloc[:, positions]
+    if is_frame(X):
+        return X[:, list(positions)]
+    return X[:, positions]
+
+
+def take_rows(array, rows):
+    """The rows of an array, a sparse matrix, a list, or a frame, by position."""
+    if hasattr(array, "iloc"):
+        return array.iloc[rows]
+    if hasattr(array, "column_names") and hasattr(array, "take"):  # pyarrow
+        return array.take(rows)
+    if isinstance(array, (list, tuple)):
+        return [array[row] for row in rows]
+    return (array if hasattr(array, "shape") else np.asarray(array))[rows]
+
+
+def add_level(table, level):
+    """The table with a last column, which in a frame is called `LEVEL`.
+
+    Raises
+    ------
+    ValueError
+        If the frame has such a column.
+    """
+    if sparse.issparse(table):
+        return sparse.hstack([table, level[:, None]], format="csr")
+    if not is_frame(table):
+        return np.column_stack([table, level])
+    names = list(table.column_names if is_arrow(table) else table.columns)
+    if LEVEL in names:
+        raise ValueError(
+            f"X has a column {LEVEL!r}, which is the name of the column that the "
+            "regressor gets beside those of X. Rename it, or set group_level=False."
+        )
+    if is_arrow(table):
+        return table.append_column(LEVEL, [level])
+    if hasattr(table, "assign"):
+        # Names of one type, as scikit-learn asks for.
+        named = all(isinstance(name, str) for name in names)
+        return table.assign(**{LEVEL: level}) if named else _assign(table, level)
+    return table.hstack(type(table)({LEVEL: level}))  # polars
+
+
+def _assign(table, level):
+    """The frame with a last column whose name is a number, as all others are."""
+    wider = table.copy()
+    wider[max(table.columns) + 1] = level
+    return wider
