@@ -35,11 +35,13 @@ which door for groups goes with which tool of scikit-learn.
 
 from ._input.labels import GroupsWarning
 from .heteroscedastic import HeteroscedasticGaussianRegressor
+from .mixed_effects import MixedEffectsRegressor
 from .random_intercept import RandomInterceptRegressor
 
 __all__ = [
     "GroupsWarning",
     "HeteroscedasticGaussianRegressor",
+    "MixedEffectsRegressor",
     "RandomInterceptRegressor",
 ]
 __version__ = "0.1.0.dev0"

@@ -565,9 +565,7 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         """Take the fit after further rows."""
         data, fit = read_new_data(self, X, groups, y), self._fit
         check_learns(data.index, fit.has_random_intercepts)
-        labels, (known, mine) = join_labels(fit.labels, data.labels)
-        codes = mine[data.index.codes]
-        return self._keep(fit.observed(data.X, data.y, codes, labels, known))
+        return self._keep(observed(fit, data))
 
     def _keep(self, fit):
         """Take a fit, and copy the public attributes from it."""
@@ -609,20 +607,7 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         super().__setstate__(_public_read_only(attributes))
 
     def _read_new(self, X, groups, y):
-        fit, data = self._fit, read_new_data(self, X, groups, y)
-        codes = np.full(data.n_rows, -1, dtype=np.int32)
-        if data.index is None or not fit.uses_groups:
-            return NewRows(fit, data, codes, 0)
-        known = fit.labels
-        if not len(known):
-            warn(
-                "Group labels are ignored: the model was fitted without `groups`, "
-                "so it knows no groups."
-            )
-        else:
-            position = np.append(data.index.positions_in(known), -1)
-            codes = position.astype(np.int32)[data.index.codes]
-        return NewRows(fit, data, codes, len(known))
+        return new_rows(self._fit, read_new_data(self, X, groups, y))
 
     def _names(self):
         """Names of the columns of X in tables."""
@@ -675,10 +660,33 @@ def check_learns(index, has_random_intercepts):
         )
 
 
+def observed(fit, data):
+    """The fit after further rows, all of which have labels."""
+    labels, (known, mine) = join_labels(fit.labels, data.labels)
+    return fit.observed(data.X, data.y, mine[data.index.codes], labels, known)
+
+
 def read_new(estimator, X, groups, y=None):
     """Validated rows beside the fit that is to predict them, `NewRows` or alike."""
     check_is_fitted(estimator)
     return copy(estimator)._read_new(X, groups, y)  # which no other thread changes
+
+
+def new_rows(fit, data):
+    """Rows beside the fit that is to predict them, `NewRows`."""
+    codes = np.full(data.n_rows, -1, dtype=np.int32)
+    if data.index is None or not fit.uses_groups:
+        return NewRows(fit, data, codes, 0)
+    known = fit.labels
+    if not len(known):
+        warn(
+            "Group labels are ignored: the model was fitted without `groups`, "
+            "so it knows no groups."
+        )
+    else:
+        position = np.append(data.index.positions_in(known), -1)
+        codes = position.astype(np.int32)[data.index.codes]
+    return NewRows(fit, data, codes, len(known))
 
 
 def _public_read_only(attributes):

@@ -20,6 +20,7 @@ from ._evaluation.comparison import GroupsComparison, collect, name_estimators
 from ._evaluation.folds import (
     check_estimator,
     check_params,
+    complete_splits,
     index_present,
     make_splits,
     n_rows_of,
@@ -261,13 +262,8 @@ def cross_val_predict_groups(
     sample = read_sample(X, y, groups, params)
     cv = _within_groups(cv)
     check_params(sample, [estimator], [cv])
-    splits = make_splits(cv, sample)
+    splits = complete_splits(cv, sample)
     tested = np.concatenate([test for _, test in splits])
-    if not np.array_equal(np.sort(tested), np.arange(len(sample.y))):
-        raise ValueError(
-            f"The test sets of cv hold {len(tested)} rows, {len(np.unique(tested))} of "
-            f"them different, of {len(sample.y)}; use a cv that tests every row once."
-        )
     tasks = [(estimator, sample, *split, return_std) for split in splits]
     predicted = np.concatenate(run_all(predict_fold, tasks, n_jobs, verbose), axis=-1)
     ordered = np.empty_like(predicted)

@@ -2,7 +2,7 @@
 (docs/math.md, section 13).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.base import clone
@@ -11,6 +11,7 @@ from .._input.any_table import add_level, take_rows
 from .._input.table import Data
 from .._results.one_variance import fit_statistics
 from .._rows.sample import summarize
+from .folds import Sample, run_all
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,12 @@ class FoldRegressors:
 
     def predict(self, table, codes):
         """Mean prediction of each row, (n,); `codes` are positions of its group."""
-        total = 0.0
+        total = np.zeros(len(codes))
         for k, regressor in enumerate(self.regressors):
-            total = total + predict_rows(regressor, self.table(k, table, codes))
+            levels = None if self.levels is None else self.levels[k]
+            seen = table if levels is None else add_level(table, levels[codes])
+            total += predict_rows(regressor, seen)
         return total / len(self.regressors)
-
-    def table(self, k, table, codes):
-        """The table as the regressor of fold k reads it."""
-        if self.levels is None:
-            return table
-        return add_level(table, self.levels[k][codes])
 
 
 def known_target(data, train, method):
@@ -72,32 +69,27 @@ def known_target(data, train, method):
     return levels, residual
 
 
-def fit_known_fold(regressor, rows, params, method, group_level, train, test):
+def fit_known_fold(regressor, rows, params, split, method, group_level):
     """Fit a regressor to what a linear mixed model of the training rows leaves.
 
     Returns
     -------
-    levels : ndarray of shape (n_groups,)
+    levels : ndarray of shape (n_groups,), or None without `group_level`
     fitted : regressor
     predicted : ndarray of shape (n_test,)
     """
-    levels, residual = known_target(rows.data, train, method)
-    table = rows.table
-    if group_level:
-        table = add_level(table, levels[rows.codes])
-    return levels, *fit_fold(regressor, table, residual, params, train, test)
+    levels, residual = known_target(rows.data, split[0], method)
+    levels = levels if group_level else None
+    return fit_fold(regressor, rows, residual, params, split, levels)
 
 
-def fit_new_fold(regressor, rows, params, train, test):
-    """Fit a regressor to y itself; as `fit_known_fold`, without levels."""
-    return None, *fit_fold(regressor, rows.table, rows.data.y, params, train, test)
-
-
-def fit_fold(regressor, table, target, params, train, test):
-    """The fitted regressor, and its predictions of the test rows."""
-    params = {name: take_rows(value, train) for name, value in params.items()}
-    fitted = clone(regressor).fit(take_rows(table, train), target[train], **params)
-    return fitted, predict_rows(fitted, take_rows(table, test))
+def fit_fold(regressor, rows, target, params, split, levels=None):
+    """Fit a regressor to the training rows; as `fit_known_fold`."""
+    train, test = split
+    table = rows.table if levels is None else add_level(rows.table, levels[rows.codes])
+    part = Sample(table, target, params).take(train)
+    fitted = clone(regressor).fit(part.X, part.y, **part.metadata)
+    return levels, fitted, predict_rows(fitted, take_rows(table, test))
 
 
 def predict_rows(regressor, table):
@@ -119,11 +111,22 @@ def predict_rows(regressor, table):
 
 def collect_folds(folds, splits, n_rows):
     """The regressors of all folds, and each row's prediction by that which has not seen
-    it.
+    it, (n_rows,).
     """
     levels, regressors, predicted = zip(*folds, strict=True)
     out_of_fold = np.empty(n_rows)
     for (_, test), values in zip(splits, predicted, strict=True):
         out_of_fold[test] = values
-    has_levels = levels[0] is not None
-    return FoldRegressors(regressors, levels if has_levels else None), out_of_fold
+    levels = None if levels[0] is None else levels
+    return FoldRegressors(regressors, levels), out_of_fold
+
+
+def call_all(calls, n_jobs, verbose):
+    """``[function(*arguments) for function, *arguments in calls]``, several at a time;
+    long work reports.
+    """
+    return run_all(_call, calls, n_jobs, verbose)
+
+
+def _call(function, *arguments):
+    return function(*arguments)

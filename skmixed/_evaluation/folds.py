@@ -146,6 +146,19 @@ def make_splits(cv, sample):
     return [(_row_numbers(train), _row_numbers(test)) for train, test in splits]
 
 
+def complete_splits(cv, sample):
+    """List of (train, test) row numbers whose test rows are every row once."""
+    splits = make_splits(cv, sample)
+    tested = np.concatenate([test for _, test in splits])
+    n = len(sample.y)
+    if not np.array_equal(np.sort(tested), np.arange(n)):
+        raise ValueError(
+            f"The test sets of cv hold {len(tested)} rows, {len(np.unique(tested))} of "
+            f"them different, of {n}; use a cv that tests every row once."
+        )
+    return splits
+
+
 def unseen_share(splits, sample):
     """Share of the test rows whose group is not in the training rows."""
     groups = index_groups(sample.groups, len(sample.y)).codes

@@ -1,14 +1,13 @@
 """Rows for any regressor: the table that it reads, and the columns of a linear part.
 
 A frame stays a frame, so that a regressor finds its columns by name and type; all else
-becomes an array or a sparse matrix.
+becomes an array.
 """
 
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
@@ -38,7 +37,7 @@ class AnyRows:
 
     Attributes
     ----------
-    table : frame, ndarray or CSR matrix of shape (n, n_columns)
+    table : frame or ndarray of shape (n, n_columns)
         What a regressor reads: all columns but the labels.
     data : Data
         Columns of the linear part, labels, y and weights.
@@ -64,7 +63,7 @@ class AnyRows:
 
 
 class LinearPart(BaseEstimator):
-    """What scikit-learn's checks remember of the columns of a linear part.
+    """The linear part of a model, for scikit-learn's checks of its columns.
 
     Parameters
     ----------
@@ -88,13 +87,11 @@ class TableReader:
         Positions of all other columns.
     linear : ndarray
         Those of the columns of the linear part.
-    part : LinearPart
     """
 
     labels: np.ndarray
     others: np.ndarray
     linear: np.ndarray
-    part: LinearPart
 
     def read_fit(self, X, y, groups, sample_weight):
         """`AnyRows` of a fit, X being a checked table."""
@@ -116,8 +113,10 @@ class TableReader:
         columns = np.append(self.linear, self.labels)
         # Without columns scikit-learn's checks refuse the rest as well.
         some = take_columns(X, columns) if len(columns) else np.zeros((X.shape[0], 1))
+        part = LinearPart(-1 if len(self.labels) else None)
+        validate_data(part, some, skip_check_array=True)  # notes names of columns
         try:
-            data = read(self.part, some, *arguments)
+            data = read(part, some, *arguments)
         except (TypeError, ValueError) as error:
             if any(text in str(error) for text in NO_NUMBERS):
                 error.add_note(
@@ -134,14 +133,13 @@ class TableReader:
         return data.X
 
 
-def check_any_table(estimator, X, *, accept_sparse, reset):
-    """X as a frame, an array or a CSR matrix, with as many columns as in `fit`."""
+def check_any_table(estimator, X, *, reset):
+    """X as a frame or an array, with the columns that it had in `fit`."""
     check_table(X)
     X = as_table(X)
     if not is_frame(X):
         X = check_array(
             X,
-            accept_sparse="csr" if accept_sparse else False,
             dtype=None,
             ensure_all_finite=False,
             estimator=estimator,
@@ -161,7 +159,7 @@ def table_reader(X, group_feature, linear_features):
 
     Parameters
     ----------
-    X : frame, ndarray or CSR matrix
+    X : frame or ndarray
     group_feature : str, int or None
         Name or position of the label column.
     linear_features : array-like of str, int or bool, or None
@@ -171,13 +169,18 @@ def table_reader(X, group_feature, linear_features):
     if group_feature is not None:
         labels = np.array([feature_position(group_feature, X, "group_feature")])
         others = np.delete(others, labels)
+        if not len(others):
+            raise ValueError(
+                "X has 1 feature(s), the group labels, while a regressor needs a "
+                "feature beside them."
+            )
     if linear_features is None:
         linear = np.array([j for j in others if is_numeric(X, j)], dtype=int)
     else:
         read = SimpleNamespace(features=others)
         chosen = feature_positions(linear_features, X, read, "linear_features")
         linear = others[chosen]
-    return TableReader(labels, others, linear, LinearPart(-1 if len(labels) else None))
+    return TableReader(labels, others, linear)
 
 
 def is_frame(X):
@@ -197,7 +200,7 @@ def is_numeric(X, j):
 
 
 def take_columns(X, positions):
-    """Some columns of a frame, an array or a sparse matrix."""
+    """Some columns of a frame or an array."""
     if is_arrow(X):
         return X.select(list(positions))
     if hasattr(X, "iloc"):
@@ -226,8 +229,6 @@ def add_level(table, level):
     ValueError
         If the frame has such a column.
     """
-    if sparse.issparse(table):
-        return sparse.hstack([table, level[:, None]], format="csr")
     if not is_frame(table):
         return np.column_stack([table, level])
     names = list(table.column_names if is_arrow(table) else table.columns)
