@@ -107,6 +107,8 @@ class Part:
 
     Attributes
     ----------
+    name : {"known", "new"}
+        The question that they ask.
     rows : ndarray
         Their positions among all rows.
     new : NewRows
@@ -114,6 +116,7 @@ class Part:
         The part of each prediction that has a slope of its own.
     """
 
+    name: str
     rows: np.ndarray
     new: NewRows
     offset: np.ndarray
@@ -608,30 +611,35 @@ class MixedEffectsRegressor(GroupedRegressor):
         return within, user_splits(between, sample, rows.kept)
 
     def _read_new(self, X, groups, y):
-        fit = self._fit
-        rows = fit.reader.read_new(check_any_table(self, X, reset=False), groups, y)
-        known = known_codes(rows.data.index, fit.labels, rows.data.n_rows)
-        parts = [
-            _part(rows, known, calibrated, positions)
-            for calibrated, positions in (
-                (fit.known, np.flatnonzero(known >= 0)),
-                (fit.new, np.flatnonzero(known < 0)),
-            )
-            if len(positions)
-        ]
-        return SplitRows(rows.data, known, tuple(parts))
+        return self._split_rows(self._read_rows(X, groups, y))
+
+    def _read_rows(self, X, groups, y):
+        """`AnyRows` of a prediction."""
+        X = check_any_table(self, X, reset=False)
+        return self._fit.reader.read_new(X, groups, y)
+
+    def _split_rows(self, rows):
+        """`SplitRows`: each row by the model that answers it."""
+        fit, data = self._fit, rows.data
+        codes = np.full(data.n_rows, -1)
+        if data.index is not None and fit.has_random_intercepts:
+            codes = np.append(data.index.positions_in(fit.labels), -1)[data.index.codes]
+        parts = []
+        for name, mask in (("known", codes >= 0), ("new", codes < 0)):
+            if mask.any():
+                parts.append(_part(name, rows, codes, fit, np.flatnonzero(mask)))
+        return SplitRows(data, codes, tuple(parts))
 
     def _observe(self, X, y, groups):
         """Take the fit after further rows."""
-        fit, new = self._fit, self._read_new(X, groups, y)
-        check_learns(new.data.index, fit.has_random_intercepts)
-        for part in new.parts:
-            name = "known" if new.codes[part.rows[0]] >= 0 else "new"
-            calibrated = getattr(fit, name)
-            data = replace(part.new.data, y=new.data.y[part.rows] - part.offset)
-            model = copy(calibrated.model)
-            model._keep(observed(fit_of(model), data))
-            fit = replace(fit, **{name: replace(calibrated, model=model)})
+        fit, rows = self._fit, self._read_rows(X, groups, y)
+        check_learns(rows.data.index, fit.has_random_intercepts)
+        for part in self._split_rows(rows).parts:
+            calibrated = getattr(fit, part.name)
+            target = rows.data.y[part.rows] - part.offset
+            seen = observed(part.new.fit, replace(part.new.data, y=target))
+            model = copy(calibrated.model)._keep(seen)
+            fit = replace(fit, **{part.name: replace(calibrated, model=model)})
         return self._keep(fit)
 
     def _check_parameters(self):
@@ -666,18 +674,11 @@ def user_splits(cv, sample, kept):
     ]
 
 
-def known_codes(index, labels, n_rows):
-    """Position of each row's group among the known labels; -1 where it is new."""
-    if index is None or not len(labels):
-        return np.full(n_rows, -1)
-    return np.append(index.positions_in(labels), -1)[index.codes]
-
-
-def _part(rows, known, calibrated, positions):
-    """Rows at these positions as one of the calibrators reads them."""
-    data, codes = rows.data, known[positions]
-    table = take_rows(rows.table, positions)
-    features, offset = calibrated.features(table, data.X[positions], codes)
+def _part(name, rows, codes, fit, positions):
+    """Rows at these positions as one of the two calibrators reads them."""
+    calibrated, data = getattr(fit, name), rows.data
+    table, X = take_rows(rows.table, positions), data.X[positions]
+    features, offset = calibrated.features(table, X, codes[positions])
     index = None if data.index is None else data.index.take(positions)
     part = Data(features, np.arange(features.shape[1]), index)
-    return Part(positions, new_rows(fit_of(calibrated.model), part), offset)
+    return Part(name, positions, new_rows(fit_of(calibrated.model), part), offset)

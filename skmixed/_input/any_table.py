@@ -12,17 +12,15 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from .table import (
-    Data,
+from .features import (
     as_table,
-    check_table,
-    check_weight,
+    column_names,
+    column_types,
     feature_position,
     feature_positions,
     is_arrow,
-    read_fit_data,
-    read_new_data,
 )
+from .table import Data, check_table, check_weight, read_fit_data, read_new_data
 
 LEVEL = "group_level"  # name of the column that holds the levels of the groups
 NUMBERS = "biuf"  # kinds of NumPy's types that hold numbers
@@ -125,7 +123,9 @@ class TableReader:
                     "linear_features, such as with linear_features=[]."
                 )
             raise
-        return data if len(self.linear) else replace(data, X=data.X[:, :0])
+        if len(self.linear):
+            return data
+        return replace(data, X=data.X[:, :0], features=data.features[:0])
 
     def _table(self, X, data):
         if is_frame(X) or not np.array_equal(self.others, self.linear):
@@ -192,21 +192,21 @@ def is_numeric(X, j):
     """Whether column j is of a numeric type; those of an object array may be."""
     if not is_frame(X):
         return True
-    types = X.schema.types if is_arrow(X) else list(X.dtypes)
-    kind = getattr(types[j], "kind", None)
+    dtype = column_types(X)[j]
+    kind = getattr(dtype, "kind", None)
     if kind is not None:
         return kind in NUMBERS
-    return str(types[j]).lower().startswith(OTHER_NUMBERS)
+    return str(dtype).lower().startswith(OTHER_NUMBERS)
 
 
 def take_columns(X, positions):
     """Some columns of a frame or an array."""
     if is_arrow(X):
-        return X.select(list(positions))
+        return X.select(positions.tolist())
     if hasattr(X, "iloc"):
         return X.iloc[:, positions]
     if is_frame(X):
-        return X[:, list(positions)]
+        return X[:, positions.tolist()]
     return X[:, positions]
 
 
@@ -231,7 +231,7 @@ def add_level(table, level):
     """
     if not is_frame(table):
         return np.column_stack([table, level])
-    names = list(table.column_names if is_arrow(table) else table.columns)
+    names = column_names(table)
     if LEVEL in names:
         raise ValueError(
             f"X has a column {LEVEL!r}, which is the name of the column that the "
