@@ -9,6 +9,7 @@ and its docstring says which module to open for what::
                   -> optimum        _search      the best of all points
                   -> fit            _results     effects, intervals, tables for the user
     fit, predict  <-  random_intercept, heteroscedastic, ...   over _estimator
+    any regressor as the mean  <-  mixed_effects               over _evaluation
     scores, tables, pictures of any fitted model, ours or foreign
                   <-  metrics, model_selection, inspection     over _evaluation
 

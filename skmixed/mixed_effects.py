@@ -5,7 +5,6 @@ from __future__ import annotations
 import numbers
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -315,7 +314,7 @@ class MixedEffectsRegressor(GroupedRegressor):
 
     References
     ----------
-    .. [1] docs/math.md, section 13; docs/any_mean.md has a study beside other packages.
+    .. [1] docs/math.md, section 15; docs/any_mean.md has a study beside other packages.
 
     Examples
     --------
@@ -429,25 +428,28 @@ class MixedEffectsRegressor(GroupedRegressor):
         """
         self._check_parameters()
         new, random_state = copy(self), check_random_state(self.random_state)
-        inner = new._route(sample_weight, fit_params)
-        reader, rows, metadata = new._read(X, y, groups, sample_weight, inner)
-        inner = new._seeded(random_state)
+        given = new._route(sample_weight, fit_params)
+        reader, rows, metadata = new._read(X, y, groups, sample_weight, given)
+        inner = new._seeded(metadata, random_state)
         within, between = new._splits(rows, metadata["regressor"], random_state)
-        known, F, unknown, F0 = new._cross_fit(inner, rows, metadata, within, between)
-        ask = partial(new._calibrate, inner=inner, rows=rows, metadata=metadata)
-        unknown, messages = ask(unknown, F0, between, NEW_SLOPES)
+        known, F, unknown, F0 = new._cross_fit(inner, rows, within, between)
+        unknown, messages = new._calibrate(
+            unknown, F0, between, NEW_SLOPES, inner, rows
+        )
         if known is None:  # without groups
             known = unknown
         else:
-            known, more = ask(known, F, within, KNOWN_SLOPES, X=rows.data.X)
+            known, more = new._calibrate(
+                known, F, within, KNOWN_SLOPES, inner, rows, X=rows.data.X
+            )
             messages = more + messages
         labels = np.empty(0) if rows.data.index is None else rows.data.index.labels
         new._keep(MixedEffectsFit(reader, labels, known, unknown))
         warn_all(messages)
         return self._become(new)
 
-    def _cross_fit(self, inner, rows, metadata, within, between):
-        """Fit the regressor to the folds of both questions.
+    def _cross_fit(self, inner, rows, within, between):
+        """Fit the regressor to the folds of both questions: equations (80) and (81).
 
         Returns
         -------
@@ -460,21 +462,21 @@ class MixedEffectsRegressor(GroupedRegressor):
             Fitted to y.
         F0 : ndarray of shape (n,)
         """
-        shared = inner["regressor"], rows
-        params, y, n = metadata["regressor"], rows.data.y, rows.data.n_rows
-        how = self.method, self.group_level
-        calls = [(fit_known_fold, *shared, params, split, *how) for split in within]
-        calls += [(fit_fold, *shared, y, params, split) for split in between]
+        regressor, params = inner["regressor"]
+        y, n, how = rows.data.y, rows.data.n_rows, (self.method, self.group_level)
+        calls = [
+            (fit_known_fold, regressor, rows, params, split, *how) for split in within
+        ]
+        calls += [(fit_fold, regressor, rows, y, params, split) for split in between]
         folds = call_all(calls, self.n_jobs, self.verbose)
         known = None, None
         if within:
             known = collect_folds(folds[: len(within)], within, n)
         return *known, *collect_folds(folds[len(within) :], between, n)
 
-    def _calibrate(
-        self, regressors, predicted, splits, slopes, X=None, *, inner, rows, metadata
-    ):
-        """Fit the model of y on predictions, and on the linear part X if that is given.
+    def _calibrate(self, regressors, predicted, splits, slopes, inner, rows, X=None):
+        """Fit the model of y on predictions, and on the linear part X if that is given:
+        equation (82).
 
         Returns
         -------
@@ -485,20 +487,18 @@ class MixedEffectsRegressor(GroupedRegressor):
         slope, model, messages = calibrate(model, predicted, rows, slopes, X=X)
         noise = None
         if "variance_regressor" in inner:
-            target = log_noise(
-                model, join_features(predicted, X), rows, slope * predicted
-            )
-            params = metadata["variance_regressor"]
+            regressor, params = inner["variance_regressor"]
+            features, offset = join_features(predicted, X), slope * predicted
+            target = log_noise(model, features, rows, offset)
             levels = regressors.levels or [None] * len(splits)
             calls = [
-                (fit_fold, inner["variance_regressor"], rows, target, params, *each)
+                (fit_fold, regressor, rows, target, params, *each)
                 for each in zip(splits, levels, strict=True)
             ]
             folds = call_all(calls, self.n_jobs, self.verbose)
             noise, V = collect_folds(folds, splits, rows.data.n_rows)
-            slope, model, messages = self._calibrate_noise(
-                predicted, V, rows, slopes, X
-            )
+            found = self._calibrate_noise(predicted, V, rows, slopes, X)
+            slope, model, messages = found
         return Calibrated(regressors, noise, X is not None, slope, model), messages
 
     def _calibrate_noise(self, predicted, V, rows, slopes, X):
@@ -525,19 +525,23 @@ class MixedEffectsRegressor(GroupedRegressor):
             inner["variance_regressor"] = self.variance_regressor
         return inner
 
-    def _seeded(self, random_state):
-        """The regressors, whose unset random states are drawn from `random_state`."""
-        inner = {name: clone(regressor) for name, regressor in self._inner().items()}
-        for regressor in inner.values():
-            found = regressor.get_params()
+    def _seeded(self, metadata, random_state):
+        """The regressors, whose unset random states are drawn from `random_state`, each
+        beside the metadata of its `fit`.
+        """
+        inner = {}
+        for name, regressor in self._inner().items():
+            seeded = clone(regressor)
+            found = seeded.get_params()
             unset = [
-                name
-                for name in sorted(found)
-                if name.split("__")[-1] == "random_state" and found[name] is None
+                key
+                for key in sorted(found)
+                if key.split("__")[-1] == "random_state" and found[key] is None
             ]
             if self.random_state is not None and unset:
-                seeds = {name: random_state.randint(SEEDS) for name in unset}
-                regressor.set_params(**seeds)
+                seeds = {key: random_state.randint(SEEDS) for key in unset}
+                seeded.set_params(**seeds)
+            inner[name] = seeded, metadata[name]
         return inner
 
     def _route(self, sample_weight, fit_params):

@@ -1,5 +1,5 @@
 """A random-intercept model of y on what regressors predict for rows that they have not
-seen (docs/math.md, section 13).
+seen (docs/math.md, section 15).
 
 It tells how far their predictions can be trusted: it gives their scale, the variances,
 and the random intercepts.
@@ -102,7 +102,7 @@ def calibrate(model, predicted, rows, slopes, **others):
 
 
 def log_noise(model, features, rows, offset):
-    """What a regressor of the log-variance is fitted to: equation (73)."""
+    """What a regressor of the log-variance is fitted to: equation (83)."""
     data = Data(features, np.arange(features.shape[1]), rows.data.index)
     new = new_rows(fit_of(model), data)
     noise = new.noise_variance

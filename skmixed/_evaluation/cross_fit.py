@@ -1,5 +1,5 @@
 """Regressors fitted to folds, each of which predicts the rows that it has not seen
-(docs/math.md, section 13).
+(docs/math.md, section 15).
 """
 
 from dataclasses import dataclass

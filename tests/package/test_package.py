@@ -35,6 +35,7 @@ STAGES = (
     "_evaluation",
     "metrics",
     "model_selection",
+    "mixed_effects",
     "inspection",
     "inference",
 )
@@ -48,6 +49,7 @@ MAY_IMPORT = {
         "_evaluation",
         "metrics",
         "model_selection",
+        "mixed_effects",
         "inspection",
     },
 }

@@ -20,6 +20,7 @@ from sklearn.model_selection import GroupKFold
 import skmixed
 from skmixed import (
     HeteroscedasticGaussianRegressor,
+    MixedEffectsRegressor,
     RandomInterceptRegressor,
     datasets,
     inference,
@@ -39,6 +40,7 @@ RANDOM = RandomInterceptRegressor(method="ml").fit(X, y, groups=groups)
 UNEVEN = HeteroscedasticGaussianRegressor(variance_groups="fixed").fit(
     X, y, groups=groups
 )
+TREES = MixedEffectsRegressor(BayesianRidge(), random_state=0).fit(X, y, groups=groups)
 
 
 def some_of(flag: bool) -> bool:
@@ -47,7 +49,7 @@ def some_of(flag: bool) -> bool:
 
 
 def test_what_predict_returns() -> None:
-    for model in (RANDOM, UNEVEN):
+    for model in (RANDOM, UNEVEN, TREES):
         assert_type(model.predict(X), Floats)
         assert_type(model.predict(X, groups=groups), Floats)
         mean, std = assert_type(
@@ -60,7 +62,7 @@ def test_what_predict_returns() -> None:
 
 
 def test_what_the_other_methods_return() -> None:
-    for model in (RANDOM, UNEVEN):
+    for model in (RANDOM, UNEVEN, TREES):
         assert_type(model.predict_noise_std(X, groups=groups), Floats)
         assert_type(model.predict_interval(X, groups=groups, coverage=0.5), Floats)
         assert_type(model.sample_y(X, n_samples=2, random_state=None), Floats)
@@ -85,6 +87,21 @@ def test_fitted_attributes() -> None:
     assert_type(UNEVEN.variance_intercept_, float)
     assert_type(UNEVEN.n_iter_, int)
     assert_type(UNEVEN.group_feature, str | int | None)
+
+
+def test_any_regressor() -> None:
+    model = MixedEffectsRegressor(
+        variance_regressor=BayesianRidge(), linear_features=[], cv_new=GroupKFold(2)
+    )
+    fitted = model.fit(X, y, groups=groups, sample_weight=None)
+    assert_type(fitted, MixedEffectsRegressor)
+    updated = TREES.update_random_intercepts(X, y, groups=groups)
+    assert_type(updated, MixedEffectsRegressor)
+    assert_type(TREES.noise_variance_, float)
+    assert_type(TREES.known_slope_, float)
+    assert_type(TREES.random_intercepts_, Floats)
+    assert_type(TREES.known_regressors_, tuple[Any, ...])
+    assert TREES.known_model_.predict(np.zeros((1, 2))).shape == (1,)
 
 
 def test_a_summary() -> None:
@@ -272,12 +289,17 @@ def is_a(value: Any, hint: Any) -> bool:
         RandomInterceptRegressor(alpha=1),
         HeteroscedasticGaussianRegressor(),
         HeteroscedasticGaussianRegressor(mean_groups="fixed", variance_groups="fixed"),
+        MixedEffectsRegressor(BayesianRidge()),
+        MixedEffectsRegressor(BayesianRidge(), variance_regressor=BayesianRidge()),
     ],
     ids=str,
 )
 def test_attributes_are_what_annotations_say(model: Any, labels: Any) -> None:
     model.fit(pd.DataFrame(X, columns=["Days"]), y, groups=labels)
-    for instance in (model, model.summary(), model.summary().coefficients):
+    instances = [model]
+    if hasattr(model, "summary"):
+        instances += [model.summary(), model.summary().coefficients]
+    for instance in instances:
         hints = get_type_hints(type(instance))
         assert len(hints) >= 2
         for name, hint in hints.items():
