@@ -449,7 +449,7 @@ class MixedEffectsRegressor(GroupedRegressor):
         return self._become(new)
 
     def _cross_fit(self, inner, rows, within, between):
-        """Fit the regressor to the folds of both questions: equations (100) and (101).
+        """Fit the regressor to the folds of both questions: math.md (100) and (101).
 
         Returns
         -------
@@ -476,7 +476,7 @@ class MixedEffectsRegressor(GroupedRegressor):
 
     def _calibrate(self, regressors, predicted, splits, slopes, inner, rows, X=None):
         """Fit the model of y on predictions, and on the linear part X if that is given:
-        equation (102).
+        math.md (102).
 
         Returns
         -------

@@ -102,7 +102,7 @@ def calibrate(model, predicted, rows, slopes, **others):
 
 
 def log_noise(model, features, rows, offset):
-    """What a regressor of the log-variance is fitted to: equation (103)."""
+    """What a regressor of the log-variance is fitted to: math.md (103)."""
     data = Data(features, np.arange(features.shape[1]), rows.data.index)
     new = new_rows(fit_of(model), data)
     noise = new.noise_variance

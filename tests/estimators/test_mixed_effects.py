@@ -65,7 +65,7 @@ def fitted(X, y, groups, regressor=TREE, **parameters):
 )
 @pytest.mark.parametrize("method", ["reml", "ml"])
 def test_a_linear_regressor_adds_nothing(load, regressor, method):
-    """What a linear mixed model leaves has no linear part, equation (100)."""
+    """What a linear mixed model leaves has no linear part, math.md (100)."""
     options = {} if load is bent else {"return_X_y_groups": True}
     X, y, groups = load(**options)
     parameters = {"group_level": False, "method": method}
@@ -131,7 +131,7 @@ def fits_of_a_spy(X, y, groups, **parameters):
 
 
 def test_a_row_is_not_in_what_predicts_it():
-    """Neither its y, nor that of its group where groups are new: equations (100), (101).
+    """Nor is its group where that is new: math.md (100) and (101).
 
     A fold that changes with y of a row has seen it; the one that predicts it has not.
     """
@@ -171,7 +171,7 @@ def test_what_the_regressor_gets():
 
 
 def test_slopes_are_kept_in_their_ranges():
-    """A useless regressor is dropped, a weak one not stretched: equation (102)."""
+    """A useless regressor is dropped, a weak one not stretched: math.md (102)."""
     X, y, groups = bent()
     weak = HistGradientBoostingRegressor(max_iter=1, early_stopping=False)
     model = fitted(X, y, groups, weak)
