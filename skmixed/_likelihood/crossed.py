@@ -15,8 +15,8 @@ from .._rows.crossed import CrossedGram
 from .._rows.qr import EPS, stacked_root
 from .factor import TriangularSystem, solve_lower, times, transpose, whitener
 
-# Condition number of Lambda up to which N is found from N Lambda.
-REGULAR = 1e6
+# Where variances are so small that I - B^-1 is less than this, it has lost digits.
+TOLD = 1e-4
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,6 @@ class CrossedFactor(TriangularSystem):
         C^-1 R12 of the links.
     residual_rows : ndarray of shape (K, q, m)
         C^-1 R12 (A~ - Z_2 change).
-    M22 : ndarray of shape (d, d)
-        Z_2'V_1^-1 Z_2, V_1 with the first term alone.
     L : ndarray of shape (d, d)
         Lower triangular: L L' = B = I + Lambda_2'M22 Lambda_2.
     change : ndarray of shape (d, m)
@@ -52,7 +50,6 @@ class CrossedFactor(TriangularSystem):
     C: np.ndarray
     Z_rows: np.ndarray
     residual_rows: np.ndarray
-    M22: np.ndarray
     L: np.ndarray
     change: np.ndarray
     data_root: np.ndarray
@@ -80,16 +77,23 @@ class CrossedFactor(TriangularSystem):
         half = self.half[self.gram.links.group]
         return times(transpose(half), self.Z_rows[:, :, None])[:, :, 0]
 
-    @cached_property
     def B_inverse(self):
-        """Inverse of B, (d, d)."""
+        """Inverse of B, (d, d), a new array."""
         inverse, _ = lapack.dpotri(self.L, lower=1)
-        return np.tril(inverse) + np.tril(inverse, -1).T
+        diagonal = np.diag(inverse).copy()
+        inverse = inverse + inverse.T  # it was lower triangular
+        inverse[np.diag_indices_from(inverse)] = diagonal
+        return inverse
 
     @cached_property
     def covariance(self):
         """Cov(b_2 | y, beta) / sigma^2 of the other effects, (d, d)."""
-        return _both(self.Lambdas[1:], self.gram.sizes[1:], self.B_inverse)
+        return _both(self.Lambdas[1:], self.gram.sizes[1:], self.B_inverse())
+
+    @property
+    def is_alone(self):
+        """Whether no effect but those of the first term has a variance."""
+        return not any(Lambda.any() for Lambda in self.Lambdas[1:])
 
     @cached_property
     def projections(self):
@@ -103,24 +107,45 @@ class CrossedFactor(TriangularSystem):
     @cached_property
     def spread_sums(self):
         """The sum of the blocks (Z'V^-1 Z)_gg of every term, (q, q)."""
-        D = np.einsum("gai,gaj->ij", self.half, self.half)
-        D -= self.gram.links.form_sum(self.F, self.covariance)
-        # (Z'V^-1 Z) Lambda of the other effects is M22 Lambda B^-1: nothing cancels.
         sizes, Lambdas = self.gram.sizes[1:], self.Lambdas[1:]
-        found, start = [D], 0
+        D = np.einsum("gai,gaj->ij", self.half, self.half)
+        if self.is_alone:
+            M22 = self.M22()
+            return D, *(_diagonal_sum(A, q) for A, (_, q) in _squares(M22, sizes))
+        inverse = self.B_inverse()
+        found, start, M22 = [], 0, None
         for (K, q), Lambda in zip(sizes, Lambdas, strict=True):
             here = slice(start, start + K * q)
             start += K * q
-            rows = self.M22[here]
-            if np.linalg.cond(Lambda) < REGULAR:
-                right = _right(Lambdas, sizes, rows)
-                blocks = _diagonal_products(right, self.B_inverse[:, here], q)
-                found.append(np.linalg.solve(Lambda.T, blocks.T).T)
-            else:
-                left = rows @ self.covariance
-                blocks = _diagonal_products(left, self.M22[:, here], q)
-                found.append(_diagonal_sum(rows[:, here], q) - blocks)
-        return tuple((A + A.T) / 2 for A in found)
+            # Lambda'(Z'V^-1 Z) Lambda of the other effects is I - B^-1.
+            left = K * np.eye(q) - _diagonal_sum(inverse[here, here], q)
+            if np.linalg.eigvalsh(left)[0] > TOLD * K:
+                half = np.linalg.inv(Lambda)
+                found.append(half.T @ left @ half)
+                continue
+            M22 = self.M22() if M22 is None else M22
+            rows = _right(Lambdas, sizes, M22[here])
+            half = _right(Lambdas, sizes, rows @ inverse)
+            blocks = np.einsum(
+                "kid,kjd->ij", *(A.reshape(K, q, -1) for A in (half, M22[here]))
+            )
+            found.append(_diagonal_sum(M22[here, here], q) - blocks)
+        covariance = _both(Lambdas, sizes, inverse)
+        D = D - self.gram.links.form_sum(self.F, covariance)
+        return tuple((A + A.T) / 2 for A in (D, *found))
+
+    def M22(self):
+        """Z_2'V_1^-1 Z_2, V_1 with the first term alone, a new array."""
+        return self.gram.W22 + self.gram.links.scatter(self.Z_rows)
+
+    @cached_property
+    def effects_freedom(self):
+        """About as many degrees of freedom as the effects take."""
+        first = np.sum((self.half @ self.Lambdas[0]) ** 2)
+        if self.is_alone:
+            return first
+        inverse, _ = lapack.dtrtri(self.L, lower=1)
+        return first + len(self.L) - np.sum(inverse**2)
 
     @cached_property
     def own(self):
@@ -135,17 +160,20 @@ class CrossedFactor(TriangularSystem):
         Lambda = self.Lambdas[0]
         return -(self.F @ Lambda) @ Lambda.T
 
-    @cached_property
+    @property
     def conditional(self):
         """Cov(b_g | y) of every term with the coefficients known, (K, q, q)."""
-        first = self.own + self.gram.links.forms(self.carry, self.covariance)
-        found, start = [first], 0
-        for K, q in self.gram.sizes[1:]:
-            here = slice(start, start + K * q)
-            start += K * q
-            blocks = self.covariance[here, here].reshape(K, q, K, q)
-            found.append(blocks[np.arange(K), :, np.arange(K)])
-        return tuple(found)
+        return tuple(self.conditional_of(t) for t in range(len(self.Lambdas)))
+
+    def conditional_of(self, t):
+        """`conditional` of one term."""
+        if t == 0 and self.is_alone:
+            return self.own
+        if t == 0:
+            return self.own + self.gram.links.forms(self.carry, self.covariance)
+        some = list(_squares(self.covariance, self.gram.sizes[1:]))
+        A, (K, q) = some[t - 1]
+        return A.reshape(K, q, K, q)[np.arange(K), :, np.arange(K)]
 
     def variates(self, xs):
         """f'V^-1 f of the columns f = sum_t Z_t x_t; each x_t is (K, q, k)."""
@@ -178,13 +206,10 @@ def factorize_crossed(gram, Lambdas, penalty=None):
     C = whitener(times(gram.R11, Lambdas[0]))
     rows = solve_lower(C, gram.R12)
     Z_rows = solve_lower(C[links.group], links.values[:, :, None])[:, :, 0]
-    M22 = gram.W22 + links.scatter(Z_rows)
-    M2A = gram.W2A + _back(links, Z_rows, rows) + M22 @ gram.a0
-    B = _left(*rest, _right(*rest, M22))
-    B[np.diag_indices_from(B)] += 1.0
-    L = cholesky(B, lower=True, overwrite_a=True, check_finite=False)
-    half = solve_triangular(L, _left(*rest, M2A), lower=True, check_finite=False)
-    u = solve_triangular(L, half, trans="T", lower=True, check_finite=False)
+    if any(Lambda.any() for Lambda in Lambdas[1:]):
+        L, u = _solve_rest(gram, rest, rows, Z_rows)
+    else:
+        L, u = np.eye(len(gram.a0)), np.zeros_like(gram.a0)
     change = _times_lambda(*rest, u) - gram.a0
     rows = rows - _forth(links, Z_rows, change)
     m = rows.shape[2]
@@ -204,13 +229,24 @@ def factorize_crossed(gram, Lambdas, penalty=None):
         C=C,
         Z_rows=Z_rows,
         residual_rows=rows,
-        M22=M22,
         L=L,
         change=change,
         data_root=data_root,
         root=root,
         logdet=logdet,
     )
+
+
+def _solve_rest(gram, rest, rows, Z_rows):
+    """L, and the other effects of every column of A in units of Lambda_2."""
+    M22 = gram.W22 + gram.links.scatter(Z_rows)
+    M2A = gram.W2A + _back(gram.links, Z_rows, rows) + M22 @ gram.a0
+    B = _left(*rest, _right(*rest, M22))
+    B[np.diag_indices_from(B)] += 1.0
+    L = cholesky(B, lower=True, overwrite_a=True, check_finite=False)
+    half = solve_triangular(L, _left(*rest, M2A), lower=True, check_finite=False)
+    u = solve_triangular(L, half, trans="T", lower=True, check_finite=False)
+    return L, u
 
 
 def _left_root(gram, change):
@@ -277,10 +313,13 @@ def _both(Lambdas, sizes, A):
     return _times_lambda(Lambdas, sizes, _right(turned, sizes, A))
 
 
-def _diagonal_products(left, right, q):
-    """The sum over levels of the diagonal blocks of left right, (q, q)."""
-    K, d = len(left) // q, left.shape[1]
-    return np.einsum("kid,dkj->ij", left.reshape(K, q, d), right.reshape(d, K, q))
+def _squares(A, sizes):
+    """The diagonal blocks of A (d, d) by terms, and the terms' sizes."""
+    start = 0
+    for K, q in sizes:
+        here = slice(start, start + K * q)
+        start += K * q
+        yield A[here, here], (K, q)
 
 
 def _diagonal_sum(A, q):

@@ -160,10 +160,19 @@ class BlockCholesky(TriangularSystem):
         """Z'V^-1 A of every term, (K, q, m)."""
         return (self.projection(),)
 
-    @cached_property
+    @property
     def conditional(self):
         """Cov(b_g | y) of every term with the coefficients known, (K, q, q)."""
         return (self.modes_covariance(),)
+
+    def conditional_of(self, t):
+        """`conditional` of one term."""
+        return self.conditional[t]
+
+    @property
+    def effects_freedom(self):
+        """Degrees of freedom that the effects take, with the coefficients known."""
+        return np.sum(self.H**2)
 
     @cached_property
     def spread(self):

@@ -158,10 +158,9 @@ class Point:
         return [std * (u @ Lambda) @ Lambda.T for Lambda, (u, _) in pairs]
 
     @cached_property
-    def effects_freedom(self):
-        """Degrees of freedom that the effects take, beside the coefficients."""
-        pairs = zip(self.traces, self.Lambdas, strict=True)
-        return sum(np.sum((N @ Lambda) * Lambda) for N, Lambda in pairs)
+    def in_psi(self):
+        """Second derivatives in the entries of Psi / sigma^2 of all terms."""
+        return second(self, [c.symmetric for c in self.model.covariances])
 
     def gradient(self):
         """d value / d theta: (46)."""

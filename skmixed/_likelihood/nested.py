@@ -113,6 +113,16 @@ class NestedFactor(TriangularSystem):
             )
         )
 
+    def conditional_of(self, t):
+        """`conditional` of one term."""
+        return self.conditional[t]
+
+    @property
+    def effects_freedom(self):
+        """About as many degrees of freedom as the effects take."""
+        pairs = zip(self.stages, self.Lambdas, strict=True)
+        return sum(np.sum((stage.half @ Lambda) ** 2) for stage, Lambda in pairs)
+
     @cached_property
     def spread_sums(self):
         """The sum of the blocks (Z'V^-1 Z)_gg of every term, (q, q)."""

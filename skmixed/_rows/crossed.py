@@ -19,6 +19,8 @@ from .elimination import eliminate_beside, origin_of, reader
 MOST_CROSSED = 5_000
 # A column of Z_2 of which the first factor leaves less than this part is in its span.
 SPANNED = 1e-12
+# Pairs of links that are worked on at once.
+PAIRS_AT_ONCE = 2**18
 # Added to the unit diagonal of a singular matrix that is solved with twice.
 RIDGE = 1e-10
 
@@ -51,58 +53,91 @@ class Links:
         return np.concatenate([[0], np.cumsum(counts)])
 
     @cached_property
-    def pairs(self):
-        """The links of every pair of columns that a level has, two arrays, the first
-        column not after the second.
+    def partners(self):
+        """Number of links of the same level that are not before each link, (E,)."""
+        return self.bounds[self.group + 1] - np.arange(len(self.group))
+
+    @cached_property
+    def second(self):
+        """The second link of each pair of links of a level: for each link in turn, this
+        itself and all after it.
         """
-        number = np.arange(len(self.group), dtype=np.int32)
-        partners = self.bounds[self.group + 1] - number  # itself and those after it
-        first = np.repeat(number, partners)
-        starts = np.cumsum(partners) - partners
-        second = np.arange(len(first)) - np.repeat(starts, partners) + first
-        return first, second.astype(np.int32)
+        starts = np.cumsum(self.partners) - self.partners
+        move = np.arange(len(self.group)) - starts
+        second = np.arange(int(self.partners.sum()), dtype=np.int32)
+        second += np.repeat(move.astype(np.int32), self.partners)
+        return second
 
     @cached_property
     def places(self):
-        """Where each pair is in a (d, d) matrix, flat."""
-        first, second = self.pairs
-        return self.column[first].astype(np.int64) * self.shape[1] + self.column[second]
+        """Where each pair is in a (d, d) matrix, flat; the column is not after the row
+        of the transpose.
+        """
+        row = (self.column * self.shape[1]).astype(np.int32)
+        places = np.repeat(row, self.partners)
+        places += self.column.astype(np.int32)[self.second]
+        return places
+
+    def blocks(self):
+        """Slices of links, and of their pairs, that fit into the cache."""
+        ends = np.cumsum(self.partners)
+        start, before = 0, 0
+        while start < len(ends):
+            end = np.searchsorted(ends, before + PAIRS_AT_ONCE, side="right")
+            end = max(int(end), start + 1)
+            yield slice(start, end), slice(before, int(ends[end - 1]))
+            start, before = end, int(ends[end - 1])
 
     def scatter(self, values):
         """values'values (d, d), of other `values` in these places."""
-        first, second = self.pairs
         d = self.shape[1]
-        total = np.zeros(d * d)
-        product = np.empty(len(first))
-        for of_axis in np.ascontiguousarray(values.T):
-            np.multiply(of_axis[first], of_axis[second], out=product)
-            total += np.bincount(self.places, product, d * d)
-        upper = total.reshape(d, d)
-        return upper + np.triu(upper, 1).T
+        product = np.empty(len(self.second))
+        for links, pairs in self.blocks():
+            left = np.repeat(values[links], self.partners[links], axis=0)
+            right = values.take(self.second[pairs], axis=0)
+            np.einsum("ia,ia->i", left, right, out=product[pairs])
+        upper = np.bincount(self.places, product, d * d).reshape(d, d)
+        whole = upper + upper.T
+        np.einsum("ii->i", whole)[:] -= np.einsum("ii->i", upper)
+        return whole
 
     def forms(self, values, C):
         """values C values' of every level, (K, q, q), for a symmetric C (d, d)."""
-        first, second = self.pairs
-        weight, group = C.ravel()[self.places], self.group[first]
         n_levels, q = self.shape[0], values.shape[1]
-        double = first != second
-        found = np.empty((n_levels, q, q))
-        for a in range(q):
-            for b in range(a + 1):
-                product = values[first, a] * values[second, b]
-                product += double * values[first, b] * values[second, a]
-                form = np.bincount(group, product * weight, n_levels)
-                found[:, a, b] = found[:, b, a] = form
-        return found
+        found, flat = np.zeros((n_levels, q, q)), C.ravel()
+        for links, pairs in self.blocks():
+            left = np.repeat(values[links], self.partners[links], axis=0)
+            right = values.take(self.second[pairs], axis=0)
+            right *= flat.take(self.places[pairs])[:, None]
+            group = np.repeat(self.group[links], self.partners[links])
+            start = group[0]
+            for a in range(q):
+                for b in range(q):
+                    form = np.bincount(group - start, left[:, a] * right[:, b])
+                    found[start : start + len(form), a, b] += form
+        return found + np.swapaxes(found, 1, 2) - self._own_forms(values, C)
 
     def form_sum(self, values, C):
         """The sum of `forms` over all levels, (q, q)."""
-        first, second = self.pairs
-        weight = C.ravel()[self.places]
-        weight[first != second] *= 2
-        left, right = values[first], values[second]
-        total = (left * weight[:, None]).T @ right
-        return (total + total.T) / 2
+        q, flat = values.shape[1], C.ravel()
+        total = np.zeros((q, q))
+        for links, pairs in self.blocks():
+            right = values.take(self.second[pairs], axis=0)
+            right *= flat.take(self.places[pairs])[:, None]
+            left = np.repeat(values[links], self.partners[links], axis=0)
+            total += left.T @ right
+        own = (values * np.diag(C)[self.column][:, None]).T @ values
+        return total + total.T - own
+
+    def _own_forms(self, values, C):
+        """The part of `forms` of each link with itself."""
+        n_levels, q = self.shape[0], values.shape[1]
+        weight, found = np.diag(C)[self.column], np.empty((n_levels, q, q))
+        for a in range(q):
+            for b in range(q):
+                product = values[:, a] * values[:, b] * weight
+                found[:, a, b] = np.bincount(self.group, product, n_levels)
+        return found
 
     def matrices(self, values):
         """One csr_array (K, d) for each of the q columns of `values`."""

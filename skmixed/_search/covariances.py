@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._likelihood.mixed import evaluate, hessian, second
+from .._likelihood.mixed import evaluate, hessian
 from .._rows.crossed import CrossedGram
 
 # The variance, in noise variances, at which effects are as good as free coefficients;
 # where factors cross, digits are lost in proportion.
 FREE, FREE_CROSSED = 1e16, 1e8
+# Effects with a variance below this, in noise variances, are not far larger.
+MODERATE = 100.0
 # A level tells about its effects where these have less than this part of that variance.
 TOLD = 1e-3
 # The longest step, in standard deviations of the effects and their resolution.
@@ -69,7 +71,7 @@ def best_covariances(model, max_iter=100):
 
 def _consistent(model, max_iter):
     """The optimum at the noise variance that it implies: secants in its logarithm."""
-    first, spent = first_point(model)
+    first, spent = first_point(no_variance(model))
     best, logs, gaps = None, [np.log(first.noise_variance)], []
     start = first
     for _ in range(max_iter):
@@ -93,9 +95,10 @@ def _consistent(model, max_iter):
 
 def _best(model, max_iter):
     """The best optimum of one function of the covariances."""
+    zero = no_variance(model)
     if not any(c.blocks for c in model.covariances):
-        return Optimum(evaluate(model, _free(model, [])), 1, True)
-    start, spent = first_point(model)
+        return Optimum(zero, 1, True)
+    start, spent = first_point(zero)
     best = search_from(start, max_iter, spent)
     n_effects = sum(K * q for K, q in model.gram.sizes)
     if n_effects >= start.factor_freedom or model.n < FEW_ROWS:
@@ -122,26 +125,24 @@ def search_from(start, max_iter, spent=0):
         spent += best.n_evaluations
 
 
-def told_variances(model, order):
-    """Which variances the data can tell: the rank of the expected information, (48),
-    where every effect is as large as what an average level resolves.
+def told_variances(zero, order):
+    """Which variances the data can tell: the rank of the expected information, (48).
 
     Parameters
     ----------
-    model : LinearMixed
+    zero : Point
+        Without any variance; the rank is the same at any other.
     order : sequence of int
-        Positions of its terms among the user's.
+        Positions of the terms among the user's.
 
     Returns
     -------
     told : list of ndarray of shape (q,)
-        By terms of the model.  A variance counts as told if it is so beside the noise
-        and all variances before it, in the user's order of terms.
+        By terms of the likelihood.  A variance counts as told if it is so beside the
+        noise and all variances before it, in the user's order of terms.
     """
+    model, found = zero.model, zero.in_psi
     pairs = list(enumerate(model.covariances))
-    Lambdas = [np.sqrt(model.resolution(t)) * c.root(np.eye(c.q)) for t, c in pairs]
-    point = evaluate(model, tuple(Lambdas))
-    found = second(point, [c.symmetric for _, c in pairs])
     F, of_V = found.traces, found.trace
     if not found.is_exact:
         F, of_V = found.squares, found.square
@@ -151,14 +152,9 @@ def told_variances(model, order):
         for i, j in zip(*c.entries, strict=True)
     ]
     unit = np.array([model.resolution(t) for _, _, t, _ in parameters])
-    # The noise is what Psi leaves of V0, which goes with sigma^2.
-    of_noise = np.append(1.0, [mixed - 1.0 for _, mixed, _, _ in parameters])
     scale = np.append(1.0, unit)
-    F = np.block([[point.factor_freedom, of_V], [of_V[:, None], F]])
+    F = np.block([[zero.factor_freedom, of_V], [of_V[:, None], F]])
     F *= np.outer(scale, scale)
-    turn = np.eye(len(F))
-    turn[0] = of_noise
-    F = turn @ F @ turn.T
     return _told_in_turn(F, parameters, [c.q for _, c in pairs])
 
 
@@ -181,27 +177,40 @@ def _told_in_turn(F, parameters, sizes):
 # ------------------------------------------------------------------------------- starts
 
 
-def first_point(model):
+def no_variance(model):
+    """The point at which no effect has a variance."""
+    return evaluate(model, tuple(np.zeros((c.q, c.q)) for c in model.covariances))
+
+
+def first_point(zero):
     """Where the search begins, and the number of evaluations that it took.
 
-    The effects are taken as free coefficients, all together for the noise, and those of
-    one term at a time for their scatter; a step of Fisher scoring leads on.  Where the
-    data leave no degree of freedom beside the effects, the step begins at no variance
-    at all.
+    Where derivatives are cheap the effects are taken as free coefficients, all together
+    for the noise, and those of one term at a time for their scatter; a step of Fisher
+    scoring leads on.  Else that step is made from no variance at all, and so it is
+    where the data leave no degree of freedom beside the effects; it leads far enough
+    unless effects are far larger than the noise.
     """
-    n_terms, count = len(model.covariances), 2
+    model, n_terms, count = zero.model, len(zero.model.covariances), 1
+    near = None if zero.in_psi.is_exact else fisher_step(zero)
+    if near is not None and _largest(near) < MODERATE:
+        return near, count
     free = evaluate(model, _free(model, range(n_terms)))
-    left = free.factor_freedom - free.effects_freedom
+    left = free.factor_freedom - free.factor.effects_freedom
     if left > 0.5:
-        noise_variance = max(free.factor.rss / left, model.floor)
-        Lambdas = []
+        noise_variance, Lambdas = max(free.factor.rss / left, model.floor), []
         for t in range(n_terms):
             alone = free if n_terms == 1 else evaluate(model, _free(model, [t]))
             count += n_terms > 1
             Lambdas.append(_scatter_of_term(alone, t, noise_variance))
         if all(Lambda is not None for Lambda in Lambdas):
-            return fisher_step(evaluate(model, tuple(Lambdas))), count + 1
-    return fisher_step(evaluate(model, _free(model, []))), count + 1
+            return fisher_step(evaluate(model, tuple(Lambdas))), count + 2
+    return fisher_step(zero) if near is None else near, count + 1
+
+
+def _largest(point):
+    """The largest variance of an effect, in noise variances."""
+    return max(np.sum(Lambda**2, axis=1).max() for Lambda in point.Lambdas)
 
 
 def _free(model, terms):
@@ -221,7 +230,7 @@ def _scatter_of_term(free, t, noise_variance):
     Lambda = np.zeros((covariance.q, covariance.q))
     if not len(some):
         return Lambda
-    noise = free.factor.conditional[t][:, some[:, None], some]
+    noise = free.factor.conditional_of(t)[:, some[:, None], some]
     trace = np.einsum("gii->g", noise)
     told = trace < TOLD * free.Lambdas[t].max() ** 2
     if not told.any():
@@ -262,7 +271,7 @@ def fisher_step(point):
     """The point after one step of Fisher scoring in the entries of Psi."""
     model = point.model
     bases = [c.symmetric for c in model.covariances]
-    F = second(point, bases).expected()
+    F = point.in_psi.expected()
     g = np.concatenate(
         [np.einsum("kab,ab->k", E, S) for E, S in zip(bases, point.scores, strict=True)]
     )

@@ -18,7 +18,12 @@ from .._likelihood.one_variance import (
 )
 from .._rows.columns import check_range
 from .._rows.terms import Reduced, reduce_terms
-from .covariances import Optimum, best_covariances, told_variances
+from .covariances import (
+    Optimum,
+    best_covariances,
+    no_variance,
+    told_variances,
+)
 from .ratio import best_ratio
 
 # A rise of the deviance by less than this is none.
@@ -245,7 +250,7 @@ def best_optimum(model, order, max_iter):
         By terms.  A variance that the data cannot tell, from the noise and from those
         before it, is 0 where that costs nothing.
     """
-    zero = evaluate(model, tuple(np.zeros((c.q, c.q)) for c in model.covariances))
+    zero = no_variance(model)
     free = zero.factor_freedom
     check_freedom(model.n, model.n - free)
     all_told = [np.ones(c.q, dtype=bool) for c in model.covariances]
@@ -255,7 +260,7 @@ def best_optimum(model, order, max_iter):
         return Optimum(zero, 1, True), all_told
     if [c.q for c in model.covariances] == [1]:
         return _best_of_one(model)
-    best, told = best_covariances(model, max_iter), told_variances(model, order)
+    best, told = best_covariances(model, max_iter), told_variances(zero, order)
     if all(some.all() for some in told):
         return best, told
     pairs = zip(model.covariances, told, strict=True)
