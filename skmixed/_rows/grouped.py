@@ -79,24 +79,10 @@ class Trend:
 
 @dataclass(frozen=True)
 class Part:
-    """Some of the rows of a fit.
+    """Some of the rows of a fit, in the order of their groups.
 
     Attributes
     ----------
-    X : ndarray of shape (n, r) or CSR array of shape (n, p)
-        Columns of the mean: working columns, counted from a row of the group; if X is
-        sparse, the columns of the user.
-    y : ndarray of shape (n,)
-        Target, counted from the working origin; if X is dense, from a row of the group
-        (with one group in the whole fit, from the origin again).
-    A : ndarray of shape (n, 1 + r + 1) or None
-        [1 X y] if X is dense.
-    origins : ndarray of shape (g, r + 1)
-        The row [X y] from which those of each group are counted; zeros if X is sparse.
-    S : ndarray of shape (n, k) or CSR array of shape (n, p_variance)
-        Columns of the log-variance, as in X; with `effects`, behind a column of ones.
-    effects : bool
-        Whether groups have effects on the log-variance.
     weight : ndarray of shape (n,)
     codes : ndarray of shape (n,)
         Group of each row among those of this part, ascending.
@@ -109,29 +95,26 @@ class Part:
     share : ndarray of shape (g,) or None
         Share of each group's weight that carries information about variances; None
         for 1.
-    alone : bool
-        Whether the fit has one group only.
     complete : bool
         Whether these groups are all of the fit's, in order.
+    effects : bool
+        Whether groups have effects on the log-variance.
     variance_columns : Columns
-        From S to working columns; the identity where S holds them.
+        From `S` to working columns; the identity if `S` holds them.
+    S : ndarray of shape (n, k) or CSR array of shape (n, p_variance)
+        Columns of the log-variance.
     """
 
-    X: object
-    y: np.ndarray
-    A: np.ndarray | None
-    origins: np.ndarray
-    S: object
-    effects: bool
     weight: np.ndarray
     codes: np.ndarray
     bounds: np.ndarray
     groups: np.ndarray
     split: np.ndarray | None
     share: np.ndarray | None
-    alone: bool
     complete: bool
+    effects: bool
     variance_columns: Columns
+    S: object
 
     @property
     def n_groups(self):
@@ -150,18 +133,7 @@ class Part:
 
     def blocks(self, n_columns):
         """Slices of rows that fit the cache, with `n_columns` numbers for a row."""
-        return row_blocks(len(self.y), n_columns)
-
-    def variance_rows(self, rows, own=False):
-        """Working columns of the log-variance, the constant first, (len(rows), k).
-
-        With `own` there is one more constant in front, for effects of the groups.
-        """
-        if not sparse.issparse(self.S):
-            return self.S[rows, int(self.effects and not own) :]
-        S = self.variance_columns.apply(self.S[rows])
-        n_constant = self.variance_columns.has_constant + own
-        return np.column_stack([np.ones((len(S), n_constant)), S])
+        return row_blocks(len(self.codes), n_columns)
 
     def visit(self, trend):
         """Blocks of rows: slice, columns of the log-variance, and their `trend`."""
@@ -172,22 +144,6 @@ class Part:
     def by_group(self, figures):
         """Sums of one figure for each row over groups."""
         return ByGroup(self.groups, np.bincount(self.codes, figures, self.n_groups))
-
-    def moments(self, weight):
-        """Moments of [X y] under other weights."""
-        alike = weight.max() <= MOST_UNLIKE * weight.min()
-        if sparse.issparse(self.X) and alike:
-            return reduce_sparse(self.X, self.y, self.codes, self.n_groups, weight)
-        if self.alone and self.A is not None:
-            return reduce_centred(self.A, weight)
-
-        def read(rows):
-            if self.A is None:
-                return np.column_stack([self.X[rows].toarray(), self.y[rows]])
-            return self.A[rows, 1:]
-
-        origins = None if self.A is None else self.origins
-        return reduce_rows(read, self.codes, self.n_groups, weight, origins=origins)
 
     def runs(self, n_columns, per_group=1) -> Iterator[tuple[slice, list[slice]]]:
         """Consecutive groups, and their rows in slices that fit the cache.
@@ -203,7 +159,7 @@ class Part:
 
     def divide(self, n_parts):
         """The same rows in several parts, which are views if X is dense."""
-        cuts = np.unique(np.linspace(0, len(self.y), n_parts + 1).astype(int))
+        cuts = np.unique(np.linspace(0, len(self.codes), n_parts + 1).astype(int))
         return [self._between(*ends) for ends in pairwise(cuts)]
 
     def _between(self, first, last):
@@ -213,14 +169,8 @@ class Part:
         ends = self.bounds[groups.start : groups.stop + 1]
         bounds = np.clip(ends, first, last)
         split = (bounds != ends)[:-1] | (bounds != ends)[1:]
-        A = None if self.A is None else self.A[rows]
         return replace(
             self,
-            A=A,
-            X=self.X[rows] if A is None else A[:, 1:-1],
-            y=self.y[rows] if A is None else A[:, -1],
-            origins=self.origins[groups],
-            S=self.S[rows],
             weight=self.weight[rows],
             codes=self.codes[rows] - groups.start,
             bounds=bounds - first,
@@ -228,7 +178,99 @@ class Part:
             split=split if split.any() else None,
             share=None if self.share is None else self.share[groups],
             complete=self.complete and groups == slice(0, self.n_groups),
+            **self._cut(rows, groups),
         )
+
+
+@dataclass(frozen=True)
+class DensePart(Part):
+    """Rows in working columns, each counted from a row of its group.
+
+    Attributes
+    ----------
+    A : ndarray of shape (n, 1 + r + 1)
+        [1 X y]; if the fit has one group only, counted from the working origin.
+    origins : ndarray of shape (g, r + 1)
+        The row [X y] from which those of each group are counted.
+    is_centred : bool
+        Whether all rows are counted from the working origin.
+    """
+
+    A: np.ndarray
+    origins: np.ndarray
+    is_centred: bool
+
+    @property
+    def X(self):
+        """Working columns of the mean, (n, r)."""
+        return self.A[:, 1:-1]
+
+    @property
+    def y(self):
+        """Target, (n,)."""
+        return self.A[:, -1]
+
+    def variance_rows(self, rows, own=False):
+        """Working columns of the log-variance, the constant first, (len(rows), k).
+
+        With `own` there is one more constant in front, for effects of the groups.
+        """
+        return self.S[rows, int(self.effects and not own) :]
+
+    def moments(self, weight):
+        """Moments of [X y] under other weights."""
+        if self.is_centred:
+            return reduce_centred(self.A, weight)
+
+        def read(rows):
+            return self.A[rows, 1:]
+
+        return reduce_rows(
+            read, self.codes, self.n_groups, weight, origins=self.origins
+        )
+
+    def _cut(self, rows, groups):
+        origins = self.origins[groups]
+        return {"S": self.S[rows], "A": self.A[rows], "origins": origins}
+
+
+@dataclass(frozen=True)
+class SparsePart(Part):
+    """Rows in the user's columns.
+
+    Attributes
+    ----------
+    X : CSR array of shape (n, p)
+    y : ndarray of shape (n,)
+        Target, counted from the working origin.
+    """
+
+    X: object
+    y: np.ndarray
+
+    @property
+    def origins(self):
+        """Rows [X y] from which groups are counted: the origin, (g, p + 1)."""
+        return np.zeros((self.n_groups, self.X.shape[1] + 1))
+
+    def variance_rows(self, rows, own=False):
+        """Working columns of the log-variance, as those of a `DensePart`."""
+        S = self.variance_columns.apply(self.S[rows])
+        n_constant = self.variance_columns.has_constant + own
+        return np.column_stack([np.ones((len(S), n_constant)), S])
+
+    def moments(self, weight):
+        """Moments of [X y] under other weights."""
+        if weight.max() <= MOST_UNLIKE * weight.min():
+            return reduce_sparse(self.X, self.y, self.codes, self.n_groups, weight)
+
+        def read(rows):
+            return np.column_stack([self.X[rows].toarray(), self.y[rows]])
+
+        return reduce_rows(read, self.codes, self.n_groups, weight)
+
+    def _cut(self, rows, groups):
+        return {"S": self.S[rows], "X": self.X[rows], "y": self.y[rows]}
 
 
 @dataclass(frozen=True)
@@ -299,7 +341,7 @@ def arrange(data, groups, split, share, structure, columns, n_groups, is_sparse)
     ----------
     data : Data
     groups, split, share
-        As in `Part`.
+        The same of the part.
     structure : object
         `mean` and `variance` are the positions among the features of the columns of the
         mean and the log-variance, `effects` tells whether groups have effects on the
@@ -313,30 +355,32 @@ def arrange(data, groups, split, share, structure, columns, n_groups, is_sparse)
     codes = np.zeros(len(data.y), np.int32) if data.index is None else data.index.codes
     order, bounds = rows_by_group(codes, len(groups))
     every = slice(None) if order is None else order
-    weight = np.ones(len(codes)) if data.weight is None else data.weight[every]
-    mean_columns = columns[0]
-    y, codes = data.y[every] - mean_columns.y_shift, codes[every]
-    A, alone = None, n_groups == 1
+    codes, y = codes[every], data.y[every] - columns[0].y_shift
+    shared = {
+        "weight": np.ones(len(codes)) if data.weight is None else data.weight[every],
+        "codes": codes,
+        "bounds": bounds,
+        "groups": groups,
+        "split": split,
+        "share": share,
+        "complete": np.array_equal(groups, np.arange(n_groups)),
+        "effects": structure.effects,
+        "variance_columns": columns_of_parts(columns, is_sparse)[1],
+    }
     if is_sparse:
-        origins = np.zeros((len(groups), len(structure.mean) + 1))
         X = sparse.csr_array(data.X)
         X = X if order is None else X[order]
-        X, S = X[:, structure.mean], X[:, structure.variance]
-    else:
-        starts = bounds[:-1] if order is None else order[bounds[:-1]]
-        first = rows_of(data.X, starts).astype(float)[:, structure.mean]
-        first_y = y[bounds[:-1]]
-        if alone:
-            first, first_y = mean_columns.shift[None], np.zeros(1)
-        A, S = _working(data.X, order, first, codes, structure, *columns)
-        A[:, -1] = y - first_y[codes]
-        X, y = A[:, 1:-1], A[:, -1]
-        origins = np.column_stack([mean_columns.apply(first), first_y])
-    complete = np.array_equal(groups, np.arange(n_groups))
-    return Part(
-        X, y, A, origins, S, structure.effects, weight, codes, bounds, groups, split,
-        share, alone, complete, columns_of_parts(columns, is_sparse)[1],
-    )  # fmt: skip
+        S = X[:, structure.variance]
+        return SparsePart(**shared, S=S, X=X[:, structure.mean], y=y)
+    starts = bounds[:-1] if order is None else order[bounds[:-1]]
+    first = rows_of(data.X, starts).astype(float)[:, structure.mean]
+    first_y = y[bounds[:-1]]
+    if n_groups == 1:
+        first, first_y = columns[0].shift[None], np.zeros(1)
+    A, S = _working(data.X, order, first, codes, structure, *columns)
+    A[:, -1] = y - first_y[codes]
+    origins = np.column_stack([columns[0].apply(first), first_y])
+    return DensePart(**shared, S=S, A=A, origins=origins, is_centred=n_groups == 1)
 
 
 def columns_of_parts(columns, is_sparse):

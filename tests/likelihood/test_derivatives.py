@@ -273,7 +273,7 @@ def _drawn_information(model, theta, seed):
         y += np.sqrt(theta[-1]) * rng.normal(size=part.n_groups)[part.codes]
     A = np.column_stack([part.A[:, :-1], y])
     origins = np.column_stack([part.origins[:, :-1], np.zeros(part.n_groups)])
-    part = replace(part, A=A, X=A[:, 1:-1], y=y, origins=origins)
+    part = replace(part, A=A, origins=origins)
     model = replace(model, rows=replace(model.rows, parts=Parts([part])))
     return derivatives(model, evaluate(model, theta))[1].toarray()
 
