@@ -453,7 +453,7 @@ def test_a_start_from_expected_noise_leads_to_the_same_optimum(monkeypatch):
         model = fit(X, y, groups, **options)
         monkeypatch.setattr("skmixed._search.row_variances.MANY_ROWS", 100)
         monkeypatch.setattr("skmixed._search.starts.MANY_ROWS", 100)
-        monkeypatch.setattr("skmixed.heteroscedastic.MANY_ROWS", 100)
+        monkeypatch.setattr("skmixed._results.row_variances.MANY_ROWS", 100)
         other = fit(X, y, groups, **options)
         monkeypatch.undo()
         figures = [name for name in FIGURES if name != "variance_coef_covariance_"]
@@ -545,8 +545,8 @@ def test_no_features_at_all():
         ({"mean_features": [7]}, ValueError, "mean_features=7 but X has 4 columns"),
         ({"mean_features": [0, 0]}, ValueError, "names a column twice"),
         ({"mean_features": [True]}, ValueError, "mask of 1 columns but X has 4"),
-        ({"mean_features": ["school"]}, ValueError, "holds the group labels"),
-        ({"variance_features": [-1]}, ValueError, "holds the group labels"),
+        ({"mean_features": ["school"]}, ValueError, "holds group labels"),
+        ({"variance_features": [-1]}, ValueError, "holds group labels"),
         ({"mean_groups": "Random"}, ValueError, "mean_groups is 'random', 'fixed'"),
         ({"variance_groups": "random"}, ValueError, "variance_groups is 'fixed' or"),
         ({"method": "REML"}, ValueError, "method is 'reml' or 'ml'"),

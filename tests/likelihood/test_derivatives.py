@@ -357,7 +357,7 @@ def test_a_few_groups_and_many_rows_take_few_steps(monkeypatch):
     X[:, 1:] = rng.normal(size=(12, 10))[groups]
     y = X.sum(axis=1) + rng.normal(size=12)[groups]
     y += np.exp(0.3 * X[:, 0]) * rng.normal(size=2000)
-    for module in ("_search.row_variances", "_search.starts", "heteroscedastic"):
+    for module in ("_search.row_variances", "_search.starts", "_results.row_variances"):
         monkeypatch.setattr(f"skmixed.{module}.MANY_ROWS", 100)
     model = HeteroscedasticGaussianRegressor(variance_features=[0])
     assert model.fit(X, y, groups=groups).n_iter_ <= 7
