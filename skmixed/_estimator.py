@@ -155,6 +155,22 @@ class NewRows:
         return np.where(index.codes < 0, no_label, known)
 
 
+class _Pair(tuple):
+    """A mean and its std or covariance: a tuple that says why it has no `ndim`, which
+    TransformedTargetRegressor asks of whatever is predicted.
+    """
+
+    __slots__ = ()
+
+    @property
+    def ndim(self):
+        raise AttributeError(
+            "A standard deviation does not come back through the inverse function of "
+            "TransformedTargetRegressor: call skmixed.inspection.predict_interval for "
+            "bounds in the units of y."
+        )
+
+
 class GroupRoutingMixin:
     """Requests for the metadata `groups`, so that no user has to set them.
 
@@ -309,8 +325,8 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         new = read_new(self, X, groups)
         mean = new.mean()
         if return_std:
-            return mean, new.std()
-        return (mean, new.covariance()) if return_cov else mean
+            return _Pair((mean, new.std()))
+        return _Pair((mean, new.covariance())) if return_cov else mean
 
     def predict_noise_std(
         self, X: MatrixLike, *, groups: ColumnLike | None = None

@@ -13,11 +13,17 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom, chi2, norm
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from ._estimator import GroupedRegressor, fit_of, read_new
-from ._evaluation.any_model import predict_distribution, unwrap, warn_of_lost_labels
+from ._evaluation.any_model import (
+    predict_distribution,
+    requested,
+    unwrap,
+    warn_of_lost_labels,
+)
 from ._input.parameters import check_coverage
 from ._input.table import read_column
 from ._likelihood.normal import normal_cdf, normal_interval
@@ -50,35 +56,48 @@ def predict_interval(
     *,
     groups: ColumnLike | None = None,
     coverage: float = 0.9,
+    distribution: Literal["normal", "t"] = "normal",
 ) -> Floats:
     """Predict the interval that holds a new observation with a given probability.
 
     Works with any fitted model whose `predict` has `return_std`, wherever it is: the
     groups reach it inside a Pipeline or a search as well, whatever the setting of
-    metadata routing.
+    metadata routing.  Bounds of a ``TransformedTargetRegressor`` come back through its
+    inverse function, which a mean and a standard deviation cannot: what such a model
+    predicts is the median of y, and not its mean.
 
     Parameters
     ----------
     estimator : fitted estimator
-        A model, or a Pipeline or a search around one.
+        A model, or a Pipeline, a search or a ``TransformedTargetRegressor`` around one.
     X : array-like of shape (n_rows, n_features)
         Features, as the outermost estimator takes them.
     groups : array-like of shape (n_rows,), default=None
         Group labels, as in the model's `predict`.
     coverage : float, default=0.9
         Probability of the interval, above 0 and below 1.
+    distribution : {"normal", "t"}, default="normal"
+        As in `predict_interval` of the models of this package: Student's t allows for
+        the estimation of the variances.
 
     Returns
     -------
     interval : ndarray of shape (n_rows, 2)
-        Lower and upper bound, in the units of y: central and normal.
+        Lower and upper bound, in the units of y: central, of a transformed y in the
+        probabilities on both sides.
 
     Raises
     ------
     TypeError
-        If the model gives no standard deviation.
+        If the model gives no standard deviation, or no degrees of freedom for
+        ``distribution="t"``.
     ValueError
-        If `coverage` is no probability.
+        If `coverage` is no probability, or `distribution` has another value.
+
+    Notes
+    -----
+    The function that transforms y has to rise everywhere, or to fall, as the logarithm
+    does; the square of a bound that is negative is no bound of a square.
 
     Examples
     --------
@@ -94,7 +113,27 @@ def predict_interval(
     array([[343., 451.]])
     """
     check_coverage(coverage)
-    _, mean, std = _distribution(estimator, X, groups)
+    if distribution not in ("normal", "t"):
+        raise ValueError(f"distribution is 'normal' or 't', got {distribution!r}.")
+    metadata = {} if groups is None else {"groups": groups}
+    model, X = unwrap(estimator, X, metadata)
+    options = {"coverage": coverage, "distribution": distribution}
+    if isinstance(model, TransformedTargetRegressor):
+        check_is_fitted(model)
+        bounds = predict_interval(model.regressor_, X, groups=groups, **options)
+        column = np.reshape(bounds, (-1, 1))
+        bounds = np.reshape(model.transformer_.inverse_transform(column), (-1, 2))
+        return np.sort(bounds, axis=1)  # a falling function turns them round
+    warn_of_lost_labels(model, metadata)
+    if distribution == "t":
+        if not hasattr(model, "predict_interval"):
+            raise TypeError(
+                f"{type(model).__name__} gives no degrees of freedom; use "
+                'distribution="normal", or a model of this package.'
+            )
+        used = requested(model, "predict", metadata)
+        return model.predict_interval(X, **used, **options)
+    mean, std = predict_distribution(model, X, metadata)
     return np.column_stack(normal_interval(mean, std, coverage))
 
 

@@ -217,6 +217,13 @@ def predict_distribution(model, X, metadata):
 
 def check_gives_std(model):
     """Refuse a model that gives no standard deviation."""
+    if isinstance(model, TransformedTargetRegressor):
+        raise TypeError(
+            "A standard deviation does not come back through the inverse function of "
+            "TransformedTargetRegressor: call skmixed.inspection.predict_interval for "
+            "bounds in the units of y, or score the model inside, `regressor_`, on the "
+            "transformed y."
+        )
     if not gives_std(model):
         raise TypeError(
             f"{type(model).__name__} gives no standard deviation: its predict has no "

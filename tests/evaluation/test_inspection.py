@@ -4,13 +4,16 @@ import sys
 
 import numpy as np
 import pytest
+import sklearn
 from numpy.testing import assert_allclose
 from oracles.reference import simulate
 from scipy.stats import chi2, norm
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import BayesianRidge, LinearRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skmixed import (
     GroupsWarning,
@@ -24,6 +27,7 @@ from skmixed.inspection import (
     ResidualScaleDisplay,
     predict_interval,
 )
+from skmixed.metrics import neg_joint_nll_scorer, neg_nll_scorer
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
@@ -59,6 +63,63 @@ def test_intervals_are_those_of_the_model_wherever_it_is():
     half = norm.ppf(0.9) * std
     found = predict_interval(ridge, X, coverage=0.8)
     assert_allclose(found, np.column_stack([mean - half, mean + half]))
+
+
+def test_t_intervals_are_those_of_the_model_wherever_it_is():
+    expected = MODEL.predict_interval(X, groups=LABELS, distribution="t")
+    normal = MODEL.predict_interval(X, groups=LABELS)
+    assert (np.diff(expected) > np.diff(normal)).all()
+    for estimator in (MODEL, PIPE):
+        found = predict_interval(estimator, X, groups=LABELS, distribution="t")
+        assert_allclose(found, expected, rtol=1e-9)
+    with pytest.raises(TypeError, match="BayesianRidge gives no degrees of freedom"):
+        predict_interval(BayesianRidge().fit(X, Y), X, distribution="t")
+    with pytest.raises(ValueError, match="distribution is 'normal' or 't', got 'z'"):
+        predict_interval(MODEL, X, groups=LABELS, distribution="z")
+
+
+@pytest.mark.parametrize("distribution", ["normal", "t"])
+@pytest.mark.parametrize(
+    "func, inverse",
+    [(np.log, np.exp), (np.negative, np.negative)],
+    ids=["rising", "falling"],
+)
+def test_intervals_come_back_through_the_inverse_function(func, inverse, distribution):
+    y, table = inverse(Y / 10), np.column_stack([X, GROUPS])
+    model = RandomInterceptRegressor(group_feature=-1)
+    whole = TransformedTargetRegressor(model, func=func, inverse_func=inverse)
+    whole = make_pipeline(FunctionTransformer(), whole).fit(table, y)
+    inner = model.fit(table, Y / 10)
+    options = {"coverage": 0.8, "distribution": distribution}
+    expected = np.sort(inverse(inner.predict_interval(table, **options)), axis=1)
+    assert_allclose(predict_interval(whole, table, **options), expected, rtol=1e-9)
+    first = TransformedTargetRegressor(MODEL, func=func, inverse_func=inverse)
+    with sklearn.config_context(enable_metadata_routing=True):
+        first = first.fit(X, y, groups=GROUPS)
+    found = predict_interval(first, X, groups=GROUPS, **options)
+    assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_no_std_comes_back_through_an_inverse_function():
+    whole = TransformedTargetRegressor(MODEL, func=np.log, inverse_func=np.exp)
+    with sklearn.config_context(enable_metadata_routing=True):
+        whole = whole.fit(X, np.exp(Y / 10), groups=GROUPS)
+        for ask in (
+            lambda: neg_nll_scorer(whole, X, Y, groups=GROUPS),
+            lambda: neg_joint_nll_scorer(whole, X, Y, groups=GROUPS),
+            lambda: PredictiveCalibrationDisplay.from_estimator(
+                whole, X, Y, groups=GROUPS
+            ),
+        ):
+            with pytest.raises(TypeError, match=r"call skmixed.inspection.predict_int"):
+                ask()
+        with pytest.raises(AttributeError, match=r"call skmixed\.inspection"):
+            whole.predict(X, groups=GROUPS, return_std=True)
+    pair = MODEL.predict(X, groups=GROUPS, return_std=True)
+    assert isinstance(pair, tuple)
+    assert np.ndim(pair) == 2
+    with pytest.raises(NotFittedError):
+        predict_interval(TransformedTargetRegressor(MODEL), X)
 
 
 def test_what_cannot_give_intervals_says_so():
