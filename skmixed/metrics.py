@@ -31,7 +31,14 @@ from ._input.labels import index_groups, unique
 from ._input.parameters import check_coverage, check_flag, check_nonnegative
 from ._input.table import check_weight, read_column
 from ._likelihood.joint_gradient import block_residuals
-from ._likelihood.normal import normal_cdf, normal_crps, normal_interval, normal_nll
+from ._likelihood.normal import (
+    nll_per_row,
+    normal_cdf,
+    normal_covers,
+    normal_crps,
+    normal_interval,
+    normal_nll,
+)
 from ._typing import ColumnLike, EstimatorLike, Floats, MatrixLike
 
 # Variances beyond this and its inverse leave the range in which sums of their inverses
@@ -187,8 +194,7 @@ def interval_coverage(
     """
     check_coverage(coverage)
     y, mean, std, weight = _read(y_true, mean, std, sample_weight)
-    low, high = normal_interval(mean, std, coverage)
-    return _average((low <= y) & (y <= high), weight)
+    return _average(normal_covers(y, mean, std, coverage), weight)
 
 
 def interval_score(
@@ -653,7 +659,7 @@ class _JointScorer(_Scorer):
 
 def joint_nll_per_row(density: float, n_rows: int) -> float:
     """Joint negative log-likelihood per row, comparable with that row by row."""
-    return -density / n_rows
+    return nll_per_row(density, n_rows)
 
 
 def make_distribution_scorer(

@@ -18,7 +18,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from .._input.any_table import take_rows
 from .._input.labels import check_present, index_groups
 from .._input.table import check_table, read_column
-from .._likelihood.normal import normal_crps, normal_interval, normal_nll
+from .._likelihood.normal import nll_per_row, normal_covers, normal_crps, normal_nll
 from .any_model import (
     check_gives_std,
     fit_clone,
@@ -186,11 +186,10 @@ def score_fold(estimator, sample, train, test, coverage):
     scores["rmse"] = root_mean_squared_error(y, mean)
     if std is not None and (std > 0).all():  # a dummy's zeros are no distribution
         density = joint_log_density(model, new.X, y, new.metadata)
-        low, high = normal_interval(mean, std, coverage)
         scores["nll"] = float(np.mean(normal_nll(y, mean, std)))
-        scores["joint_nll"] = -density / len(y)
+        scores["joint_nll"] = nll_per_row(density, len(y))
         scores["crps"] = float(np.mean(normal_crps(y, mean, std)))
-        scores["coverage"] = float(np.mean((low <= y) & (y <= high)))
+        scores["coverage"] = float(np.mean(normal_covers(y, mean, std, coverage)))
     return scores
 
 

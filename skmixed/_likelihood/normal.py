@@ -11,6 +11,17 @@ def normal_interval(mean, std, coverage):
     return _interval(mean, std, ndtri(0.5 + coverage / 2))
 
 
+def normal_covers(y, mean, std, coverage):
+    """Whether y is inside the central interval of probability `coverage`."""
+    low, high = normal_interval(mean, std, coverage)
+    return (low <= y) & (y <= high)
+
+
+def nll_per_row(log_density, n_rows):
+    """Joint negative log-likelihood per row, from the joint log-density of the rows."""
+    return -log_density / n_rows
+
+
 def t_interval(mean, std, coverage, freedom):
     """Lower and upper bound of Student's t with the scale `std`."""
     freedom = np.minimum(freedom, NORMAL_FREEDOM)

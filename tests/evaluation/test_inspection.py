@@ -21,10 +21,12 @@ from skmixed import (
     RandomInterceptRegressor,
 )
 from skmixed.inspection import (
+    GroupEffectsDisplay,
     LikelihoodProfileDisplay,
     PredictiveCalibrationDisplay,
     RandomInterceptsDisplay,
     ResidualScaleDisplay,
+    ResidualsDisplay,
     predict_interval,
 )
 from skmixed.metrics import neg_joint_nll_scorer, neg_nll_scorer
@@ -294,3 +296,141 @@ def test_what_has_no_profile_says_so():
         single = RandomInterceptRegressor().fit(X, Y, groups=np.arange(300))
     with pytest.raises(ValueError, match="no likelihood to draw"):
         LikelihoodProfileDisplay.from_estimator(single)
+
+
+# ---------------------------------------------------------------------------- residuals
+
+
+def test_residuals_are_standardised_by_the_noise():
+    uneven = HeteroscedasticGaussianRegressor().fit(X, Y, groups=GROUPS)
+    for estimator in (MODEL, PIPE, uneven):
+        model = estimator if estimator is uneven else MODEL
+        display = ResidualsDisplay.from_estimator(estimator, X, Y, groups=LABELS)
+        mean = model.predict(X, groups=LABELS)
+        std = model.predict_noise_std(X, groups=LABELS)
+        assert_allclose(display.fitted, mean, rtol=1e-9)
+        assert_allclose(display.residual, (Y - mean) / std, rtol=1e-6, atol=1e-9)
+        assert np.array_equal(display.known, GROUPS >= 3)
+
+
+def test_residuals_of_any_model():
+    ridge = BayesianRidge().fit(X, Y)
+    mean, std = ridge.predict(X, return_std=True)
+    display = ResidualsDisplay.from_estimator(ridge, X, Y)
+    assert_allclose(display.residual, (Y - mean) / std)
+    plain = LinearRegression().fit(X, Y)
+    ax = plt.figure().add_subplot()
+    display = ResidualsDisplay.from_estimator(plain, X, Y, ax=ax)
+    assert display.ax_ is ax
+    assert_allclose(np.mean(display.residual**2), 1.0)
+    assert display.known is None
+    exact = ResidualsDisplay.from_predictions(Y, Y)
+    assert_allclose(exact.residual, 0.0)
+    with pytest.raises(ValueError, match="kind is 'fitted' or 'quantiles', got 'qq'"):
+        ResidualsDisplay.from_predictions(Y, Y, kind="qq")
+
+
+def test_residuals_against_fitted_values_have_a_trend():
+    rng = np.random.default_rng(0)
+    fitted = np.linspace(-1, 1, 400)
+    bent = fitted**2 + 0.1 * rng.normal(size=400)
+    ax = ResidualsDisplay(fitted=fitted, residual=bent).plot().ax_
+    dots, trend = [line for line in ax.lines if len(line.get_xdata()) > 2]
+    assert_allclose(dots.get_ydata(), bent)
+    assert_allclose(trend.get_ydata(), np.square(trend.get_xdata()), atol=0.1)
+    assert len(trend.get_xdata()) == 12
+    few = ResidualsDisplay(fitted=fitted[:30], residual=bent[:30]).plot().ax_
+    assert sum(len(line.get_xdata()) > 2 for line in few.lines) == 1
+
+
+def test_quantiles_of_residuals_are_those_of_the_order_statistics():
+    residual = np.random.default_rng(0).normal(size=99)
+    display = ResidualsDisplay.from_predictions(residual, np.zeros(99), np.ones(99))
+    display.kind = "quantiles"
+    ax = display.plot().ax_
+    dots = ax.lines[0]
+    assert_allclose(dots.get_ydata(), np.sort(residual))
+    assert_allclose(dots.get_xdata()[49], 0.0, atol=1e-12)
+    assert_allclose(norm.cdf(dots.get_xdata()), (np.arange(99) + 0.5) / 99)
+    (band,) = ax.collections
+    corners = band.get_paths()[0].vertices
+    # The smallest of n is above x with probability (1 - cdf(x))^n.
+    lowest = norm.ppf(1 - 0.975 ** (1 / 99))
+    assert_allclose(corners[:, 1].min(), lowest, rtol=1e-9)
+    known = np.arange(99) < 40
+    both = ResidualsDisplay(
+        fitted=residual, residual=residual, known=known, kind="quantiles"
+    ).plot()
+    labels = both.ax_.get_legend_handles_labels()[1]
+    assert labels == ["known groups (40 rows)", "new groups (59 rows)", "normal"]
+
+
+# ------------------------------------------------------------------------ group effects
+
+
+def test_lines_of_random_intercepts_are_parallel():
+    display = GroupEffectsDisplay.from_estimator(PIPE, X, 1, groups=GROUPS, y=Y)
+    for values, means, label in zip(
+        display.values, display.means, display.labels, strict=True
+    ):
+        rows = label == GROUPS
+        assert_allclose([values[0], values[-1]], [X[rows, 1].min(), X[rows, 1].max()])
+        at = X[rows].mean(axis=0)[None].repeat(len(values), axis=0)
+        at[:, 1] = values
+        expected = MODEL.predict(at, groups=np.full(len(values), label))
+        assert_allclose(means, expected, rtol=1e-9)
+    values, means = display.population
+    at = np.column_stack([X[:, [0]].mean() + 0 * values, values])
+    at = np.column_stack([at, 0 * values + X[:, 2].mean()])
+    assert_allclose(means, MODEL.predict(at, groups=np.full(len(at), None)), rtol=1e-9)
+    assert display.feature == "1"
+    assert len(display.rows[0]) == 300
+
+
+def test_group_effects_of_any_table_and_model():
+    pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    names = ["a", "b", "c"]
+    plain = GroupEffectsDisplay.from_estimator(MODEL, X, 0, groups=GROUPS)
+    before = X.copy()
+    for frame in (pd.DataFrame(X, columns=names), pl.DataFrame(X, names)):
+        model = RandomInterceptRegressor().fit(frame, Y, groups=GROUPS)
+        found = GroupEffectsDisplay.from_estimator(model, frame, "a", groups=GROUPS)
+        assert_allclose(np.hstack(found.means), np.hstack(plain.means), rtol=1e-9)
+        assert_allclose(np.asarray(frame), before)
+    assert_allclose(X, before)
+    second = RandomInterceptRegressor(group_feature=-1)
+    second.fit(np.column_stack([X, GROUPS]), Y)
+    table = np.column_stack([X, GROUPS])
+    found = GroupEffectsDisplay.from_estimator(second, table, 0, by=GROUPS)
+    assert_allclose(np.hstack(found.means), np.hstack(plain.means), rtol=1e-9)
+    assert found.population is None
+    foreign = LinearRegression().fit(X, Y)
+    found = GroupEffectsDisplay.from_estimator(foreign, X, 0, by=GROUPS, max_groups=3)
+    assert found.population is None
+    assert len(found.labels) == 3
+    most = np.sort(np.argsort(-np.bincount(GROUPS), kind="stable")[:3])
+    assert np.array_equal(found.labels, most)
+
+
+def test_few_lines_have_names():
+    display = GroupEffectsDisplay.from_estimator(
+        MODEL, X, 0, groups=GROUPS, y=Y, max_groups=4
+    )
+    texts = display.ax_.get_legend_handles_labels()[1]
+    assert texts == [*map(str, display.labels), "population"]
+    many = GroupEffectsDisplay.from_estimator(MODEL, X, 0, groups=GROUPS)
+    assert many.ax_.get_legend_handles_labels()[1] == ["12 groups", "population"]
+
+
+def test_what_has_no_group_effects():
+    show = GroupEffectsDisplay.from_estimator
+    with pytest.raises(ValueError, match=r"X has no column 7; it has \[0, 1, 2\]"):
+        show(MODEL, X, 7, groups=GROUPS)
+    with pytest.raises(ValueError, match="1 labels are missing"):
+        show(MODEL, X, 0, groups=np.where(np.arange(300) == 5, np.nan, GROUPS))
+    with pytest.raises(ValueError, match="`groups` and `by` are None"):
+        show(MODEL, X, 0)
+    with pytest.raises(ValueError, match="max_groups is a positive integer, got 0"):
+        show(MODEL, X, 0, groups=GROUPS, max_groups=0)
+    with pytest.raises(TypeError, match="needs a frame or a dense array"):
+        show(MODEL, X.tolist(), 0, groups=GROUPS)

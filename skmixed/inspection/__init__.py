@@ -1,0 +1,23 @@
+"""Intervals and pictures of any fitted model: what its groups are like, and whether its
+predictive distribution keeps what it promises.
+
+Models may be inside a Pipeline or a search.  Pictures are in the form of scikit-learn's
+displays and need matplotlib, the extra `plots`.
+"""
+
+from ._calibration import PredictiveCalibrationDisplay
+from ._effects import GroupEffectsDisplay
+from ._interval import predict_interval
+from ._profile import LikelihoodProfileDisplay
+from ._random_effects import RandomInterceptsDisplay
+from ._residuals import ResidualScaleDisplay, ResidualsDisplay
+
+__all__ = [
+    "GroupEffectsDisplay",
+    "LikelihoodProfileDisplay",
+    "PredictiveCalibrationDisplay",
+    "RandomInterceptsDisplay",
+    "ResidualScaleDisplay",
+    "ResidualsDisplay",
+    "predict_interval",
+]

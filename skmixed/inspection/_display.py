@@ -1,0 +1,118 @@
+"""The form that all pictures have, and the models and rows that they are drawn of."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_is_fitted
+
+from .._estimator import GroupedRegressor, read_new
+from .._evaluation.any_model import (
+    gives_std,
+    predict_distribution,
+    predict_mean,
+    requested,
+    unwrap,
+    warn_of_lost_labels,
+)
+from .._input.table import read_column
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+KNOWN, NEW, ALL = "known groups", "new groups", "all rows"
+COLOURS = {KNOWN: "C0", NEW: "C1", ALL: "C0"}
+
+
+class Display:
+    """A picture: data, `plot`, and afterwards `ax_` and `figure_`."""
+
+    ax_: Axes
+    figure_: Figure
+
+    def _begin(self, ax):
+        plt = pyplot()
+        if ax is None:
+            _, ax = plt.subplots(layout="constrained")
+        self.ax_, self.figure_ = ax, ax.figure
+        return ax
+
+
+def pyplot():
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            "Displays require matplotlib. Install it with `pip install matplotlib`."
+        ) from error
+    return plt
+
+
+def own_model(estimator):
+    """The model of this package inside an estimator."""
+    model, _ = unwrap(estimator, None, {})
+    if not isinstance(model, GroupedRegressor):
+        raise TypeError(
+            f"{type(model).__name__} is not a model of this package: nothing is known "
+            "of its random intercepts."
+        )
+    check_is_fitted(model)
+    return copy(model)  # which no other thread changes
+
+
+def distribution_of(estimator, X, groups):
+    """Whether the model knows the group of each row (None where it has no groups), and
+    the means and standard deviations that it predicts.
+    """
+    metadata = {} if groups is None else {"groups": groups}
+    model, X = unwrap(estimator, X, metadata)
+    warn_of_lost_labels(model, metadata)
+    mean, std = predict_distribution(model, X, metadata)
+    known = None
+    if isinstance(model, GroupedRegressor) and len(model.groups_):
+        known = read_new(model, X, groups).codes >= 0
+    return known, mean, std
+
+
+def noise_of(estimator, X, groups):
+    """As `distribution_of`, but with the standard deviation of the noise alone where
+    the model is one of this package, and None where it gives none.
+    """
+    metadata = {} if groups is None else {"groups": groups}
+    model, inner = unwrap(estimator, X, metadata)
+    if isinstance(model, GroupedRegressor):
+        known, mean, _ = distribution_of(estimator, X, groups)
+        used = requested(model, "predict", metadata)
+        return known, mean, model.predict_noise_std(inner, **used)
+    if gives_std(model):
+        return distribution_of(estimator, X, groups)
+    warn_of_lost_labels(model, metadata)
+    return None, predict_mean(model, inner, metadata), None
+
+
+def read_predictions(y_true, y_mean, y_std=None):
+    """Two or three columns of finite numbers, equally long."""
+    given = {"y_true": y_true, "y_mean": y_mean}
+    if y_std is not None:
+        given["y_std"] = y_std
+    columns = [column_or_1d(read_column(c, name)) for name, c in given.items()]
+    check_consistent_length(*columns)
+    if y_std is not None and (columns[2] <= 0).any():
+        raise ValueError(
+            f"y_std has {np.sum(columns[2] <= 0)} entries that are not positive."
+        )
+    return columns
+
+
+def by_kind(values, known):
+    """Rows of known and of new groups apart, as far as there are any."""
+    if known is None:
+        return {ALL: values}
+    known = np.asarray(known, dtype=bool)
+    check_consistent_length(values, known)
+    sets = {KNOWN: values[known], NEW: values[~known]}
+    return {name: rows for name, rows in sets.items() if len(rows)}

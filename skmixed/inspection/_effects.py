@@ -1,0 +1,279 @@
+"""The picture of how a prediction depends on a feature, group by group."""
+
+from __future__ import annotations
+
+import numbers
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.utils import check_consistent_length
+
+from .._estimator import GroupedRegressor
+from .._evaluation.any_model import (
+    find_model,
+    predict_mean,
+    take_rows,
+    unwrap,
+    warn_of_lost_labels,
+)
+from .._input.labels import index_groups
+from .._input.table import read_column
+from .._typing import ColumnLike, EstimatorLike, Floats, MatrixLike
+from ._display import Display
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+N_POINTS = 20  # of each line
+DOORS = "group_feature", "group_features"  # that have the labels in X
+MOST_NAMED = 10  # lines that have a colour and a name each
+
+
+class GroupEffectsDisplay(Display):
+    """How the prediction depends on a feature, one line for each group.
+
+    A line is the mean prediction for the rows of a group, with the feature set to one
+    value after the other between the least and the largest that the group has, and all
+    else as it is: with random intercepts the lines of a linear model are parallel, with
+    random slopes they are not.
+
+    Parameters
+    ----------
+    values : list of ndarray of shape (n_points,)
+        Values of the feature, of each group.
+    means : list of ndarray of shape (n_points,)
+        Mean predictions there, in the units of y.
+    labels : ndarray of shape (n_groups,)
+    population : tuple of two ndarrays of shape (n_points,), default=None
+        Values of the feature and mean predictions for all rows without their labels.
+    rows : tuple of (ndarray, ndarray, ndarray), default=None
+        Feature, observation and position in `labels` of the rows of these groups.
+    feature : str, default="feature"
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from skmixed import RandomInterceptRegressor
+    >>> from skmixed.datasets import load_sleepstudy
+    >>> from skmixed.inspection import GroupEffectsDisplay
+    >>> X, y, groups = load_sleepstudy(return_X_y_groups=True, as_frame=True)
+    >>> model = RandomInterceptRegressor().fit(X, y, groups=groups)
+    >>> display = GroupEffectsDisplay.from_estimator(
+    ...     model, X, "Days", groups=groups, y=y
+    ... )
+    >>> len(display.means)
+    18
+    """
+
+    def __init__(
+        self,
+        *,
+        values: list[Floats],
+        means: list[Floats],
+        labels: NDArray[Any],
+        population: tuple[Floats, Floats] | None = None,
+        rows: tuple[Floats, Floats, NDArray[np.intp]] | None = None,
+        feature: str = "feature",
+    ) -> None:
+        self.values = values
+        self.means = means
+        self.labels = labels
+        self.population = population
+        self.rows = rows
+        self.feature = feature
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: EstimatorLike,
+        X: MatrixLike,
+        feature: str | int,
+        *,
+        groups: ColumnLike | MatrixLike | None = None,
+        by: ColumnLike | None = None,
+        y: ColumnLike | None = None,
+        max_groups: int = 50,
+        ax: Axes | None = None,
+    ) -> Self:
+        """Draw the effect of a feature in a fitted model.
+
+        Parameters
+        ----------
+        estimator : fitted estimator
+            Any model, or a Pipeline or a search around one.
+        X : array-like of shape (n_rows, n_features)
+            Features, as the outermost estimator takes them: a frame or a dense array.
+        feature : str or int
+            Name or position of a numeric column of X.
+        groups : array-like of shape (n_rows,), default=None
+            Group labels, for a model that asks for them; a table of them for one with
+            several factors.
+        by : array-like of shape (n_rows,), default=None
+            Labels that say which rows a line is about, none of them missing; `groups`
+            by default.
+        y : array-like of shape (n_rows,), default=None
+            Observations, to be drawn as points.
+        max_groups : int, default=50
+            Most groups to be drawn: those with the most rows.
+        ax : matplotlib Axes, default=None
+
+        Returns
+        -------
+        display : GroupEffectsDisplay
+
+        Raises
+        ------
+        TypeError
+            If X is sparse or no table.
+        ValueError
+            If X has no such column, or labels are missing.
+        """
+        column = _column_of(X, feature)
+        codes, labels = _groups_of_lines(groups if by is None else by, len(column))
+        if not isinstance(max_groups, numbers.Integral) or max_groups < 1:
+            raise ValueError(f"max_groups is a positive integer, got {max_groups!r}.")
+        size = np.bincount(codes, minlength=len(labels))
+        drawn = np.sort(np.argsort(-size, kind="stable")[:max_groups])
+        table = Table(estimator, X, feature, column, groups)
+        lines = [table.line(np.flatnonzero(codes == g)) for g in drawn]
+        population = table.without_groups() if _knows_groups(estimator) else None
+        rows = None
+        if y is not None:
+            y = read_column(y, "y").ravel()
+            check_consistent_length(y, column)
+            some = np.isin(codes, drawn)
+            rows = column[some], y[some], np.searchsorted(drawn, codes[some])
+        display = cls(
+            values=[values for values, _ in lines],
+            means=[means for _, means in lines],
+            labels=labels[drawn],
+            population=population,
+            rows=rows,
+            feature=str(feature),
+        )
+        return display.plot(ax=ax)
+
+    def plot(self, ax: Axes | None = None) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+
+        Returns
+        -------
+        self : GroupEffectsDisplay
+        """
+        ax = self._begin(ax)
+        named = len(self.labels) <= MOST_NAMED
+        if self.rows is not None:
+            self._draw_rows(ax, named)
+        style = {"linewidth": 1.4} if named else {"linewidth": 0.9, "alpha": 0.6}
+        lines = zip(self.values, self.means, self.labels, strict=True)
+        for i, (values, means, label) in enumerate(lines):
+            name = str(label) if named else f"{len(self.labels)} groups"
+            colour = f"C{i}" if named else "C0"
+            name = name if named or not i else None
+            ax.plot(values, means, color=colour, label=name, **style)
+        if self.population is not None:
+            ax.plot(*self.population, color="k", linewidth=2.2, label="population")
+        ax.set_xlabel(self.feature)
+        ax.set_ylabel("mean prediction (units of y)")
+        ax.set_title(f"Effect of {self.feature} by group")
+        ax.legend(loc="best")
+        return self
+
+    def _draw_rows(self, ax, named):
+        values, y, member = self.rows
+        colours = [f"C{i}" for i in member] if named else "0.7"
+        style = {"s": 9, "alpha": 0.5, "linewidths": 0, "zorder": 0}
+        ax.scatter(values, y, c=colours, **style)
+
+
+def _column_of(X, feature):
+    """A column of a table by name or position, as numbers (n,)."""
+    if sparse.issparse(X) or not (hasattr(X, "shape") and len(X.shape) == 2):
+        raise TypeError(
+            f"X is a {type(X).__name__}; the picture needs a frame or a dense array."
+        )
+    names = list(X.columns) if hasattr(X, "columns") else range(X.shape[1])
+    if feature not in names:
+        raise ValueError(f"X has no column {feature!r}; it has {list(names)[:20]}.")
+    column = X[feature] if hasattr(X, "columns") else X[:, feature]
+    return np.asarray(read_column(column, f"column {feature!r} of X"), dtype=float)
+
+
+def _with_column(X, feature, values):
+    """The same table with other values in a column."""
+    if hasattr(X, "with_columns"):  # polars
+        return X.with_columns(type(X[feature])(feature, values))
+    X = X.copy()
+    if hasattr(X, "columns"):
+        X[feature] = values
+    else:
+        X[:, feature] = values
+    return X
+
+
+@dataclass(frozen=True)
+class Table:
+    """A model, the rows that it is asked about, and the feature that is changed."""
+
+    estimator: Any
+    X: Any
+    feature: Any
+    column: Any
+    groups: Any
+
+    def line(self, rows):
+        """Values of the feature, and mean predictions for some rows with each."""
+        metadata = {}
+        if self.groups is not None:
+            metadata = {"groups": take_rows(self.groups, rows)}
+        values = np.unique(self.column[rows])
+        if len(values) > N_POINTS:
+            values = np.linspace(values[0], values[-1], N_POINTS)
+        part, means = take_rows(self.X, rows), np.empty(len(values))
+        for i, value in enumerate(values):
+            changed = _with_column(part, self.feature, np.full(len(rows), value))
+            model, X = unwrap(self.estimator, changed, metadata)
+            warn_of_lost_labels(model, metadata)
+            means[i] = predict_mean(model, X, metadata).mean()
+        return values, means
+
+    def without_groups(self):
+        """The same for all rows, as rows of new groups."""
+        missing = self.groups
+        if missing is not None:
+            missing = np.full(np.shape(missing), None)
+        return replace(self, groups=missing).line(np.arange(len(self.column)))
+
+
+def _groups_of_lines(labels, n_rows):
+    """Codes (n,) and labels of the groups that lines are about."""
+    if labels is None:
+        raise ValueError(
+            "`groups` and `by` are None; a line is about rows of one group."
+        )
+    index = index_groups(labels, n_rows)
+    if (index.codes < 0).any():
+        raise ValueError(
+            f"{np.sum(index.codes < 0)} labels are missing; a line is about rows of "
+            "one group."
+        )
+    return index.codes, index.labels
+
+
+def _knows_groups(estimator):
+    """Whether the model has a population beside the groups that it gets as metadata."""
+    model = find_model(estimator).model
+    if not isinstance(model, GroupedRegressor) or not len(model.groups_):
+        return False
+    return not any(hasattr(model, n) and getattr(model, n) is not None for n in DOORS)

@@ -1,0 +1,106 @@
+"""Intervals of new observations of any fitted model."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.utils.validation import check_is_fitted
+
+from .._evaluation.any_model import (
+    predict_distribution,
+    requested,
+    unwrap,
+    warn_of_lost_labels,
+)
+from .._input.parameters import check_coverage
+from .._likelihood.normal import normal_interval
+from .._typing import ColumnLike, EstimatorLike, Floats, MatrixLike
+
+
+def predict_interval(
+    estimator: EstimatorLike,
+    X: MatrixLike,
+    *,
+    groups: ColumnLike | None = None,
+    coverage: float = 0.9,
+    distribution: Literal["normal", "t"] = "normal",
+) -> Floats:
+    """Predict the interval that holds a new observation with a given probability.
+
+    Works with any fitted model whose `predict` has `return_std`, wherever it is: the
+    groups reach it inside a Pipeline or a search as well, whatever the setting of
+    metadata routing.  Bounds of a ``TransformedTargetRegressor`` come back through its
+    inverse function, which a mean and a standard deviation cannot: what such a model
+    predicts is the median of y, and not its mean.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        A model, or a Pipeline, a search or a ``TransformedTargetRegressor`` around one.
+    X : array-like of shape (n_rows, n_features)
+        Features, as the outermost estimator takes them.
+    groups : array-like of shape (n_rows,), default=None
+        Group labels, as in the model's `predict`.
+    coverage : float, default=0.9
+        Probability of the interval, above 0 and below 1.
+    distribution : {"normal", "t"}, default="normal"
+        As in `predict_interval` of the models of this package: Student's t allows for
+        the estimation of the variances.
+
+    Returns
+    -------
+    interval : ndarray of shape (n_rows, 2)
+        Lower and upper bound, in the units of y: central, of a transformed y in the
+        probabilities on both sides.
+
+    Raises
+    ------
+    TypeError
+        If the model gives no standard deviation, or no degrees of freedom for
+        ``distribution="t"``.
+    ValueError
+        If `coverage` is no probability, or `distribution` has another value.
+
+    Notes
+    -----
+    The function that transforms y has to rise everywhere, or to fall, as the logarithm
+    does; the square of a bound that is negative is no bound of a square.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skmixed import RandomInterceptRegressor
+    >>> from skmixed.datasets import load_sleepstudy
+    >>> from skmixed.inspection import predict_interval
+    >>> X, y, groups = load_sleepstudy(return_X_y_groups=True)
+    >>> pipe = make_pipeline(StandardScaler(), RandomInterceptRegressor())
+    >>> pipe = pipe.fit(X, y, randominterceptregressor__groups=groups)
+    >>> predict_interval(pipe, [[10.0]], groups=[308]).round()
+    array([[343., 451.]])
+    """
+    check_coverage(coverage)
+    if distribution not in ("normal", "t"):
+        raise ValueError(f"distribution is 'normal' or 't', got {distribution!r}.")
+    metadata = {} if groups is None else {"groups": groups}
+    model, X = unwrap(estimator, X, metadata)
+    options = {"coverage": coverage, "distribution": distribution}
+    if isinstance(model, TransformedTargetRegressor):
+        check_is_fitted(model)
+        bounds = predict_interval(model.regressor_, X, groups=groups, **options)
+        column = np.reshape(bounds, (-1, 1))
+        bounds = np.reshape(model.transformer_.inverse_transform(column), (-1, 2))
+        return np.sort(bounds, axis=1)  # a falling function turns them round
+    warn_of_lost_labels(model, metadata)
+    if distribution == "t":
+        if not hasattr(model, "predict_interval"):
+            raise TypeError(
+                f"{type(model).__name__} gives no degrees of freedom; use "
+                'distribution="normal", or a model of this package.'
+            )
+        used = requested(model, "predict", metadata)
+        return model.predict_interval(X, **used, **options)
+    mean, std = predict_distribution(model, X, metadata)
+    return np.column_stack(normal_interval(mean, std, coverage))
