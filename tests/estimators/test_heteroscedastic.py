@@ -967,3 +967,15 @@ def test_an_unseen_group_without_an_intercept_of_the_log_variance(unit):
     )
     expected = np.exp(X[:5] @ model.variance_coef_ / 2)
     assert_allclose(model.predict_noise_std(X[:5]), expected, rtol=1e-9)
+
+
+def test_the_intraclass_correlation_is_that_of_the_geometric_mean_of_the_noise():
+    X, y, groups = simulate()
+    weight = np.random.default_rng(0).uniform(0.5, 2, len(y))
+    model = HeteroscedasticGaussianRegressor()
+    model.fit(X, y, groups=groups, sample_weight=weight)
+    noise = model.predict_noise_std(X, groups=groups) ** 2
+    typical = np.exp(np.average(np.log(noise), weights=weight))
+    between = model.group_variance_
+    assert_allclose(model.intraclass_correlation_, between / (between + typical))
+    assert np.average(noise, weights=weight) > 1.05 * typical

@@ -105,6 +105,14 @@ def test_the_order_of_rows_in_a_group_decides_without_shuffle():
     assert [test.tolist() for _, test in splits] == [[0, 1], [2, 3], [4, 5]]
 
 
+def test_the_share_of_unseen_rows_is_that_of_all_test_rows():
+    """And not the mean of the shares of folds, which here is one half."""
+    groups = np.array([0, 0, 0, 1, 1, 2, 2, 2])
+    sample = folds.read_sample(np.zeros((8, 1)), np.arange(8.0), groups, None)
+    splits = [(np.arange(1, 8), np.array([0])), (np.arange(5), np.array([5, 6, 7]))]
+    assert folds.unseen_share(splits, sample) == 3 / 4
+
+
 def test_plain_k_fold_on_a_sorted_file_tests_unseen_groups():
     """97 % of the rows of hsb82, which is sorted by school; ours none."""
     X, y, schools = load_hsb82(return_X_y_groups=True)

@@ -5,9 +5,11 @@ import pytest
 from numpy.testing import assert_allclose
 from oracles.reference import simulate
 from oracles.small import gram_of, model_of
+from scipy.integrate import quad
+from scipy.optimize import brentq
 
 from skmixed._likelihood.one_variance import RandomIntercept, deviance, evaluate
-from skmixed._rows.gram import Gram
+from skmixed._rows.gram import Gram, random_intercept_gram
 from skmixed._search.ratio import best_ratio
 
 
@@ -51,6 +53,75 @@ def test_penalised_ml_compares_optima_with_the_penalty():
     assert best > 100
     assert objective(best) <= min(map(objective, ratios))
     assert objective(best) < objective(0.0) - 1
+
+
+def two_kinds_of_groups(y, columns=None, n_large=40, size=1000.0, **options):
+    """Many large groups that hardly differ, and few pairs that differ much: the first
+    are best described by a small ratio, the others by a large one.
+    """
+    n_pairs = len(y) - n_large
+    S = np.r_[np.full(n_large, size), np.full(n_pairs, 2.0)]
+    mean = np.column_stack(
+        [np.ones(len(y)), *(() if columns is None else [columns]), y]
+    )
+    within = np.zeros((1, mean.shape[1]))
+    within[0, -1] = np.sqrt(S.sum() - len(y))
+    gram = random_intercept_gram(S, mean.copy(), within)
+    return RandomIntercept(gram, S.sum(), floor=1e-20, **options), S, mean
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("apart, is_large", [(8.0, False), (10.0, True)])
+def test_the_higher_of_two_interior_optima(apart, is_large, reml):
+    y = np.r_[0.06 * (-1.0) ** np.arange(40), [apart, -apart]]
+    model, *_ = two_kinds_of_groups(y, reml=reml)
+    ratios = np.exp(np.linspace(-20, 5, 501))
+    values = np.array([deviance(model, evaluate(model, r)) for r in ratios])
+    inner = values[1:-1]
+    minima = np.flatnonzero((inner < values[:-2]) & (inner < values[2:]))
+    assert len(minima) == 2
+    assert values[minima].max() < deviance(model, evaluate(model, 0.0))
+    best = best_ratio(model).ratio
+    assert (best > 1) == is_large
+    assert deviance(model, evaluate(model, best)) <= values.min()
+
+
+def test_penalised_reml_compares_optima_by_the_integral_of_the_slope():
+    """Equation (18) with (23) is the slope of no function: the deviance that it is
+    nearest to is higher at the better one of these two optima.
+    """
+    place = np.arange(1, 49)
+    X = np.cos(np.outer(place, np.arange(1, 9)))
+    X[40:] *= 3
+    y = np.r_[0.13 * (-1.0) ** np.arange(40), 3.6284 * (-1.0) ** np.arange(8)]
+    penalty = np.sqrt(1000.0) * np.eye(10)[1:9]
+    model, S, mean = two_kinds_of_groups(y, X, size=200.0, reml=True, penalty=penalty)
+    ridge = penalty[:, :9].T @ penalty[:, :9]
+
+    def slope(t):
+        ratio, D, A = np.exp(t), mean[:, :9], mean[:, 9]
+        weight = S / (1 + ratio * S)
+        M = D.T @ (weight[:, None] * D)
+        inverse = np.linalg.inv(M + ridge)
+        residual = A - D @ (inverse @ D.T @ (weight * A))
+        rss = S.sum() - len(S) + weight @ residual**2
+        variance = rss / (S.sum() - np.trace(inverse @ M))
+        pulled = D * weight[:, None]
+        traces = weight.sum() - np.trace(inverse @ pulled.T @ pulled)
+        return ratio * (traces - np.sum((weight * residual) ** 2) / variance)
+
+    small = brentq(slope, -4, -3)
+    large = brentq(slope, -0.4, 0.2)
+    assert quad(slope, small, large)[0] < -0.05
+    ends = [evaluate(model, np.exp(t)) for t in (small, large)]
+    lower, higher = (deviance(model, at) + penalised(at) for at in ends)
+    assert higher > lower + 0.05
+    assert_allclose(best_ratio(model).ratio, np.exp(large), rtol=1e-6)
+
+
+def penalised(at):
+    """The penalty in the deviance."""
+    return (at.factor.rss - at.rss) / at.noise_variance
 
 
 def test_binned_scan_finds_the_exact_optimum(monkeypatch):
