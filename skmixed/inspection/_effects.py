@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
 N_POINTS = 20  # of each line
 DOORS = "group_feature", "group_features"  # that have the labels in X
+MOST_LINES = 50  # of the groups with the most rows
 MOST_NAMED = 10  # lines that have a colour and a name each
 
 
@@ -38,7 +38,8 @@ class GroupEffectsDisplay(Display):
     A line is the mean prediction for the rows of a group, with the feature set to one
     value after the other between the least and the largest that the group has, and all
     else as it is: with random intercepts the lines of a linear model are parallel, with
-    random slopes they are not.
+    random slopes they are not.  At most 50 lines are drawn, of the groups with the most
+    rows; to choose others, pass their rows only.
 
     Parameters
     ----------
@@ -99,7 +100,6 @@ class GroupEffectsDisplay(Display):
         groups: ColumnLike | MatrixLike | None = None,
         by: ColumnLike | None = None,
         y: ColumnLike | None = None,
-        max_groups: int = 50,
         ax: Axes | None = None,
     ) -> Self:
         """Draw the effect of a feature in a fitted model.
@@ -120,8 +120,6 @@ class GroupEffectsDisplay(Display):
             by default.
         y : array-like of shape (n_rows,), default=None
             Observations, to be drawn as points.
-        max_groups : int, default=50
-            Most groups to be drawn: those with the most rows.
         ax : matplotlib Axes, default=None
 
         Returns
@@ -137,10 +135,8 @@ class GroupEffectsDisplay(Display):
         """
         column = _column_of(X, feature)
         codes, labels = _groups_of_lines(groups if by is None else by, len(column))
-        if not isinstance(max_groups, numbers.Integral) or max_groups < 1:
-            raise ValueError(f"max_groups is a positive integer, got {max_groups!r}.")
         size = np.bincount(codes, minlength=len(labels))
-        drawn = np.sort(np.argsort(-size, kind="stable")[:max_groups])
+        drawn = np.sort(np.argsort(-size, kind="stable")[:MOST_LINES])
         table = Table(estimator, X, feature, column, groups)
         lines = [table.line(np.flatnonzero(codes == g)) for g in drawn]
         population = table.without_groups() if _knows_groups(estimator) else None
