@@ -1,4 +1,4 @@
-"""What both estimators share: the doors for groups and everything after `fit`."""
+"""The part that estimators share: the doors for groups and everything after `fit`."""
 
 from __future__ import annotations
 

@@ -355,7 +355,7 @@ class HeteroscedasticGaussianRegressor(LinearGroupedRegressor):
 
 
 def read_problem(estimator, X, y, groups=None, sample_weight=None):
-    """What the rows say, and the likelihood that an estimator maximises on them.
+    """The statistics of the rows, and the likelihood that is maximised on them.
 
     Returns
     -------
@@ -406,7 +406,7 @@ def _check_parameters(estimator):
 
 
 def _structure(estimator, X, read):
-    """What depends on what, with columns by position."""
+    """The `Structure` of the model, with columns by position."""
     grouped = read.labels is not None
     return Structure(
         reml=estimator.method == "reml",

@@ -56,7 +56,7 @@ SEEDS = np.iinfo(np.int32).max  # seeds are below this
 
 @dataclass(frozen=True, eq=False)
 class MixedEffectsFit:
-    """What everything after `fit` reads.
+    """The results of a fit, which everything after `fit` reads.
 
     Attributes
     ----------
@@ -569,7 +569,7 @@ class MixedEffectsRegressor(GroupedRegressor):
         return {name: dict(given) for name in inner}
 
     def _read(self, X, y, groups, sample_weight, metadata):
-        """How X is taken apart, its rows, and the metadata of these rows."""
+        """The `TableReader` of X, its rows, and the metadata of these rows."""
         if is_partitioned(X):
             raise TypeError(
                 f"{type(self).__name__} does not fit Dask collections; pass "

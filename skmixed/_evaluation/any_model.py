@@ -263,7 +263,7 @@ def _requests(model):
     try:
         return get_routing_for_object(model)
     except (NotImplementedError, RecursionError):
-        # Of tools without routing, and of RidgeCV, whose default scorer is its own.
+        # Tools without routing, and RidgeCV, whose default scorer is its own.
         return get_routing_for_object(None)
 
 

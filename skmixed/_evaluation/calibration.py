@@ -49,7 +49,7 @@ class Calibrated:
 
     @property
     def total_slope(self):
-        """How many units of y one unit of the predictions stands for."""
+        """The slope of y in the predictions of the regressor."""
         return self.slope + float(self.model.coef_[0])
 
     def features(self, table, X, codes):
@@ -102,7 +102,7 @@ def calibrate(model, predicted, rows, slopes, **others):
 
 
 def log_noise(model, features, rows, offset):
-    """What a regressor of the log-variance is fitted to: math.md (103)."""
+    """The target of a regressor of the log-variance: math.md (103)."""
     data = Data(features, np.arange(features.shape[1]), rows.data.index)
     new = new_rows(fit_of(model), data)
     noise = new.noise_variance

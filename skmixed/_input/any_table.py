@@ -25,7 +25,7 @@ from .table import Data, check_table, check_weight, read_fit_data, read_new_data
 LEVEL = "group_level"  # name of the column that holds the levels of the groups
 NUMBERS = "biuf"  # kinds of NumPy's types that hold numbers
 OTHER_NUMBERS = ("bool", "int", "uint", "float", "halffloat", "double", "decimal")
-# How errors about columns that hold no numbers speak of them.
+# Words of errors about columns that hold no numbers.
 NO_NUMBERS = ("NaN", "missing value", "not a number")
 
 
@@ -75,7 +75,7 @@ class LinearPart(BaseEstimator):
 
 @dataclass(frozen=True)
 class TableReader:
-    """How X is taken apart.
+    """The columns of labels and of features of X.
 
     Attributes
     ----------

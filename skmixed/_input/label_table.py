@@ -302,7 +302,7 @@ class KnownLabels:
         return labels
 
     def locate(self, table):
-        """Where the rows of a table belong, a list of `Members`, one a factor."""
+        """The levels of the rows of a table, a list of `Members`, one a factor."""
         codes, n_labels = [], []
         for name, known, index in zip(
             self.names, self.labels, table.columns, strict=True
@@ -350,7 +350,7 @@ class KnownLabels:
 
 
 def known_labels(table, factors):
-    """What a fit keeps of its labels, and the level of each of its rows by factor."""
+    """The labels that a fit keeps, and the level of each of its rows by factor."""
     found = [
         combine(
             np.column_stack([table.columns[j].codes for j in at]),

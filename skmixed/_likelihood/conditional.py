@@ -88,16 +88,16 @@ class Conditional:
 
     @cached_property
     def starts(self):
-        """Where each term's effects begin among those of its kind, and the ends."""
+        """The first of each term's effects among those of its kind, and the ends."""
         lengths = [K * q for K, q in self.sizes]
         sparse_ends = np.cumsum([0, *lengths[: self.n_sparse]])
         dense_ends = np.cumsum([0, *lengths[self.n_sparse :]])
         return [*sparse_ends[:-1], *dense_ends[:-1]], sparse_ends[-1], dense_ends[-1]
 
-    # What rows of weights z on the levels `codes` of every term say.
+    # Rows with weights z on the levels `codes` of every term.
 
     def rows(self, Z, codes, n):
-        """What the effects weigh in each row, csr_array (n, E + d).
+        """The weights of the effects in each row, csr_array (n, E + d).
 
         Parameters
         ----------
@@ -113,8 +113,8 @@ class Conditional:
         return indicator(Z, codes, begins, (n, E + d))
 
     def weights(self, rows):
-        """What eps weigh in rows z'b, Z (n, E + d): of the first terms (n, E), and of
-        the dense effects (n, d).
+        """The weights of eps in rows z'b, Z (n, E + d): those in the first terms, (n, E),
+        and in the dense effects, (n, d).
         """
         _, E, _ = self.starts
         first, rest = rows[:, :E], rows[:, E:]

@@ -15,7 +15,7 @@ from .._rows.crossed import CrossedGram
 from .._rows.qr import EPS, stacked_root
 from .factor import TriangularSystem, solve_lower, times, transpose, whitener
 
-# Where variances are so small that I - B^-1 is less than this, it has lost digits.
+# If variances are so small that I - B^-1 is less than this, it has lost digits.
 TOLD = 1e-4
 
 

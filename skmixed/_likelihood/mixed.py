@@ -102,7 +102,7 @@ class Point:
 
     @cached_property
     def value(self):
-        """What is minimised: the deviance, with the penalty if there is one."""
+        """The minimised value: the deviance, with the penalty if there is one."""
         penalty = self.factor.rss - self.rss
         return deviance(self.model, self) + penalty / self.noise_variance
 
@@ -113,7 +113,7 @@ class Point:
 
     @property
     def freedom(self):
-        """What the profiled noise variance divides by; None where it is held."""
+        """Divisor of the profiled noise variance; None if that is held."""
         held = self.at_floor or self.model.noise_variance is not None
         return None if held else self.factor_freedom
 

@@ -1,5 +1,5 @@
-"""What a fitted model with any number of factors knows about new rows (docs/math.md,
-section 13).
+"""The distribution of new rows, by a fitted model with any number of factors
+(docs/math.md, section 13).
 
 Given the variance components, a new observation is y = x'beta + sum_t z_t'b_t + e with
 
@@ -234,8 +234,8 @@ def observe(posterior, X, y, codes, noise_variance):
 
 
 def error_products(posterior, X, codes):
-    """How the variance of each row's prediction changes with the covariances, but for
-    what the errors of the coefficients add: math.md (89).
+    """Derivatives of the variance of each row's prediction in the covariances, without
+    the part of the errors of the coefficients: math.md (89).
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What a fitted model knows about new rows (docs/math.md, section 6).
+"""The distribution of new rows, by a fitted model (docs/math.md, section 6).
 
 Given the variance components, a new observation y = x'beta + b_g + e is normal with
 

@@ -29,7 +29,7 @@ NODES_BELOW = 16
 LEFT_OUT = -12.0
 # log(r S) where the scan for the highest density begins and ends.
 FIRST, LAST = -12.0, 46.0
-# How far below 0 the scan looks, in -log(1 + r max S).
+# The scan looks so far below 0, in -log(1 + r max S).
 DEEPEST = 30.0
 # Numbers in the blocks of all ratios that are factored at once.
 NUMBERS = 32_000

@@ -14,7 +14,7 @@ from .._likelihood.posterior import Posterior, make_room, observe
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Fit:
-    """What all estimators have.
+    """The results that all estimators have.
 
     Attributes
     ----------
@@ -128,8 +128,8 @@ class Fit:
         return wide
 
     def coefficient_uncertainty(self):
-        """How well the covariance of `coefficients` is known, `CoefficientUncertainty`;
-        None where that is not known, and the normal distribution has to do.
+        """The `CoefficientUncertainty` of `coefficients`; None if it is not known, and
+        the normal distribution has to do.
         """
         raise NotImplementedError
 

@@ -17,7 +17,7 @@ from .._rows.qr import EPS, column_norms
 
 @dataclass(frozen=True)
 class Sharing:
-    """How the levels of the groups are shared between intercept, columns and effects.
+    """A split of the levels of the groups into intercept, columns and effects.
 
     Attributes
     ----------

@@ -22,7 +22,7 @@ MOST_SLOPES = 2_000_000
 
 @dataclass(frozen=True)
 class CoefficientUncertainty:
-    """How well the covariance of (intercept, coefficients) is known.
+    """The uncertainty of the covariance of (intercept, coefficients).
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a fitted linear mixed model knows about its effects and about new rows."""
+"""The effects of a fitted linear mixed model, and the distribution of new rows."""
 
 import numpy as np
 from scipy import sparse

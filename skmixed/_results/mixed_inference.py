@@ -1,6 +1,5 @@
-"""How well a linear mixed model knows its variances, and what follows for its
-coefficients and predictions: degrees of freedom, tests, intervals (docs/math.md,
-section 13).
+"""The uncertainty of the variances of a linear mixed model, and of its coefficients and
+predictions: degrees of freedom, tests, intervals (docs/math.md, section 13).
 
 The parameters are s = log sigma^2 and coordinates of every Psi / sigma^2 of the rank
 that it has: null directions of a singular one stay out.

@@ -176,7 +176,7 @@ def fit_optimum(problem, optimum, statistics, names, uses_groups):
 
 
 def _slope_in_psi(problem, point, posterior):
-    """How the covariance of the coefficients changes with psi, (k, k)."""
+    """Derivative of the covariance of the coefficients in psi, (k, k)."""
     if not problem.model.random:
         return np.zeros((len(posterior.level_root),) * 2)
     k = groups_at(problem.model, point).k

@@ -116,7 +116,7 @@ class LikelihoodRatioTest:
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """What a fit says.
+    """The results of a fit, in tables.
 
     It prints as text, and as HTML in a notebook.
 

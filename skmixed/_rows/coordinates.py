@@ -1,4 +1,4 @@
-"""How the effects of a term are counted in a search (docs/math.md, section 11)."""
+"""The coordinates of the effects of a term in a search (docs/math.md, section 11)."""
 
 from dataclasses import dataclass
 

@@ -48,7 +48,7 @@ class Links:
 
     @cached_property
     def bounds(self):
-        """Where the links of each level begin, and the end."""
+        """The first link of each level, and the end."""
         counts = np.bincount(self.group, minlength=self.shape[0])
         return np.concatenate([[0], np.cumsum(counts)])
 
@@ -70,8 +70,8 @@ class Links:
 
     @cached_property
     def places(self):
-        """Where each pair is in a (d, d) matrix, flat; the column is not after the row
-        of the transpose.
+        """The place of each pair in a (d, d) matrix, flat; the column is not after the
+        row of the transpose.
         """
         row = (self.column * self.shape[1]).astype(np.int32)
         places = np.repeat(row, self.partners)

@@ -30,7 +30,7 @@ DEPENDENT = 1e-10
 
 @dataclass(frozen=True)
 class Elimination:
-    """What the rows say beside and about the effects of a factor.
+    """The sums of the rows beside and about the effects of a factor.
 
     The columns are A = [1 X y], X and y counted from `shift`.
 
@@ -118,8 +118,8 @@ class Elimination:
         work = self.work(columns, mean)
         rest, R12 = work(self.rest), work(self.R)
         if self.has_constant:
-            # Where a working column is constant within levels by arithmetic, it shall
-            # be so to the last digit.
+            # A working column that is constant within levels by arithmetic shall be so
+            # to the last digit.
             first = int(columns.has_constant)
             constant = first + np.flatnonzero(~columns.within)
             rest[:, constant] = 0.0
@@ -281,7 +281,7 @@ def eliminate_beside(read, codes, n_levels, positions, origin, weight, beside, n
 
 @dataclass(frozen=True)
 class _Block:
-    """How to read a block of rows, and to eliminate the effects of a factor from it."""
+    """A reader of blocks of rows that eliminates the effects of a factor from them."""
 
     read: object
     order: np.ndarray | None
@@ -449,7 +449,7 @@ def _merge_upper(upper, pieces, left, rest):
         sweep(rows, bounds, nest.positions, joined)
         R[owner[bounds[:-1]]] = joined
         merged.append(R)
-        # Of any level of the first factor: those above do not tell them apart.
+        # Any level of the first factor serves: those above do not tell them apart.
         first = np.zeros(nest.n_levels, dtype=int)
         first[nest.owner] = np.arange(len(nest.owner))
         level = first[owner]

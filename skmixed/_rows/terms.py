@@ -15,14 +15,14 @@ from .elimination import eliminate, reader
 from .nested import Chain, chain_gram, nest
 from .term import CONSTANT, Term
 
-# Of crossed factors, sums of squares keep so many digits less: the least variance of
+# Crossed factors: sums of squares keep so many digits less, and the least variance of
 # the noise is so many times that of other models.
 CROSSED_FLOOR = 1e12
 
 
 @dataclass(frozen=True)
 class Reduced:
-    """What is left of the rows; tuples are by terms in the order of elimination.
+    """The reduced rows; tuples are by terms in the order of elimination.
 
     Attributes
     ----------

@@ -43,7 +43,7 @@ FEW_ROWS, N_STARTS, SEED = 100, 8, 0
 
 @dataclass(frozen=True)
 class Optimum:
-    """Where a search has ended.
+    """The point at which a search has ended.
 
     Attributes
     ----------
@@ -183,9 +183,9 @@ def no_variance(model):
 
 
 def first_point(zero):
-    """Where the search begins, and the number of evaluations that it took.
+    """The start of the search, and the number of evaluations that it took.
 
-    Where derivatives are cheap the effects are taken as free coefficients, all together
+    If derivatives are cheap the effects are taken as free coefficients, all together
     for the noise, and those of one term at a time for their scatter; a step of Fisher
     scoring leads on.  Else that step is made from no variance at all, and so it is
     where the data leave no degree of freedom beside the effects; it leads far enough

@@ -114,8 +114,8 @@ class MixedFit:
 
     @property
     def loading(self):
-        """What an error ``root @ v`` of beta does to the modes of every term, times -v:
-        (K, q, p).
+        """The change of the modes of every term by an error ``root @ v`` of beta is -v
+        times this, (K, q, p).
         """
         point, found = self.point, []
         coordinates = self.reduced.coordinates
