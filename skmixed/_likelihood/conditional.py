@@ -113,8 +113,8 @@ class Conditional:
         return indicator(Z, codes, begins, (n, E + d))
 
     def weights(self, rows):
-        """The weights of eps in rows z'b, Z (n, E + d): those in the first terms, (n, E),
-        and in the dense effects, (n, d).
+        """The weights of eps in rows z'b, Z (n, E + d): of those of the first terms
+        (n, E), and of the dense effects (n, d).
         """
         _, E, _ = self.starts
         first, rest = rows[:, :E], rows[:, E:]

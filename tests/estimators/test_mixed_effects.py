@@ -348,7 +348,7 @@ def uneven(seed=0, n=600):
 
 
 def test_a_regressor_of_the_noise():
-    """Equation (103)."""
+    """math.md (103)."""
     X, y, groups = uneven()
     plain = fitted(X, y, groups)
     model = fitted(X, y, groups, variance_regressor=Ridge())
