@@ -14,10 +14,10 @@ from .._estimator import GroupedRegressor
 from .._evaluation.any_model import (
     find_model,
     predict_mean,
-    take_rows,
     unwrap,
     warn_of_lost_labels,
 )
+from .._input.any_table import take_rows
 from .._input.labels import index_groups
 from .._input.table import read_column
 from .._typing import ColumnLike, EstimatorLike, Floats, MatrixLike
