@@ -57,8 +57,8 @@ axes[0].legend()
 
 # %%
 # Trees cost little where they find nothing.  Their predictions for rows held out are of
-# no use then, the slope of y in them is near 0, and what is left for known groups is the
-# mixed model of the linear part.
+# no use then, y hardly follows them, and what is left for known groups is the mixed
+# model of the linear part.
 
 straight = 2 * X[:, 0] + shared
 model = MixedEffectsRegressor(random_state=0).fit(X, straight, groups=groups)

@@ -61,3 +61,31 @@ def test_few_groups_need_the_t_distribution():
     normal, t = (of_90[kinds.index(kind)] for kind in ("new", "new, t"))
     assert normal < 0.86
     assert t > normal + 0.04
+
+
+def test_any_regressor_beside_others():
+    """Two small sets, without R and without peers."""
+    study = load("any_mean")
+    sets = [study.simulated_set(name, 0, 30, 8) for name in ("smooth", "noise")]
+    tasks = list(study.make_tasks(sets, 2))
+    assert len(tasks) == 4
+    for task in tasks:
+        known, new = task.test["known"], task.test["new"]
+        groups = task.set.groups
+        rows = np.concatenate([task.train, known, new])
+        assert len(np.unique(rows)) == len(rows) <= 240
+        assert np.isin(groups[known], groups[task.train]).all()
+        assert not np.isin(groups[new], groups[task.train]).any()
+    names = ["skmixed", "linear random intercepts", "target encoding + trees"]
+    scores = study.compare(tasks, names)
+    for question in ("known", "new"):
+        ours, line, encoded = (scores[question, "smooth", name] for name in names)
+        assert ours["rmse"] < line["rmse"]
+        assert 0.8 < ours["cover"] <= 1
+        assert encoded["joint"] == pytest.approx(encoded["nll"])
+    text = study.summary(scores, sets)
+    assert text.count("\n| linear random intercepts | ") == 2
+    assert "Own cover, new groups: 0." in text
+    assert "| smooth | 240, 30 | " in study.every_set(scores, sets, names)
+    plain = study.vars_of(tasks[0])
+    assert np.array_equal(study.task_of(plain).train, tasks[0].train)
