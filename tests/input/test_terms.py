@@ -39,7 +39,10 @@ def test_what_a_text_says(text):
     assert parse(text) == READ[text]
 
 
-@pytest.mark.parametrize("term", {t for terms in READ.values() for t in terms}, ids=str)
+TERMS = dict.fromkeys(term for terms in READ.values() for term in terms)
+
+
+@pytest.mark.parametrize("term", TERMS, ids=str)
 def test_a_term_is_its_text(term):
     assert parse(str(term)) == (term,)
     for other in (copy.deepcopy(term), pickle.loads(pickle.dumps(term))):

@@ -221,6 +221,13 @@ def test_no_test_ignores_whatever_may_come():
 
 def test_no_test_is_named_after_a_set(request):
     """Sets have another order in each process, whose tests would be other ones."""
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if getattr(getattr(node, "func", None), "attr", "") == "parametrize":
+                values = node.args[1]
+                is_set = isinstance(values, ast.Set | ast.SetComp)
+                is_set |= ast.unparse(values).startswith(("set(", "frozenset("))
+                assert not is_set, f"{path}, line {node.lineno}"
     for item in request.session.items:
         values = getattr(item, "callspec", None) and item.callspec.params.values()
         kinds = {type(value) for value in values or ()}
