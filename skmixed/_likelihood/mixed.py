@@ -131,8 +131,10 @@ class Point:
         contrast = self.factor.contrast / np.sqrt(self.noise_variance)
         found = []
         for projection in self.factor.projections[: len(self.Lambdas)]:
-            k = projection[..., :-1] @ self.factor.root_inverse
-            found.append((projection @ contrast, k))
+            flat = projection.reshape(-1, projection.shape[2])
+            u, k = flat @ contrast, flat[:, :-1] @ self.factor.root_inverse
+            shape = projection.shape[:2]
+            found.append((u.reshape(shape), k.reshape(*shape, -1)))
         return found
 
     @cached_property

@@ -70,10 +70,11 @@ class NestedFactor(TriangularSystem):
             rows = stage.rows
             if effects is not None:
                 effects = effects[self.gram.parents[at]]
-                rows = rows - stage.around @ effects
+                rows = rows - times(stage.around, effects)
             projection = times(transpose(stage.half), rows)
             found.insert(0, projection)
-            own = self.Lambdas[at] @ (self.Lambdas[at].T @ projection)
+            Lambda = self.Lambdas[at]
+            own = times(Lambda, times(Lambda.T, projection))
             effects = own if effects is None else np.concatenate([own, effects], 1)
         return tuple(found)
 
@@ -81,7 +82,7 @@ class NestedFactor(TriangularSystem):
     def carries(self):
         """d b / d (effects around) of every term, (K, q, width)."""
         return tuple(
-            -Lambda @ (Lambda.T @ (transpose(stage.half) @ stage.around))
+            times(-Lambda @ Lambda.T, times(transpose(stage.half), stage.around))
             for Lambda, stage in zip(self.Lambdas, self.stages, strict=True)
         )
 
@@ -91,8 +92,8 @@ class NestedFactor(TriangularSystem):
         found = [np.zeros((len(self.stages[-1].rows), 0, 0))]
         for at in reversed(range(1, len(self.stages))):
             outer, carry = found[0], self.carries[at]
-            cross = carry @ outer
-            own = self.stages[at].own + cross @ transpose(carry)
+            cross = times(carry, outer)
+            own = self.stages[at].own + times(cross, transpose(carry))
             joint = np.concatenate(
                 [
                     np.concatenate([own, cross], axis=2),
@@ -107,7 +108,7 @@ class NestedFactor(TriangularSystem):
     def conditional(self):
         """Cov(b_g | y) of every term with the coefficients known, (K, q, q)."""
         return tuple(
-            stage.own + carry @ outer @ transpose(carry)
+            stage.own + times(times(carry, outer), transpose(carry))
             for stage, carry, outer in zip(
                 self.stages, self.carries, self.around, strict=True
             )
@@ -128,8 +129,9 @@ class NestedFactor(TriangularSystem):
         """The sum of the blocks (Z'V^-1 Z)_gg of every term, (q, q)."""
         found = []
         for stage, outer in zip(self.stages, self.around, strict=True):
-            F = transpose(stage.half) @ stage.around
-            D = transpose(stage.half) @ stage.half - F @ outer @ transpose(F)
+            F = times(transpose(stage.half), stage.around)
+            D = times(transpose(stage.half), stage.half)
+            D = D - times(times(F, outer), transpose(F))
             found.append(D.sum(axis=0))
         return tuple(found)
 
@@ -142,10 +144,8 @@ class NestedFactor(TriangularSystem):
         for at in reversed(range(len(xs) - 1)):
             around = stacked[at + 1][gram.parents[at]]
             stacked[at] = np.concatenate([xs[at], around], axis=1)
-        R12 = (
-            gram.R11 @ xs[0]
-            + gram.R12[:, :, : width[0]] @ stacked[0][:, gram.sizes[0][1] :]
-        )
+        around = stacked[0][:, gram.sizes[0][1] :]
+        R12 = times(gram.R11, xs[0]) + times(gram.R12[:, :, : width[0]], around)
         upper = [
             None if E is None else E[:, :, : -gram.R22.shape[1]] @ stacked[at + 1]
             for at, E in enumerate(gram.upper)

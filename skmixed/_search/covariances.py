@@ -29,7 +29,9 @@ FLAT = 1e-10
 NOTHING, STALLED = 1e-4, 1e3
 # A step with a decrement below this is the last one, if the next decrement is expected
 # to be below the second figure.
-NEAR, ENOUGH = 1e-8, 1e-13
+NEAR, ENOUGH = 1e-8, 1e-12
+# After so many steps in a row that gain no more than rounding, the value is lowest.
+PATIENCE = 3
 # A variance below this part of the resolution is tried at 0.
 TINY = 1e-8
 # Information about a variance, in units of what an average level resolves, below this,
@@ -57,27 +59,28 @@ class Optimum:
     converged: bool
 
 
-def best_covariances(model, max_iter=100):
-    """The covariances at the best optimum that is found.
+def best_covariances(zero, max_iter=100):
+    """The covariances at the best optimum that is found from a point of no variance.
 
     Under REML a ridge penalty leaves estimating equations that are not the gradient of
     one function of the covariances and sigma^2; they are at each sigma^2, so that the
     search is for the one that its own optimum implies.
     """
+    model = zero.model
     if model.reml and model.penalty is not None:
-        return _consistent(model, max_iter)
-    return _best(model, max_iter)
+        return _consistent(zero, max_iter)
+    return _best(zero, max_iter)
 
 
-def _consistent(model, max_iter):
+def _consistent(zero, max_iter):
     """The optimum at the noise variance that it implies: secants in its logarithm."""
-    first, spent = first_point(no_variance(model))
+    model, (first, spent) = zero.model, first_point(zero)
     best, logs, gaps = None, [np.log(first.noise_variance)], []
     start = first
     for _ in range(max_iter):
         held = replace(model, noise_variance=float(np.exp(logs[-1])))
         if best is None:
-            best = _best(held, max_iter)
+            best = _best(no_variance(held), max_iter)
         else:
             best = search_from(evaluate(held, start.Lambdas), max_iter, 1)
         spent += best.n_evaluations + 1
@@ -93,9 +96,9 @@ def _consistent(model, max_iter):
     return Optimum(start, spent, converged)
 
 
-def _best(model, max_iter):
+def _best(zero, max_iter):
     """The best optimum of one function of the covariances."""
-    zero = no_variance(model)
+    model = zero.model
     if not any(c.blocks for c in model.covariances):
         return Optimum(zero, 1, True)
     start, spent = first_point(zero)
@@ -308,7 +311,7 @@ def _moved(model, point, t, change):
 
 def descend(point, max_iter):
     """Newton's method in the entries of Lambda, by steps that never raise the value."""
-    decrement = np.inf
+    decrement, stuck = np.inf, 0
     for n_iter in range(max_iter):
         H, exact = hessian(point)
         before, (step, decrement) = decrement, _step(point, H)
@@ -320,8 +323,9 @@ def descend(point, max_iter):
         new = _along(point, step, STALLED if last else 1.0)
         if new is None:
             return Optimum(point, n_iter, decrement <= STALLED * point.rounding)
+        stuck = stuck + 1 if point.value - new.value <= point.rounding else 0
         point = new
-        if last:
+        if last or stuck == PATIENCE:
             return Optimum(point, n_iter + 1, True)
     return Optimum(point, max_iter, False)
 

@@ -260,12 +260,13 @@ def best_optimum(model, order, max_iter):
         return Optimum(zero, 1, True), all_told
     if [c.q for c in model.covariances] == [1]:
         return _best_of_one(model)
-    best, told = best_covariances(model, max_iter), told_variances(zero, order)
+    best, told = best_covariances(zero, max_iter), told_variances(zero, order)
     if all(some.all() for some in told):
         return best, told
     pairs = zip(model.covariances, told, strict=True)
     without = tuple(c.without(np.flatnonzero(~some)) for c, some in pairs)
-    simpler = best_covariances(replace(model, covariances=without), max_iter)
+    simpler = no_variance(replace(model, covariances=without))
+    simpler = best_covariances(simpler, max_iter)
     costs = simpler.point.value - best.point.value
     return (best, all_told) if costs > NO_COST else (simpler, told)
 
