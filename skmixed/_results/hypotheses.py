@@ -180,7 +180,8 @@ def contrast_of(fit, names, L, coverage):
 
 def _denominator(df):
     """Degrees of freedom of F from those of its independent t statistics: the mean of
-    their squares has the expectation of an F on so many (Fai and Cornelius 1996).
+    their squares has the expectation of an F on so many (Fai and Cornelius 1996):
+    math.md (88).
     """
     if np.isinf(df).all() or np.ptp(df) <= SAME_FREEDOM * df.max():
         return float(df.mean())

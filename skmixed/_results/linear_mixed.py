@@ -78,7 +78,9 @@ def _conditional(fit):
         ]
         carries = [c[p] for c, p in zip(factor.carries, places, strict=True)]
         return conditional_of_chain(own, carries, _parents(factor.gram, places))
-    own = [scale * C[p] for C, p in zip(factor.conditional, places, strict=True)]
+    # Without any term the factor is still one of blocks, which are nobody's levels.
+    pairs = zip(factor.conditional, places, strict=False)
+    own = [scale * C[place] for C, place in pairs]
     return conditional_of_chain(own, [None] * len(own), [None] * len(own))
 
 

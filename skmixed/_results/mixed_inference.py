@@ -10,11 +10,12 @@ from functools import cached_property
 
 import numpy as np
 from scipy.linalg import block_diag, qr
-from scipy.special import fdtrc, ndtri
+from scipy.special import ndtri
 
 from .._blocks import row_blocks
 from .._likelihood.mixed import coefficient_slopes, evaluate, second
 from .._likelihood.mixed_posterior import error_products
+from .inference import CoefficientUncertainty
 
 # A direction of Psi with less than this part of the variance of the largest one, or of
 # the variance that a level resolves, counts as without variance.
@@ -228,78 +229,28 @@ def _by_differences(point, roots):
 # ------------------------------------------------------------------------ coefficients
 
 
-def satterthwaite(parameters, contrasts):
-    """Degrees of freedom of combinations of the coefficients.
+def mixed_uncertainty(point, to_user):
+    """How well the covariance of the coefficients is known: math.md (87).
 
     Parameters
     ----------
-    parameters : VarianceParameters
-        Of a fit without a penalty.
-    contrasts : ndarray of shape (n, p)
-        In working coefficients.  NaN comes back for a row of zeros.
+    point : Point
+        The optimum, without a penalty.
+    to_user : ndarray of shape (1 + p, k)
+        From working coefficients to (intercept, coefficients).
+
+    Returns
+    -------
+    CoefficientUncertainty
     """
-    point = parameters.point
-    half = contrasts @ point.factor.root_inverse
-    C = coefficient_slopes(point, parameters.directions)
-    slopes = np.einsum("ni,kij,nj->nk", half, C, half)
-    return parameters.freedom(np.sum(half**2, axis=1), slopes)
-
-
-@dataclass(frozen=True)
-class FTest:
-    """A test of several combinations of coefficients being 0.
-
-    Attributes
-    ----------
-    statistic : float
-        F, the mean square of independent t statistics.
-    numerator_freedom : int
-        Number of independent combinations.
-    denominator_freedom : float
-        By Satterthwaite's method.
-    p_value : float
-    """
-
-    statistic: float
-    numerator_freedom: int
-    denominator_freedom: float
-    p_value: float
-
-
-def f_test(parameters, contrasts, estimates):
-    """Test combinations of coefficients jointly: math.md (88).
-
-    Combinations that others determine count once.
-
-    Parameters
-    ----------
-    parameters : VarianceParameters
-    contrasts : ndarray of shape (n, p)
-        As `satterthwaite` takes them.
-    estimates : ndarray of shape (n,)
-        Their estimates in the user's units.
-    """
-    point = parameters.point
-    half = contrasts @ point.factor.root_inverse * np.sqrt(point.noise_variance)
-    values, vectors = np.linalg.eigh(half @ half.T)
-    kept = values > np.sqrt(np.finfo(float).eps) * values[-1]
-    axes, n = vectors[:, kept].T, int(kept.sum())
-    statistic = float(np.mean((axes @ estimates) ** 2 / values[kept]))
-    freedom = _denominator_freedom(satterthwaite(parameters, axes @ contrasts))
-    p_value = float(fdtrc(n, freedom, statistic))
-    return FTest(statistic, n, freedom, p_value)
-
-
-def _denominator_freedom(freedoms):
-    """Degrees of freedom of a mean of squares of t variables, by its expectation (Fai
-    and Cornelius 1996).
-    """
-    if np.ptp(freedoms) < 1e-8:
-        return float(np.mean(freedoms))
-    if (freedoms <= 2).any():  # a square without expectation
-        return 2.0
-    expectation = np.sum(freedoms / (freedoms - 2))
-    return float(2 * expectation / (expectation - len(freedoms)))
+    root = np.sqrt(point.noise_variance) * to_user @ point.factor.root_inverse
+    of_noise = np.eye(root.shape[1])[None]
+    if point.at_floor:  # nothing is left to tell the variance from
+        return CoefficientUncertainty(root, of_noise, np.full((1, 1), np.nan))
+    parameters = variance_parameters(point)
+    slopes = coefficient_slopes(point, parameters.directions)
+    slopes = np.concatenate([of_noise, slopes])
+    return CoefficientUncertainty(root, slopes, parameters.covariance)
 
 
 # ------------------------------------------------------------------------- predictions
@@ -307,6 +258,8 @@ def _denominator_freedom(freedoms):
 
 def predictive_freedom(point, posterior, X, codes):
     """Degrees of freedom of the variance of new observations, (n,): math.md (89).
+
+    They are infinite where an exact fit leaves nothing to tell the variance from.
 
     Parameters
     ----------
@@ -317,6 +270,8 @@ def predictive_freedom(point, posterior, X, codes):
     X : {ndarray, CSR array} of shape (n, p)
     codes : list of ndarray of shape (n,)
     """
+    if point.at_floor:
+        return np.full(X.shape[0], np.inf)
     parameters = all_variance_parameters(point)
     C = coefficient_slopes(point, parameters.directions)
     scale, freedom = point.noise_variance, np.empty(X.shape[0])

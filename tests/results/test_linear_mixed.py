@@ -2,13 +2,24 @@
 fitted variances.
 """
 
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from oracles import mixed
 from oracles.mixed_fits import at_fit, fit
+from scipy.stats import multivariate_normal
 
+from skmixed._likelihood.mixed_posterior import (
+    MixedPosterior,
+    joint_log_density,
+    observe,
+    sample,
+)
 from skmixed._results.linear_mixed import condition_mixed
+from skmixed._results.state import from_plain, read_only, to_plain
 
 # Figures of order 1; the oracle solves with matrices of condition up to 1e4.
 DENSE = 1e-8
@@ -51,3 +62,53 @@ def test_the_posterior_of_a_fit(case, diagonal, reml, alpha):
         got = posterior.conditional_covariance(t)
         assert_allclose(got, known, rtol=DENSE, atol=DENSE)
         assert_allclose(posterior.error_covariance(t), error, rtol=DENSE, atol=DENSE)
+
+
+@pytest.mark.parametrize("case", [("nested", (2, 1)), ("crossed", (1, 2))], ids=str)
+def test_a_posterior_is_stored_as_arrays(case):
+    """And predicts, learns and draws from arrays that nobody may write into."""
+    at = mixed.random_problem(5, *case)
+    posterior = condition_mixed(fit(at), 3)
+    plain = to_plain(posterior)
+    stored = pickle.dumps(plain)
+    assert b"skmixed" not in stored
+    assert b"scipy" not in stored
+    back = read_only(from_plain(MixedPosterior, pickle.loads(stored)))
+    X, codes = at.X[:, 1:], [term.codes for term in at.terms]
+    assert (back.mean(X, codes) == posterior.mean(X, codes)).all()
+    assert (back.variance(X, codes) == posterior.variance(X, codes)).all()
+    noise = np.ones(len(X))
+    density = [
+        joint_log_density(p, X, at.y, codes, codes, noise) for p in (back, posterior)
+    ]
+    assert density[0] == density[1]
+    learnt = [observe(p, X, at.y, codes, noise) for p in (back, posterior)]
+    assert (learnt[0].variance(X, codes) == learnt[1].variance(X, codes)).all()
+
+
+def test_predictions_of_several_threads_are_those_of_one():
+    at = mixed.random_problem(5, "crossed", (1, 2), n=500)
+    X, codes = at.X[:, 1:], [term.codes for term in at.terms]
+    expected = condition_mixed(fit(at), 3).variance(X, codes)
+    posterior = condition_mixed(fit(at), 3)  # with nothing computed yet
+    with ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(posterior.variance, X, codes) for _ in range(32)]
+    assert all((call.result() == expected).all() for call in calls)
+
+
+def test_without_factors():
+    at = mixed.random_problem(5, "one", 1)
+    at = mixed.replace(at, terms=())
+    posterior = condition_mixed(fit(at), 3)
+    new = np.random.default_rng(0).normal(size=(200, 3))
+    mean, covariance = mixed.predict(
+        at_fit(at, fit(at)), mixed.Rows(np.column_stack([np.ones(200), new]), ())
+    )
+    assert_allclose(posterior.mean(new, []), mean, rtol=DENSE)
+    assert_allclose(posterior.variance(new, []), np.diag(covariance), rtol=DENSE)
+    noise, y = np.ones(200), np.zeros(200)
+    got = joint_log_density(posterior, new, y, [], [], noise)
+    expected = multivariate_normal(mean, covariance + np.eye(200)).logpdf(y)
+    assert_allclose(got, expected, rtol=1e-9)
+    draws = sample(posterior, new, [], [], noise, 3, np.random.RandomState(0))
+    assert draws.shape == (200, 3)

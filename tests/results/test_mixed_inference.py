@@ -16,13 +16,13 @@ from skmixed._input.table import Data
 from skmixed._likelihood.mixed import second
 from skmixed._likelihood.normal import t_interval
 from skmixed._results import mixed_inference
+from skmixed._results.hypotheses import contrast_of
 from skmixed._results.linear_mixed import condition_mixed
 from skmixed._results.mixed_inference import (
     component_intervals,
-    f_test,
+    mixed_uncertainty,
     noise_interval,
     predictive_freedom,
-    satterthwaite,
     variance_parameters,
 )
 from skmixed._rows.term import Term
@@ -68,19 +68,12 @@ def contrasts(found):
     return np.vstack([first, into])
 
 
-def coefficients(found):
-    """The user's coefficients, intercept first."""
-    coef, level = found.columns.coefficients(found.beta)
-    return np.append(level - found.columns.shift @ coef, coef)
-
-
 @pytest.mark.parametrize(("reml", "diagonal"), [(True, False), (False, True)])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_satterthwaite(case, diagonal, reml):
     """math.md (86) and (87)."""
     at, found = regular(case, reml, diagonal)
-    parameters = variance_parameters(found.point)
-    got = satterthwaite(parameters, contrasts(found))
+    got = mixed_uncertainty(found.point, contrasts(found)).freedom(np.eye(4))
     expected = mixed.satterthwaite(at_fit(at, found), reml)
     assert_allclose(got, expected, rtol=DIFFERENCES)
     assert np.ptp(got) > 1
@@ -106,7 +99,7 @@ def singular(q):
 def test_satterthwaite_of_singular_covariances(q):
     """Null directions are no parameters."""
     at, found = singular(q)
-    got = satterthwaite(variance_parameters(found.point), contrasts(found))
+    got = mixed_uncertainty(found.point, contrasts(found)).freedom(np.eye(4))
     expected = mixed.satterthwaite(at_fit(at, found), True)
     assert_allclose(got, expected, rtol=DIFFERENCES)
 
@@ -228,23 +221,24 @@ def test_f_tests_are_those_of_lmer_test(name):
         "sleepstudy_both": [[1, 0], [0, 1]],
     }[name]
     expected = STORED[name]
-    L, estimates = wanted @ contrasts(found), wanted @ coefficients(found)
-    test = f_test(variance_parameters(found.point), L, estimates)
-    assert test.numerator_freedom == expected["numerator"]
+    test = contrast_of(Coefficients(found), ["a"] * len(wanted), np.array(wanted), 0.9)
     # lmerTest differentiates numerically: some 4 digits.
-    assert_allclose(test.statistic, expected["statistic"], rtol=1e-5)
-    assert_allclose(test.denominator_freedom, expected["denominator"], rtol=1e-4)
+    assert test.df[0] == expected["numerator"]
+    assert_allclose(test.df[1], expected["denominator"], rtol=1e-4)
+    assert_allclose(test.f_statistic, expected["statistic"], rtol=1e-5)
     assert_allclose(test.p_value, expected["p"], rtol=1e-3)
 
 
-def test_f_test_of_one_combination_is_the_t_test():
-    _, found = regular(("one", (3,)))
-    parameters, L = variance_parameters(found.point), contrasts(found)[1:2]
-    test = f_test(parameters, L, coefficients(found)[1:2])
-    posterior = condition_mixed(found, 3)
-    std = np.linalg.norm(posterior.coef_root[0])
-    assert_allclose(test.statistic, (posterior.coef[0] / std) ** 2, rtol=1e-10)
-    assert_allclose(test.denominator_freedom, satterthwaite(parameters, L)[0])
+class Coefficients:
+    """A fit as far as contrasts look at it."""
+
+    def __init__(self, found):
+        self.uncertainty = mixed_uncertainty(found.point, contrasts(found))
+        coef, level = found.columns.coefficients(found.beta)
+        self.coefficients = np.append(level - found.columns.shift @ coef, coef)
+
+    def coefficient_uncertainty(self):
+        return self.uncertainty
 
 
 def test_differences_of_the_gradient_stand_for_exact_second_derivatives(monkeypatch):
