@@ -378,7 +378,8 @@ def levels_of(structure, n, rng):
         return np.concatenate([np.arange(K), rng.integers(K, size=n - K)])
 
     first = across(12)
-    parent, grandparent = first // 3, first // 6
+    # The levels around a level are not in the order of those inside.
+    parent, grandparent = np.array([2, 0, 3, 1])[first // 3], 1 - first // 6
     return {
         "one": [first],
         "nested": [first, parent],
