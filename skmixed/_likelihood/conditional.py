@@ -136,18 +136,24 @@ class Conditional:
         """Variance (n,) of z'b of each row; arguments as of `weights`."""
         total = np.zeros(n)
         for t, (row, level, w) in enumerate(self._own_weights(Z, codes)):
-            form = np.einsum("ni,nij,nj->n", w, self.own[t].take(level, axis=0), w)
-            total += np.bincount(row, form, n)
+            form = _forms(w, self.own[t].take(level, axis=0), w)
+            total += form if row is None else np.bincount(row, form, n)
         if len(self.dense):
             self._add_dense(total, Z, codes)
         return total
 
     def _own_weights(self, Z, codes):
-        """Rows, levels and weights (rows, q) of eps, for each of the first terms."""
+        """Rows (None for all, each once), levels and weights (rows, q) of eps, for each
+        of the first terms.
+        """
         if self.chain is None:
             for z, code in zip(Z[: self.n_sparse], codes, strict=False):
-                known = np.flatnonzero(code >= 0)
-                yield known, code[known], z[known]
+                known = None if (code >= 0).all() else np.flatnonzero(code >= 0)
+                yield (
+                    (known, code, z)
+                    if known is None
+                    else (known, code[known], z[known])
+                )
             return
         starts, E, _ = self.starts
         k = self.n_sparse
@@ -166,7 +172,7 @@ class Conditional:
                 if not len(both):
                     continue
                 C = self.dense_covariance(t, s, codes[t][both], codes[s][both])
-                form = np.einsum("ni,nij,nj->n", z[both], C, Z[s][both])
+                form = _forms(z[both], C, Z[s][both])
                 total[both] += form if s == t else 2 * form
 
     def dense_covariance(self, t, s, i, j):
@@ -477,6 +483,13 @@ def _shrunk(C, A):
     B = np.eye(L.shape[-1]) + across @ A @ L
     half = np.linalg.solve(np.linalg.cholesky(B), across)
     return np.swapaxes(half, -1, -2) @ half
+
+
+def _forms(left, C, right):
+    """left_n'C_n right_n of every row; a product where q = 1."""
+    if C.shape[1] == C.shape[2] == 1:
+        return left[:, 0] * C[:, 0, 0] * right[:, 0]
+    return np.einsum("ni,nij,nj->n", left, C, right)
 
 
 def _bilinear(A, i, B, j, C):

@@ -124,10 +124,16 @@ class MixedPosterior(Coefficients):
             h = self._h(X[rows], Z, some)
             variance[rows] = np.einsum("ij,ij->i", h, h)
             variance[rows] += self.conditional.variance(*self._ordered(Z, some), len(h))
-            for term, z, code in zip(self.terms, Z, some, strict=True):
-                new = np.einsum("ni,ij,nj->n", z, term.Psi, z)
-                variance[rows] += np.where(code < 0, new, 0.0)
+            variance[rows] += self._new_variance(Z, some, len(h))
         return variance
+
+    def _new_variance(self, Z, codes, n):
+        """Variance that the levels add which are not known, (n,)."""
+        total = np.zeros(n)
+        for term, z, code in zip(self.terms, Z, codes, strict=True):
+            new = np.flatnonzero(code < 0)
+            total[new] += np.einsum("ni,ij,nj->n", z[new], term.Psi, z[new])
+        return total
 
     def coefficient_rows(self, X, codes, factors=None):
         """The rows h, (n, k)."""
@@ -212,10 +218,7 @@ def observe(posterior, X, y, codes, noise_variance):
     that is missing (-1) adds its variance to the noise of the row.
     """
     Z, codes = posterior._effects(X, codes, slice(None), None)
-    variance = np.array(noise_variance, dtype=float)
-    for term, z, code in zip(posterior.terms, Z, codes, strict=True):
-        missing = np.einsum("ni,ij,nj->n", z, term.Psi, z)
-        variance += np.where(code < 0, missing, 0.0)
+    variance = noise_variance + posterior._new_variance(Z, codes, len(y))
     right = np.column_stack([y - posterior.mean(X, codes), posterior._h(X, Z, codes)])
     rows = posterior.conditional.rows(*posterior._ordered(Z, codes), len(y))
     after, moved = observe_rows(posterior.conditional, rows, 1 / variance, right)

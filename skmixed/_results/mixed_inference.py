@@ -51,6 +51,8 @@ class VarianceParameters:
         """Covariance of the estimates, (1 + k, 1 + k); nothing is said about directions
         of which the data know nothing.
         """
+        if self.point.at_floor:  # nothing is left to tell the variances from
+            return np.full(self.information.shape, np.nan)
         values, vectors = np.linalg.eigh(self.information)
         known = values > UNKNOWN * values[-1]
         return (vectors[:, known] / values[known]) @ vectors[:, known].T
@@ -88,7 +90,7 @@ def variance_parameters(point):
         H = 2 * found.squares - found.traces + curvature
     else:
         profiled = _by_differences(point, roots)
-        H = profiled + np.outer(found.square, found.square) / point.freedom
+        H = profiled + np.outer(found.square, found.square) / point.factor_freedom
     return _parameters(point, directions, found.square, H)
 
 
@@ -116,7 +118,7 @@ def _parameters(point, directions, border, H):
     those with log sigma^2 in the border.
     """
     whole = np.block(
-        [[np.array([[point.freedom]]), border[None]], [border[:, None], H]]
+        [[np.array([[point.factor_freedom]]), border[None]], [border[:, None], H]]
     )
     return VarianceParameters(point, directions, whole / 2)
 
@@ -244,12 +246,9 @@ def mixed_uncertainty(point, to_user):
     CoefficientUncertainty
     """
     root = np.sqrt(point.noise_variance) * to_user @ point.factor.root_inverse
-    of_noise = np.eye(root.shape[1])[None]
-    if point.at_floor:  # nothing is left to tell the variance from
-        return CoefficientUncertainty(root, of_noise, np.full((1, 1), np.nan))
     parameters = variance_parameters(point)
     slopes = coefficient_slopes(point, parameters.directions)
-    slopes = np.concatenate([of_noise, slopes])
+    slopes = np.concatenate([np.eye(root.shape[1])[None], slopes])
     return CoefficientUncertainty(root, slopes, parameters.covariance)
 
 

@@ -269,3 +269,21 @@ def test_intervals_at_the_boundary():
     stds, _ = component_intervals(variance_parameters(found.point), found, 0, 0.9)
     assert stds.low == 0
     assert np.isnan(stds.high)
+
+
+@pytest.mark.parametrize("case", [("one", (2,)), ("crossed", (1, 1))], ids=str)
+def test_an_exact_fit_tells_nothing_about_its_variances(case):
+    at = mixed.random_problem(6, *case)
+    effects = np.arange(at.terms[0].codes.max() + 1) ** 2
+    at = mixed.replace(at, y=at.X @ np.ones(4) + effects[at.terms[0].codes])
+    found = fit(at)
+    assert found.point.at_floor
+    uncertainty = mixed_uncertainty(found.point, contrasts(found))
+    assert np.isnan(uncertainty.freedom(np.eye(4))).all()
+    parameters = variance_parameters(found.point)
+    assert np.isnan(noise_interval(parameters, 0.9).low)
+    stds, _ = component_intervals(parameters, found, 0, 0.9)
+    assert np.isnan(stds.high).all()
+    X, codes = at.X[:, 1:], [term.codes for term in at.terms]
+    freedom = predictive_freedom(found.point, condition_mixed(found, 3), X, codes)
+    assert np.isinf(freedom).all()
