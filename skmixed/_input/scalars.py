@@ -7,7 +7,9 @@ import numpy as np
 
 ONE_FACTOR = (
     "the model has one grouping factor. Join the columns into one label per row, "
-    "e.g. [f'{a}/{b}' for a, b in zip(school, room)]."
+    "e.g. [f'{a}/{b}' for a, b in zip(school, room)], which takes the rooms of one "
+    "school for independent: what differs between schools has standard errors that are "
+    "too small. LinearMixedRegressor('(1 | school/room)') has a variance for both."
 )
 
 # The kinds of labels, by their types; any other type is a kind of its own.

@@ -752,8 +752,25 @@ def test_tools_that_hand_groups_to_predict_but_not_to_score():
         assert_allclose(r2_scorer(tool, X, Y, groups=GROUPS), r2, rtol=EXACT)
         with pytest.raises(TypeError):
             tool.score(X, Y, groups=GROUPS)
-        with pytest.raises(TypeError, match="gives no standard deviation"):
+        message = "gives no standard deviation|standard deviation does not come back"
+        with pytest.raises(TypeError, match=message):
             neg_nll_scorer(tool, X, Y, groups=GROUPS)
+
+
+def test_the_final_model_of_a_stack_has_its_labels_in_the_last_column():
+    """It gets arrays, whatever the others get: the column is named by its index."""
+    frame = pd.DataFrame(np.column_stack([X, GROUPS])).rename(columns=str)
+    base, name = [("least squares", LinearRegression())], frame.columns[-1]
+    final = RandomInterceptRegressor(group_feature=-1)
+    tool = StackingRegressor(base, final, passthrough=True).fit(frame, Y)
+    assert len(tool.final_estimator_.groups_) == len(np.unique(GROUPS))
+    final = RandomInterceptRegressor(group_feature=name)
+    for stack in (
+        StackingRegressor(base, final, passthrough=True),
+        StackingRegressor(base, final, passthrough=True).set_output(transform="pandas"),
+    ):
+        with pytest.raises(ValueError, match="but X has no column names"):
+            stack.fit(frame, Y)
 
 
 @pytest.mark.usefixtures("routing")

@@ -181,7 +181,9 @@ NOT_A_COLUMN = (
 )
 JOIN = (
     " but the model has one grouping factor. Join the columns into one label per row, "
-    "e.g. [f'{a}/{b}' for a, b in zip(school, room)]."
+    "e.g. [f'{a}/{b}' for a, b in zip(school, room)], which takes the rooms of one "
+    "school for independent: what differs between schools has standard errors that are "
+    "too small. LinearMixedRegressor('(1 | school/room)') has a variance for both."
 )
 MISSING = " group labels are missing. Drop those rows, or give them a label of "
 
