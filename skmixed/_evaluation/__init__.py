@@ -1,6 +1,10 @@
 """Any fitted model, ours or foreign: out of its wrappers, fitted on folds, scored.
 
-any_model   out of Pipeline and search, with its groups
-folds       the work of one fold
-comparison  the table of scores
+Comes in: a model, and rows with labels.  Goes out: predictions for known and new
+groups, and scores.
+
+any_model           out of Pipeline and search, with its groups
+folds, comparison   the work of one fold; the table of scores
+cross_fit           predictions of rows that a regressor has not seen
+calibration         the random-intercept model of such predictions
 """

@@ -1,14 +1,13 @@
-"""From what users pass to arrays; every complaint about input is made here.
+"""From the arguments of users to arrays; every complaint about input is made here.
 
-Comes in: X, y, labels, weights and parameters as users pass them.  Goes out: `Data`,
-float arrays with integer codes for the groups.
+Comes in: X, y, labels, weights, parameters.  Goes out: `Data`, float arrays with an
+integer code for each row's group, or for its level of every factor.
 
-labels      labels of any kind -> codes, and their matching in `predict`
-scalars     single labels: their kind, and whether one is missing
-table       X, y and weights -> `Data`; unreadable says which entry is no number
-features    columns of X by name and position
-terms       text -> terms of random effects
-label_table tables of labels -> codes, and their matching in `predict`
-factors     terms and label columns -> factors with their effects
-parameters  checks of parameters; `warn`
+table, any_table    X, y and weights; X for any regressor
+features            columns of X by name and position
+unreadable          entries that are no finite number, and the reason
+labels, scalars     a column of labels -> codes; single labels
+label_table         tables of labels -> codes, and their levels in `predict`
+terms, factors      terms of random effects as text; the same with their label columns
+parameters          checks of parameters; `warn`
 """

@@ -1,12 +1,14 @@
 """Value and derivatives of the likelihood at one point; no search.
 
-Comes in: a `Gram`, variances.  Goes out: the factor, the criterion, its score and
-information, and the posterior of coefficients and random effects.
+Comes in: a `Gram` and a point.  Goes out: factor, value, derivatives, and the
+distribution of coefficients, random effects and new rows.
 
-factor         the block-Cholesky factor: the heart
-one_variance   the random-intercept criterion with a profiled noise variance
-row_variances  the criterion with a variance for each row
-residuals, visit, derivatives   its score and information
-posterior      the predictive distribution of new rows
-normal, arrow  closed forms; arrow-shaped linear systems
+factor, nested, crossed     the block-Cholesky factor: the heart; for several factors
+one_variance                the criterion of a random intercept
+mixed, covariance           the criterion of any terms; the covariance of one term
+row_variances               the criterion with a variance for each row
+residuals, visit, derivatives, arrow          its score and information
+posterior, mixed_posterior, conditional       new rows of one factor, and of any terms
+ratio_posterior, integrated, mixture          new rows if the variances are uncertain
+joint_gradient, normal                        a loss; one normal distribution
 """

@@ -1,11 +1,13 @@
 """From rows to sums; no other stage holds rows.
 
-Comes in: `Data`, in memory, in batches or in the partitions of a Dask collection.  Goes
+Comes in: `Data`, in memory, in batches or in partitions of a Dask collection.  Goes
 out: `Moments` and `Gram`, whose size depends on groups and columns only.
 
-reduction  rows -> `Moments` per group      moments, gram, qr  the figures themselves
-columns    working columns of full rank, and the way back to the user's
-sample     the figures that are kept of a sample; batches join
-parts      parts of the rows, each with its sums; dask has those of a collection
-grouped    rows in group order, visited again (a variance for each row)
+reduction, moments      the one reduction of rows, and its figures of groups
+gram, qr                the blocks that the factor uses; triangular roots
+columns                 working columns of full rank, and the way back to the user's
+sample, parts, dask     batches that join; parts of the rows with their sums; partitions
+grouped                 rows in group order, visited again (a variance for each row)
+term, terms             one term of random effects; the reduction for all of them
+elimination, coordinates, nested, crossed     the effects of one factor, and of several
 """

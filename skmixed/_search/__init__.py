@@ -1,10 +1,10 @@
 """From a likelihood to its global optimum.
 
-Comes in: a likelihood.  Goes out: the parameters at its best optimum.
+Comes in: a likelihood.  Goes out: the point at which it is best.
 
-ratio          the global search for the variance ratio of a random intercept
-roots, newton  roots of a function of one variable; Newton's method
-problem        parameters and bounds where each row has a variance
-starts         where the search begins
-row_variances  the search itself
+ratio, roots        the variance ratio of a random intercept; roots of one variable
+covariances, mixed  covariances of any terms; the whole fit of a linear mixed model
+problem             parameters and bounds of a model with a variance for each row
+starts, row_variances       the starts of its search, and the search
+trust_region, newton        Newton's method, which knows no statistics
 """

@@ -291,6 +291,17 @@ def test_sentences_begin_with_a_subject():
                 assert not RIDDLE.match(sentence), f"{path}: {sentence}"
 
 
+PACKAGES = sorted(path.parent for path in PACKAGE.glob("_*/__init__.py"))
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
+def test_the_docstring_of_a_package_names_its_modules(package):
+    text = ast.get_docstring(ast.parse((package / "__init__.py").read_text()))
+    named = set(re.findall(r"\w+", text.split("\n\n", 2)[2]))
+    assert {path.stem for path in package.glob("*.py")} - {"__init__"} <= named
+    assert len(text.splitlines()) <= 15
+
+
 CITATION = re.compile(r"math\.md((?:,?\s*(?:and|to)?\s*\(\d+[a-z]?\))+)")
 RANGE = re.compile(r"\((\d+[a-z]?)\)\s*to\s*\((\d+[a-z]?)\)")
 
