@@ -302,6 +302,17 @@ def test_the_docstring_of_a_package_names_its_modules(package):
     assert len(text.splitlines()) <= 15
 
 
+@pytest.mark.parametrize("page", ["design", "math", "programs"])
+def test_modules_that_a_page_names_exist(page):
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    named = re.findall(r"`([\w/.]+\.(?:py|R))`", text)
+    assert len(named) >= 5
+    for name in named:
+        places = [ROOT / name, PACKAGE / name, *PACKAGE.glob(f"*/{name}")]
+        places += (ROOT / "docs").rglob(name) if "/" not in name else []
+        assert any(place.exists() for place in places), name
+
+
 CITATION = re.compile(r"math\.md((?:,?\s*(?:and|to)?\s*\(\d+[a-z]?\))+)")
 RANGE = re.compile(r"\((\d+[a-z]?)\)\s*to\s*\((\d+[a-z]?)\)")
 
