@@ -13,6 +13,8 @@ from scipy.linalg import cho_factor, cho_solve
 
 from .coordinates import choose_coordinates
 from .elimination import eliminate_beside, origin_of, reader
+from .reduction import root_of_scatter
+from .sparse_rows import SparseRows
 
 # Random effects beside those of the largest factor: their matrix is dense and has 200
 # megabytes at this size, and there are a few of them.
@@ -251,7 +253,10 @@ def crossed_gram(data, terms, elimination, gram, columns, mean, n_jobs=None):
     first, *others = terms
     pairs = [_search_columns(data, term) for term in others]
     Z = sparse.hstack([Z for Z, _ in pairs], format="csr")
-    beside = _Beside(data, first, Z, n_jobs)
+    if sparse.issparse(data.X):
+        beside = _BesideSparse(data, first, Z)
+    else:
+        beside = _Beside(data, first, Z, n_jobs)
     links, W22, a0 = beside.fit()
     rest, W2A = beside.count(a0)
     mean_of_A = elimination.shift - beside.origin
@@ -260,7 +265,8 @@ def crossed_gram(data, terms, elimination, gram, columns, mean, n_jobs=None):
     def work(A):
         return work_columns(A - A[..., :1] * mean_of_A)
 
-    R22, W2A, a0 = work(rest), work(W2A), work(a0)
+    W2A, a0 = work(W2A), work(a0)
+    R22 = _counted_root(gram.R22, W22, a0) if rest is None else work(rest)
     if first.has_constant:
         constant = np.flatnonzero(~columns.within) + int(columns.has_constant)
         R22[:, constant] = W2A[:, constant] = a0[:, constant] = 0.0
@@ -294,12 +300,7 @@ class _Beside:
         Z, weight = self.Z, self.weight
         *_, axes, product = self.eliminate(self.read, self.positions, self.origin)
         links = link(self.first.codes, self.first.n_levels, axes, Z, weight)
-        weighted = Z if weight is None else Z.multiply(weight[:, None]).tocsr()
-        whole = (Z.T @ weighted).toarray()
-        W22 = whole - links.scatter(links.values)
-        # The effects of the first factor determine these columns within its levels.
-        spanned = np.diag(W22) <= SPANNED * np.diag(whole)
-        W22[spanned] = W22[:, spanned] = product[spanned] = 0.0
+        W22 = _left_of_effects(Z, weight, links, product)
         return links, W22, _fit_on(W22, product)
 
     def count(self, a0):
@@ -317,6 +318,47 @@ class _Beside:
         origin = np.concatenate([self.origin, self.origin[slopes]])
         _, rest, _, product = self.eliminate(read, among, origin)
         return rest[:, :m], product[:, :m]
+
+
+class _BesideSparse:
+    """The same for sparse rows: A is counted in cross-products."""
+
+    def __init__(self, data, first, Z):
+        how = (first.codes, first.n_levels, first.columns + 1)
+        self.rows = SparseRows(data.X, data.y, data.weight, *how)
+        self.Z, self.origin = Z, self.rows.origin
+
+    def fit(self):
+        """Links, W22 and a0."""
+        rows, Z = self.rows, self.Z
+        links = link(rows.codes, rows.n_levels, rows.dense[1], Z, rows.weight)
+        product = rows.product_with(Z, links)
+        W22 = _left_of_effects(Z, rows.weight, links, product)
+        self.left = W22, product
+        return links, W22, _fit_on(W22, product)
+
+    def count(self, a0):
+        """What is left of the product with Z; the root is that of cross-products."""
+        W22, product = self.left
+        return None, product - W22 @ a0
+
+
+def _left_of_effects(Z, weight, links, product):
+    """W22; what the first factor leaves of Z is 0 where it spans a column, and so is
+    `product` then.
+    """
+    weighted = Z if weight is None else Z.multiply(weight[:, None]).tocsr()
+    whole = (Z.T @ weighted).toarray()
+    W22 = whole - links.scatter(links.values)
+    spanned = np.diag(W22) <= SPANNED * np.diag(whole)
+    W22[spanned] = W22[:, spanned] = product[spanned] = 0.0
+    return W22
+
+
+def _counted_root(R22, W22, a0):
+    """Root of what is left of A - Z a0, from that of A."""
+    scale = np.sqrt(np.sum(R22**2, axis=0))
+    return root_of_scatter(R22.T @ R22 - a0.T @ W22 @ a0, scale)
 
 
 def _fit_on(W22, W2A):

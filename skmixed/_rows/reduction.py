@@ -214,7 +214,7 @@ def reduce_sparse(X, y, codes, n_groups, weight=None):
 
 def _reduce_sparse(X, y, codes, n_groups, a):
     n, p = X.shape
-    X, first = _without_offsets(X)
+    X, first = without_offsets(X)
     members = sparse.csc_array((a, codes, np.arange(n + 1)), shape=(n_groups, n))
     size = np.asarray(members.sum(axis=1)).ravel()
     mean_X = (members @ X).toarray() / size[:, None]
@@ -237,14 +237,14 @@ def _reduce_sparse(X, y, codes, n_groups, a):
     scale = np.sqrt(np.append(np.asarray(square_sum).ravel(), scatter[p, p]))
     mean = np.column_stack([mean_X, mean_y])
     moments = moments_about_mean(
-        np.append(first, y[0]), size, mean, _root_of(scatter, scale)
+        np.append(first, y[0]), size, mean, root_of_scatter(scatter, scale)
     )
     varies = column_norms(moments.total) > SPARSE_TOLERANCE * scale
     varies[p] = True
     return replace(moments, mean=moments.mean * varies, within=moments.within * varies)
 
 
-def _without_offsets(X):
+def without_offsets(X):
     """X and the first entries of the columns without zeros, from which these columns
     are counted: squares of an offset would cost the digits of the deviations.
     """
@@ -256,7 +256,7 @@ def _without_offsets(X):
     return X, first
 
 
-def _root_of(scatter, scale):
+def root_of_scatter(scatter, scale):
     """Root of a cross-product matrix whose rounding errors are relative to `scale`."""
     unit = np.where(scale > 0, scale, 1.0)
     # A column of X whose scatter is rounding is constant: so is its product with y.

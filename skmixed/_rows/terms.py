@@ -13,6 +13,7 @@ from .columns import Columns, choose_columns, noise_floor, rank_tolerance
 from .crossed import check_size, crossed_gram
 from .elimination import eliminate, reader
 from .nested import Chain, chain_gram, nest
+from .sparse_rows import SparseRows
 from .term import CONSTANT, Term
 
 # Crossed factors: sums of squares keep so many digits less, and the least variance of
@@ -69,16 +70,8 @@ def reduce_terms(data, terms, mean, *, fit_intercept, alpha, n_jobs, check):
     -------
     Reduced
     """
-    order, chain = _arrange(terms or (_nobody(data),))
-    elimination = eliminate(
-        reader(data.X, data.y),
-        chain.terms[0].codes,
-        chain.terms[0].n_levels,
-        chain.terms[0].columns + 1,
-        data.weight,
-        n_jobs,
-        chain.nests,
-    )
+    order, chain = _arrange(terms or (_nobody(data),), sparse.issparse(data.X))
+    elimination = _eliminate(data, chain, n_jobs)
     moments = elimination.moments()
     check(moments)
     n, p = data.X.shape
@@ -104,18 +97,32 @@ def reduce_terms(data, terms, mean, *, fit_intercept, alpha, n_jobs, check):
     return Reduced(gram, columns, coordinates, elimination.n, floor, order, places)
 
 
+def _eliminate(data, chain, n_jobs):
+    """The elimination of the first term of a chain."""
+    first = chain.terms[0]
+    how = (first.codes, first.n_levels, first.columns + 1)
+    if sparse.issparse(data.X):
+        return SparseRows(data.X, data.y, data.weight, *how).eliminate(chain.nests)
+    read = reader(data.X, data.y)
+    return eliminate(read, *how, data.weight, n_jobs, chain.nests)
+
+
 def _nobody(data):
     """A term of one level, that all rows are in."""
     codes = np.zeros(data.X.shape[0], dtype=np.int32)
     return Term("", [None], codes, np.array([CONSTANT]), ((0,),))
 
 
-def _arrange(terms):
+def _arrange(terms, is_sparse):
     """The order of elimination, and the chain of terms that it begins with: all of them
-    if they are nested, else the largest alone.
+    if they are nested, else the largest alone.  Of sparse rows only the effects of the
+    innermost factor are eliminated, so that they need to span those of the others.
     """
     order = sorted(range(len(terms)), key=lambda t: (-terms[t].n_levels, t))
     chain = nest([terms[t] for t in order])
+    if chain is not None and is_sparse:
+        inner = set(chain.terms[0].columns)
+        chain = chain if all(inner.issuperset(t.columns) for t in terms) else None
     if chain is None:
         order.sort(key=lambda t: (-terms[t].size, t))
         some = [terms[t] for t in order]

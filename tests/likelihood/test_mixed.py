@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from oracles import mixed as oracle
+from scipy import sparse
 
 from skmixed._input.table import Data
 from skmixed._likelihood.crossed import CrossedFactor
@@ -280,3 +281,17 @@ def test_the_whitener_keeps_the_digits_of_rows_in_different_units():
     # By hand, |I + K K'| = (1 + 1e18) (2 + 1e18) - 1e36.
     determinant = (C[0, 0] * C[1, 1]) ** 2
     assert_allclose(determinant, 2 + 3e18, rtol=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["rows", "weights"])
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_sparse_rows_have_the_same_likelihood(name, weighted):
+    data, terms = simulate(name, weighted)
+    X = data.X.copy()
+    X[::3, 2] = 0.0
+    values = []
+    for rows in (X, sparse.csr_array(X)):
+        model, _ = model_of(replace(data, X=rows), terms, True)
+        point = evaluate(model, random_point(model))
+        values.append([point.value, *point.gradient()])
+    assert_allclose(values[1], values[0], rtol=1e-9, atol=1e-8)

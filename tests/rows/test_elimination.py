@@ -1,0 +1,148 @@
+"""Rows without the effects of a factor: against dense projections, dense and sparse."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import sparse
+
+from skmixed._input.table import Data
+from skmixed._rows.crossed import Links
+from skmixed._rows.elimination import eliminate, reader
+from skmixed._rows.nested import nest
+from skmixed._rows.sparse_rows import SparseRows
+from skmixed._rows.term import Term
+from skmixed._rows.terms import reduce_terms
+
+# Sums in another order, of figures of order 1 to 100.
+REORDERED = 1e-10
+N, LEVELS = 90, 13
+
+
+def rows(seed=0):
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(LEVELS, size=N).astype(np.int32)
+    codes[:LEVELS] = np.arange(LEVELS)
+    X = rng.normal(size=(N, 3)) + 5
+    X[rng.random(N) < 0.6, 2] = 0.0
+    return X, X.sum(axis=1) + rng.normal(size=N), codes
+
+
+def dense_parts(A, Z, codes, weight):
+    """Scatter of rows A on and off the span of Z within levels."""
+    root = np.sqrt(weight)[:, None]
+    columns = np.hstack([Z * (codes == g)[:, None] for g in range(LEVELS)]) * root
+    U, size, _ = np.linalg.svd(columns, full_matrices=False)
+    U = U[:, size > 1e-8]
+    on = U @ (U.T @ (root * A))
+    return on.T @ on, (root * A - on).T @ (root * A - on)
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+@pytest.mark.parametrize("weighted", [False, True], ids=["rows", "weights"])
+@pytest.mark.parametrize("positions", [[0], [0, 1], [0, 3, 2], [1], [2, 3]], ids=str)
+def test_rows_are_split_by_the_span_of_the_effects(positions, weighted, kind):
+    """(37)."""
+    X, y, codes = rows()
+    positions = np.array(positions)
+    weight = np.random.default_rng(1).uniform(0.5, 3, N) if weighted else None
+    a = np.ones(N) if weight is None else weight
+    if kind == "sparse":
+        how = (sparse.csr_array(X), y, weight, codes, LEVELS, positions)
+        found = SparseRows(*how).eliminate()
+    else:
+        found = eliminate(reader(X, y), codes, LEVELS, positions, weight)
+    A = np.column_stack([np.ones(N), X, y])
+    shift = np.average(A, axis=0, weights=a)
+    shift[0] = 0.0
+    assert_allclose(found.shift, shift, rtol=1e-12)
+    on, off = dense_parts(A - shift, A[:, positions], codes, a)
+    flat = found.R.reshape(-1, A.shape[1])
+    tolerance = REORDERED * np.abs(on + off).max()
+    assert_allclose(flat.T @ flat, on, atol=tolerance)
+    assert_allclose(found.rest.T @ found.rest, off, atol=tolerance)
+    moments = found.moments()
+    centred = (A - shift)[:, 1:]
+    total = centred.T @ (a[:, None] * centred)
+    assert_allclose(moments.total.T @ moments.total, total, atol=tolerance)
+
+
+def test_levels_with_fewer_rows_than_effects_have_as_many_pivots_as_rows():
+    X, y, codes = rows()
+    codes = np.arange(N, dtype=np.int32) // 2
+    found = eliminate(reader(X, y), codes, N // 2, np.array([0, 1, 2]))
+    pivots = np.diagonal(found.R11, axis1=1, axis2=2) > 0
+    assert pivots.sum(axis=1).max() == 2
+    assert not found.R[:, 2].any()
+
+
+def test_a_slope_that_is_constant_within_a_level_has_no_pivot():
+    X, y, codes = rows()
+    X[codes == 4, 0] = 0.1 + 0.2
+    found = eliminate(reader(X, y), codes, LEVELS, np.array([0, 1]))
+    assert found.R11[4, 1, 1] == 0
+    assert (np.delete(found.R11[:, 1, 1], 4) > 0).all()
+
+
+def test_nested_levels_come_in_the_order_of_those_around():
+    rng = np.random.default_rng(0)
+    inner = rng.permutation(np.repeat(np.arange(30), 4))
+    around, outer = rng.permutation(30)[inner] // 4, None
+    around = np.unique(around, return_inverse=True)[1]
+    outer = around % 3
+    terms = [
+        Term("f", range(codes.max() + 1), codes.astype(np.int32), np.array([-1]), ())
+        for codes in (inner, around, outer)
+    ]
+    chain = nest(terms)
+    for nested in chain.nests:
+        assert (np.diff(nested.owner) >= 0).all()
+    for term, place, new in zip(terms, chain.places, chain.terms, strict=True):
+        assert (place[term.codes] == new.codes).all()
+    owners = chain.nests[1].owner[chain.terms[0].codes]
+    assert (owners == chain.terms[2].codes).all()
+    crossing = replace(terms[1], codes=rng.permutation(terms[1].codes))
+    assert nest([terms[0], crossing]) is None
+
+
+@pytest.mark.parametrize("q", [1, 3])
+def test_links_add_up_as_dense_matrices_do(q, monkeypatch):
+    monkeypatch.setattr("skmixed._rows.crossed.PAIRS_AT_ONCE", 7)
+    rng = np.random.default_rng(0)
+    K, d = 6, 9
+    met = rng.random((K, d)) < 0.5
+    group, column = np.nonzero(met)
+    values = rng.normal(size=(len(group), q))
+    links = Links(group, column, values, (K, d))
+    whole = np.zeros((K, q, d))
+    whole[group, :, column] = values
+    flat = whole.reshape(-1, d)
+    assert_allclose(links.scatter(values), flat.T @ flat, atol=1e-12)
+    C = rng.normal(size=(d, d))
+    C = C + C.T
+    forms = whole @ C @ np.swapaxes(whole, 1, 2)
+    assert_allclose(links.forms(values, C), forms, atol=1e-12)
+    assert_allclose(links.form_sum(values, C), forms.sum(axis=0), atol=1e-12)
+
+
+def test_effects_that_the_first_factor_spans_are_told_apart_from_it():
+    """What is left of them is exactly 0, not rounding."""
+    X, y, codes = rows()
+    other = np.random.default_rng(3).integers(4, size=N)
+    around = codes // 5
+    terms = [
+        Term("f", range(c.max() + 1), c.astype(np.int32), np.array([-1]), ((0,),))
+        for c in (codes, around, other)
+    ]
+    reduced = reduce_terms(
+        Data(X, np.arange(3), None, y),
+        tuple(terms),
+        np.arange(3),
+        fit_intercept=True,
+        alpha=0.0,
+        n_jobs=None,
+        check=lambda moments: None,
+    )
+    left = np.diag(reduced.gram.W22)
+    assert np.count_nonzero(left) == 4
