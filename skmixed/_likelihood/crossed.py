@@ -104,6 +104,15 @@ class CrossedFactor(TriangularSystem):
         rest -= gram.W22 @ self.change
         return first, *_split(rest, gram.sizes[1:])
 
+    @property
+    def modes_of_others(self):
+        """Modes of the other effects for every column of A, (K, q, m) by terms.
+
+        They are the solution itself.  Psi Z'V^-1 A would multiply the rounding error of
+        a difference by Psi.
+        """
+        return _split(self.change + self.gram.a0, self.gram.sizes[1:])
+
     @cached_property
     def spread_sums(self):
         """The sum of the blocks (Z'V^-1 Z)_gg of every term, (q, q)."""

@@ -45,15 +45,26 @@ def _effects(fit, position, columns):
     """The effects of the term at a position of the order of elimination."""
     point, place = fit.point, fit.reduced.places[position]
     coordinates, Lambda = fit.reduced.coordinates[position], point.Lambdas[position]
-    Psi, (_, k) = Lambda @ Lambda.T, point.pulls[position]
+    modes, loading = _modes(point, position)
     return Effects(
         columns=columns,
         origin=coordinates.origin,
         unit=coordinates.unit,
-        Psi=point.noise_variance * Psi,
-        modes=point.modes[position][place],
-        loading=np.sqrt(point.noise_variance) * (Psi @ k)[place],
+        Psi=point.noise_variance * (Lambda @ Lambda.T),
+        modes=modes[place],
+        loading=loading[place],
     )
+
+
+def _modes(point, position):
+    """Modes (K, q) and loading (K, q, k) of the term at a position."""
+    factor, std = point.factor, np.sqrt(point.noise_variance)
+    if isinstance(factor, CrossedFactor) and position:
+        of_columns = factor.modes_of_others[position - 1]
+        slopes = of_columns[:, :, :-1] @ (std * factor.root_inverse)
+        return of_columns @ factor.contrast, slopes
+    Lambda, (_, k) = point.Lambdas[position], point.pulls[position]
+    return point.modes[position], std * (Lambda @ Lambda.T @ k)
 
 
 def _conditional(fit):

@@ -112,3 +112,34 @@ def test_without_factors():
     assert_allclose(got, expected, rtol=1e-9)
     draws = sample(posterior, new, [], [], noise, 3, np.random.RandomState(0))
     assert draws.shape == (200, 3)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [("one", (2,)), ("nested", (2, 1)), ("crossed", (1, 1)), ("crossed", (2, 1))],
+)
+def test_effects_of_ten_thousand_standard_deviations_of_the_noise(case):
+    at = mixed.random_problem(5, *case, n=60)
+    rng = np.random.default_rng(1)
+    y = at.X @ np.ones(4) + rng.normal(size=60)
+    for term in at.terms:
+        effects = 1e4 * rng.normal(size=(term.codes.max() + 1, term.Z.shape[1]))
+        y += np.sum(term.Z * effects[term.codes], axis=1)
+    at = mixed.replace(at, y=y)
+    found = fit(at)
+    here, posterior = at_fit(at, found), condition_mixed(found, 3)
+    X, codes = at.X[:, 1:], [term.codes for term in at.terms]
+    mean, covariance = mixed.predict(here, mixed.Rows(at.X, here.terms))
+    # The oracle solves with matrices of condition 1e9.
+    assert_allclose(posterior.mean(X, codes), mean, atol=1e-6)
+    assert_allclose(posterior.variance(X, codes), np.diag(covariance), rtol=1e-5)
+    noise = np.full(60, found.noise_variance)
+    learnt = observe(posterior, X[::2], y[::2] + 1, [c[::2] for c in codes], noise[::2])
+    more = mixed.Rows(
+        at.X[::2],
+        tuple(mixed.replace(t, Z=t.Z[::2], codes=t.codes[::2]) for t in here.terms),
+    )
+    rows = mixed.Rows(at.X, here.terms)
+    mean, covariance = mixed.predict_after(here, more, y[::2] + 1, noise[0], rows)
+    assert_allclose(learnt.mean(X, codes), mean, atol=1e-5)
+    assert_allclose(learnt.variance(X, codes), np.diag(covariance), rtol=1e-4)
