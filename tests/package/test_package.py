@@ -73,6 +73,8 @@ REWRITTEN = {
 
 structure = load("structure", "")
 
+A_SCREEN = 60  # lines of a page
+
 MODULES = [
     module.name for module in pkgutil.walk_packages(skmixed.__path__, "skmixed.")
 ]
@@ -387,6 +389,17 @@ def test_a_page_runs(name, least):
     result = doctest.testfile(str(page), module_relative=False)
     assert result.attempted >= least
     assert result.failed == 0
+
+
+HOW_TO = sorted((ROOT / "docs" / "howto").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
+def test_a_how_to_runs(page):
+    result = doctest.testfile(str(page), module_relative=False)
+    assert result.failed == 0
+    assert result.attempted >= 10 or page.stem == "index"
+    assert len(page.read_text().splitlines()) <= A_SCREEN
 
 
 def test_the_comparison_prints_what_the_page_shows():
