@@ -14,9 +14,9 @@ import sys
 import numpy as np
 
 from skmixed import HeteroscedasticGaussianRegressor
-from skmixed._rows.grouped import Trend
+from skmixed._likelihood.row_variances import gram_at
 from skmixed._search.row_variances import descend
-from skmixed._search.starts import best_constant, start_at
+from skmixed._search.starts import best_constant, scaled
 from skmixed.heteroscedastic import read_problem
 
 N_STARTS = 25
@@ -54,8 +54,9 @@ def random_optima(problem, X, seed, n_starts=N_STARTS):
     rng, model, found = np.random.default_rng(seed), problem.model, []
     for _ in range(n_starts):
         coef = rng.normal(scale=2, size=X.shape[1])
-        trend = Trend(np.linalg.pinv(problem.variance_columns.back) @ coef)
-        start = start_at(model, best_constant(model, trend))
+        theta = np.append(np.linalg.pinv(problem.variance_columns.back) @ coef, 0.0)
+        best = best_constant(model, gram_at(model, model.trend(theta)), floor=0.0)
+        start = scaled(model, theta, best)
         start[-1] *= np.exp(rng.normal(scale=2))
         optimum = descend(model, start, None, tol=1e-10, max_iter=200)
         found.append(optimum.point.log_likelihood)

@@ -19,6 +19,9 @@ from .unreadable import NO_NUMBER, REMEDIES, explain, first_unreadable, raise_ex
 NO_COLUMN = (str, bytes, Mapping, Set, Iterator)
 # The first letters of types of dates and times, in pandas, polars and pyarrow alike.
 DATES = ("date", "time", "duration")
+# A row with a smaller share of the largest weight counts as absent.  This is the square
+# of the rounding error, beyond which no ratio of variances can be told.
+LEAST_WEIGHT = 1e-32
 
 
 @dataclass(frozen=True)
@@ -324,4 +327,6 @@ def check_weight(sample_weight, n_rows):
         )
     if not weight.any():
         raise ValueError("All weights in `sample_weight` are zero: there is no data.")
+    # Beside the largest weight, rows with less than this share of it are rounding.
+    weight = np.where(weight < LEAST_WEIGHT * weight.max(), 0.0, weight)
     return None if (weight == 1).all() else weight

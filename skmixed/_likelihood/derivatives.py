@@ -6,8 +6,9 @@ theta = [delta, gamma, psi].
 """
 
 import numpy as np
+from scipy.linalg import block_diag
 
-from .arrow import assemble_arrow
+from .arrow import Arrow, assemble_arrow
 from .residuals import groups_at
 from .visit import visit
 
@@ -47,6 +48,24 @@ def complete_information(model, point):
         ratio = S / (1 + point.theta[-1] * S)
         diagonal.append([0.5 * ratio @ ratio])
     return np.concatenate(diagonal)
+
+
+def metric(model, point):
+    """What steps of theta are measured with (docs/math.md, 9.6): the mean square of the
+    change of a row's log-variance, groups of rows moving with their effects, plus that
+    of the change of log(psi + 1 / S_g) of the groups.
+    """
+    rows, k = model.rows, len(model.farthest)
+    share = rows.size[model.free] / rows.n
+    border = share[:, None] * model.centres.reshape(len(share), k)
+    corner = np.eye(k) + border.T @ model.centres.reshape(len(share), k)
+    if model.random:
+        S = point.factor.gram.R11[:, 0, 0] ** 2
+        of_psi = np.mean((S / (1 + point.theta[-1] * S)) ** 2)
+        corner = block_diag(corner, of_psi)
+        border = np.pad(border, ((0, 0), (0, 1)))
+    size = len(share) + len(corner)
+    return Arrow(share, border, corner, np.empty((size, 0)), np.empty((0, 0)))
 
 
 def _gradient(model, point, groups, sums):
@@ -177,13 +196,17 @@ def _coefficient_coupling(model, point, groups, sums):
 
 def _leverage_coupling(model, groups, sums, expected):
     """-+ 1/2 tr(C_i C_j): the information of the coefficients follows too."""
-    of_psi = groups.k.T @ groups.k
-    first, second = np.triu_indices(len(of_psi))
+    first, second = np.triu_indices(groups.k.shape[1])
     twice = np.where(first == second, 1.0, np.sqrt(2.0))
+
+    def elements(C):
+        """Those of symmetric matrices whose products are traces."""
+        return C[..., first, second] * twice
+
     effect = sums.effect_leverage
     if effect is not None:
-        effect = effect * twice
-    U = _stack(model, effect, sums.C * twice, of_psi[first, second] * twice)
+        effect = elements(effect)
+    U = _stack(model, effect, elements(sums.C), elements(groups.k.T @ groups.k))
     return U, 0.5 if expected else -0.5
 
 

@@ -139,6 +139,11 @@ class Point:
     rounding: float
 
     @property
+    def x(self):
+        """theta, as the search calls its variable."""
+        return self.theta
+
+    @property
     def kinked(self):
         """Whether a row's log-variance is at one of its bounds, or next to it."""
         return self.n_at_bounds > 0

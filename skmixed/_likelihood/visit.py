@@ -59,8 +59,8 @@ class Sums:
         sum q s s', q as in `_row_figures`.
     K : ndarray of shape (r, k) or None
         sum h e t'.
-    C : ndarray of shape (k, r (r + 1) / 2)
-        sum t h h' (REML), the upper triangle row by row.
+    C : ndarray of shape (k, r, r)
+        sum t h h' (REML).
     E, Ek : ndarrays of shapes (k, k), (k,)
         sum_g c_g H_g H_g' and sum_g H_g k_g / D_g, H_g = sum t h' of a group (REML).
     t, te : ndarrays of shape (G, k)
@@ -165,14 +165,13 @@ def _visit_part(part, trend, groups, posterior, asked):
             sums.square += S.T @ (found.q[:, None] * S)
             if asked.coefficients:
                 sums.K += found.h.T @ ((found.w * found.e)[:, None] * S)
-            pairs = _pairs(found.h) if asked.leverages else None
             if asked.grouped:
-                _add_by_group(sums, part, run, some, S, found, pairs, asked)
+                _add_by_group(sums, part, run, some, S, found, asked)
             if asked.leverages:
-                t = found.w[:, None] * S
-                sums.C += (pairs @ t).T
+                _add_leverages(sums.C, found, S)
             if H is not None:
                 places = part.codes[some] - run.start
+                t = found.w[:, None] * S
                 H += _products_by_group(places, t, found.h, len(H))
         if H is not None:
             _add_whole(sums, part, run, groups, H)
@@ -224,14 +223,14 @@ def _no_sums(part, k, r, asked):
     effects = n_groups if asked.effects else 0
     n_split, leverage = 0, None
     if asked.effect_leverages:
-        leverage = np.zeros((effects, r * (r + 1) // 2))
+        leverage = np.zeros((effects, r, r))
     if leverages and asked.grouped and part.split is not None:
         n_split = int(part.split.sum())
     return Sums(
         score=np.zeros(k),
         square=np.zeros((k, k)),
         K=np.zeros((r, k)) if asked.coefficients else None,
-        C=np.zeros((k, r * (r + 1) // 2)) if leverages else None,
+        C=np.zeros((k, r, r)) if leverages else None,
         E=np.zeros((k, k)),
         Ek=np.zeros(k),
         t=np.zeros((n_groups, k)),
@@ -248,7 +247,7 @@ def _no_sums(part, k, r, asked):
     )
 
 
-def _add_by_group(sums, part, run, some, S, found, pairs, asked):
+def _add_by_group(sums, part, run, some, S, found, asked):
     """Add sums over the groups of a `run`, of `some` of their rows."""
     bounds = np.clip(part.bounds[run.start : run.stop + 1] - some.start, 0, len(S))
     w, we = found.w, found.w * found.e
@@ -263,17 +262,18 @@ def _add_by_group(sums, part, run, some, S, found, pairs, asked):
     if asked.effects and asked.coefficients:
         sums.effect_residual[run] += weighted_sums(we, bounds) @ found.h
     if asked.effect_leverages:
-        sums.effect_leverage[run] += weighted_sums(w, bounds) @ pairs.T
+        places, wh = part.codes[some] - run.start, w[:, None] * found.h
+        n_groups = run.stop - run.start
+        sums.effect_leverage[run] += _products_by_group(places, wh, found.h, n_groups)
 
 
-def _pairs(h):
-    """h h' of every row, the upper triangle row by row, (r (r + 1) / 2, n)."""
-    r, by_column = h.shape[1], np.ascontiguousarray(h.T)
-    products, last = np.empty((r * (r + 1) // 2, len(h))), 0
-    for a in range(r):
-        first, last = last, last + r - a
-        np.multiply(by_column[a], by_column[a:], out=products[first:last])
-    return products
+def _add_leverages(C, found, S):
+    """Add sum t h h' for each column of the log-variance; no product of a single row is
+    made, of which there are r^2 numbers.
+    """
+    by_column = np.ascontiguousarray(found.h.T)
+    for of_column, s in zip(C, S.T, strict=True):
+        of_column += (by_column * (found.w * s)) @ found.h
 
 
 def _products_by_group(codes, A, B, n_groups):

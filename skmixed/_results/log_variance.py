@@ -6,6 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from .._blocks import row_blocks
+from .._likelihood.arrow import Arrow
 from .._likelihood.derivatives import complete_information, derivatives
 from .._likelihood.posterior import of_groups
 from .._search.problem import log_bounds
@@ -106,16 +107,14 @@ def _sharing(problem):
     return share(problem.variance_columns, problem.variance_moments, has_intercept)
 
 
-def information_at(problem, point, observed=None):
+def information_at(problem, point, observed):
     """The information of the uncertain parameters, positive definite: [delta, gamma,
     psi], without psi where it is 0 and so the end of its range.
 
-    It is the observed one (given where it is known), or the expected one where the
-    first is not positive definite.
+    It is the observed one, which is given, or the expected one where the first is not
+    positive definite.
     """
     model = problem.model
-    if observed is None:
-        _, observed = derivatives(model, point)
     inner = _without_boundary(model, point, observed)
     if inner.is_positive_definite():
         return inner
@@ -131,7 +130,14 @@ def _without_boundary(model, point, information):
 def _expected_information(model, point):
     """The expected information, padded: positive definite whatever the data are."""
     _, expected = derivatives(model, point, expected=True)
-    return expected.with_diagonal(PADDING * complete_information(model, point))
+    complete = complete_information(model, point)
+    padded = expected.with_diagonal(PADDING * complete)
+    if padded.is_positive_definite():
+        return padded
+    # Nothing but rounding is left of it.
+    n_groups, border = len(expected.diagonal), np.zeros_like(expected.border)
+    none = np.empty((len(complete), 0)), np.empty((0, 0))
+    return Arrow(complete[:n_groups], border, np.diag(complete[n_groups:]), *none)
 
 
 def _covariances(problem, point, information):

@@ -7,7 +7,6 @@ import numpy as np
 from .._likelihood.posterior import condition, of_groups, widen
 from .._likelihood.residuals import groups_at
 from .._likelihood.row_variances import average_noise
-from .._search.starts import MANY_ROWS
 from .fit import Fit, response_of, variance_of
 from .fixed_groups import fixed_posterior, penalised_posterior
 from .inference import (
@@ -136,10 +135,7 @@ def fit_optimum(problem, optimum, statistics, names, uses_groups):
     structure, point, labels = problem.structure, optimum.point, statistics.labels
     mean = _mean(problem, point, statistics)
     n_groups = len(mean["effects"])
-    # With many rows the information hardly changes in a last, tiny step.
-    many = statistics.n_rows > MANY_ROWS
-    observed = optimum.curvature if many and optimum.converged else None
-    information = information_at(problem, point, observed)
+    information = information_at(problem, point, optimum.information)
     fitted = log_variance(problem, point, information)
     fitted = widen_variance(fitted, structure.variance, len(statistics.features))
     effects = fitted.effects if len(fitted.effects) else np.zeros(n_groups)
@@ -169,8 +165,9 @@ def fit_optimum(problem, optimum, statistics, names, uses_groups):
     if structure.fixed or structure.effects or fit.alpha or fit.variance_alpha:
         return fit
     covariance = information.solve(np.eye(information.size))
+    root, with_noise = fit.coefficients_root, not optimum.many_rows
     uncertainty = row_variance_uncertainty(
-        problem.model, point, fit.coefficients_root, covariance, with_noise=not many
+        problem.model, point, root, covariance, with_noise=with_noise
     )
     return replace(fit, uncertainty=uncertainty)
 

@@ -18,7 +18,7 @@ from .._rows.columns import (
     ungrouped,
     without_lost,
 )
-from .._rows.grouped import Rows, Trend, arrange, columns_of_parts
+from .._rows.grouped import Rows, arrange, columns_of_parts
 from .._rows.parts import ByGroup, Each, join_groups
 from .._rows.qr import column_norms
 from .starts import Constant, best_constant
@@ -116,8 +116,7 @@ def state_problem(sample, structure):
     rows = _arranged(sample, told, share, (mean_columns, variance_columns))
     model = _model(rows, told, free, mean_columns, variance_columns)
     floor = noise_floor(mean_moments, structure.fixed or mean_columns.has_constant)
-    flat = Trend(np.zeros(variance_columns.rank))
-    constant = best_constant(model, flat, floor, mean_columns.gram(mean_moments))
+    constant = best_constant(model, mean_columns.gram(mean_moments), floor)
     model = replace(
         model,
         log_bounds=log_bounds(constant, around_one=not _has_level(model)),

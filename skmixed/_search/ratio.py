@@ -150,7 +150,10 @@ class _CountedSlope:
 def ratio_grid(gram):
     """A grid of the logarithms of all ratios that doubles can tell apart."""
     size = gram.R11[:, 0, 0] ** 2
-    low, high = np.log(LEAST_PRODUCT / size.max()), np.log(MOST_PRODUCT / size.min())
+    largest = size.max()
+    # A group with less weight than rounding is of the others' counts for none.
+    smallest = max(size.min(), largest / MOST_PRODUCT)
+    low, high = np.log(LEAST_PRODUCT / largest), np.log(MOST_PRODUCT / smallest)
     return np.linspace(low, high, int(np.ceil((high - low) / STEP)) + 1)
 
 

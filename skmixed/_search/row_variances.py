@@ -1,349 +1,302 @@
 """The search for the best parameters of the heteroscedastic criterion
-(docs/math.md, 9.6 to 9.8).
-
-Newton's method from several starts, and the boundary psi = 0 decided by value.
+(docs/math.md, 9.6 to 9.8): Newton's method from several starts, and psi by value.
 """
 
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from .._likelihood.derivatives import complete_information, derivatives
+from .._likelihood.derivatives import derivatives, metric
 from .._likelihood.residuals import gain_by_exact_rows
 from .._likelihood.row_variances import evaluate
-from .._rows.grouped import Trend
-from .newton import Minimum, newton
+from .._rows.gram import scale
 from .ratio import NO_GAIN, NO_GAIN_PER_ROW
 from .starts import (
-    FEW_ROWS,
-    MANY_ROWS,
-    axis_starts,
     best_constant,
-    far_apart,
-    group_starts,
-    improved,
-    largest,
-    start_at,
+    constant_start,
+    from_squared_residuals,
+    more_starts,
+    scaled,
+    with_level_of_groups,
 )
+from .trust_region import Minimum, Quadratic, minimise
 
+# Up to so many rows several starts are searched, and psi = 0 always: several optima are
+# a matter of few rows.
+MANY_ROWS = 50_000
 # With many rows, psi = 0 is out of the question where the log-likelihood falls by this
 # much for every parameter, with the others where they are.
 FAR_FROM_ZERO = 100.0
-LONGEST_STEP = 5.0  # of the logarithm of a row's variance, of psi, of a secant's kappa
-FARTHEST_KAPPA = 100.0  # from where the search for it begins, in logarithms
-DAMPINGS = 10.0 ** np.arange(-9, 4, 3)  # of the information where it is not the Hessian
-# A Newton step of a group's log-variance above this part of the way to infinity, in
-# units of the precision, is cut.
-MOST_OF_PRECISION = 0.9
-# When the ridge's kappa agrees with the variances, relatively; and tries to get there.
-KAPPA_TOL, NEARLY_KAPPA, MOST_SECANTS = 1e-12, 1e-8, 40
-# How much the average log-variance is drawn to that of kappa, for every row: some times
-# the 1/2 that the likelihood itself has.
+# A search is left where Newton's step leads to an optimum that is known: it ends within
+# this part of the way there, and within a unit of the metric.
+NEARBY = 0.7
+# Rows per coefficient of the mean from which on the information for known coefficients
+# is nearly the whole one.
+MANY_ROWS_PER_COEFFICIENT = 10
+# Tolerance of log kappa, its longest step, and most steps.
+KAPPA_TOL, LONGEST_STEP, MOST_SECANTS = 1e-12, 5.0, 40
+# Weight, per row, of the quadratic penalty that keeps kappa and alpha / vbar together.
 ANCHOR = 2.0
 
 
-def evaluate_anchored(model, theta, kappa, gram=None):
-    """The criterion at a given kappa, drawn to the variances that imply it.
+@dataclass(frozen=True)
+class Optimum:
+    """The best optimum of a search.
+
+    Attributes
+    ----------
+    point : Point
+        Its theta has psi = 0 where that is best.
+    information : Arrow
+        The observed information there.
+    n_iter, decrement, converged
+        As in `Minimum`.
+    without : float or None
+        The least value of the criterion at psi = 0; None if it is not known.
+    many_rows : bool
+        Whether there were too many rows for a second start.
+    """
+
+    point: object
+    information: object
+    n_iter: int
+    decrement: float
+    converged: bool
+    without: float | None
+    many_rows: bool
+
+
+def _evaluate(likelihood, theta, kappa, gram=None):
+    """The criterion; under REML with a ridge at a given kappa, and drawn to the
+    variances that imply it.
 
     A ridge in absolute units makes an optimum of little noise and small coefficients,
     or of much noise and large ones, where the one that agrees with its kappa is a
     saddle between both.  There the anchor is 0 (docs/math.md, 9.8).
     """
-    point = evaluate(model, theta, kappa, gram)
+    point = evaluate(likelihood, theta, kappa, gram)
     if kappa is None:
         return point
-    anchor = 0.5 * ANCHOR * model.rows.n * _kappa_gap(model, point) ** 2
-    return replace(point, value=point.value + anchor)
+    gap = likelihood.rows.n * _kappa_gap(likelihood, point) ** 2
+    return replace(point, value=point.value + 0.5 * ANCHOR * gap)
 
 
-def _kappa_gap(model, point):
-    """How far the kappa of the variances is above that of the ridge, in logarithms."""
-    return np.log(model.kappa(point.theta) / point.kappa)
+def _kappa_gap(likelihood, point):
+    """Logarithm of the kappa that the variances imply over that of the ridge."""
+    return np.log(likelihood.kappa(point.x) / point.kappa)
 
 
-def _anchored(model, at, gradient, information):
-    """Gradient and information with those of the anchor."""
-    average = np.append(model.average, np.zeros(int(model.random)))
-    strength = ANCHOR * model.rows.n
-    gradient = gradient - strength * _kappa_gap(model, at) * average
-    return gradient, information.coupled(average, strength)
+def _expand(likelihood, kappa, point, near):
+    """The quadratic model of the criterion about a point.
 
-
-def _direction(model, kappa, at, near):
-    """Newton's step, or that of the expected information where it does not descend.
-
-    Of many rows, and far from the optimum, the information is that for known
-    coefficients of the mean; with a ridge, or an effect of every group, what that
-    leaves out would no longer be little.
+    Far from the optimum its information is that for known coefficients of the mean
+    where rows are many; with a ridge, or an effect of every group, what that leaves out
+    would not be little.
     """
-    plain = model.penalty is None and not len(model.free)
-    known = model.rows.n_rows > MANY_ROWS and plain and not near
-    for expected, step_of in ((False, _bounded_step), (True, _damped_step)):
-        gradient, information = derivatives(model, at, expected, known)
-        curvature = information
-        if kappa is not None:
-            gradient, curvature = _anchored(model, at, gradient, information)
-        step = step_of(model, at, gradient, curvature)
-        if step is not None and np.isfinite(step).all() and gradient @ step <= 0:
-            break
-    else:
-        step = -gradient
-    return step, -(gradient @ step), None if known or expected else information
+    plain = likelihood.penalty is None and not len(likelihood.free)
+    n_coefficients = len(point.factor.root) - 1
+    many = likelihood.rows.n_rows >= MANY_ROWS_PER_COEFFICIENT * n_coefficients
+    known = plain and many and not near
+    gradient, information = derivatives(likelihood, point, known_coefficients=known)
+    if kappa is not None:
+        average = np.append(likelihood.average, np.zeros(int(likelihood.random)))
+        strength = ANCHOR * likelihood.rows.n
+        gradient = gradient - strength * _kappa_gap(likelihood, point) * average
+        information = information.coupled(average, strength)
+    return Quadratic(gradient, information, metric(likelihood, point), not known)
 
 
-def _damped_step(model, at, gradient, information):
-    """A step that takes no row farther than it may go, for which there is more on the
-    diagonal of the information (Levenberg 1944); the shortest if all go farther, and
-    None if there is none.
-
-    Where the information says next to nothing, a step would be endless, and cut short
-    it would go where there is next to nothing to gain.
-    """
-    n_effects, n_variance = len(model.free), len(model.average)
-    diagonal, shortest = complete_information(model, at), None
-    for damping in DAMPINGS:
-        damped = information.with_diagonal(damping * diagonal)
-        step = _bounded_step(model, at, gradient, damped)
-        if step is None or not np.isfinite(step).all():
-            continue
-        shortest = step
-        longest = np.abs(step[:n_effects]).max(initial=0.0)
-        if max(longest, _longest(model, step[n_effects:n_variance])) <= LONGEST_STEP:
-            break
-    return shortest
-
-
-def _bounded_step(model, at, gradient, information):
-    """The minimum of the quadratic model over psi >= 0; None if it has none."""
-    held = model.random and at.theta[-1] == 0 and gradient[-1] >= 0
-    if not held:
-        if not information.is_positive_definite():
-            return None
-        step = -information.solve(gradient)
-        if not model.random or at.theta[-1] + step[-1] >= 0:
-            return step
-    step = np.zeros(len(gradient))
-    step[-1] = -at.theta[-1]
-    pushed = gradient + information @ step
-    others = information.without_last()
-    if not others.is_positive_definite():
-        return None
-    step[:-1] = -others.solve(pushed[:-1])
-    return step
-
-
-def _move(model, at, step, t):
-    """theta at part t of a step.
-
-    A group's level, the log-variance at the mean of its rows, moves as its precision
-    does in a Newton step of its own, which is where it would go if it depended on
-    nothing else: -log(1 - d) = d + O(d^2).  psi grows from itself and the mean noise,
-    whichever is more, by no more than a row's variance does.
-    """
-    n_effects, n_variance = len(model.free), len(model.average)
-    gamma_step = step[n_effects:n_variance]
-    t = t * min(1.0, LONGEST_STEP / max(_longest(model, t * gamma_step), 1e-300))
-    theta = at.theta + t * step
-    moved = t * model.centres @ gamma_step
-    level = np.minimum(t * step[:n_effects] + moved, MOST_OF_PRECISION)
-    theta[:n_effects] = at.theta[:n_effects] - np.log1p(-level) - moved
-    if model.random:
-        S = at.factor.gram.R11[:, 0, 0] ** 2
-        most = np.exp(LONGEST_STEP) * (at.theta[-1] + model.rows.n / S.sum())
-        theta[-1] = min(max(theta[-1], 0.0), most)
-    return theta
-
-
-def _longest(model, gamma):
-    """How far S gamma goes, from the mean of the group where that has an effect; or a
-    bound that is close enough.
-    """
-    bound = model.farthest @ np.abs(gamma)
-    mean = np.zeros(model.rows.n_groups)
-    if len(model.free):
-        mean[model.free] = model.centres @ gamma
-        bound += np.abs(mean).max()
-    if bound <= LONGEST_STEP:
-        return bound
-    trend = Trend(gamma) if not len(model.free) else Trend(gamma, -mean)
-    return model.rows.reduce(largest, trend, join=max)
-
-
-def descend(model, theta, kappa, *, tol, max_iter):
+def descend(likelihood, theta, kappa, *, tol, max_iter, leave=None):
     """A local optimum from a start."""
-    return newton(
-        partial(evaluate_anchored, model, kappa=kappa),
-        partial(_direction, model, kappa),
-        partial(_move, model),
+    return minimise(
+        partial(_evaluate, likelihood, kappa=kappa),
+        partial(_expand, likelihood, kappa),
         theta,
         tol=tol,
         max_iter=max_iter,
+        lower=0.0 if likelihood.random else None,
+        leave=leave,
     )
 
 
-# -------------------------------------------------------------------- the whole search
-
-
-def best_optimum(model, constant, exact, *, tol, max_iter):
+def best_optimum(likelihood, constant, exact, *, tol, max_iter):
     """The best optimum: from several starts, psi = 0 among them.
 
     Parameters
     ----------
-    model : Heteroscedastic
+    likelihood : Heteroscedastic
     constant : Constant
         Of constant variances.  This is the optimum if there is no other variance.
     exact : bool
         Whether it fits y exactly, so that nothing is left to tell a variance from.
     tol, max_iter : float, int
-        As of `newton`, from each start.
+        As of `minimise`, from each start.
 
     Returns
     -------
-    Minimum
-        Its point's theta has psi = 0 where that is best.
+    Optimum
     """
-    columns = model.rows.variance_columns
+    columns = likelihood.rows.variance_columns
     one_variance = columns.has_constant and columns.rank == 1
-    if exact or (one_variance and not model.fixed and not len(model.free)):
-        theta = start_at(model, constant, least_ratio=0.0)
-        return Minimum(_evaluate_towards(model, theta), 0, 0.0, True)
+    if exact or (one_variance and not likelihood.fixed and not len(likelihood.free)):
+        theta = constant_start(likelihood, constant, least_ratio=0.0)
+        point = _evaluate_towards(likelihood, theta)
+        return _optimum(likelihood, Minimum(point, 0, 0.0, True))
     kappa = None
-    if model.reml and model.penalty is not None:
-        kappa = model.kappa(start_at(model, constant))
-    run = partial(_from_start, kappa=kappa, tol=tol, max_iter=max_iter)
-    best = run(model, constant)
-    if model.rows.n_rows <= MANY_ROWS:
-        for start in _more_starts(model, constant):
-            with suppress(np.linalg.LinAlgError):  # variances too far apart to begin
-                best = _better(model, best, run(model, start))
-    if model.random:
-        best = _at_boundary(model, best, constant, kappa, tol=tol, max_iter=max_iter)
+    if likelihood.reml and likelihood.penalty is not None:
+        kappa = likelihood.kappa(constant_start(likelihood, constant))
+    options = {"kappa": kappa, "tol": tol, "max_iter": max_iter}
+    few = likelihood.rows.n_rows <= MANY_ROWS
+    best, without = _best_of_starts(likelihood, constant, few, **options), None
+    if likelihood.random:
+        best, without = _decide_psi(likelihood, best, constant, few, **options)
     if kappa is not None:
-        best = _settle(model, best, kappa, tol=tol, max_iter=max_iter)
-    return best
+        best = _settle(likelihood, best, np.log(kappa), tol=tol, max_iter=max_iter)
+        best = replace(best, model=None)  # which has the anchor
+    return _optimum(likelihood, best, without, not few)
 
 
-def _evaluate_towards(model, theta):
+def _optimum(likelihood, best, without=None, many_rows=False):
+    """The optimum with its information; with many rows, that before the last step, in
+    which it hardly changes.
+    """
+    if many_rows and best.model is not None and best.model.exact:
+        information = best.model.hessian
+    else:
+        _, information = derivatives(likelihood, best.point)
+    return Optimum(
+        best.point,
+        information,
+        best.n_iter,
+        best.decrement,
+        best.converged,
+        without,
+        many_rows,
+    )
+
+
+def _evaluate_towards(likelihood, theta):
     """The criterion at theta, or on the way to it if its variances are so far apart
     that there is no factor, as a sparse X may have it where y is fitted exactly.
     """
     for part in (1.0, 0.5, 0.25):
         with suppress(np.linalg.LinAlgError):
-            return evaluate(model, part * theta)
-    return evaluate(model, 0.0 * theta)
+            return evaluate(likelihood, part * theta)
+    return evaluate(likelihood, 0.0 * theta)
 
 
-def _more_starts(model, constant):
-    trends = [*axis_starts(model, constant)]
-    if len(model.free) and model.rows.n_rows <= FEW_ROWS:
-        trends += group_starts(model, constant)
-    for trend in trends:
-        with suppress(np.linalg.LinAlgError):
-            yield best_constant(model, trend)
-    if model.random:
-        yield far_apart(model, constant)
+def _best_of_starts(likelihood, constant, few, *, kappa, **options):
+    """The best of the optima that the starts lead to."""
+    theta, gram = constant_start(likelihood, constant), None
+    if likelihood.rows.variance_columns.has_constant:
+        gram = scale(constant.gram, 1 / constant.noise_variance)
+    point = _evaluate(likelihood, theta, kappa, gram)
+    if few or len(likelihood.free):
+        gradient = _expand(likelihood, kappa, point, False).gradient
+        theta = with_level_of_groups(likelihood, point, gradient)
+    else:
+        theta = from_squared_residuals(likelihood, point)
+    found = [descend(likelihood, theta, kappa, **options)]
+    if few:
+        leave = partial(_leads_to, found)
+        for start in more_starts(likelihood, constant, point, gradient):
+            with suppress(np.linalg.LinAlgError):  # variances too far apart to begin
+                other = descend(likelihood, start, kappa, leave=leave, **options)
+                found += [] if other is None else [other]
+    return min(found, key=partial(_merit, likelihood))
 
 
-def _from_start(model, constant, *, kappa, tol, max_iter):
-    theta = improved(model, start_at(model, constant), kappa, constant)
-    return descend(model, theta, kappa, tol=tol, max_iter=max_iter)
+def _leads_to(found, at, step):
+    """Whether Newton's step from a point leads to an optimum that is known."""
+    for known in found:
+        if not known.converged:
+            continue
+        way = at.x - known.point.x
+        before, after = map(known.model.length, (way, way + step))
+        if after <= min(1.0, NEARBY * before):
+            return True
+    return False
 
 
-def _better(model, one, other):
-    """The better of two optima, as if rows at the lower bound had a typical variance:
-    what is gained by fitting a row exactly is no merit.  The first if they are equal.
+def _merit(likelihood, minimum):
+    """What optima are compared by, less being better: searches that converged first,
+    then the value, as if rows at the lower bound had a typical variance.  What is
+    gained by fitting a row exactly is no merit.
     """
-    low, high = model.log_bounds
-
-    def merit(minimum):
-        point = minimum.point
-        gained = gain_by_exact_rows(model, point) if point.kinked else 0.0
-        return point.value + 0.5 * (high - low) * gained
-
-    if one.converged != other.converged:
-        return one if one.converged else other
-    return other if merit(other) < merit(one) - one.point.rounding else one
+    point, (low, high) = minimum.point, likelihood.log_bounds
+    gained = gain_by_exact_rows(likelihood, point) if point.kinked else 0.0
+    return not minimum.converged, point.value + 0.5 * (high - low) * gained
 
 
-def _at_boundary(model, best, constant, kappa, **options):
-    """Decide by value between psi > 0 and psi = 0."""
-    run = partial(_from_start, kappa=kappa, **options)
-    theta = best.point.theta
-    if theta[-1] == 0:
-        found = _away_from_zero(model, best, kappa, **options)
-        return replace(found, without=best.point.value)
-    gram = best.point.factor.gram
-    point = evaluate_anchored(model, np.append(theta[:-1], 0.0), kappa, gram)
-    far = point.value - best.point.value > FAR_FROM_ZERO * len(theta)
-    if far and model.rows.n_rows > MANY_ROWS:
-        return best
-    without = replace(model, random=False)
-    at_zero = _better(
-        without,
-        descend(without, theta[:-1], kappa, **options),
-        run(without, best_constant(without, constant.trend)),
+def _decide_psi(likelihood, best, constant, few, *, kappa, **options):
+    """The best of psi > 0 and psi = 0, by value, and the value of the latter."""
+    theta, without = best.point.x, replace(likelihood, random=False)
+    if not few and theta[-1] > 0:
+        gram = best.point.factor.gram
+        point = _evaluate(likelihood, np.append(theta[:-1], 0.0), kappa, gram)
+        if point.value - best.point.value > FAR_FROM_ZERO * len(theta):
+            return best, None
+    zeros = [descend(without, theta[:-1], kappa, **options)]
+    if few:
+        start, leave = constant_start(without, constant), partial(_leads_to, zeros[:1])
+        zeros.append(descend(without, start, kappa, leave=leave, **options))
+    merit = partial(_merit, likelihood)
+    at_zero = min(filter(None, zeros), key=merit)
+    point = _evaluate(likelihood, np.append(at_zero.point.x, 0.0), kappa)
+    at_zero = replace(at_zero, point=point, model=None)
+    (failed, value), rounding = (
+        merit(at_zero),
+        NO_GAIN + NO_GAIN_PER_ROW * likelihood.rows.n,
     )
-    point = evaluate_anchored(model, np.append(at_zero.point.theta, 0.0), kappa)
-    at_zero = replace(at_zero, point=point, curvature=None)
-    gain = point.value - best.point.value
-    found = _better(model, best, at_zero)
-    if 0 <= gain <= NO_GAIN + NO_GAIN_PER_ROW * model.rows.n:
-        found = at_zero
-    elif best.point.kinked:  # there may be a regular one that no start leads to
-        inside = _away_from_zero(model, at_zero, kappa, **options)
-        found = _better(model, found, inside)
-    return replace(found, without=point.value)
+    bases = [at_zero] if (failed, value - rounding) <= merit(best) else [best]
+    if best.point.kinked:  # there may be a regular optimum that no start leads to
+        bases = [best, at_zero]
+    found = [*bases]
+    for base in bases:
+        for start in _by_ratio(likelihood, base):
+            with suppress(np.linalg.LinAlgError):
+                found.append(descend(likelihood, start, kappa, **options))
+    return min(found, key=merit), point.value
 
 
-def _away_from_zero(model, at_zero, kappa, **options):
-    """The optimum that the variances at psi = 0 lead to with a psi, if it is better.
-
-    Their scale is what is best with a psi, and what it is: a ridge, or the lack of an
-    intercept, may keep it there.
+def _by_ratio(likelihood, base):
+    """Where the search for the variance ratio at the variances of an optimum does not
+    agree with it: starts with another psi, and the scale that goes with it.  A ridge on
+    the log-variance, or the lack of an intercept, may keep the scale.
     """
-    theta, (low, high) = at_zero.point.theta, model.log_bounds
-    level, best = model.level(theta), at_zero
-    trend = replace(model.trend(theta, (low - level, high - level)), offset=-level)
-    free = best_constant(model, trend)
-    held = best_constant(model, trend, gram=free.gram, noise_variance=np.exp(level))
-    if free.ratio > 0:
-        best = _better(model, best, _from_start(model, free, kappa=kappa, **options))
-    if held.ratio > 0:
-        inside = np.append(theta[:-1], held.ratio * held.noise_variance)
-        best = _better(model, best, descend(model, inside, kappa, **options))
-    return best
+    gram, theta = base.point.factor.gram, base.point.x
+    floor = np.exp(likelihood.log_bounds[0] - likelihood.level(theta))
+    for noise_variance in (None, 1.0):
+        other = best_constant(likelihood, gram, floor, noise_variance)
+        psi = other.ratio * other.noise_variance
+        if abs(psi - theta[-1]) > 1e-3 * max(psi, theta[-1]):
+            yield scaled(likelihood, theta, other)
 
 
-def _settle(model, best, kappa, *, tol, max_iter):
+def _settle(likelihood, best, log_kappa, **options):
     """Let kappa be that of its own optimum (REML with a ridge).
 
     The ridge is then not the gradient of one function: at each kappa the criterion has
-    an optimum, and the kappa is found that this optimum implies.  Secants, kept between
-    a kappa that is too small and one that is too large.
+    an optimum, and the kappa is found that this optimum implies, by secants between a
+    kappa that is too small and one that is too large.
     """
-    n_iter, past, low, high, reach = best.n_iter, None, -np.inf, np.inf, 0.0
-    at = np.log(kappa)
+    n_iter, low, high, past = best.n_iter, -np.inf, np.inf, None
     for _ in range(MOST_SECANTS):
-        gap = _kappa_gap(model, best.point)
+        gap = _kappa_gap(likelihood, best.point)
         if abs(gap) <= KAPPA_TOL or not best.converged or best.point.kinked:
             break
-        low, high = (at, high) if gap > 0 else (low, at)
+        low, high = (log_kappa, high) if gap > 0 else (low, log_kappa)
         step = gap
         if past is not None and gap != past[1]:
-            step = -gap * (at - past[0]) / (gap - past[1])
-        past = at, gap
-        at = at + float(np.clip(step, -LONGEST_STEP, LONGEST_STEP))
-        if not low < at < high and np.isfinite(high - low):
-            at = (low + high) / 2
-        elif not low < at < high:  # farther each time
-            reach = max(abs(gap), 2 * reach)
-            at = past[0] + np.copysign(reach, gap)
-        if abs(at - np.log(kappa)) > FARTHEST_KAPPA:
-            break
-        theta = best.point.theta
-        best = descend(model, theta, np.exp(at), tol=tol, max_iter=max_iter)
+            step = gap * (log_kappa - past[0]) / (past[1] - gap)
+        past = log_kappa, gap
+        log_kappa += np.clip(step, -LONGEST_STEP, LONGEST_STEP)
+        if not low < log_kappa < high:
+            outward = past[0] + np.copysign(LONGEST_STEP, gap)
+            log_kappa = (low + high) / 2 if np.isfinite(high - low) else outward
+        best = descend(likelihood, best.point.x, np.exp(log_kappa), **options)
         n_iter += best.n_iter
-    converged = best.converged and abs(gap) <= NEARLY_KAPPA
-    return replace(best, n_iter=n_iter, converged=converged)
+    agrees = abs(gap) <= np.sqrt(KAPPA_TOL)
+    return replace(best, n_iter=n_iter, converged=best.converged and agrees)

@@ -129,7 +129,7 @@ def minimise(
             model = expand(at, last <= NEAR)
         step, whole = bounded_step(model, at.x, radius, lower)
         decrement = 2 * model.promised(step)
-        if whole and decrement <= NEAR and not model.exact:
+        if decrement <= tol and not model.exact:
             model = expand(at, True)
             step, whole = bounded_step(model, at.x, radius, lower)
             decrement = 2 * model.promised(step)
@@ -210,6 +210,8 @@ def region_step(model, radius):
     in 1 / length, kept between one that is too small and one that is too large.
     """
     low, high, best, damping = 0.0, np.inf, np.zeros(len(model.gradient)), 0.0
+    if radius == 0:
+        return best, False
     for _ in range(MOST_DAMPINGS):
         system = model.hessian.plus(model.metric, damping)
         step = system.solve_definite(-model.gradient)

@@ -19,7 +19,6 @@ from skmixed import (
 )
 from skmixed._likelihood.derivatives import derivatives
 from skmixed._likelihood.row_variances import evaluate
-from skmixed._search.starts import axis_starts
 from skmixed.heteroscedastic import read_problem
 
 EXACT = 1e-10  # two solutions of one well-conditioned linear system
@@ -452,8 +451,6 @@ def test_a_start_from_expected_noise_leads_to_the_same_optimum(monkeypatch):
         (options,) = structure.values
         model = fit(X, y, groups, **options)
         monkeypatch.setattr("skmixed._search.row_variances.MANY_ROWS", 100)
-        monkeypatch.setattr("skmixed._search.starts.MANY_ROWS", 100)
-        monkeypatch.setattr("skmixed._results.row_variances.MANY_ROWS", 100)
         other = fit(X, y, groups, **options)
         monkeypatch.undo()
         figures = [name for name in FIGURES if name != "variance_coef_covariance_"]
@@ -835,10 +832,6 @@ def test_more_columns_than_rows():
         assert model.converged_
 
 
-# Simulated sets like Machines on which a single start from a constant variance ends
-# in another optimum than the best.
-
-
 def test_singles_beside_penalised_effects_keep_their_noise():
     """With a ridge, rows of one-row groups leave residuals, and count."""
     rng = np.random.default_rng(0)
@@ -898,19 +891,6 @@ def test_wide_data_stay_within_memory():
     tracemalloc.stop()
     # C has 41 * 80 * 80 numbers; a handful of copies of it is all there should be.
     assert peak < 10 * 8 * 41 * 80**2
-
-
-def test_with_many_columns_starts_follow_the_noise():
-    X, y, _ = simulate(n=300)
-    X = np.column_stack([np.random.default_rng(5).normal(size=(300, 15)), X])
-    _, problem = read_problem(HeteroscedasticGaussianRegressor(mean_groups=None), X, y)
-    starts = list(axis_starts(problem.model, problem.constant))
-    assert len(starts) == 20
-    # The log-variance depends on the first of the last three columns.
-    (part,) = problem.model.rows.parts.values
-    values = [start.at(part.variance_rows(slice(None)), part.codes) for start in starts]
-    correlation = [abs(np.corrcoef(value, X[:, 15])[0, 1]) for value in values]
-    assert max(correlation) > 0.999
 
 
 @pytest.mark.parametrize("mean_groups", MODES)

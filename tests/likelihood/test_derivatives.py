@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from itertools import product
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,13 +21,9 @@ from skmixed._likelihood.residuals import (
     unbiased_noise,
 )
 from skmixed._likelihood.row_variances import evaluate
-from skmixed._rows.grouped import Trend
 from skmixed._rows.parts import Parts
 from skmixed._rows.sample import Sample, join, sample_in_memory, summarize
-from skmixed._search.newton import Minimum, newton
 from skmixed._search.problem import state_problem
-from skmixed._search.row_variances import _at_boundary, _better, descend
-from skmixed._search.starts import best_constant, improved, start_at
 from skmixed.heteroscedastic import read_problem
 
 # Central differences of fourth order, step 1e-3: truncation and rounding are both some
@@ -347,22 +342,6 @@ def test_information_of_psi_is_whole_where_coefficients_count_as_known(expected)
     assert np.abs(known.toarray() - whole.toarray()).max() > 0.1
 
 
-def test_a_few_groups_and_many_rows_take_few_steps(monkeypatch):
-    """Ten columns between twelve groups: 12 steps, if the information of psi were that
-    for known coefficients.
-    """
-    rng = np.random.default_rng(0)
-    groups = rng.integers(12, size=2000)
-    X = rng.normal(size=(2000, 11))
-    X[:, 1:] = rng.normal(size=(12, 10))[groups]
-    y = X.sum(axis=1) + rng.normal(size=12)[groups]
-    y += np.exp(0.3 * X[:, 0]) * rng.normal(size=2000)
-    for module in ("_search.row_variances", "_search.starts", "_results.row_variances"):
-        monkeypatch.setattr(f"skmixed.{module}.MANY_ROWS", 100)
-    model = HeteroscedasticGaussianRegressor(variance_features=[0])
-    assert model.fit(X, y, groups=groups).n_iter_ <= 7
-
-
 @pytest.mark.parametrize("method", ["reml", "ml"])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_criterion_is_the_dense_density(method, weighted):
@@ -383,95 +362,6 @@ def test_criterion_is_the_dense_density(method, weighted):
     expected = log_likelihood(D, y[order], V, method == "reml")
     assert_allclose(point.log_likelihood, expected, rtol=EXACT)
     assert_allclose(point.value, -expected, rtol=EXACT)
-
-
-# ------------------------------------------------------------------------------- arrows
-
-
-def random_arrow(n_groups=9, q=3, k=2, seed=0):
-    rng = np.random.default_rng(seed)
-    corner = rng.normal(size=(q, q))
-    return Arrow(
-        diagonal=rng.uniform(1, 2, size=n_groups),
-        border=0.3 * rng.normal(size=(n_groups, q)),
-        corner=corner @ corner.T + 3 * np.eye(q),
-        U=0.3 * rng.normal(size=(n_groups + q, k)),
-        B=np.diag([-1.0, 0.5][:k]),
-    )
-
-
-@pytest.mark.parametrize("n_groups", [0, 1, 9])
-@pytest.mark.parametrize("k", [0, 2])
-def test_an_arrow_is_the_matrix_that_it_stands_for(n_groups, k):
-    arrow = random_arrow(n_groups, k=k)
-    dense = arrow.toarray()
-    x = np.random.default_rng(1).normal(size=(len(dense), 2))
-    assert_allclose(arrow @ x[:, 0], dense @ x[:, 0], rtol=EXACT, atol=EXACT)
-    assert_allclose(arrow.solve(x), np.linalg.solve(dense, x), rtol=1e-9, atol=EXACT)
-    solved = np.linalg.solve(dense, x[:, 0])
-    assert_allclose(arrow.solve(x[:, 0]), solved, rtol=1e-9, atol=EXACT)
-    assert arrow.is_positive_definite() == (np.linalg.eigvalsh(dense).min() > 0)
-    keep = np.arange(len(dense) - 1)
-    assert_allclose(arrow.without_last().toarray(), dense[np.ix_(keep, keep)])
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_an_arrow_knows_whether_it_is_positive_definite(seed):
-    arrow = random_arrow(seed=seed)
-    rng = np.random.default_rng(seed)
-    arrow = replace(arrow, B=arrow.B * rng.uniform(0.1, 20))
-    if seed % 4 == 0:
-        arrow = replace(arrow, diagonal=arrow.diagonal - 1.2)
-    smallest = np.linalg.eigvalsh(arrow.toarray()).min()
-    # A negative pivot on the diagonal may be made good by a coupling; no is then safe.
-    if (arrow.diagonal > 0).all() or smallest < 0:
-        assert arrow.is_positive_definite() == (smallest > 0)
-
-
-@pytest.mark.parametrize("n_groups", [1, 9])
-def test_couplings_may_be_written_out(n_groups):
-    arrow = random_arrow(n_groups)
-    q = n_groups + 3
-    couplings = [(arrow.U[:, [i]], arrow.B[i : i + 1, i : i + 1]) for i in range(2)]
-    joined = assemble_arrow(arrow.diagonal, arrow.border, arrow.corner, couplings)
-    assert len(joined.diagonal) == (0 if n_groups < 2 else n_groups)
-    assert_allclose(joined.toarray(), arrow.toarray(), atol=EXACT)
-    assert joined.toarray().shape == (q, q)
-
-
-# --------------------------------------------------------------------------- the search
-
-
-def minimum_at(model, psi):
-    """What a search that stopped at some psi would report, the rest being optimal."""
-    without = replace(model, random=False)
-    constant = best_constant(model, Trend(np.zeros(model.rows.variance_columns.rank)))
-    start = start_at(model, constant)[:-1]
-    theta = descend(without, start, None, tol=1e-10, max_iter=100).point.theta
-    return Minimum(evaluate(model, np.append(theta, psi)), 3, 0.0, True, "curvature")
-
-
-@pytest.mark.parametrize("many_rows", [50_000, 10])
-def test_the_boundary_is_decided_by_value(many_rows, monkeypatch):
-    monkeypatch.setattr("skmixed._search.row_variances.MANY_ROWS", many_rows)
-    X, y, groups, _ = data()
-    estimator = HeteroscedasticGaussianRegressor()
-    options = {"tol": 1e-10, "max_iter": 100}
-    for between, inside in ((0.0, False), (5.0, True)):
-        members = np.eye(7)[groups]
-        within = y - members @ (members.T @ y / members.sum(axis=0))
-        shift = between * np.random.default_rng(0).normal(size=7)
-        demeaned = X - members @ (members.T @ X / members.sum(axis=0)[:, None])
-        target = within + shift[groups]
-        _, problem = read_problem(estimator, demeaned, target, groups)
-        for psi in (0.0, 0.5):
-            wrong = minimum_at(problem.model, psi)
-            best = _at_boundary(problem.model, wrong, problem.constant, None, **options)
-            assert best.point.value <= wrong.point.value
-            if not (inside and psi):  # else it is a search that others began
-                assert (best.point.theta[-1] > 0) == inside
-            if psi and not inside:  # a curvature without psi is of no use with it
-                assert best.curvature is None
 
 
 @pytest.mark.parametrize("method", ["reml", "ml"])
@@ -537,128 +427,6 @@ def test_unbiased_noise_is_unbiased_whatever_the_variance_of_the_row(
         assert_allclose(expected, 3 * v[j] * counted[j], atol=tolerance)
 
 
-@pytest.mark.parametrize(
-    "mean_groups, method",
-    [("random", "reml"), ("random", "ml"), ("fixed", "reml"), (None, "ml")],
-)
-def test_with_many_rows_the_search_starts_beside_the_optimum(
-    mean_groups, method, monkeypatch
-):
-    """math.md (31c). Nearly as close as estimates are to the truth: twice what there is
-    to gain is of the order of the number of parameters. After an M-step of EM it is
-    some 900.
-    """
-    monkeypatch.setattr("skmixed._search.starts.MANY_ROWS", 100)
-    rng = np.random.default_rng(0)
-    X, groups = rng.normal(size=(20_000, 2)), np.arange(20_000) // 5
-    y = np.exp(X @ [0.35, -0.25]) * rng.normal(size=20_000)
-    y += rng.normal(size=4000)[groups]
-    estimator = HeteroscedasticGaussianRegressor(method=method, mean_groups=mean_groups)
-    _, problem = read_problem(estimator, X, y, groups)
-    model, constant = problem.model, problem.constant
-    start = improved(model, start_at(model, constant), None, constant)
-    gradient, information = derivatives(model, evaluate(model, start))
-    assert gradient @ information.solve(gradient) < 30
-
-
-def test_with_many_rows_the_search_starts_well_for_a_category_of_three():
-    """Their unbiased noise may be negative in all; from there it took 24 steps."""
-    rng = np.random.default_rng(6)
-    X, rare = rng.normal(size=(60_000, 3)), np.zeros((60_000, 2))
-    for n_rows, column in zip((3, 4), rare.T, strict=True):
-        column[rng.choice(60_000, n_rows, replace=False)] = 1
-    X = np.hstack([X, rare])
-    groups = rng.integers(12_000, size=60_000)
-    noise = np.exp(0.3 * X[:, 0] - 0.2 * X[:, 1]) * rng.normal(size=60_000)
-    y = X @ [1, 2, 0, 1, 1] + noise
-    y += np.sqrt(0.3) * rng.normal(size=60_000)[groups]
-    model = HeteroscedasticGaussianRegressor(mean_groups="fixed")
-    assert model.fit(X, y, groups=groups).n_iter_ <= 8
-
-
-@pytest.mark.parametrize("beyond", [np.nan, np.inf, 1e300])
-def test_a_step_into_what_has_no_value_is_shortened(beyond):
-    def evaluate_at(x):
-        value = float(x @ x) if abs(x[0]) < 5 else beyond
-        return SimpleNamespace(x=x, value=value, rounding=1e-15, kinked=False)
-
-    def direction(point, near):
-        step = -point.x if abs(point.x[0]) < 1 else -100 * point.x
-        return step, -float(2 * point.x @ step), None
-
-    def move(point, step, t):
-        return point.x + t * step
-
-    found = newton(
-        evaluate_at, direction, move, np.array([4.0]), tol=1e-10, max_iter=50
-    )
-    assert found.converged
-    assert_allclose(found.point.x, 0.0, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "decrements, cut, expected",
-    [
-        ([1e3, 0.5, 1e-7, 1e-17], None, 3),  # the fourth is as good as none
-        ([1e30, 1e8, 0.5, 1e-7, 1e-17], None, 4),  # 1e8 is much less, and far away
-        ([1e3, 0.5, 1e-7, 1e-9, 1e-12], 2, 5),  # a step cut short says nothing
-    ],
-)
-def test_a_search_ends_where_the_next_step_would_be_none(decrements, cut, expected):
-    def evaluate_at(x):
-        step, t = x
-        value = np.inf if step == cut and t == 1 else 10.0 - step
-        return SimpleNamespace(step=step, value=value, rounding=1e-9, kinked=False)
-
-    def direction(point, near):
-        return 1, decrements[point.step + 1], "own"
-
-    def move(point, step, t):
-        return point.step + 1, t
-
-    found = newton(evaluate_at, direction, move, (-1, 1.0), tol=1e-10, max_iter=50)
-    assert found.converged
-    assert found.n_iter == expected
-
-
-@pytest.mark.parametrize("rounding, expected", [(1e-30, -2.0), (1e-9, -1.0)])
-def test_a_step_stretches_where_there_is_more_to_gain_than_rounding(rounding, expected):
-    """The function is straight up to -2; the step promises 1e-12."""
-
-    def evaluate_at(x):
-        value = 1e-12 * max(x, -2.0)
-        return SimpleNamespace(x=x, value=value, rounding=rounding, kinked=False)
-
-    def direction(point, near):
-        return -1.0, 1e-12, None
-
-    def move(point, step, t):
-        return point.x + t * step
-
-    found = newton(evaluate_at, direction, move, 0.0, tol=1e-10, max_iter=50)
-    assert found.point.x == expected
-
-
-def test_what_rows_gain_by_being_fitted_exactly_is_no_merit(monkeypatch):
-    def gained(model, point):
-        return point.gain
-
-    monkeypatch.setattr("skmixed._search.row_variances.gain_by_exact_rows", gained)
-
-    def minimum(value, converged=True, gain=0.0):
-        point = SimpleNamespace(value=value, gain=gain, kinked=gain > 0, rounding=1e-9)
-        return Minimum(point, 1, 0.0, converged)
-
-    model = SimpleNamespace(log_bounds=(-20.0, 20.0))
-    regular = minimum(0.0)
-    for other in (minimum(-9.0, gain=0.5), minimum(-9.0, False), minimum(1.0)):
-        assert _better(model, regular, other) is regular
-        assert _better(model, other, regular) is regular
-    assert _better(model, regular, minimum(-1e-10)) is regular
-    for lower in (minimum(-1.0), minimum(-21.0, gain=1.0)):
-        assert _better(model, regular, lower) is lower
-
-
 def test_a_level_of_the_variance_that_nothing_tells():
     """Of its information, rounding was left, whose sign made variances negative."""
     story = {
@@ -672,3 +440,57 @@ def test_a_level_of_the_variance_that_nothing_tells():
     }  # fmt: skip
     problem = make(HeteroscedasticGaussianRegressor(variance_alpha=0.1), story)
     assert check(problem) == "fitted"
+
+
+# ------------------------------------------------------------------------------- arrows
+
+
+def random_arrow(n_groups=9, q=3, k=2, seed=0):
+    rng = np.random.default_rng(seed)
+    corner = rng.normal(size=(q, q))
+    return Arrow(
+        diagonal=rng.uniform(1, 2, size=n_groups),
+        border=0.3 * rng.normal(size=(n_groups, q)),
+        corner=corner @ corner.T + 3 * np.eye(q),
+        U=0.3 * rng.normal(size=(n_groups + q, k)),
+        B=np.diag([-1.0, 0.5][:k]),
+    )
+
+
+@pytest.mark.parametrize("n_groups", [0, 1, 9])
+@pytest.mark.parametrize("k", [0, 2])
+def test_an_arrow_is_the_matrix_that_it_stands_for(n_groups, k):
+    arrow = random_arrow(n_groups, k=k)
+    dense = arrow.toarray()
+    x = np.random.default_rng(1).normal(size=(len(dense), 2))
+    assert_allclose(arrow @ x[:, 0], dense @ x[:, 0], rtol=EXACT, atol=EXACT)
+    assert_allclose(arrow.solve(x), np.linalg.solve(dense, x), rtol=1e-9, atol=EXACT)
+    solved = np.linalg.solve(dense, x[:, 0])
+    assert_allclose(arrow.solve(x[:, 0]), solved, rtol=1e-9, atol=EXACT)
+    assert arrow.is_positive_definite() == (np.linalg.eigvalsh(dense).min() > 0)
+    keep = np.arange(len(dense) - 1)
+    assert_allclose(arrow.without_last().toarray(), dense[np.ix_(keep, keep)])
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_an_arrow_knows_whether_it_is_positive_definite(seed):
+    arrow = random_arrow(seed=seed)
+    rng = np.random.default_rng(seed)
+    arrow = replace(arrow, B=arrow.B * rng.uniform(0.1, 20))
+    if seed % 4 == 0:
+        arrow = replace(arrow, diagonal=arrow.diagonal - 1.2)
+    smallest = np.linalg.eigvalsh(arrow.toarray()).min()
+    # A negative pivot on the diagonal may be made good by a coupling; no is then safe.
+    if (arrow.diagonal > 0).all() or smallest < 0:
+        assert arrow.is_positive_definite() == (smallest > 0)
+
+
+@pytest.mark.parametrize("n_groups", [1, 9])
+def test_couplings_may_be_written_out(n_groups):
+    arrow = random_arrow(n_groups)
+    q = n_groups + 3
+    couplings = [(arrow.U[:, [i]], arrow.B[i : i + 1, i : i + 1]) for i in range(2)]
+    joined = assemble_arrow(arrow.diagonal, arrow.border, arrow.corner, couplings)
+    assert len(joined.diagonal) == (0 if n_groups < 2 else n_groups)
+    assert_allclose(joined.toarray(), arrow.toarray(), atol=EXACT)
+    assert joined.toarray().shape == (q, q)

@@ -5,7 +5,7 @@ import pytest
 from oracles.studies import load
 
 from skmixed._search.row_variances import descend
-from skmixed._search.starts import start_at
+from skmixed._search.starts import constant_start
 from skmixed.heteroscedastic import read_problem
 
 # Sets on which the start from a constant variance alone ends in another optimum than
@@ -20,7 +20,7 @@ def test_the_best_of_several_optima_is_found(seed):
     _, problem = read_problem(model, X, y, groups)
     found = study.random_optima(problem, X, seed, n_starts=8)
     assert model.log_likelihood_ >= found.max() - study.SAME
-    start = start_at(problem.model, problem.constant)
+    start = constant_start(problem.model, problem.constant)
     alone = descend(problem.model, start, None, tol=1e-10, max_iter=200)
     assert alone.point.log_likelihood < model.log_likelihood_ - 0.1
 

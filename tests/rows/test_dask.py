@@ -215,8 +215,7 @@ def assert_same_search(model, expected):
 @pytest.fixture
 def many_rows(monkeypatch):
     """Search as where there are many rows: there is one start."""
-    for module in ("_search.row_variances", "_search.starts", "_results.row_variances"):
-        monkeypatch.setattr(f"skmixed.{module}.MANY_ROWS", 100)
+    monkeypatch.setattr("skmixed._search.row_variances.MANY_ROWS", 100)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from oracles.dense import compare
 from oracles.laws import check
 from oracles.random_problems import make
@@ -11,8 +11,9 @@ from oracles.reference import (
     generalised_least_squares,
     with_intercept,
 )
+from sklearn.base import clone
 
-from skmixed import HeteroscedasticGaussianRegressor
+from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
 
 
 @pytest.mark.parametrize("mean_groups", ["random", "fixed"])
@@ -187,3 +188,29 @@ def test_a_group_variance_beside_a_scale_that_a_ridge_keeps():
         variance_groups="fixed",
     )
     assert compare(make(estimator, story)) < 1e-10
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        RandomInterceptRegressor(),
+        HeteroscedasticGaussianRegressor(),
+        HeteroscedasticGaussianRegressor(mean_groups="fixed", variance_groups="fixed"),
+    ],
+    ids=str,
+)
+def test_weights_of_a_group_that_vanish_beside_the_others(estimator):
+    """A Gaussian kernel far out, say: their logarithms were no grid to search."""
+    rng = np.random.default_rng(0)
+    groups = np.arange(120) // 10
+    X = rng.normal(size=(120, 2))
+    y = X.sum(axis=1) + rng.normal(size=12)[groups] + rng.normal(size=120)
+    others = groups != 3
+    weight = np.where(others, 1.0, 1e-290)
+    copy = weight.copy()
+    model = clone(estimator).fit(X, y, groups=groups, sample_weight=weight)
+    expected = clone(estimator).fit(X[others], y[others], groups=groups[others])
+    assert_allclose(model.log_likelihood_, expected.log_likelihood_)
+    assert_allclose(model.coef_, expected.coef_)
+    assert list(model.groups_) == list(expected.groups_)
+    assert_array_equal(weight, copy)

@@ -1,63 +1,273 @@
-"""The starts of the search, and the optima that they lead to."""
+"""The search for the parameters of the log-variance: its starts and what it decides."""
+
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from scipy import sparse
 
 from skmixed import HeteroscedasticGaussianRegressor
+from skmixed._likelihood.derivatives import derivatives, metric
+from skmixed._likelihood.row_variances import evaluate
+from skmixed._search.row_variances import (
+    _decide_psi,
+    _leads_to,
+    _merit,
+    descend,
+)
+from skmixed._search.starts import (
+    constant_start,
+    from_squared_residuals,
+    more_starts,
+    with_level_of_groups,
+)
+from skmixed._search.trust_region import Minimum
 from skmixed.heteroscedastic import read_problem
 
-
-def test_a_start_is_no_further_than_the_bounds_of_a_variance():
-    """exp overflowed along a column that is 0 but in a row of little weight."""
-    rng = np.random.default_rng(0)
-    X = np.eye(30)[:, :2]
-    y, weight = rng.normal(size=30), np.r_[1e-5, np.ones(29)]
-    model = HeteroscedasticGaussianRegressor(mean_features=[1], mean_groups=None)
-    dense = model.fit(X, y, sample_weight=weight).variance_coef_
-    found = model.fit(sparse.csr_array(X), y, sample_weight=weight).variance_coef_
-    assert np.isfinite(dense).all()
-    # The other column has a row of its own, and no maximum.
-    assert_allclose(found[0], dense[0], rtol=1e-6)
+OPTIONS = {"kappa": None, "tol": 1e-10, "max_iter": 100}
 
 
-def test_starts_along_columns_whose_units_are_a_googol_apart():
-    """The pseudoinverse of a matrix of such units lost some of the columns."""
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(70, 2)) * [1e100, 1e-98], rng.normal(size=70)
-    estimator = HeteroscedasticGaussianRegressor(mean_groups=None)
-    _, problem = read_problem(estimator, X, y, None)
-    assert (np.abs(problem.model.axes).max(axis=0) > 0.1).all()
+def data(seed=0, n=60, n_groups=7):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 3)) + 1
+    groups = rng.integers(n_groups, size=n)
+    groups[:n_groups] = np.arange(n_groups)
+    noise = np.exp(0.3 * X[:, 0]) * rng.normal(size=n)
+    return X, X.sum(axis=1) + noise + rng.normal(size=n_groups)[groups], groups
 
 
-@pytest.mark.filterwarnings("ignore:.*rows have a noise variance at:UserWarning")
-def test_a_group_variance_is_found_in_any_units():
-    """The way from a group variance of 0 began at variances in the units of y, and the
-    least multiple of them, in those units too, was far above 1 where y was large.
-    """
-    rng = np.random.default_rng(102)
-    X, groups = rng.normal(size=(30, 3)), rng.integers(4, size=30)
-    y = 0.1 * rng.normal(size=4)[groups]
-    y += np.exp(2 * X.sum(axis=1)) * rng.normal(size=30)
-    model = HeteroscedasticGaussianRegressor(method="ml")
-    expected = model.fit(X, y, groups=groups).log_likelihood_
-    found = model.fit(X, 1e6 * y, groups=groups).log_likelihood_
-    assert_allclose(found + 30 * np.log(1e6), expected, rtol=1e-9)
+def state(estimator, X, y, groups=None):
+    """The likelihood of data, and its best constant variance."""
+    _, problem = read_problem(estimator, X, y, groups)
+    return problem.model, problem.constant
 
 
-@pytest.mark.parametrize("variance_alpha", [0.0, 0.1])
-def test_each_group_may_be_the_one_that_tells_the_mean(variance_alpha):
-    """Each of them is at an optimum; only that of the largest was looked for."""
-    rng = np.random.default_rng(4)
-    groups = np.repeat(np.arange(4), [9, 8, 8, 8])
-    noise = 10.0 ** rng.uniform(-4, -1, 4)
-    y = rng.normal(size=4)[groups] + noise[groups] * rng.normal(size=33)
-    model = HeteroscedasticGaussianRegressor(
-        method="ml",
-        mean_groups=None,
-        variance_groups="fixed",
+def log_variances(likelihood, theta):
+    (part,) = likelihood.rows.parts.values
+    return likelihood.trend(theta).at(part.variance_rows(slice(None)), part.codes)
+
+
+# --------------------------------------------------------------------------- the metric
+
+
+@pytest.mark.parametrize("variance_alpha", [0.0, 2.0])
+@pytest.mark.parametrize("mean_groups", ["random", "fixed", None])
+@pytest.mark.parametrize("variance_groups", ["fixed", None])
+def test_a_step_is_as_long_as_the_log_variances_move(
+    mean_groups, variance_groups, variance_alpha
+):
+    """Equation (31d): of rows, and of the means of groups."""
+    X, y, groups = data()
+    estimator = HeteroscedasticGaussianRegressor(
+        mean_groups=mean_groups,
+        variance_groups=variance_groups,
         variance_alpha=variance_alpha,
     )
-    model.fit(np.empty((33, 0)), y, groups=groups)
-    assert model.log_likelihood_ > 13.6  # -21.9 where the first tells it
+    likelihood, constant = state(estimator, X, y, groups)
+    theta = constant_start(likelihood, constant)
+    point = evaluate(likelihood, theta)
+    step = 1e-6 * np.random.default_rng(1).normal(size=len(theta))
+    M = metric(likelihood, point)
+    change = log_variances(likelihood, theta + step) - log_variances(likelihood, theta)
+    expected = np.mean(change**2)
+    if len(likelihood.free) and variance_alpha:  # the level is in gamma as well
+        gamma = step[len(likelihood.free) : len(likelihood.average)]
+        (part,) = likelihood.rows.parts.values
+        means = np.bincount(part.codes, change) / np.bincount(part.codes)
+        expected = np.mean(means[part.codes] ** 2) + gamma @ gamma
+    if likelihood.random:
+        S = point.factor.gram.R11[:, 0, 0] ** 2
+        of_means = np.log(theta[-1] + step[-1] + 1 / S) - np.log(theta[-1] + 1 / S)
+        expected += np.mean(of_means**2)
+    assert_allclose(step @ (M @ step), expected, rtol=1e-4)
+    assert M.is_positive_definite()
+
+
+# --------------------------------------------------------------------------- the starts
+
+
+def test_starts_along_columns_keep_the_levels_of_groups():
+    X, y, groups = data()
+    for options in (
+        {},
+        {"variance_groups": "fixed"},
+        {"fit_variance_intercept": False},
+    ):
+        estimator = HeteroscedasticGaussianRegressor(**options)
+        likelihood, constant = state(estimator, X, y, groups)
+        point = evaluate(likelihood, constant_start(likelihood, constant))
+        gradient, _ = derivatives(likelihood, point)
+        starts = list(more_starts(likelihood, constant, point, gradient))
+        assert len(starts) == 6 + len(likelihood.free) + 1
+        base = log_variances(likelihood, point.x)
+        for start in starts[:6]:
+            change = log_variances(likelihood, start) - base
+            if len(likelihood.free):
+                (part,) = likelihood.rows.parts.values
+                means = np.bincount(part.codes, change) / np.bincount(part.codes)
+                assert_allclose(means, 0, atol=1e-12)
+            if "fit_variance_intercept" not in options:
+                assert_allclose(np.mean(change), 0, atol=1e-12)
+                # Two standard deviations of the column, within groups beside effects.
+                assert_allclose(np.std(change), 2.0, rtol=1e-9)
+
+
+def test_with_many_columns_starts_follow_the_noise():
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(300, 18))
+    y = np.exp(0.4 * X[:, 15]) * rng.normal(size=300)
+    estimator = HeteroscedasticGaussianRegressor(mean_groups=None)
+    likelihood, constant = state(estimator, X, y)
+    point = evaluate(likelihood, constant_start(likelihood, constant))
+    gradient, _ = derivatives(likelihood, point)
+    starts = list(more_starts(likelihood, constant, point, gradient))
+    assert len(starts) == 20
+    values = log_variances(likelihood, starts[0])
+    assert abs(np.corrcoef(values, X[:, 15])[0, 1]) > 0.999
+
+
+@pytest.mark.parametrize("method", ["reml", "ml"])
+def test_levels_of_groups_are_an_m_step(method):
+    """Without anything but effects in the log-variance, that of a group is the mean of
+    its expected squared noise.
+    """
+    X, y, groups = data()
+    estimator = HeteroscedasticGaussianRegressor(
+        method=method, variance_features=[], variance_groups="fixed"
+    )
+    likelihood, constant = state(estimator, X, y, groups)
+    point = evaluate(likelihood, constant_start(likelihood, constant))
+    gradient, _ = derivatives(likelihood, point)
+    theta = with_level_of_groups(likelihood, point, gradient)
+    V = np.exp(point.x[0]) * np.eye(60) + point.x[-1] * (groups[:, None] == groups)
+    D = np.column_stack([np.ones(60), X])
+    Vi = np.linalg.inv(V)
+    beta_covariance = np.linalg.inv(D.T @ Vi @ D)
+    P = Vi - Vi @ D @ beta_covariance @ D.T @ Vi
+    v = np.exp(point.x[0])
+    # Posterior covariance of the noise given y; under ML the coefficients are known.
+    left = v * np.eye(60) - v**2 * (P if method == "reml" else Vi)
+    noise = (v * (P @ y)) ** 2 + np.diag(left)
+    expected = np.bincount(groups, noise) / np.bincount(groups)
+    assert_allclose(np.exp(theta[:7]), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "mean_groups, method",
+    [("random", "reml"), ("random", "ml"), ("fixed", "reml"), (None, "ml")],
+)
+def test_with_many_rows_the_search_starts_beside_the_optimum(mean_groups, method):
+    """Nearly as close as estimates are to the truth: twice what there is to gain is of
+    the order of the number of parameters.  After an M-step of EM it is some 900.
+    """
+    rng = np.random.default_rng(0)
+    X, groups = rng.normal(size=(20_000, 2)), np.arange(20_000) // 5
+    y = np.exp(X @ [0.35, -0.25]) * rng.normal(size=20_000)
+    y += rng.normal(size=4000)[groups]
+    estimator = HeteroscedasticGaussianRegressor(method=method, mean_groups=mean_groups)
+    _, problem = read_problem(estimator, X, y, groups)
+    model, constant = problem.model, problem.constant
+    point = evaluate(model, constant_start(model, constant))
+    start = from_squared_residuals(model, point)
+    gradient, information = derivatives(model, evaluate(model, start))
+    assert gradient @ information.solve(gradient) < 30
+
+
+def test_with_many_rows_the_search_starts_well_for_a_category_of_three():
+    """Their unbiased noise may be negative in all; from there it took 24 steps."""
+    rng = np.random.default_rng(6)
+    X, rare = rng.normal(size=(60_000, 3)), np.zeros((60_000, 2))
+    for n_rows, column in zip((3, 4), rare.T, strict=True):
+        column[rng.choice(60_000, n_rows, replace=False)] = 1
+    X = np.hstack([X, rare])
+    groups = rng.integers(12_000, size=60_000)
+    noise = np.exp(0.3 * X[:, 0] - 0.2 * X[:, 1]) * rng.normal(size=60_000)
+    y = X @ [1, 2, 0, 1, 1] + noise
+    y += np.sqrt(0.3) * rng.normal(size=60_000)[groups]
+    model = HeteroscedasticGaussianRegressor(mean_groups="fixed")
+    assert model.fit(X, y, groups=groups).n_iter_ <= 8
+
+
+def test_a_few_groups_and_many_rows_take_few_steps(monkeypatch):
+    """Ten columns between twelve groups: 12 steps, if the information of psi were that
+    for known coefficients.
+    """
+    rng = np.random.default_rng(0)
+    groups = rng.integers(12, size=2000)
+    X = rng.normal(size=(2000, 11))
+    X[:, 1:] = rng.normal(size=(12, 10))[groups]
+    y = X.sum(axis=1) + rng.normal(size=12)[groups]
+    y += np.exp(0.3 * X[:, 0]) * rng.normal(size=2000)
+    monkeypatch.setattr("skmixed._search.row_variances.MANY_ROWS", 100)
+    model = HeteroscedasticGaussianRegressor(variance_features=[0])
+    assert model.fit(X, y, groups=groups).n_iter_ <= 7
+
+
+# ------------------------------------------------------------------- what it decides by
+
+
+def minimum_at(likelihood, constant, psi):
+    """The end of a search that stopped at some psi, the rest being optimal."""
+    without = replace(likelihood, random=False)
+    start = constant_start(without, constant)
+    found = descend(without, start, None, tol=1e-10, max_iter=100)
+    point = evaluate(likelihood, np.append(found.point.x, psi))
+    return Minimum(point, 3, 0.0, True)
+
+
+@pytest.mark.parametrize("few", [True, False])
+@pytest.mark.parametrize("between, inside", [(0.0, False), (5.0, True)])
+@pytest.mark.parametrize("psi", [0.0, 0.5])
+def test_psi_is_decided_by_value(between, inside, psi, few):
+    X, y, groups = data()
+    members = np.eye(7)[groups]
+    size = members.sum(axis=0)
+    within = y - members @ (members.T @ y / size)
+    shift = between * np.random.default_rng(0).normal(size=7)
+    demeaned = X - members @ (members.T @ X / size[:, None])
+    estimator = HeteroscedasticGaussianRegressor()
+    problem = state(estimator, demeaned, within + shift[groups], groups)
+    wrong = minimum_at(*problem, psi)
+    best, without = _decide_psi(problem[0], wrong, problem[1], few, **OPTIONS)
+    assert best.point.value <= wrong.point.value
+    assert (best.point.x[-1] > 0) == inside
+    at_zero = minimum_at(*problem, 0.0)
+    if without is not None:
+        assert_allclose(without, at_zero.point.value)
+
+
+def test_what_rows_gain_by_being_fitted_exactly_is_no_merit(monkeypatch):
+    def gained(likelihood, point):
+        return point.gain
+
+    monkeypatch.setattr("skmixed._search.row_variances.gain_by_exact_rows", gained)
+
+    def merit(value, converged=True, gain=0.0):
+        point = SimpleNamespace(value=value, gain=gain, kinked=gain > 0)
+        likelihood = SimpleNamespace(log_bounds=(-20.0, 20.0))
+        return _merit(likelihood, Minimum(point, 1, 0.0, converged))
+
+    regular = merit(0.0)
+    for other in (merit(-9.0, gain=0.5), merit(-9.0, False), merit(1.0)):
+        assert regular < other
+    for lower in (merit(-1.0), merit(-21.0, gain=1.0)):
+        assert lower < regular
+
+
+@pytest.mark.parametrize(
+    "way, step, expected",
+    [
+        ([4.0, 0.0], [-3.2, 0.0], True),
+        ([4.0, 0.0], [-3.2, 0.9], False),  # it passes by
+        ([4.0, 0.0], [-1.0, 0.0], False),  # it goes there, but not far
+        ([0.1, 0.0], [0.5, 0.0], False),  # it leads away
+    ],
+)
+def test_a_search_is_left_where_it_leads_to_a_known_optimum(way, step, expected):
+    x = np.array([1.0, 2.0])
+    model = SimpleNamespace(length=np.linalg.norm)
+    known = SimpleNamespace(point=SimpleNamespace(x=x), model=model, converged=True)
+    at = SimpleNamespace(x=x + way)
+    assert _leads_to([known], at, np.array(step)) == expected
+    assert not _leads_to([], at, np.array(step))
