@@ -1,7 +1,7 @@
 """Score and information of the heteroscedastic criterion (docs/math.md, 9.3 to 9.5).
 
 One visit to the rows collects sums; what follows is algebra of groups and columns.
-The observed information is exact (but see `_visit.MOST_COUPLING`).  Coordinates are
+The observed information is exact (but see `visit.MOST_COUPLING`).  Coordinates are
 theta = [delta, gamma, psi].
 """
 
@@ -14,7 +14,8 @@ from .visit import visit
 
 
 def derivatives(model, point, expected=False, known_coefficients=False):
-    """Gradient of the criterion at a point, and its observed or expected information.
+    """Gradient of the criterion at a point, math.md (30), and its observed information,
+    math.md (31), or the expected one.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ def derivatives(model, point, expected=False, known_coefficients=False):
 
 
 def complete_information(model, point):
-    """What each parameter would be known with if all errors were: a diagonal."""
+    """The diagonal of the complete-data information: that if b and e were observed."""
     rows = model.rows
     diagonal = [0.5 * rows.size[model.free], np.full(len(model.farthest), 0.5 * rows.n)]
     if model.random:
@@ -142,8 +143,9 @@ def _psi_psi(model, groups, sign):
 
 
 def _psi_by_coefficients(model, groups, expected):
-    """What is due to the coefficients' not being known in the information of psi, which
-    needs no visit, and is of the order of their number over that of groups.
+    """The part of the uncertain coefficients in the information of psi.
+
+    It needs no visit, and is of the order of their number over that of groups.
     """
     value = 0.0 if expected else -np.sum((groups.u @ groups.k) ** 2)
     if model.reml:
@@ -225,7 +227,7 @@ def _ridge_residuals(model, point):
 
 
 def _ridge_coupling(model, point, groups, sums, expected):
-    """What the ridge's dependence on the average variance adds (ML)."""
+    """The part of the ridge's dependence on the average variance (ML)."""
     average = _average(model)[:, None]
     own = 0.5 * point.shrinkage
     if expected or not model.fixed:

@@ -1,6 +1,6 @@
 """Residuals and squared noise of the rows at one point (docs/math.md, 9.3 and 9.10).
 
-What is not known of the groups' effects and of the coefficients counts as noise.
+The uncertainty of the groups' effects and of the coefficients counts as noise.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ import numpy as np
 from .._rows.parts import ByGroup
 from .row_variances import NEXT_TO
 
-# Of a row in what tells the log-variance, up to which it is one of many like it.
+# A row with at most this share of the information about a parameter of the log-variance
+# is one of many like it.
 MOST_LEVERAGE = 0.01
 
 
@@ -92,13 +93,13 @@ class Residuals:
     Attributes
     ----------
     w, counted : ndarray of shape (n,)
-        a / v, and what counts of a.
+        a / v, and the part of a that counts for variances.
     inside : ndarray of shape (n,)
         Whether the log-variance is within its bounds.
     e : ndarray of shape (n,)
     h : ndarray of shape (n, r), or (n, 0) where it is not asked for
     uncertain : ndarray of shape (n,) or float
-        e2 - e^2: what is not known of the group's effect and of the coefficients.
+        e2 - e^2 of math.md (29): variances of the group's effect and coefficients.
     """
 
     w: np.ndarray
@@ -127,8 +128,8 @@ def residuals(part, rows, eta, trend, groups, local, *, reml, with_h=False):
 
 
 def expected_noise(model, point, reml):
-    """a e2 of every row, 0 at the bounds of the log-variance; parts of it are where
-    the rows are.  Under `reml` the coefficients are not known.
+    """a e2 of every row, 0 at the bounds of the log-variance, in parts as the rows are.
+    Under `reml` the coefficients are uncertain.
     """
     groups, trend = groups_at(model, point), model.trend(point.theta)
     return model.rows.map(_noise_of_part, trend, groups, point.posterior, reml)
@@ -143,13 +144,13 @@ def _noise_of_part(part, trend, groups, posterior, reml):
 
 
 def unbiased_noise(model, point):
-    """Of every row a figure whose expectation is its variance times another, and that
-    other, whatever its variance is, if those at the point are right for the rest of its
-    group (docs/math.md, 9.7).  The coefficients count as known, and so do fixed effects
-    under ML.
+    """Two figures of every row: the first has the expectation of its variance times the
+    second, math.md (31b).
 
-    The figure may be negative.  Of rows that are a good part of what tells a parameter
-    of the log-variance it is the expected noise, which is not.
+    This holds for any variance of the row, if the variances at the point are right for
+    the rest of its group.  The coefficients count as known, and so do fixed effects
+    under ML.  The first figure may be negative.  Rows with much of the information
+    about a parameter of the log-variance have the expected noise, which is positive.
     """
     groups, trend = groups_at(model, point), model.trend(point.theta)
     most = MOST_LEVERAGE * model.rows.n
@@ -170,9 +171,11 @@ def _unbiased_of_part(part, trend, groups, posterior, most):
 
 
 def gain_by_exact_rows(model, point):
-    """How much the log-likelihood gains for each unit by which the log-variances of
-    rows at the lower bound fall: 1/2 for a row that is fitted exactly, but nothing for
-    one whose coefficient, or group, does the same for no other row.
+    """The gain in log-likelihood if the lower bound of log-variances falls by one unit,
+    and with it the rows there: math.md (31a).
+
+    It is 1/2 for a row that is fitted exactly, and 0 for one that has a coefficient, or
+    a group, of its own.
     """
     groups, trend = groups_at(model, point), model.trend(point.theta)
     arguments = trend, groups, point.posterior, model.reml

@@ -18,13 +18,13 @@ from .factor import BlockCholesky, absorb, factorize
 from .posterior import Posterior, condition
 
 LOG_2PI = np.log(2 * np.pi)
-NEXT_TO = 1.0  # what counts as at the bound of a log-variance
-ROUNDING = 1e-13  # of the criterion, relative to the sum of its terms
+NEXT_TO = 1.0  # A log-variance this close to a bound counts as being at it.
+ROUNDING = 1e-13  # Rounding error of the criterion, relative to the sum of its terms.
 
 
 @dataclass(frozen=True)
 class Heteroscedastic:
-    """One heteroscedastic likelihood.
+    """The likelihood of a heteroscedastic model: math.md (24) and (25).
 
     Attributes
     ----------
@@ -40,8 +40,7 @@ class Heteroscedastic:
     average : ndarray of shape (n_effects + k,)
         The weighted mean of the log-variance as a function of [delta, gamma].
     centres : ndarray of shape (n_effects, k)
-        Where the groups with an effect are in the columns of the log-variance: the
-        weighted mean.
+        Weighted means of the columns of the log-variance over the rows of these groups.
     farthest : ndarray of shape (k,)
         The largest absolute value of each column of the log-variance.
     axes : ndarray of shape (k, p)
@@ -151,16 +150,16 @@ class Point:
 
 @dataclass(frozen=True)
 class Measured:
-    """What the rows say at one log-variance.
+    """Sums over the rows at one log-variance.
 
     Attributes
     ----------
     groups : ndarray of shape (g,)
-        Of which groups there are rows.
+        Groups that have rows.
     moments : Moments or None
         Of [X y] under the weights a / v.
     log_v, left_out : float
-        Sums of log v over what counts of the weights, and over what does not.
+        Sums of log v, weighted by the parts of the weights that count, and that do not.
     n_at_bounds : int
         Number of rows at a bound of the log-variance, or next to it.
     """
@@ -212,7 +211,7 @@ def gram_at(model, trend):
 
 
 def evaluate(model, theta, kappa=None, gram=None):
-    """The criterion at theta.
+    """The criterion at theta: math.md (27) and (28).
 
     `kappa` is a constant under REML, whose ridge is not a function of theta; by default
     it is that of theta.  `gram` is that of the rows under the weights a / v of theta,
@@ -279,7 +278,7 @@ def _shrinkage(model, factor, posterior, kappa):
 
 
 def _logdet(model, factor, kappa):
-    """log|V| - log|R|, and what REML adds for coefficients and fixed effects."""
+    """log|V| - log|R|, and the terms of REML for coefficients and fixed effects."""
     value = factor.logdet if model.integrated else 0.0
     if not model.reml:
         return value

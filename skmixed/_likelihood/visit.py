@@ -1,5 +1,5 @@
-"""One visit to the rows: what they say about the columns of the log-variance at one
-point (docs/math.md, 9.3 to 9.5).
+"""One visit to the rows: sums over the columns of the log-variance at one point
+(docs/math.md, 9.3 to 9.5).
 """
 
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from .._rows.parts import add_by_group, join_groups
 from .._rows.reduction import weighted_sums
 from .residuals import local_posterior, residuals
 
-# How many numbers may hold the coupling of all pairs of variance effects through the
-# leverages (REML); where it takes more, the effects' share of it is left out.
+# Numbers that may hold the coupling of all pairs of variance effects through the
+# leverages (REML); if it takes more, the effects' share of it is left out.
 MOST_COUPLING = 2e7
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a visit is to collect.
+    """The sums that a visit has to collect.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Asked:
 
 @dataclass
 class Sums:
-    """What the rows say about the columns s_j of the log-variance.
+    """Sums over the rows about the columns s_j of the log-variance.
 
     With t_j = a s_j / v, e the residuals, h the rows of X~L, and 1_g ahead of the
     columns where groups have effects on the log-variance (then k counts it).

@@ -232,7 +232,7 @@ def _by_differences(point, roots):
 
 
 def mixed_uncertainty(point, to_user):
-    """How well the covariance of the coefficients is known: math.md (87).
+    """The uncertainty of the covariance of the coefficients: math.md (87).
 
     Parameters
     ----------

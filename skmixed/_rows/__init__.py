@@ -4,6 +4,7 @@ Comes in: `Data`, in memory, in batches or in partitions of a Dask collection.  
 out: `Moments` and `Gram`, whose size depends on groups and columns only.
 
 reduction, moments      the one reduction of rows, and its figures of groups
+sparse_rows             the rows of a sparse X without a factor's effects
 gram, qr                the blocks that the factor uses; triangular roots
 columns                 working columns of full rank, and the way back to the user's
 sample, parts, dask     batches that join; parts of the rows with their sums; partitions

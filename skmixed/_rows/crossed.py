@@ -338,7 +338,7 @@ class _BesideSparse:
         return links, W22, _fit_on(W22, product)
 
     def count(self, a0):
-        """What is left of the product with Z; the root is that of cross-products."""
+        """The rest of the product with Z; the root is that of cross-products."""
         W22, product = self.left
         return None, product - W22 @ a0
 

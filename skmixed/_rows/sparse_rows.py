@@ -76,7 +76,7 @@ class SparseRows:
 
     @cached_property
     def left(self):
-        """What the factor leaves of [1, y] times W^1/2, (n, 2)."""
+        """The rest of [1, y] times W^1/2 beside the factor, (n, 2)."""
         origin = np.array([0.0, self.dense[2][-1]])
         left = np.column_stack([np.ones(len(self.y)), self.y]) - origin
         root = self.root_weight[:, None]
@@ -102,7 +102,7 @@ class SparseRows:
 
     @cached_property
     def origin(self):
-        """Where the columns of A are counted from, (m,)."""
+        """The origin of the columns of A, (m,)."""
         origin = np.concatenate([[0.0], self.counted[1], [self.dense[2][-1]]])
         origin[self.positions[self.positions > 0]] = self.dense[2][1:-1]
         return origin

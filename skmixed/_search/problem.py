@@ -31,7 +31,7 @@ SMALL_GROUP = 10  # rows; the bias of a log-variance under ML is then some -0.2
 
 @dataclass(frozen=True)
 class Structure:
-    """What depends on what.
+    """The structure of a heteroscedastic model: effects, columns, ridge.
 
     Attributes
     ----------
@@ -227,7 +227,7 @@ def _variance_columns(moments, structure, tolerance):
     has_constant = structure.fit_variance_intercept and not absorbed
     norm = column_norms(moments.total)[:-1]
     moments = ungrouped(moments, absorbed=absorbed, has_constant=has_constant)
-    # Of the log-variance of a row the data know 1/2.
+    # The information of the log-variance of a row is 1/2.
     left = without_lost(moments, 2 * structure.variance_alpha, has_constant=True)
     columns = choose_within(left, norm, has_constant=has_constant, tolerance=tolerance)
     return columns.whitened(moments)
@@ -284,7 +284,7 @@ def _unequal(A, B):
 
 
 def _share(structure, free, size):
-    """How much of the weight of the rows of each group counts for variances, or None.
+    """Share of each group's weight that carries information about variances, or None.
 
     Free effects of a group leave nothing of its rows.  Under REML one row's worth of
     each such group stays, which the information of its effect takes up.
@@ -327,9 +327,9 @@ def _average(rows, free, total):
 
 
 def group_messages(read, problem, name):
-    """What the data could not tell about groups, with counts; `read` are `Statistics`.
+    """Warnings about groups that the data do not identify; `read` are `Statistics`.
 
-    ``name(j)`` is what to call feature j in a message.
+    ``name(j)`` is the name of feature j in a message.
     """
     structure, model = problem.structure, problem.model
     if read.labels is None:

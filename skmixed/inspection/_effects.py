@@ -33,7 +33,7 @@ MOST_NAMED = 10  # lines that have a colour and a name each
 
 
 class GroupEffectsDisplay(Display):
-    """How the prediction depends on a feature, one line for each group.
+    """The prediction as a function of a feature, one line for each group.
 
     A line is the mean prediction for the rows of a group, with the feature set to one
     value after the other between the least and the largest that the group has, and all
