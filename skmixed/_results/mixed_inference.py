@@ -333,7 +333,7 @@ def component_intervals(parameters, fit, t, coverage):
     own = parameters.directions[position]
     E[start : start + len(own)] = to_user(own)
     variance = np.diag(Psi)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         std = np.sqrt(point.noise_variance * variance)
         relative = np.einsum("kaa->ak", E) / variance[:, None] / 2
         slopes = np.column_stack([np.full(len(std), 0.5), relative])

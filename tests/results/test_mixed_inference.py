@@ -242,7 +242,7 @@ class Coefficients:
 
 
 def test_differences_of_the_gradient_stand_for_exact_second_derivatives(monkeypatch):
-    for _, found in (regular(("one", (3,))), singular(2)):
+    for _, found in (regular(("one", (3,))), singular(2), regular(("crossed", (2, 1)))):
         exact = variance_parameters(found.point)
         monkeypatch.setattr(mixed_inference, "second", without_traces)
         other = variance_parameters(found.point)
