@@ -52,9 +52,10 @@ def complete_information(model, point):
 
 
 def metric(model, point):
-    """What steps of theta are measured with (docs/math.md, 9.6): the mean square of the
-    change of a row's log-variance, groups of rows moving with their effects, plus that
-    of the change of log(psi + 1 / S_g) of the groups.
+    """The metric of steps of theta (docs/math.md, 9.6).
+
+    It is the mean square of the change of a row's log-variance, groups of rows moving
+    with their effects, plus that of the change of log(psi + 1 / S_g) of the groups.
     """
     rows, k = model.rows, len(model.farthest)
     share = rows.size[model.free] / rows.n

@@ -6,5 +6,5 @@ ratio, roots        the variance ratio of a random intercept; roots of one varia
 covariances, mixed  covariances of any terms; the whole fit of a linear mixed model
 problem             parameters and bounds of a model with a variance for each row
 starts, row_variances       the starts of its search, and the search
-trust_region, newton        Newton's method, which knows no statistics
+trust_region                Newton's method, which knows no statistics
 """

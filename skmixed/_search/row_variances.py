@@ -221,9 +221,10 @@ def _leads_to(found, at, step):
 
 
 def _merit(likelihood, minimum):
-    """What optima are compared by, less being better: searches that converged first,
-    then the value, as if rows at the lower bound had a typical variance.  What is
-    gained by fitting a row exactly is no merit.
+    """The figures by which optima are compared, less being better.
+
+    Searches that converged come first; then the value counts, as if rows at the lower
+    bound had a typical variance.  The gain of fitting a row exactly is no merit.
     """
     point, (low, high) = minimum.point, likelihood.log_bounds
     gained = gain_by_exact_rows(likelihood, point) if point.kinked else 0.0
@@ -262,9 +263,10 @@ def _decide_psi(likelihood, best, constant, few, *, kappa, **options):
 
 
 def _by_ratio(likelihood, base):
-    """Where the search for the variance ratio at the variances of an optimum does not
-    agree with it: starts with another psi, and the scale that goes with it.  A ridge on
-    the log-variance, or the lack of an intercept, may keep the scale.
+    """Starts with another psi, and the scale that goes with it, if the search for the
+    variance ratio at the variances of an optimum does not agree with that.
+
+    A ridge on the log-variance, or the lack of an intercept, may keep the scale.
     """
     gram, theta = base.point.factor.gram, base.point.x
     floor = np.exp(likelihood.log_bounds[0] - likelihood.level(theta))

@@ -1,7 +1,7 @@
 """Starts of the search for the parameters of the log-variance (docs/math.md, 9.7).
 
-They are values of theta that differ from those of the best constant variance by what
-several optima differ by: which rows tell the mean.
+They are values of theta.  Several optima differ in the rows that tell the mean, and so
+do the starts from that of the best constant variance.
 """
 
 from dataclasses import dataclass, replace
@@ -139,9 +139,10 @@ def with_level_of_groups(likelihood, point, gradient):
 
 
 def from_squared_residuals(likelihood, point):
-    """theta whose gamma fits the squared residuals of a point, nearly, which are held
-    fixed: a gamma regression, by scoring, which visits the columns of the log-variance
-    only (docs/math.md, 9.7).
+    """theta whose gamma nearly fits the squared residuals of a point: math.md (31c).
+
+    The residuals are held fixed.  This is a gamma regression, by scoring, which visits
+    the columns of the log-variance only.
     """
     rows, gamma = likelihood.rows, slice(len(likelihood.average))
     noise, penalty = unbiased_noise(likelihood, point), likelihood.variance_penalty

@@ -56,16 +56,6 @@ MAY_IMPORT = {
 }
 LONGEST_FUNCTION = 40  # lines, without the docstring
 MOST_PARAMETERS = 8  # of a function that is not public
-# Equations of modules that are being rewritten.
-OWED = {"31c"}
-
-# Modules that are being rewritten.
-REWRITTEN = {
-    "_search/newton.py",
-    "_search/row_variances.py",
-    "_search/starts.py",
-}
-
 structure = load("structure", "")
 
 A_SCREEN = 60  # lines of a page
@@ -283,9 +273,8 @@ def sentences(path, tree):
 def test_sentences_begin_with_a_subject():
     """No docstring and no comment begins with What, How, Where or Of."""
     for path, tree in trees():
-        if "/".join(path.parts[-2:]) not in REWRITTEN:
-            for sentence in sentences(path, tree):
-                assert not RIDDLE.match(sentence), f"{path}: {sentence}"
+        for sentence in sentences(path, tree):
+            assert not RIDDLE.match(sentence), f"{path}: {sentence}"
 
 
 PACKAGES = sorted(path.parent for path in PACKAGE.glob("_*/__init__.py"))
@@ -338,7 +327,7 @@ def test_every_equation_is_cited(folder):
     known, found = equations(), cited(folder)
     assert len(known) == len(set(known)) > 40
     assert found <= set(known), found - set(known)
-    assert set(known) <= found | OWED, sorted(set(known) - found - OWED)
+    assert set(known) == found, sorted(set(known) - found)
 
 
 def test_every_program_is_on_the_page_of_programs():

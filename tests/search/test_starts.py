@@ -158,8 +158,9 @@ def test_levels_of_groups_are_an_m_step(method):
     [("random", "reml"), ("random", "ml"), ("fixed", "reml"), (None, "ml")],
 )
 def test_with_many_rows_the_search_starts_beside_the_optimum(mean_groups, method):
-    """Nearly as close as estimates are to the truth: twice what there is to gain is of
-    the order of the number of parameters.  After an M-step of EM it is some 900.
+    """math.md (31c). Nearly as close as estimates are to the truth: twice what there is
+    to gain is of the order of the number of parameters. After an M-step of EM it is
+    some 900.
     """
     rng = np.random.default_rng(0)
     X, groups = rng.normal(size=(20_000, 2)), np.arange(20_000) // 5
