@@ -45,7 +45,7 @@ def complete_information(model, point):
     rows = model.rows
     diagonal = [0.5 * rows.size[model.free], np.full(len(model.farthest), 0.5 * rows.n)]
     if model.random:
-        S = point.factor.gram.R11[:, 0, 0] ** 2
+        S = point.factor.gram.group_size
         ratio = S / (1 + point.theta[-1] * S)
         diagonal.append([0.5 * ratio @ ratio])
     return np.concatenate(diagonal)
@@ -62,7 +62,7 @@ def metric(model, point):
     border = share[:, None] * model.centres.reshape(len(share), k)
     corner = np.eye(k) + border.T @ model.centres.reshape(len(share), k)
     if model.random:
-        S = point.factor.gram.R11[:, 0, 0] ** 2
+        S = point.factor.gram.group_size
         of_psi = np.mean((S / (1 + point.theta[-1] * S)) ** 2)
         corner = block_diag(corner, of_psi)
         border = np.pad(border, ((0, 0), (0, 1)))

@@ -212,8 +212,9 @@ def factorize(gram, Lambda, penalty=None):
     Parameters
     ----------
     gram : Gram
-    Lambda : ndarray of shape (q, q) or (K, q, q)
-        Left root of the random effects' covariance, in units in which R = W^-1.
+    Lambda : ndarray of shape (q, q) or (K, q, q), or a float
+        Left root of the random effects' covariance, in units in which R = W^-1; a
+        number is that of a random intercept.
     penalty : ndarray of shape (k, m), default=None
         Rows P that add |P [-beta; 1]|^2 to the residual sum of squares.
 
@@ -221,6 +222,7 @@ def factorize(gram, Lambda, penalty=None):
     -------
     BlockCholesky
     """
+    Lambda = np.atleast_2d(Lambda)
     C = whitener(times(gram.R11, Lambda))
     root = _root(gram, C, penalty)
     return BlockCholesky(gram, Lambda, C, root, _logdet(gram, C))

@@ -73,7 +73,7 @@ class Evaluation:
 
 def evaluate(likelihood, ratio):
     """Factor and profiled noise variance at one variance ratio."""
-    factor = factorize(likelihood.gram, np.sqrt([[ratio]]), likelihood.penalty)
+    factor = factorize(likelihood.gram, np.sqrt(ratio), likelihood.penalty)
     return Evaluation(ratio, factor, *profile(likelihood, factor))
 
 

@@ -148,7 +148,7 @@ def _above(model, freedom):
     """Ratios above 0, logarithms of their probabilities, and rss: trapezoidal rule in
     log r over the range in which the density counts.
     """
-    S = model.gram.R11[:, 0, 0] ** 2
+    S = model.gram.group_size
     low, high, step = FIRST - np.log(S.max()), LAST - np.log(S.min()), 2.0
     while True:
         scan = np.arange(low, high + 0.5 * step, step)
@@ -188,7 +188,7 @@ def _densities(model, ratios, freedom):
 def _densities_at_once(model, ratios, freedom):
     """math.md (71) and rss, of all ratios at once."""
     gram, m = model.gram, model.gram.R12.shape[2]
-    S = gram.R11[:, 0, 0] ** 2
+    S = gram.group_size
     D = 1 + ratios[:, None] * S
     rows = gram.R12[:, 0] / np.sqrt(D)[:, :, None]
     missing = max(m - len(gram.R12) - len(gram.R22), 0)  # for a square root

@@ -48,7 +48,7 @@ def groups_at(model, point):
     """`Groups` at one point."""
     factor, root_inverse = point.factor, point.factor.root_inverse
     n_groups, r = model.rows.n_groups, len(root_inverse)
-    c, S = point.posterior.modes_variance, factor.gram.R11[:, 0, 0] ** 2
+    c, S = point.posterior.modes_variance, factor.gram.group_size
     D, u, k = np.ones(n_groups), np.zeros(n_groups), np.zeros((n_groups, r))
     if model.random:
         projection = factor.projection()[:, 0]

@@ -265,7 +265,7 @@ def _factor(model, gram, theta, kappa):
         return absorb(gram)
     # Penalised effects are random intercepts of variance 1 / kappa.
     psi = 1 / kappa if model.fixed else model.split(theta)[2]
-    return factorize(gram, np.array([[np.sqrt(psi)]]), penalty)
+    return factorize(gram, np.sqrt(psi), penalty)
 
 
 def _shrinkage(model, factor, posterior, kappa):

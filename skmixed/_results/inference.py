@@ -149,7 +149,7 @@ def curvature(model, at):
     The derivatives of its terms are those of math.md (33).
     """
     gram, factor = model.gram, at.factor
-    multiplicity, S = gram.multiplicity, gram.R11[:, 0, 0] ** 2
+    multiplicity, S = gram.multiplicity, gram.group_size
     projection = factor.projection()[:, 0]
     shrunk = S / (1 + S * at.ratio)
     u, k = projection @ factor.contrast, projection[:, :-1] @ factor.root_inverse

@@ -32,6 +32,11 @@ class Gram:
     multiplicity: np.ndarray
 
     @property
+    def group_size(self):
+        """S_g, sums of the weights of the groups of a random intercept, (K,)."""
+        return self.R11[:, 0, 0] ** 2
+
+    @property
     def sizes(self):
         """Number of levels and of effects of the only term."""
         return (self.R11.shape[:2],)

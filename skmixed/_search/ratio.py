@@ -149,7 +149,7 @@ class _CountedSlope:
 
 def ratio_grid(gram):
     """A grid of the logarithms of all ratios that doubles can tell apart."""
-    size = gram.R11[:, 0, 0] ** 2
+    size = gram.group_size
     largest = size.max()
     # A group with less weight than rounding is of the others' counts for none.
     smallest = max(size.min(), largest / MOST_PRODUCT)
