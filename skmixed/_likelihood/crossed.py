@@ -97,7 +97,7 @@ class CrossedFactor(TriangularSystem):
 
     @cached_property
     def projections(self):
-        """Z'V^-1 A of every term, (K, q, m)."""
+        """Z'V^-1 A of every term, (K, q, m): math.md (44)."""
         gram = self.gram
         first = times(transpose(self.half), self.residual_rows)
         rest = gram.W2A + _back(gram.links, self.Z_rows, self.residual_rows)
@@ -198,7 +198,7 @@ class CrossedFactor(TriangularSystem):
 
 
 def factorize_crossed(gram, Lambdas, penalty=None):
-    """Factor A'V^-1A of crossed terms.
+    """Factor A'V^-1A of crossed terms: math.md (40) and (41).
 
     Parameters
     ----------

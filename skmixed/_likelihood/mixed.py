@@ -148,7 +148,7 @@ class Point:
 
     @cached_property
     def scores(self):
-        """d value / d (Psi / sigma^2) of every term, (q, q): S of (41)."""
+        """d value / d (Psi / sigma^2) of every term, (q, q): S of math.md (42)."""
         pairs = zip(self.traces, self.pulls, strict=True)
         return [N - u.T @ u for N, (u, _) in pairs]
 
@@ -165,7 +165,7 @@ class Point:
         return second(self, [c.symmetric for c in self.model.covariances])
 
     def gradient(self):
-        """d value / d theta: (46)."""
+        """d value / d theta: math.md (46)."""
         triples = zip(self.model.covariances, self.scores, self.Lambdas, strict=True)
         return np.concatenate([c.pack(2 * S @ L) for c, S, L in triples])
 
@@ -211,14 +211,14 @@ class Second:
         return self.traces is not None
 
     def observed(self):
-        """The second derivatives, (43), or the average information, (45)."""
+        """The second derivatives, or the average information: math.md (45)."""
         profiled = self._profiled(self.square)
         if self.is_exact:
             return 2 * self.squares - self.traces - profiled
         return self.squares - profiled
 
     def expected(self):
-        """The expected second derivatives, (44), or the average information."""
+        """The expected second derivatives, or the average information."""
         if self.is_exact:
             return self.traces - self._profiled(self.trace)
         return self.observed()
@@ -231,7 +231,7 @@ class Second:
 
 def hessian(point):
     """Second derivatives of the value in theta, or what stands for them, and whether
-    they are exact: (46).
+    they are exact: math.md (46).
     """
     model = point.model
     pairs = list(zip(model.covariances, point.Lambdas, strict=True))
@@ -342,7 +342,7 @@ def _second_of_one(point, directions):
 
 
 def coefficient_slopes(point, directions):
-    """R d(X'V0^-1 X)^-1 R' along directions, (k, p, p): sum_g k_g'E k_g."""
+    """R d(X'V0^-1 X)^-1 R' along directions, (k, p, p): math.md (47)."""
     found = []
     for (_, k), some in zip(point.pulls, directions, strict=True):
         n_levels, q, p = k.shape

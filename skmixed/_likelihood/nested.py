@@ -63,7 +63,7 @@ class NestedFactor(TriangularSystem):
 
     @cached_property
     def projections(self):
-        """Z'V^-1 A of every term, (K, q, m)."""
+        """Z'V^-1 A of every term, (K, q, m): math.md (43)."""
         found, effects = [], None
         for at in reversed(range(len(self.stages))):
             stage = self.stages[at]
@@ -156,7 +156,7 @@ class NestedFactor(TriangularSystem):
 
 
 def factorize_nested(gram, Lambdas, penalty=None):
-    """Factor A'V^-1A of a chain of nested terms, in O(K m).
+    """Factor A'V^-1A of a chain of nested terms, in O(K m): math.md (39).
 
     Parameters
     ----------

@@ -24,7 +24,9 @@ class Coordinates:
 
     @property
     def basis(self):
-        """The effects in the user's units are `basis` times those of the search."""
+        """The effects in the user's units are `basis` times those of the search:
+        math.md (38).
+        """
         back = np.eye(len(self.unit))
         back[0] -= self.origin
         return back / self.unit

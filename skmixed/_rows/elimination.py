@@ -147,7 +147,7 @@ class Nest:
 
 
 def eliminate(read, codes, n_levels, positions, weight=None, n_jobs=None, upper=()):
-    """Eliminate the effects of one factor from dense rows, in one pass.
+    """Eliminate the effects of one factor from dense rows, in one pass: math.md (37).
 
     Parameters
     ----------

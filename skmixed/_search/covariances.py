@@ -129,7 +129,8 @@ def search_from(start, max_iter, spent=0):
 
 
 def told_variances(zero, order):
-    """Which variances the data can tell: the rank of the expected information, (48).
+    """Which variances the data can tell, by the rank of the expected information:
+    math.md (48).
 
     Parameters
     ----------
@@ -390,8 +391,8 @@ def snap(point):
 
 
 def escape(point):
-    """A better point off the boundary, None if there is none, and the number of
-    evaluations.
+    """A better point off the boundary, where math.md (49) fails, or None, and the
+    number of evaluations.
     """
     model, count = point.model, 0
     for t, covariance in enumerate(model.covariances):

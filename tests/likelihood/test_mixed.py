@@ -124,7 +124,7 @@ def differences(function, theta, step=STEP):
 @pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_value_is_that_of_the_dense_density(name, reml, weighted):
-    """(3), (4), (37) to (40)."""
+    """math.md (3), (4), (39) to (41)."""
     data, terms = simulate(name, weighted)
     model, reduced = model_of(data, terms, reml)
     point = evaluate(model, random_point(model))
@@ -142,7 +142,7 @@ def test_value_is_that_of_the_dense_density(name, reml, weighted):
 @pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_derivatives_are_those_of_differences(name, reml):
-    """(41), (43), (46)."""
+    """math.md (42), (45), (46)."""
     data, terms = simulate(name)
     model, _ = model_of(data, terms, reml)
     theta = model.pack(random_point(model))
@@ -191,7 +191,7 @@ def test_a_ridge_is_part_of_value_and_gradient(name, reml):
 
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_modes_and_their_covariance_are_those_of_the_dense_normal(name):
-    """(14) to (16), (52)."""
+    """math.md (14), (15), (43), (44)."""
     data, terms = simulate(name, weighted=True)
     model, reduced = model_of(data, terms, True)
     point = evaluate(model, random_point(model))
@@ -214,7 +214,7 @@ def test_modes_and_their_covariance_are_those_of_the_dense_normal(name):
 
 @pytest.mark.parametrize("name", ["nested slopes", "crossed slopes"])
 def test_average_information_is_what_the_exact_one_has_in_common(name, monkeypatch):
-    """(45): the mean of observed and expected information at an optimum."""
+    """math.md (45): the mean of observed and expected information at an optimum."""
     data, terms = simulate(name)
     model, _ = model_of(data, terms, True)
     point = evaluate(model, random_point(model))
@@ -230,7 +230,7 @@ def test_average_information_is_what_the_exact_one_has_in_common(name, monkeypat
 
 @pytest.mark.parametrize("name", ["one slope", "nested slopes", "crossed slopes"])
 def test_slopes_of_the_coefficients_covariance(name):
-    """(47)."""
+    """math.md (47)."""
     data, terms = simulate(name)
     model, _ = model_of(data, terms, True)
     theta = model.pack(random_point(model))

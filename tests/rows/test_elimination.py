@@ -43,7 +43,7 @@ def dense_parts(A, Z, codes, weight):
 @pytest.mark.parametrize("weighted", [False, True], ids=["rows", "weights"])
 @pytest.mark.parametrize("positions", [[0], [0, 1], [0, 3, 2], [1], [2, 3]], ids=str)
 def test_rows_are_split_by_the_span_of_the_effects(positions, weighted, kind):
-    """(37)."""
+    """math.md (37)."""
     X, y, codes = rows()
     positions = np.array(positions)
     weight = np.random.default_rng(1).uniform(0.5, 3, N) if weighted else None

@@ -86,7 +86,7 @@ PROBLEMS = {name: rest for name, *rest in problems()}
 @pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_no_direction_leads_down_from_the_optimum(name, reml):
-    """(41), (49): S Psi = 0, and S >= 0 on the null space of Psi."""
+    """math.md (49): S Psi = 0, and S >= 0 on the null space of Psi."""
     found = fit(*PROBLEMS[name], reml=reml)
     assert found.converged
     assert found.n_iter <= 20
@@ -185,7 +185,7 @@ def test_units_of_y_change_nothing_else(factor):
 
 
 def test_an_offset_of_a_slope_is_another_basis_of_the_same_model():
-    """The effects at x = 0 are those at the mean, moved: (38)."""
+    """The effects at x = 0 are those at the mean, moved: math.md (38)."""
     X, y, first, *_ = simulate()
     plain = fit(X, y, [term(first, [-1, 0], FULL)])
     far = fit(X + 1e6, y, [term(first, [-1, 0], FULL)])
@@ -255,7 +255,7 @@ def told(found):
 
 
 def test_what_the_data_cannot_tell_goes_to_the_noise_or_the_earlier_term():
-    """(48)."""
+    """math.md (48)."""
     X, y, _, other, _ = simulate(crossed=0.9)
     each = np.arange(len(y))
     intercept = ((0,),)
