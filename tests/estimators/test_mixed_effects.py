@@ -43,6 +43,7 @@ from skmixed.model_selection import cross_validate_groups
 EXACT = 1e-12  # the same model, up to the rounding of what the regressor finds
 SAME = 1e-9  # the same numbers, rounded in other units
 TREE = DecisionTreeRegressor(max_leaf_nodes=6, random_state=0)
+WEAK = HistGradientBoostingRegressor(max_iter=1, early_stopping=False)
 
 
 def bent(seed=0, n=300, n_groups=20):
@@ -173,8 +174,7 @@ def test_what_the_regressor_gets():
 def test_slopes_are_kept_in_their_ranges():
     """A useless regressor is dropped, a weak one not stretched: math.md (102)."""
     X, y, groups = bent()
-    weak = HistGradientBoostingRegressor(max_iter=1, early_stopping=False)
-    model = fitted(X, y, groups, weak)
+    model = fitted(X, y, groups, WEAK)
     assert model.known_slope_ == 1
     assert model.known_model_.coef_[0] == 0
     assert model.new_slope_ > 1
@@ -228,9 +228,12 @@ def test_each_row_is_answered_by_its_model():
     assert (wider[:, 1] > high).all()
 
 
-def test_joint_distributions():
+@pytest.mark.parametrize("regressor", [TREE, WEAK], ids=["inside", "at an end"])
+def test_joint_distributions(regressor):
+    """At an end of the slope's range the predictions are added to the model's mean."""
     X, y, groups = bent()
-    model = fitted(X, y, groups)
+    model = fitted(X, y, groups, regressor)
+    assert (model.known_slope_ == 1) == (regressor is WEAK)
     rows = np.arange(0, 60)
     labels = np.where(rows % 2, groups[rows], 100 + rows % 5)
     arguments = {"groups": labels}
@@ -256,10 +259,11 @@ def test_score_is_r2():
     assert_allclose(model.score(X, y, groups=groups), expected)
 
 
-def test_updates_go_to_the_model_that_answers():
+@pytest.mark.parametrize("regressor", [TREE, WEAK], ids=["inside", "at an end"])
+def test_updates_go_to_the_model_that_answers(regressor):
     X, y, groups = bent()
     old = groups != 3
-    model = fitted(X[old], y[old], groups[old])
+    model = fitted(X[old], y[old], groups[old], regressor)
     new = np.flatnonzero(~old)
     before = model.predict(X[new], groups=groups[new], return_std=True)
     known = model.random_intercepts_.copy()
@@ -272,11 +276,14 @@ def test_updates_go_to_the_model_that_answers():
     assert np.array_equal(model.random_intercepts_, known)
     assert 3 not in model.groups_
     assert 3 in model.new_model_.groups_
-    rows = np.flatnonzero(groups == 4)
-    std = model.predict(X[rows], groups=groups[rows], return_std=True)[1]
+    rows, place = np.flatnonzero(groups == 4), list(model.groups_).index(4)
+    mean, std = model.predict(X[rows], groups=groups[rows], return_std=True)
+    shift = np.sum(y[rows] + 5 - mean) / model.noise_variance_
+    c = model.random_intercepts_conditional_std_[place] ** 2
     model.update_random_intercepts(X[rows], y[rows] + 5, groups=groups[rows])
-    place = list(model.groups_).index(4)
-    assert model.random_intercepts_[place] > known[place]
+    # docs/math.md (21a), with residuals from the mode before.
+    shift *= c / (1 + c * len(rows) / model.noise_variance_)
+    assert_allclose(model.random_intercepts_[place], known[place] + shift, rtol=SAME)
     again = model.predict(X[rows], groups=groups[rows], return_std=True)[1]
     assert (again < std).all()
     with pytest.raises(ValueError, match="needs one label per row"):
@@ -779,6 +786,27 @@ def test_given_splits_are_of_all_rows_those_of_weight_0_too():
     other.fit(X[some], y[some], groups=groups[some])
     assert_allclose(
         model.predict(X, groups=groups), other.predict(X, groups=groups), rtol=EXACT
+    )
+
+
+def test_rows_of_weight_0_are_absent_from_frames_too():
+    X, y, groups = bent()
+    frame = frame_of(X, groups).drop(columns="school")
+    weight = (np.arange(len(y)) % 4 > 0).astype(float)
+    some = np.flatnonzero(weight)
+    encode = make_column_transformer(
+        (OneHotEncoder(), ["kind"]), remainder="passthrough"
+    )
+    model = MixedEffectsRegressor(make_pipeline(encode, TREE), random_state=0)
+    other = clone(model).fit(frame.iloc[some], y[some], groups=groups[some])
+    with sklearn.config_context(enable_metadata_routing=True):
+        routed = clone(model)
+        routed.regressor[-1].set_fit_request(sample_weight=True)
+        routed.fit(frame, y, groups=groups, sample_weight=weight)
+    assert_allclose(
+        routed.predict(frame, groups=groups),
+        other.predict(frame, groups=groups),
+        rtol=EXACT,
     )
 
 

@@ -1,4 +1,4 @@
-"""Calibrators, and the target of a regressor of the noise (docs/math.md, section 15)."""
+"""Calibrators, and the target of a regressor of the noise."""
 
 import numpy as np
 from numpy.testing import assert_allclose
