@@ -537,7 +537,7 @@ def test_t_intervals_need_degrees_of_freedom():
     model, X, _, groups = fit(alpha=1.0)
     with pytest.raises(ValueError, match="degrees of freedom of a penalised fit"):
         model.predict_interval(X, groups=groups, distribution="t")
-    with pytest.raises(ValueError, match="distribution is 'normal' or 't', got 'z'"):
+    with pytest.raises(ValueError, match="'t' or 'integrated', got 'z'"):
         model.predict_interval(X, groups=groups, distribution="z")
 
 
