@@ -22,23 +22,20 @@ from sklearn.utils.validation import has_fit_parameter
 
 from ._estimator import (
     GroupedRegressor,
-    NewRows,
     check_learns,
     fit_of,
-    new_rows,
     observed,
 )
 from ._evaluation.calibration import Calibrated, calibrate, join_features, log_noise
 from ._evaluation.cross_fit import call_all, collect_folds, fit_fold, fit_known_fold
 from ._evaluation.folds import Sample, complete_splits
+from ._evaluation.split_rows import split_rows
 from ._input.any_table import (
     TableReader,
     check_any_table,
     table_reader,
-    take_rows,
 )
 from ._input.parameters import check_flag, check_jobs, check_method, warn_all
-from ._input.table import Data
 from ._rows.dask import is_partitioned
 from ._typing import ColumnLike, EstimatorLike, MatrixLike, SplitsLike
 from .heteroscedastic import HeteroscedasticGaussianRegressor
@@ -98,91 +95,6 @@ class MixedEffectsFit:
                 model.random_intercepts_conditional_std_
             ),
         }
-
-
-@dataclass(frozen=True)
-class Part:
-    """Rows that one of the two models predicts, as it reads them.
-
-    Attributes
-    ----------
-    name : {"known", "new"}
-        The question that they ask.
-    rows : ndarray
-        Their positions among all rows.
-    new : NewRows
-    offset : ndarray
-        The part of each prediction that has a slope of its own.
-    """
-
-    name: str
-    rows: np.ndarray
-    new: NewRows
-    offset: np.ndarray
-
-
-@dataclass(frozen=True)
-class SplitRows:
-    """Rows to predict, those of known groups by one model and all others by another.
-
-    It answers as `NewRows` does.  Rows of different parts are independent.
-
-    Attributes
-    ----------
-    data : Data
-    codes : ndarray of shape (n,)
-        Position of the row's group among those of the fit; -1 for a new group.
-    parts : tuple of Part
-    """
-
-    data: Data
-    codes: np.ndarray
-    parts: tuple
-
-    @property
-    def noise_variance(self):
-        """Variance of each row's noise, (n,), a new array."""
-        return self._collect(lambda part: part.new.noise_variance)
-
-    def mean(self):
-        """Expected y of each row, (n,)."""
-        return self._collect(lambda part: part.new.mean() + part.offset)
-
-    def std(self):
-        """Standard deviation of a new y in each row, (n,)."""
-        return self._collect(lambda part: part.new.std())
-
-    def freedom(self):
-        """Degrees of freedom of the variance of a new y in each row, (n,)."""
-        return self._collect(lambda part: part.new.freedom())
-
-    def covariance(self):
-        """Joint covariance of new observations, (n, n)."""
-        n = len(self.codes)
-        covariance = np.zeros((n, n))
-        for part in self.parts:
-            covariance[np.ix_(part.rows, part.rows)] = part.new.covariance()
-        return covariance
-
-    def sample(self, n_samples, random_state):
-        """Draws of new observations, (n, n_samples)."""
-        draws = np.empty((len(self.codes), n_samples))
-        for part in self.parts:
-            drawn = part.new.sample(n_samples, random_state)
-            draws[part.rows] = drawn + part.offset[:, None]
-        return draws
-
-    def log_density(self, y):
-        """Joint log-density of observations."""
-        return sum(
-            part.new.log_density(y[part.rows] - part.offset) for part in self.parts
-        )
-
-    def _collect(self, figure):
-        values = np.empty(len(self.codes))
-        for part in self.parts:
-            values[part.rows] = figure(part)
-        return values
 
 
 class MixedEffectsRegressor(GroupedRegressor):
@@ -628,11 +540,7 @@ class MixedEffectsRegressor(GroupedRegressor):
         codes = np.full(data.n_rows, -1)
         if data.index is not None and fit.has_random_intercepts:
             codes = np.append(data.index.positions_in(fit.labels), -1)[data.index.codes]
-        parts = []
-        for name, mask in (("known", codes >= 0), ("new", codes < 0)):
-            if mask.any():
-                parts.append(_part(name, rows, codes, fit, np.flatnonzero(mask)))
-        return SplitRows(data, codes, tuple(parts))
+        return split_rows(rows, codes, fit.known, fit.new)
 
     def _observe(self, X, y, groups):
         """Take the fit after further rows."""
@@ -676,13 +584,3 @@ def user_splits(cv, sample, kept):
         (place[train[kept[train]]], place[test[kept[test]]])
         for train, test in complete_splits(cv, everything)
     ]
-
-
-def _part(name, rows, codes, fit, positions):
-    """Rows at these positions as one of the two calibrators reads them."""
-    calibrated, data = getattr(fit, name), rows.data
-    table, X = take_rows(rows.table, positions), data.X[positions]
-    features, offset = calibrated.features(table, X, codes[positions])
-    index = None if data.index is None else data.index.take(positions)
-    part = Data(features, np.arange(features.shape[1]), index)
-    return Part(name, positions, new_rows(fit_of(calibrated.model), part), offset)

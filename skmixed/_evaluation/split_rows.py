@@ -1,0 +1,124 @@
+"""Rows to predict: known groups by one calibrator, all others by another."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._estimator import NewRows, fit_of, new_rows
+from .._input.any_table import take_rows
+from .._input.table import Data
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows that one of the two models predicts, as it reads them.
+
+    Attributes
+    ----------
+    name : {"known", "new"}
+        The question that they ask.
+    rows : ndarray
+        Their positions among all rows.
+    new : NewRows
+    offset : ndarray
+        The part of each prediction that has a slope of its own.
+    """
+
+    name: str
+    rows: np.ndarray
+    new: NewRows
+    offset: np.ndarray
+
+
+@dataclass(frozen=True)
+class SplitRows:
+    """Rows to predict, those of known groups by one model and all others by another.
+
+    It answers as `NewRows` does.  Rows of different parts are independent.
+
+    Attributes
+    ----------
+    data : Data
+    codes : ndarray of shape (n,)
+        Position of the row's group among those of the fit; -1 for a new group.
+    parts : tuple of Part
+    """
+
+    data: Data
+    codes: np.ndarray
+    parts: tuple
+
+    @property
+    def noise_variance(self):
+        """Variance of each row's noise, (n,), a new array."""
+        return self._collect(lambda part: part.new.noise_variance)
+
+    def mean(self):
+        """Expected y of each row, (n,)."""
+        return self._collect(lambda part: part.new.mean() + part.offset)
+
+    def std(self):
+        """Standard deviation of a new y in each row, (n,)."""
+        return self._collect(lambda part: part.new.std())
+
+    def freedom(self):
+        """Degrees of freedom of the variance of a new y in each row, (n,)."""
+        return self._collect(lambda part: part.new.freedom())
+
+    def covariance(self):
+        """Joint covariance of new observations, (n, n)."""
+        n = len(self.codes)
+        covariance = np.zeros((n, n))
+        for part in self.parts:
+            covariance[np.ix_(part.rows, part.rows)] = part.new.covariance()
+        return covariance
+
+    def sample(self, n_samples, random_state):
+        """Draws of new observations, (n, n_samples)."""
+        draws = np.empty((len(self.codes), n_samples))
+        for part in self.parts:
+            drawn = part.new.sample(n_samples, random_state)
+            draws[part.rows] = drawn + part.offset[:, None]
+        return draws
+
+    def log_density(self, y):
+        """Joint log-density of observations."""
+        return sum(
+            part.new.log_density(y[part.rows] - part.offset) for part in self.parts
+        )
+
+    def _collect(self, figure):
+        values = np.empty(len(self.codes))
+        for part in self.parts:
+            values[part.rows] = figure(part)
+        return values
+
+
+def split_rows(rows, codes, known, new):
+    """`SplitRows` of `AnyRows`.
+
+    Parameters
+    ----------
+    rows : AnyRows
+    codes : ndarray of shape (n,)
+        Position of the row's group among those of the fit; -1 for a new group.
+    known, new : Calibrated
+        What predicts rows of known groups, and all others.
+    """
+    kinds = ("known", known, codes >= 0), ("new", new, codes < 0)
+    parts = [
+        _part(name, rows, codes, calibrated, np.flatnonzero(mask))
+        for name, calibrated, mask in kinds
+        if mask.any()
+    ]
+    return SplitRows(rows.data, codes, tuple(parts))
+
+
+def _part(name, rows, codes, calibrated, positions):
+    """Rows at these positions as a calibrator reads them."""
+    data = rows.data
+    table, X = take_rows(rows.table, positions), data.X[positions]
+    features, offset = calibrated.features(table, X, codes[positions])
+    index = None if data.index is None else data.index.take(positions)
+    part = Data(features, np.arange(features.shape[1]), index)
+    return Part(name, positions, new_rows(fit_of(calibrated.model), part), offset)
