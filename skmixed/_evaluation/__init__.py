@@ -6,6 +6,6 @@ groups, and scores.
 any_model           out of Pipeline and search, with its groups
 folds, comparison   the work of one fold; the table of scores
 cross_fit           predictions of rows that a regressor has not seen
-calibration         the model of y on such predictions
+calibration         the random-intercept model of such predictions
 split_rows          new rows, each by the model that answers it
 """

@@ -365,7 +365,13 @@ def test_the_page_on_groups_runs():
 
 @pytest.mark.parametrize(
     "name, least",
-    [("uncertainty", 10), ("coming_from_r", 7), ("user_guide", 12), ("training", 20)],
+    [
+        ("uncertainty", 10),
+        ("coming_from_r", 7),
+        ("user_guide", 12),
+        ("training", 20),
+        ("any_mean", 5),
+    ],
     ids=str,
 )
 def test_a_page_runs(name, least):
