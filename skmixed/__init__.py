@@ -1,7 +1,7 @@
 """Predictive mixed models for grouped data, as scikit-learn estimators.
 
 A fit goes through stages.  A stage is a package; it imports only from those above it,
-and its docstring says which module to open for what::
+and its docstring names its modules::
 
     user's arrays -> Data           _input       labels, features, weights, parameters
                   -> Moments, Gram  _rows        n rows become figures per group
@@ -22,9 +22,9 @@ The same words everywhere:
     block    rows that fit the cache, worked on at a time
     part     the rows of one worker, or of one partition of a Dask collection
     group    all rows with the same label
-    level    a label of a grouping factor; its effects are what the group shares
+    level    a label of a grouping factor, with its random effects
     term     a grouping factor with its effects, their columns Z and covariance
-    Gram     what the likelihood needs of the rows: a triangular block per group
+    Gram     the rows as the likelihood needs them: a triangular block per group
     factor   the block-Cholesky factor of the Gram at one point (or: a grouping factor)
     point    values of all parameters of the covariance
     optimum  the point at which the criterion is best

@@ -14,10 +14,8 @@ ONE_FACTOR = (
 
 # The kinds of labels, by their types; any other type is a kind of its own.
 KINDS = {
-    "timedelta": (
-        datetime.timedelta,
-        np.timedelta64,
-    ),  # first: NumPy counts it as a number
+    # NumPy counts time differences as numbers, so that they come first.
+    "timedelta": (datetime.timedelta, np.timedelta64),
     "datetime": (datetime.date, np.datetime64),
     "number": (numbers.Number, np.bool_),
     "string": str,

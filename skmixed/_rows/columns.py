@@ -32,8 +32,8 @@ class Columns:
     """The map between the user's p columns and k working columns.
 
     A row x becomes [1, (x - shift) @ into], or (x @ into) without a constant; `into`
-    drops what other columns determine.  The constant is the intercept, or a constant
-    column of X in a model without intercept.
+    leaves out columns that others determine.  The constant is the intercept, or a
+    constant column of X in a model without intercept.
 
     Attributes
     ----------
@@ -184,8 +184,8 @@ def choose_columns(moments, *, fit_intercept, alpha, tolerance):
         Ridge penalty: where there is one, a constant column of X differs from an
         intercept.
     tolerance : float
-        A column is dependent where what the others leave of it is smaller than this
-        part of it, or than what its level leaves in rounding.
+        A column is dependent if its rest beside the others is smaller than this part of
+        it, or than the rounding of its level.
     """
     moments = without_lost(moments, alpha, has_constant=fit_intercept)
     shift, p = moments.shift, len(moments.shift) - 1
@@ -247,8 +247,8 @@ def ungrouped(moments, *, absorbed, has_constant):
 def choose_within(moments, norm, *, has_constant, tolerance):
     """Working columns from `ungrouped` moments; parameters as in `choose_columns`.
 
-    What is left of a column counts relative to `norm`, that of its whole scatter, which
-    is what its rounding errors are relative to.
+    The rest of a column counts relative to `norm`, that of its whole scatter, to which
+    its rounding errors are relative.
     """
     p = len(moments.shift) - 1
     none = np.empty((0, p))
@@ -281,9 +281,9 @@ def _independent(within, between, tolerance, rounding, norm=None):
     `into` (p, r) makes them, `expand` (r, p) takes them back to X, and a mask (r,) says
     which of them vary within groups.
 
-    First those whose deviations within groups are independent; what they leave of the
-    others is constant within groups, and of that again only the independent part is
-    kept.  Columns of the two sorts are told apart because at a large group variance
+    Columns whose deviations within groups are independent come first.  The rest of the
+    others beside them is constant within groups, and its independent part is kept too.
+    Columns of the two sorts are told apart because at a large group variance
     the second carry vanishingly little information, which rounding in a mixture of
     both would drown.
     """
@@ -310,8 +310,8 @@ def _independent(within, between, tolerance, rounding, norm=None):
 def _select(A, tolerance, rounding, most):
     """At most so many independent columns of A, and all as combinations of them.
 
-    What is left of a column counts if it is longer than `tolerance`, and than what the
-    `rounding` (p,) of the column and of those before it leaves.
+    The rest of a column counts if it is longer than `tolerance`, and than the
+    `rounding` (p,) of the column and of those before it.
     """
     p = A.shape[1]
     if not A.any():
@@ -372,10 +372,10 @@ def noise_floor(moments, has_constant):
 
 def check_range(moments, names, fourth_powers=False):
     """Refuse columns whose squares, or whose coefficient's square, leave the range of
-    double precision; ``names(j)`` is what to call column j.
+    double precision; ``names(j)`` is the name of column j.
 
-    With `fourth_powers` those of what varies in y (of y itself, if it is constant) need
-    to be in range.
+    With `fourth_powers` those of the deviations of y need to be in range (of y itself,
+    if it is constant).
     """
     spread = column_norms(moments.total)
     root = np.sqrt(LARGEST)
