@@ -258,6 +258,7 @@ def cross_val_predict_groups(
     True
     """
     check_jobs(n_jobs)
+    check_flag(return_std, "return_std")
     check_estimator(estimator, return_std)
     sample = read_sample(X, y, groups, params)
     cv = _within_groups(cv)

@@ -345,6 +345,8 @@ def test_a_backend_that_returns_all_at_once():
 
 def test_refused_predictions():
     model = RandomInterceptRegressor()
+    with pytest.raises(TypeError, match="return_std is True or False, got 'mean'"):
+        cross_val_predict_groups(model, X, Y, groups=GROUPS, return_std="mean")
     with pytest.raises(ValueError, match="tests every row once"):
         cross_val_predict_groups(model, X, Y, groups=GROUPS, cv=ShuffleSplit(2))
     with pytest.raises(TypeError, match="gives no standard deviation"):
