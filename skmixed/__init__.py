@@ -35,14 +35,18 @@ which door for groups goes with which tool of scikit-learn.
 """
 
 from ._input.labels import GroupsWarning
+from ._input.terms import RandomEffects
 from .heteroscedastic import HeteroscedasticGaussianRegressor
+from .linear_mixed import LinearMixedRegressor
 from .mixed_effects import MixedEffectsRegressor
 from .random_intercept import RandomInterceptRegressor
 
 __all__ = [
     "GroupsWarning",
     "HeteroscedasticGaussianRegressor",
+    "LinearMixedRegressor",
     "MixedEffectsRegressor",
+    "RandomEffects",
     "RandomInterceptRegressor",
 ]
 __version__ = "0.1.0.dev0"

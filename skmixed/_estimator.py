@@ -6,6 +6,7 @@ import numbers
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
+from types import ModuleType
 from typing import Any, ClassVar, Literal, Self, overload
 
 import numpy as np
@@ -23,14 +24,15 @@ from ._input.parameters import (
     check_flag,
     warn,
 )
-from ._input.table import Data, check_weight, read_column, read_new_data
-from ._likelihood.normal import normal_interval, t_interval
-from ._likelihood.posterior import (
-    joint_covariance,
-    joint_log_density,
-    sample,
-    weighted_sums_of,
+from ._input.table import (
+    Data,
+    check_weight,
+    read_column,
+    read_new_data,
+    second_door,
 )
+from ._likelihood import posterior
+from ._likelihood.normal import normal_interval, t_interval
 from ._results.fit import Fit
 from ._results.state import from_plain, read_only, to_plain
 from ._rows.dask import is_partitioned, predict_partitions
@@ -55,6 +57,8 @@ class NewRows:
         Number of groups of the fit.
     """
 
+    joint: ClassVar[ModuleType] = posterior  # functions of several rows
+
     fit: Fit
     data: Data
     codes: np.ndarray
@@ -66,22 +70,17 @@ class NewRows:
         return self.data.X
 
     @property
-    def posterior(self):
-        """The distribution of coefficients and group effects, `Posterior`."""
-        return self.fit.posterior
-
-    @property
     def noise_variance(self):
         """Variance of each row's noise, (n,), a new array."""
         return self.fit.noise_variance_of(self.data.X, self.codes)
 
     def mean(self):
         """Expected y of each row, (n,)."""
-        return self.posterior.mean(self.X, self.codes)
+        return self.fit.posterior.mean(self.X, self.codes)
 
     def std(self):
         """Standard deviation of a new y in each row, (n,)."""
-        variance = self.posterior.variance(self.X, self.codes)
+        variance = self.fit.posterior.variance(self.X, self.codes)
         variance += self.noise_variance
         return np.sqrt(variance, out=variance)
 
@@ -91,27 +90,18 @@ class NewRows:
 
     def covariance(self):
         """Joint covariance of new observations, (n, n)."""
-        return joint_covariance(
-            self.posterior, self.X, self.codes, self.owner, self.noise_variance
-        )
+        where = self.X, self.codes, self.owner, self.noise_variance
+        return self.joint.joint_covariance(self.fit.posterior, *where)
 
     def sample(self, n_samples, random_state):
         """Draws of new observations, (n, n_samples)."""
-        return sample(
-            self.posterior,
-            self.X,
-            self.codes,
-            self.owner,
-            self.noise_variance,
-            n_samples,
-            random_state,
-        )
+        where = self.X, self.codes, self.owner, self.noise_variance
+        return self.joint.sample(self.fit.posterior, *where, n_samples, random_state)
 
     def log_density(self, y):
         """Joint log-density of observations."""
-        return joint_log_density(
-            self.posterior, self.X, y, self.codes, self.owner, self.noise_variance
-        )
+        where = self.codes, self.owner, self.noise_variance
+        return self.joint.joint_log_density(self.fit.posterior, self.X, y, *where)
 
     def integrated_interval(self, coverage):
         """Intervals (n, 2) of the distribution that is integrated over variances."""
@@ -130,7 +120,7 @@ class NewRows:
 
     def average_interval(self, coverage, distribution):
         """Interval (2,) of the mean of the new observations."""
-        weight = np.full((1, len(self.codes)), 1 / len(self.codes))
+        weight = np.full((1, self.data.n_rows), 1 / self.data.n_rows)
         if distribution == "t":
             raise ValueError(
                 "average=True has no degrees of freedom for distribution='t'. Use "
@@ -139,7 +129,8 @@ class NewRows:
         rows = weight, self.X, self.codes, self.owner
         if distribution == "integrated":
             return self.fit.integrated.averages(*rows).interval(coverage)[0]
-        mean, variance = weighted_sums_of(self.posterior, *rows, self.noise_variance)
+        rows = *rows, self.noise_variance
+        mean, variance = self.joint.weighted_sums_of(self.fit.posterior, *rows)
         return np.ravel(normal_interval(mean, np.sqrt(variance), coverage))
 
     @cached_property
@@ -174,8 +165,9 @@ class _Pair(tuple):
 class GroupRoutingMixin:
     """Requests for the metadata `groups`, so that no user has to set them.
 
-    With `group_feature` set the labels come inside X, and `groups` is not requested:
-    a splitter's groups must not reach a model that has its own.
+    With `group_feature` (or `group_features`) set the labels come inside X, and
+    `groups` is not requested: a splitter's groups must not reach a model that has its
+    own.
     """
 
     __metadata_request__fit = {"groups": True}
@@ -194,14 +186,14 @@ class GroupRoutingMixin:
         routing : MetadataRequest
         """
         request = super().get_metadata_routing()
-        if self.group_feature is not None:
+        if second_door(self)[1] is not None:
             for method in ("fit", "partial_fit", "score", "predict"):
                 if hasattr(self, method):
                     getattr(request, method).add_request(param="groups", alias=False)
         return request
 
 
-class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
+class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
     """Predictions of a Gaussian model of grouped data.
 
     `fit` of a subclass makes a `Fit` and ends with ``self._become(new._keep(fit))``,
@@ -210,14 +202,7 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
     """
 
     _fit_kind: ClassVar[type]
-    group_feature: str | int | None
-    group_variance_: float
-    intraclass_correlation_: float
     at_boundary_: bool
-    groups_: NDArray[Any]
-    random_intercepts_: Floats
-    random_intercepts_std_: Floats
-    random_intercepts_conditional_std_: Floats
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
 
@@ -520,6 +505,62 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         mean, y = self.predict(X, groups=groups), read_column(y, "y")
         return r2_score(y, mean, sample_weight=check_weight(sample_weight, len(mean)))
 
+    def _keep(self, fit):
+        """Take a fit, and copy the public attributes from it."""
+        self._fit = read_only(fit)
+        vars(self).update(read_only(self._fit.attributes()))
+        return self
+
+    def _become(self, other):
+        """Take over the attributes of another estimator.
+
+        In one step, so that whoever interrupts it, or predicts in another thread, finds
+        the old state or the new one and never parts of both.
+        """
+        self.__dict__ = _public_read_only(vars(other))
+        return self
+
+    def __copy__(self):
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        return other
+
+    def __getstate__(self):
+        state = {**super().__getstate__(), "_state_format": STATE_FORMAT}
+        if "_fit" in state:
+            state["_fit"] = to_plain(state["_fit"])
+        return state
+
+    def __setstate__(self, state):
+        found = state.get("_state_format")
+        if found != STATE_FORMAT:
+            raise ValueError(
+                f"This {type(self).__name__} was stored by another version of skmixed "
+                f"(its state has format {found}, this version reads {STATE_FORMAT}). "
+                "Fit it anew, or load it with the version that stored it."
+            )
+        attributes = {name: state[name] for name in state if name != "_state_format"}
+        if "_fit" in attributes:
+            attributes["_fit"] = read_only(from_plain(self._fit_kind, state["_fit"]))
+        super().__setstate__(_public_read_only(attributes))
+
+    def _names(self):
+        """Names of the columns of X in tables."""
+        names = [f"x{j}" for j in range(self.n_features_in_)]
+        return tuple(map(str, getattr(self, "feature_names_in_", names)))
+
+
+class GroupedRegressor(GaussianRegressor):
+    """A model with one grouping factor, whose effects are random intercepts."""
+
+    group_feature: str | int | None
+    group_variance_: float
+    intraclass_correlation_: float
+    groups_: NDArray[Any]
+    random_intercepts_: Floats
+    random_intercepts_std_: Floats
+    random_intercepts_conditional_std_: Floats
+
     def update_random_intercepts(
         self, X: MatrixLike, y: ColumnLike, *, groups: ColumnLike | None = None
     ) -> Self:
@@ -583,56 +624,12 @@ class GroupedRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         check_learns(data.index, fit.has_random_intercepts)
         return self._keep(observed(fit, data))
 
-    def _keep(self, fit):
-        """Take a fit, and copy the public attributes from it."""
-        self._fit = read_only(fit)
-        vars(self).update(read_only(self._fit.attributes()))
-        return self
-
-    def _become(self, other):
-        """Take over the attributes of another estimator.
-
-        In one step, so that whoever interrupts it, or predicts in another thread, finds
-        the old state or the new one and never parts of both.
-        """
-        self.__dict__ = _public_read_only(vars(other))
-        return self
-
-    def __copy__(self):
-        other = object.__new__(type(self))
-        vars(other).update(vars(self))
-        return other
-
-    def __getstate__(self):
-        state = {**super().__getstate__(), "_state_format": STATE_FORMAT}
-        if "_fit" in state:
-            state["_fit"] = to_plain(state["_fit"])
-        return state
-
-    def __setstate__(self, state):
-        found = state.get("_state_format")
-        if found != STATE_FORMAT:
-            raise ValueError(
-                f"This {type(self).__name__} was stored by another version of skmixed "
-                f"(its state has format {found}, this version reads {STATE_FORMAT}). "
-                "Fit it anew, or load it with the version that stored it."
-            )
-        attributes = {name: state[name] for name in state if name != "_state_format"}
-        if "_fit" in attributes:
-            attributes["_fit"] = read_only(from_plain(self._fit_kind, state["_fit"]))
-        super().__setstate__(_public_read_only(attributes))
-
     def _read_new(self, X, groups, y):
         return new_rows(self._fit, read_new_data(self, X, groups, y))
 
-    def _names(self):
-        """Names of the columns of X in tables."""
-        names = [f"x{j}" for j in range(self.n_features_in_)]
-        return tuple(map(str, getattr(self, "feature_names_in_", names)))
 
-
-class LinearGroupedRegressor(GroupedRegressor):
-    """A `GroupedRegressor` whose mean is linear, and whose likelihood was maximised."""
+class LinearMean:
+    """Attributes of a model with a linear mean, whose likelihood was maximised."""
 
     _fit: Fit
     coef_: Floats
@@ -651,6 +648,10 @@ class LinearGroupedRegressor(GroupedRegressor):
         check_is_fitted(self)
         root = self._fit.coefficients_root
         return read_only(root @ root.T)
+
+
+class LinearGroupedRegressor(LinearMean, GroupedRegressor):
+    """A `GroupedRegressor` with a linear mean."""
 
 
 def fit_of(estimator):

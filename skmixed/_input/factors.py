@@ -40,6 +40,16 @@ class Factor:
     effects: tuple
     blocks: tuple
 
+    @property
+    def n_columns(self):
+        """Number of effects of a level."""
+        return len(self.columns)
+
+    @property
+    def n_parameters(self):
+        """Number of variances and covariances."""
+        return sum(len(block) * (len(block) + 1) // 2 for block in self.blocks)
+
 
 def read_labels(terms, groups, n_rows, names=None):
     """Read the label columns that terms name; without terms, all of them.
@@ -115,7 +125,9 @@ def merge_terms(terms, table, features, names, n_columns):
     Parameters
     ----------
     terms : tuple of RandomEffects or None
-    table : LabelTable
+    table : LabelTable or None
+        None where there are no labels, and so no factors; terms are checked all the
+        same.
     features : ndarray of shape (p,)
         Positions of the features among the columns of X.
     names : sequence of str or None
@@ -127,6 +139,10 @@ def merge_terms(terms, table, features, names, n_columns):
     -------
     tuple of Factor
     """
+    if table is None:
+        for term in terms or ():
+            _slope_positions(term, features, names, n_columns)
+        return ()
     if terms is None:
         terms = tuple(map(RandomEffects, table.names))
     shown = [f"x{j}" for j in range(n_columns)] if names is None else names
@@ -203,7 +219,8 @@ def _slope_positions(term, features, names, n_columns):
         shown = f"x{labels[0]}" if names is None else names[labels[0]]
         raise ValueError(
             f"'{term}' of random_effects has a slope of column {shown!r} of X, which "
-            "holds group labels. Label columns stand right of the bar."
+            "holds group labels. Label columns stand right of the bar, and X has "
+            f"{n_columns} feature(s)."
         )
     if len(set(at)) < len(at):
         raise ValueError(f"'{term}' of random_effects names a column of X twice.")

@@ -62,20 +62,21 @@ def feature_position(feature, X, parameter):
 
 
 def feature_positions(features, X, read, parameter):
-    """Positions among the features of a list of columns of X, None being all of them.
+    """Positions among the features of a list of columns of X; "all" and None are
+    all of them.
 
     They ascend: the list is a set of columns.
 
     Parameters
     ----------
-    features : None, or array-like of str, int or bool
+    features : "all", None, or array-like of str, int or bool
         Names or indices of columns of X as the user gave it, or a mask of them.
     X : {array-like, sparse matrix}
     read : Data or Statistics
     parameter : str
         What to call `features` in a message.
     """
-    if features is None:
+    if features is None or (isinstance(features, str) and features == "all"):
         return np.arange(len(read.features))
     if isinstance(features, str) or not hasattr(features, "__len__"):
         raise TypeError(

@@ -291,6 +291,17 @@ class KnownLabels:
                 )
         return [columns.position(name, "The model") for name in self.names]
 
+    def of(self, factors):
+        """The labels of some factors, given by number, without columns of others."""
+        at = [self.factors[f] for f in factors]
+        used = sorted({j for positions in at for j in positions})
+        return KnownLabels(
+            names=tuple(self.names[j] for j in used),
+            labels=tuple(self.labels[j] for j in used),
+            factors=tuple(tuple(map(used.index, positions)) for positions in at),
+            levels=tuple(self.levels[f] for f in factors),
+        )
+
     def labels_of(self, factor):
         """Labels of the levels of the n-th factor; tuples for a combination."""
         positions, levels = self.factors[factor], self.levels[factor]

@@ -69,3 +69,25 @@ def check_jobs(n_jobs):
     whole = isinstance(n_jobs, numbers.Integral) and not isinstance(n_jobs, bool)
     if n_jobs is not None and not (whole and n_jobs != 0):
         raise ValueError(f"n_jobs is None or an integer other than 0, got {n_jobs!r}.")
+
+
+def check_count(value, name):
+    """A positive whole number."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < 1:
+        raise ValueError(f"{name} is a positive integer, got {value!r}.")
+
+
+def check_group_features(value):
+    """None or a list of names or indices of columns."""
+    if value is None:
+        return
+    if isinstance(value, (str, bytes, dict)) or not hasattr(value, "__len__"):
+        raise TypeError(
+            "group_features is a list of names or indices of columns of X, got "
+            f"{value!r:.60}."
+        )
+    if not len(value):
+        raise ValueError(
+            "group_features is empty; None means that labels are passed as `groups`."
+        )

@@ -280,6 +280,9 @@ def _split(estimator, X, reset):
     parameter, door = second_door(estimator)
     several = parameter == "group_features"
     features = door if several else [door]
+    if X.shape[1] < len(features) or np.iscomplexobj(X):
+        minimum = {"ensure_all_finite": False, "ensure_min_features": len(features)}
+        check_array(X, accept_sparse=True, dtype=None, **minimum)  # raises
     at = np.array([feature_position(f, X, parameter) for f in features], dtype=int)
     others = np.setdiff1d(np.arange(X.shape[1]), at)
     if len(others) + len(at) > X.shape[1]:

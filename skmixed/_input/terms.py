@@ -57,7 +57,7 @@ class RandomEffects:
 
     Examples
     --------
-    >>> from skmixed._input.terms import RandomEffects
+    >>> from skmixed import RandomEffects
     >>> print(RandomEffects("subject", ["days"]))
     (days | subject)
     >>> print(RandomEffects(("school", "class"), intercept=False, features=["age now"]))

@@ -45,6 +45,8 @@ class LinearMixed:
         What to add to log|X'V^-1X| of the working columns for that of the user's.
     noise_variance : float or None
         None if it is not known, and profiled.
+    seed : int
+        Of the random starts of a search.
     """
 
     gram: Gram
@@ -55,6 +57,7 @@ class LinearMixed:
     penalty: np.ndarray | None = None
     logdet_basis: float = 0.0
     noise_variance: float | None = None
+    seed: int = 0
 
     def resolution(self, t):
         """The variance of an effect of term t, in noise variances, that an average
@@ -246,6 +249,9 @@ def second(point, directions):
     """Second derivatives along directions: for each term (k, q, q), symmetric each."""
     if len(directions) == 1:
         return _second_of_one(point, *directions)
+    if not directions:
+        none = np.zeros((0, 0))
+        return Second(none, none, np.zeros(0), np.zeros(0), point.freedom)
     return _second_of_several(point, directions)
 
 
@@ -343,7 +349,7 @@ def _second_of_one(point, directions):
 
 def coefficient_slopes(point, directions):
     """R d(X'V0^-1 X)^-1 R' along directions, (k, p, p): math.md (47)."""
-    found = []
+    found = [np.zeros((0, *point.factor.root_inverse.shape))]
     for (_, k), some in zip(point.pulls, directions, strict=True):
         n_levels, q, p = k.shape
         flat = k.reshape(n_levels, q * p)

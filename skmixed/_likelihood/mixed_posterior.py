@@ -346,6 +346,18 @@ def _covariance(conditional, rows):
     return covariance
 
 
+def weighted_sums_of(posterior, weight, X, codes, owners, noise_variance):
+    """Mean and variance of sums of new y, whose weights are the rows of `weight`."""
+    rows = joint_rows(posterior, X, codes, owners, noise_variance)
+    total = sparse.csr_array(weight)
+    weights = [total @ W for W in posterior.conditional.weights(rows.Z)]
+    variance = np.sum((weight @ rows.h) ** 2, axis=1) + weight**2 @ noise_variance
+    variance += np.diag(posterior.conditional.covariance(*weights))
+    for half in rows.new:
+        variance += np.sum((total @ half).toarray() ** 2, axis=1)
+    return weight @ rows.mean, variance
+
+
 def sample(posterior, X, codes, owners, noise_variance, n_samples, random_state):
     """Draws (n, n_samples) from the joint normal distribution."""
     rows = joint_rows(posterior, X, codes, owners, noise_variance)

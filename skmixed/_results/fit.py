@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._likelihood.posterior import Posterior, make_room, observe
+from .._likelihood.posterior import Coefficients, Posterior, make_room, observe
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -26,32 +26,17 @@ class Fit:
     fit_intercept : bool
     alpha : float
         Ridge penalty of the mean.
-    uses_groups : bool
-        Whether a model of this kind depends on groups where it gets them.
-    labels : ndarray of shape (n_groups,)
-        Group labels; empty if the model has no groups.
-    posterior : Posterior
-        Of the features.
-    is_random : bool
-        Whether the modes of the posterior are those of random intercepts.
-    is_identified : bool
-        Whether the data tell the group variance.
+    posterior : Coefficients
+        Of the features; a subclass says of which kind.
     at_boundary : bool
-        Whether the criterion is best at a group variance of 0.
+        Whether the criterion is best at the end of the range of a variance.
     n_rows : float
         Sum of the weights.
-    n_groups : int
-        Number of groups of the fit, without those of later updates.
-    group_sizes : tuple of float
-        Least, median and largest sum of the weights of a group; empty without groups.
     n_parameters : int
         Coefficients and variance parameters.
     log_likelihood : float
-    gain : float or None
-        In log-likelihood, by the group variance; None where there is nothing to test.
     explained, between, noise : float
         Variances of the features' part of the mean, of the groups and of the noise.
-    intraclass_correlation : float
     n_iter : int
     converged : bool
     response : tuple of float
@@ -66,36 +51,18 @@ class Fit:
     method: str
     fit_intercept: bool
     alpha: float
-    uses_groups: bool
-    labels: np.ndarray
-    posterior: Posterior
-    is_random: bool
-    is_identified: bool
+    posterior: Coefficients
     at_boundary: bool
     n_rows: float
-    n_groups: int
-    group_sizes: tuple
     n_parameters: int
     log_likelihood: float
-    gain: float | None
     explained: float
     between: float
     noise: float
-    intraclass_correlation: float
     n_iter: int
     converged: bool
     response: tuple = ()
     is_updated: bool = False
-
-    @property
-    def has_random_intercepts(self):
-        """Whether there are random intercepts, those of a variance of 0 included."""
-        return self.is_random and len(self.labels) > 0
-
-    @property
-    def group_variance(self):
-        """Variance of random intercepts."""
-        return self.posterior.group_variance
 
     @property
     def coefficients(self):
@@ -133,6 +100,14 @@ class Fit:
         """
         raise NotImplementedError
 
+    def refuse_penalty(self):
+        """Refuse degrees of freedom of a penalised fit."""
+        if self.alpha:
+            raise ValueError(
+                f"alpha={self.alpha}: the degrees of freedom of a penalised fit are "
+                'not known. Use distribution="normal", or fit with alpha=0.'
+            )
+
     def noise_variance_of(self, X, codes):
         """Variance of each row's noise, (n_rows,), a new array; `codes` are positions
         of the rows' groups among `labels`, -1 for a new group.
@@ -168,6 +143,66 @@ class Fit:
             "variance (RandomInterceptRegressor). Use 't' or 'normal'."
         )
 
+    def attributes(self):
+        """Public attributes of the estimator."""
+        coefficients, std = self.coefficients, self.coefficients_std
+        return {
+            "coef_": coefficients[1:],
+            "intercept_": float(coefficients[0]),
+            "coef_std_": std[1:],
+            "intercept_std_": float(std[0]),
+            "at_boundary_": self.at_boundary,
+            "log_likelihood_": self.log_likelihood,
+            "n_iter_": self.n_iter,
+            "converged_": self.converged,
+        }
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GroupedFit(Fit):
+    """The fit of a model with one grouping factor.
+
+    Attributes
+    ----------
+    uses_groups : bool
+        Whether a model of this kind depends on groups where it gets them.
+    labels : ndarray of shape (n_groups,)
+        Group labels; empty if the model has no groups.
+    posterior : Posterior
+        Of the features.
+    is_random : bool
+        Whether the modes of the posterior are those of random intercepts.
+    is_identified : bool
+        Whether the data tell the group variance.
+    n_groups : int
+        Number of groups of the fit, without those of later updates.
+    group_sizes : tuple of float
+        Least, median and largest sum of the weights of a group; empty without groups.
+    gain : float or None
+        In log-likelihood, by the group variance; None where there is nothing to test.
+    intraclass_correlation : float
+    """
+
+    posterior: Posterior
+    uses_groups: bool
+    labels: np.ndarray
+    is_random: bool
+    is_identified: bool
+    n_groups: int
+    group_sizes: tuple
+    gain: float | None
+    intraclass_correlation: float
+
+    @property
+    def has_random_intercepts(self):
+        """Whether there are random intercepts, those of a variance of 0 included."""
+        return self.is_random and len(self.labels) > 0
+
+    @property
+    def group_variance(self):
+        """Variance of random intercepts."""
+        return self.posterior.group_variance
+
     def observed(self, X, y, codes, labels, known):
         """The fit after further rows, whose groups are `codes` among `labels`, and
         `known` the places of the groups that it knows.
@@ -180,26 +215,16 @@ class Fit:
         return replace(self, labels=labels, posterior=posterior, is_updated=True)
 
     def attributes(self):
-        """Public attributes of the estimator."""
-        coefficients, std = self.coefficients, self.coefficients_std
+        """See `Fit`."""
         posterior, zero = self.posterior, np.zeros(len(self.posterior.modes))
-        random = self.is_random
-        variance = posterior.modes_variance
-        return {
-            "coef_": coefficients[1:],
-            "intercept_": float(coefficients[0]),
-            "coef_std_": std[1:],
-            "intercept_std_": float(std[0]),
+        random, variance = self.is_random, posterior.modes_variance
+        return super().attributes() | {
             "group_variance_": self.group_variance,
             "intraclass_correlation_": self.intraclass_correlation,
-            "at_boundary_": self.at_boundary,
             "groups_": self.labels,
             "random_intercepts_": posterior.modes if random else zero,
             "random_intercepts_std_": posterior.modes_std() if random else zero,
             "random_intercepts_conditional_std_": np.sqrt(variance) if random else zero,
-            "log_likelihood_": self.log_likelihood,
-            "n_iter_": self.n_iter,
-            "converged_": self.converged,
         }
 
 

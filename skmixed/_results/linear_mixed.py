@@ -25,16 +25,17 @@ def condition_mixed(fit, n_features):
     root = fit.root
     wide = np.zeros((n_features, 2 + root.shape[1]))
     wide[fit.mean] = np.column_stack([fit.columns.shift, coef, fit.columns.back @ root])
+    shift, coef, coef_root = wide[:, 0].copy(), wide[:, 1].copy(), wide[:, 2:].copy()
     level_root = root[0] if fit.columns.has_constant else np.zeros(len(root))
     terms = [None] * len(fit.terms)
     for position, t in enumerate(fit.order):
         terms[t] = _effects(fit, position, fit.terms[t].columns)
     return MixedPosterior(
-        shift=wide[:, 0],
+        shift=shift,
         level=float(level),
-        coef=wide[:, 1],
+        coef=coef,
         level_root=level_root,
-        coef_root=wide[:, 2:],
+        coef_root=coef_root,
         terms=tuple(terms),
         order=tuple(fit.order),
         conditional=_conditional(fit),
@@ -69,6 +70,8 @@ def _modes(point, position):
 
 def _conditional(fit):
     """Cov(b | y, beta), the levels in the order of the user."""
+    if not fit.terms:
+        return conditional_of_chain([], [], [])
     factor, scale = fit.point.factor, fit.point.noise_variance
     places = fit.reduced.places
     if isinstance(factor, CrossedFactor):

@@ -86,7 +86,8 @@ def variance_parameters(point):
     directions = tuple(_directions(c.q, own) for c, own in _pairs(point, roots))
     found = second(point, directions)
     if found.is_exact:
-        curvature = block_diag(*map(_curvature, point.scores, roots))
+        scores = point.scores if roots else ()
+        curvature = block_diag(np.zeros((0, 0)), *map(_curvature, scores, roots))
         H = 2 * found.squares - found.traces + curvature
     else:
         profiled = _by_differences(point, roots)
@@ -277,16 +278,16 @@ def predictive_freedom(point, posterior, X, codes):
     width = sum(term.modes.size for term in posterior.terms)
     wide = width if len(posterior.terms) > 1 else posterior.coef_root.shape[1]
     for rows in row_blocks(X.shape[0], 4 * wide):
-        own = [code[rows] for code in codes]
-        variance = 1 + posterior.variance(X[rows], own) / scale
-        h = posterior.coefficient_rows(X[rows], own) / np.sqrt(scale)
+        some = [code[rows] for code in codes]
+        variance = 1 + posterior.variance(X[rows], some) / scale
+        h = posterior.coefficient_rows(X[rows], some) / np.sqrt(scale)
         slopes = np.einsum("ni,kij,nj->nk", h, C, h)
-        products = error_products(posterior, X[rows], own)
-        of_terms = [
-            np.einsum("kab,nab->nk", E, products[t])
-            for E, t in zip(parameters.directions, posterior.order, strict=True)
-        ]
-        slopes += np.concatenate(of_terms, axis=1)
+        products = error_products(posterior, X[rows], some)
+        start = 0
+        for E, t in zip(parameters.directions, posterior.order, strict=True):
+            own = slice(start, start + len(E))
+            slopes[:, own] += np.einsum("kab,nab->nk", E, products[t])
+            start += len(E)
         freedom[rows] = parameters.freedom(variance, slopes)
     return freedom
 

@@ -22,13 +22,13 @@ from .._rows.columns import choose_columns, noise_floor, rank_tolerance
 from .._rows.gram import pool
 from .._rows.sample import Statistics
 from .._search.ratio import Optimum, best_ratio
-from .fit import Fit, response_of, variance_of
+from .fit import GroupedFit, response_of, variance_of
 from .inference import one_variance_uncertainty, predictive_freedom
 from .summary import sizes_of
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class RandomInterceptFit(Fit):
+class RandomInterceptFit(GroupedFit):
     """A fitted random-intercept model.
 
     Attributes
@@ -69,11 +69,7 @@ class RandomInterceptFit(Fit):
 
     def freedom_of(self, X, codes):
         """See `Fit`."""
-        if self.alpha:
-            raise ValueError(
-                f"alpha={self.alpha}: the degrees of freedom of a penalised fit are "
-                'not known. Use distribution="normal", or fit with alpha=0.'
-            )
+        self.refuse_penalty()
         posterior, std = self.posterior, np.sqrt(self.noise_variance)
         return predictive_freedom(
             self.likelihood()[1],

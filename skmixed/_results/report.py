@@ -119,7 +119,7 @@ def summarize_fit(fit, coverage, distribution="t"):
         intraclass_correlation=fit.intraclass_correlation,
         r2_marginal=shares[0],
         r2_conditional=shares[1],
-        coefficients=_coefficients(fit, coverage),
+        coefficients=coefficients_of(fit, coverage),
         log_variance=_log_variance_table(fit, coverage) if uneven else None,
         variance_components=components(fit, coverage),
         group_test=None if fit.gain is None else ratio_test(fit.gain),
@@ -159,7 +159,7 @@ def coefficient_targets(fit):
     return fit.integrated.targets(read)
 
 
-def _coefficients(fit, coverage):
+def coefficients_of(fit, coverage):
     """The table of (intercept, coefficients)."""
     names, some = np.array(["intercept", *fit.names], dtype=object), fit.entries
     coef, std = fit.coefficients[some], fit.coefficients_std[some]

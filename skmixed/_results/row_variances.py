@@ -7,7 +7,7 @@ import numpy as np
 from .._likelihood.posterior import condition, of_groups, widen
 from .._likelihood.residuals import groups_at
 from .._likelihood.row_variances import average_noise
-from .fit import Fit, response_of, variance_of
+from .fit import GroupedFit, response_of, variance_of
 from .fixed_groups import fixed_posterior, penalised_posterior
 from .inference import (
     CoefficientUncertainty,
@@ -20,7 +20,7 @@ from .summary import sizes_of
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class HeteroscedasticFit(Fit):
+class HeteroscedasticFit(GroupedFit):
     """A fitted heteroscedastic model.
 
     Attributes

@@ -27,8 +27,9 @@ def from_plain(kind, state):
     Parameters
     ----------
     kind : type
-        The dataclass.  A field that holds a dataclass, a tuple of them or None is
-        annotated with it: ``Posterior``, ``tuple[Term, ...]``, ``Statistics | None``.
+        The dataclass.  A field that holds a dataclass, one of several, a tuple of them
+        or None is annotated with it: ``Posterior``, ``Gram | NestedGram``,
+        ``tuple[Term, ...]``, ``Statistics | None``.
     state : dict
     """
     hints = get_type_hints(kind)
@@ -38,7 +39,8 @@ def from_plain(kind, state):
 def _revive(hint, value):
     kinds = [kind for kind in (hint, *get_args(hint)) if is_dataclass(kind)]
     if kinds and isinstance(value, dict):
-        return from_plain(kinds[0], value)
+        names = [{field.name for field in fields(kind)} for kind in kinds]
+        return from_plain(kinds[names.index(set(value))], value)
     if kinds and isinstance(value, tuple):
         return tuple(from_plain(kinds[0], entry) for entry in value)
     return value

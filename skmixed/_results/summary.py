@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
+from .._messages import count
 from .._typing import Floats
 
 if TYPE_CHECKING:
@@ -114,8 +115,34 @@ class LikelihoodRatioTest:
         return f"{text}: p = {p_text(self.p_value)}"
 
 
-@dataclass(frozen=True, eq=False)
-class Summary:
+class Report:
+    """Tables with headings, sentences and notes, as text and as HTML.
+
+    A subclass has a `title`, `notes`, and the methods `lines` and `sections`.
+    """
+
+    title: str
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        parts = [self.title, "\n".join(self.lines())]
+        parts += [f"{name}\n{table}" for name, table in self.sections().items()]
+        notes = "\n".join(textwrap.fill(note, WIDTH) for note in self.notes)
+        return "\n\n".join([*parts, notes]).rstrip()
+
+    __repr__ = __str__
+
+    def _repr_html_(self):
+        parts = [f"<b>{escape(self.title)}</b>"]
+        parts.append("<br>".join(map(escape, self.lines())))
+        for name, table in self.sections().items():
+            parts.append(f"<i>{escape(name)}</i>{table._repr_html_()}")
+        parts.append("<br>".join(map(escape, self.notes)))
+        return "".join(f"<div>{part}</div>" for part in parts)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Summary(Report):
     """The results of a fit, in tables.
 
     It prints as text, and as HTML in a notebook.
@@ -182,13 +209,8 @@ class Summary:
         """The figures that are in no table, in sentences."""
         rows = f"{self.n_rows:g} rows"
         if self.n_groups:
-            least, median, most = self.group_sizes
-            sizes = f"{least:g} to {most:g}" if least < most else f"{least:g}"
-            noun = "group" if self.n_groups == 1 else "groups"
-            rows += f", {self.n_groups} {noun} of {sizes} rows"
-            rows += f" (median {median:g})" if least < most else ""
-        fit = f"log-likelihood {self.log_likelihood:.4f}, AIC {self.aic:.2f}, "
-        fit += f"BIC {self.bic:.2f} ({self.n_parameters} parameters)"
+            rows += f", {levels_text(self.n_groups, 'group', self.group_sizes)}"
+        fit = fit_text(self)
         shares = f"R^2 {self.r2_marginal:.3f} by the features"
         if self.n_groups:
             shares += f", {self.r2_conditional:.3f} with the groups; "
@@ -202,21 +224,21 @@ class Summary:
             )
         return lines
 
-    def __str__(self) -> str:
-        parts = [self.title, "\n".join(self.lines())]
-        parts += [f"{name}\n{table}" for name, table in self.sections().items()]
-        notes = "\n".join(textwrap.fill(note, WIDTH) for note in self.notes)
-        return "\n\n".join([*parts, notes]).rstrip()
 
-    __repr__ = __str__
+def levels_text(n_levels, noun, sizes):
+    """So many levels, and of how many rows."""
+    least, median, most = sizes
+    rows = f"{least:g} to {most:g}" if least < most else f"{least:g}"
+    text = f"{count(n_levels, noun)} of {rows} rows"
+    return text + (f" (median {median:g})" if least < most else "")
 
-    def _repr_html_(self):
-        parts = [f"<b>{escape(self.title)}</b>"]
-        parts.append("<br>".join(map(escape, self.lines())))
-        for name, table in self.sections().items():
-            parts.append(f"<i>{escape(name)}</i>{table._repr_html_()}")
-        parts.append("<br>".join(map(escape, self.notes)))
-        return "".join(f"<div>{part}</div>" for part in parts)
+
+def fit_text(summary):
+    """The criteria of a fit."""
+    return (
+        f"log-likelihood {summary.log_likelihood:.4f}, AIC {summary.aic:.2f}, "
+        f"BIC {summary.bic:.2f} ({summary.n_parameters} parameters)"
+    )
 
 
 def import_pandas(instead):

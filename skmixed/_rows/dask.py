@@ -53,6 +53,15 @@ def is_partitioned(X):
     return hasattr(X, "__dask_graph__") and hasattr(X, "to_delayed")
 
 
+def refuse_partitioned(X, estimator):
+    """Refuse a Dask collection where an estimator reads arrays only."""
+    if is_partitioned(X):
+        raise TypeError(
+            f"X is a Dask collection, which {type(estimator).__name__} does not read. "
+            "Pass the result of its compute()."
+        )
+
+
 def table_like(X):
     """A table without rows that has the columns of a collection."""
     return X if hasattr(X, "columns") else np.empty((0, X.shape[1]))

@@ -10,9 +10,11 @@ import numpy as np
 from scipy import sparse
 
 from .columns import Columns, choose_columns, noise_floor, rank_tolerance
-from .crossed import check_size, crossed_gram
+from .coordinates import Coordinates
+from .crossed import CrossedGram, check_size, crossed_gram
 from .elimination import eliminate, reader
-from .nested import Chain, chain_gram, nest
+from .gram import Gram
+from .nested import Chain, NestedGram, chain_gram, nest
 from .sparse_rows import SparseRows
 from .term import CONSTANT, Term
 
@@ -41,9 +43,9 @@ class Reduced:
         Position of each of the user's levels among those of the Gram.
     """
 
-    gram: object
+    gram: Gram | NestedGram | CrossedGram
     columns: Columns
-    coordinates: tuple
+    coordinates: tuple[Coordinates, ...]
     n: float
     floor: float
     order: tuple

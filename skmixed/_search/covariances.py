@@ -40,7 +40,7 @@ UNTOLD = 1e-11
 # The logarithm of a noise variance is found up to this error.
 CONSISTENT = 1e-11
 # Below this many rows several optima are looked for, from so many random starts.
-FEW_ROWS, N_STARTS, SEED = 100, 8, 0
+FEW_ROWS, N_STARTS = 100, 8
 
 
 @dataclass(frozen=True)
@@ -257,7 +257,7 @@ def random_starts(point):
     """Covariances of standard deviations that differ widely, between what the data
     resolve and those of a point.
     """
-    random, model = np.random.default_rng(SEED), point.model
+    random, model = np.random.default_rng(point.model.seed), point.model
     for _ in range(N_STARTS):
         Lambdas = []
         for t, covariance in enumerate(model.covariances):

@@ -160,6 +160,7 @@ def fit_mixed(
     n_jobs=None,
     names=str,
     max_iter=100,
+    seed=0,
 ):
     """Fit a linear mixed model by (restricted) maximum likelihood.
 
@@ -181,6 +182,8 @@ def fit_mixed(
         ``names(j)`` is what to call column j of X in messages, y being the last.
     max_iter : int, default=100
         Iterations of the search, from each start.
+    seed : int, default=0
+        Of the random starts.
 
     Returns
     -------
@@ -202,7 +205,7 @@ def fit_mixed(
         n_jobs=n_jobs,
         check=lambda moments: check_range(moments, names),
     )
-    model = likelihood_of(reduced, terms, reml, float(alpha))
+    model = replace(likelihood_of(reduced, terms, reml, float(alpha)), seed=seed)
     optimum, identified = best_optimum(model, reduced.order, max_iter)
     fit = MixedFit(
         terms=tuple(terms),

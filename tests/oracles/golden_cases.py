@@ -27,7 +27,7 @@ def case_names(parts="BCDEF"):
 @cache
 def read_case(name):
     """The case's file: model, expected figures and their tolerances."""
-    return json.loads(_read_text("cases", f"{name}.json"))
+    return json.loads(read_text("cases", f"{name}.json"))
 
 
 def load(name):
@@ -99,11 +99,11 @@ def _worst_ratio(meta, key, got, level):
 @lru_cache(maxsize=4)
 def _columns(filename):
     """Column name -> list of strings."""
-    header, *rows = csv.reader(_read_text("data", filename).splitlines())
+    header, *rows = csv.reader(read_text("data", filename).splitlines())
     return dict(zip(header, zip(*rows, strict=True), strict=True))
 
 
-def _read_text(folder, filename):
+def read_text(folder, filename):
     if folder == "data" and filename in SHIPPED:
         shipped = resources.files("skmixed.datasets") / "data" / SHIPPED[filename]
         return shipped.read_text(encoding="utf-8")

@@ -1,0 +1,285 @@
+"""The fit of a linear mixed model, as the estimator keeps it and copies from it."""
+
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import ClassVar
+
+import numpy as np
+
+from .._blocks import row_blocks
+from .._input.factors import Factor
+from .._input.label_table import KnownLabels, known_labels
+from .._likelihood import mixed_posterior
+from .._likelihood.mixed import evaluate
+from .._likelihood.mixed_posterior import MixedPosterior, make_room, observe
+from .._rows.term import Term
+from .._rows.terms import Reduced
+from .._search.mixed import fit_mixed, likelihood_of
+from .fit import Fit
+from .inference import CoefficientUncertainty
+from .linear_mixed import condition_mixed
+from .mixed_inference import mixed_uncertainty, predictive_freedom
+from .structure import facts
+from .summary import sizes_of
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LinearMixedFit(Fit):
+    """A fitted linear mixed model; tuples are by factors.
+
+    Attributes
+    ----------
+    posterior : MixedPosterior
+        Of all features.
+    uses_groups : bool
+        Whether a model of this kind has random effects where it gets labels.
+    factors : tuple of Factor
+    known : KnownLabels
+    covariances : tuple of ndarray of shape (q, q)
+        In the user's units.
+    ranks : tuple of int
+        Those of the covariances.
+    identified : tuple of ndarray of shape (q,)
+        Whether the data tell the variance of an effect.
+    noise_variance : float
+    is_exact : bool
+        Whether the noise is what rounding leaves of an exact fit.
+    n_levels : tuple of int
+        Number of levels in the rows of the fit, without those of later updates.
+    group_sizes : tuple of tuple of float
+        Least, median and largest sum of the weights of a level.
+    facts : tuple of str
+        How pairs of factors lie to each other.
+    mean : ndarray of shape (k,)
+        Positions of the columns of the mean among the features.
+    reduced : Reduced
+        The rows, as far as the likelihood needs them.
+    Lambdas : tuple of ndarray of shape (q, q)
+        Where the likelihood is largest, in the order of elimination.
+    """
+
+    joint: ClassVar[ModuleType] = mixed_posterior
+
+    posterior: MixedPosterior
+    uses_groups: bool
+    factors: tuple[Factor, ...]
+    known: KnownLabels
+    covariances: tuple
+    ranks: tuple
+    identified: tuple
+    noise_variance: float
+    is_exact: bool
+    n_levels: tuple
+    group_sizes: tuple
+    facts: tuple
+    mean: np.ndarray
+    reduced: Reduced
+    Lambdas: tuple
+
+    @property
+    def names_of_factors(self):
+        """Names of the factors."""
+        return [factor.name for factor in self.factors]
+
+    @property
+    def entries(self):
+        """See `Fit`; columns that are not in the mean are left out."""
+        places = np.append(0, 1 + self.features[self.mean])
+        return places[int(not self.fit_intercept) :]
+
+    @property
+    def columns(self):
+        """From the columns of the mean to working columns and back."""
+        return self.reduced.columns
+
+    @property
+    def order(self):
+        """Positions of the factors in the order of elimination."""
+        return self.reduced.order
+
+    def point(self):
+        """The likelihood at its largest."""
+        reml = self.method == "reml"
+        model = likelihood_of(self.reduced, self.factors, reml, self.alpha)
+        return evaluate(model, self.Lambdas)
+
+    def effects(self, t):
+        """Effects of the levels of a factor, and the standard deviations of their
+        prediction errors, (K, q) each.
+        """
+        return self.posterior.modes(t), _std(self.posterior.error_covariance(t))
+
+    def totals(self, t):
+        """Coefficients and effects of the levels of a factor together, and the standard
+        deviations of their errors, (K, q) each.
+        """
+        term = self.posterior.terms[t]
+        columns = np.array(self.factors[t].columns)
+        places = np.where(columns < 0, 0, 1 + self.features[columns])
+        values = self.posterior.modes(t) + self.coefficients[places]
+        errors = self.coefficients_root[places] - term.basis @ term.loading
+        known = self.posterior.conditional_covariance(t)
+        variances = np.diagonal(known, axis1=1, axis2=2) + np.sum(errors**2, axis=2)
+        return values, np.sqrt(variances.clip(0))
+
+    def noise_variance_of(self, X, codes):
+        """See `Fit`."""
+        return np.full(X.shape[0], self.noise_variance)
+
+    def coefficient_uncertainty(self):
+        """See `Fit`."""
+        if self.alpha:
+            return None
+        J, _ = self.columns.to_user(self.fit_intercept)
+        wide = np.zeros((1 + len(self.names), J.shape[1]))
+        wide[0], wide[1 + self.features[self.mean]] = J[0], J[1:]
+        if self.is_exact:  # nothing is left to tell the variance from
+            root = self.coefficients_root
+            unknown = np.full((1, 1), np.nan)
+            return CoefficientUncertainty(root, np.eye(root.shape[1])[None], unknown)
+        return mixed_uncertainty(self.point(), wide)
+
+    def freedom_of(self, X, codes):
+        """See `Fit`."""
+        self.refuse_penalty()
+        if self.is_exact:
+            return np.full(X.shape[0], np.inf)
+        return predictive_freedom(self.point(), self.posterior, X, codes)
+
+    def observed(self, X, y, codes, known, moved):
+        """The fit after further rows of levels `codes`; `known` are the labels then,
+        and `moved` the places of the levels that the fit knows, both by factor.
+        """
+        n_levels = [len(levels) for levels in known.levels]
+        posterior = make_room(self.posterior, moved, n_levels)
+        noise_variance = self.noise_variance_of(X, codes)
+        posterior = observe(posterior, X, y, codes, noise_variance)
+        return replace(self, known=known, posterior=posterior)
+
+    def attributes(self):
+        """See `Fit`."""
+        posterior, names = self.posterior, self.names_of_factors
+
+        def by_factor(figure):
+            return {name: figure(t) for t, name in enumerate(names)}
+
+        effects = [np.array(f.effects, dtype=object) for f in self.factors]
+        return super().attributes() | {
+            "noise_variance_": self.noise_variance,
+            "groups_": by_factor(self.known.labels_of),
+            "random_effects_": by_factor(posterior.modes),
+            "random_effects_std_": by_factor(
+                lambda t: _std(posterior.error_covariance(t))
+            ),
+            "random_effects_conditional_std_": by_factor(
+                lambda t: _std(posterior.conditional_covariance(t))
+            ),
+            "random_effects_covariance_": by_factor(self.covariances.__getitem__),
+            "random_effects_names_": by_factor(effects.__getitem__),
+            "group_names_in_": np.array(self.known.names, dtype=object),
+        }
+
+
+def _std(covariances):
+    """Standard deviations (K, q) from covariance matrices (K, q, q)."""
+    return np.sqrt(np.diagonal(covariances, axis1=1, axis2=2).clip(0))
+
+
+def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **options):
+    """Fit by (restricted) maximum likelihood.
+
+    Parameters
+    ----------
+    data : Data
+        With a `LabelTable` as its index, or None.
+    factors : tuple of Factor
+    mean : ndarray of shape (k,)
+        Positions of the columns of the mean among the features.
+    columns : tuple of str
+        Names of the columns of the user's X.
+    uses_groups : bool
+        Whether a model of this kind has random effects where it gets labels.
+    method : {"reml", "ml"}
+    alpha : float
+    **options
+        Further arguments of `fit_mixed`.
+
+    Returns
+    -------
+    fit : LinearMixedFit
+    found : MixedFit
+    """
+    known, terms = _terms(data, factors)
+    reml = method == "reml"
+    found = fit_mixed(data, terms, mean=mean, reml=reml, alpha=alpha, **options)
+    posterior = condition_mixed(found, data.X.shape[1])
+    pairs = list(zip(found.ranks, found.identified, strict=True))
+    fit = LinearMixedFit(
+        names=columns,
+        features=data.features,
+        method=method,
+        fit_intercept=options["fit_intercept"],
+        alpha=alpha,
+        posterior=posterior,
+        at_boundary=any(bool(rank < told.sum()) for rank, told in pairs),
+        n_rows=found.reduced.n,
+        n_parameters=found.columns.rank + 1 + sum(f.n_parameters for f in factors),
+        log_likelihood=found.log_likelihood,
+        **_shares(data, posterior, found.noise_variance),
+        n_iter=found.n_iter,
+        converged=found.converged,
+        uses_groups=uses_groups,
+        factors=factors,
+        known=known,
+        covariances=found.covariances,
+        ranks=tuple(int(rank) for rank, _ in pairs),
+        identified=found.identified,
+        noise_variance=found.noise_variance,
+        is_exact=bool(found.exact),
+        **_levels(data, terms),
+        mean=found.mean,
+        reduced=found.reduced,
+        Lambdas=found.point.Lambdas,
+    )
+    return fit, found
+
+
+def _terms(data, factors):
+    """Labels of the fit, and the factors with the levels of the rows."""
+    if not factors:
+        return KnownLabels((), (), (), ()), ()
+    known, codes = known_labels(data.index, tuple(f.labels for f in factors))
+    terms = tuple(
+        Term(f.name, known.labels_of(t), codes[t], np.array(f.columns), f.blocks)
+        for t, f in enumerate(factors)
+    )
+    return known, terms
+
+
+def _levels(data, terms):
+    """Fields of the fit that say of whom the rows are."""
+    sizes = [np.bincount(t.codes, data.weight, t.n_levels) for t in terms]
+    return {
+        "n_levels": tuple(term.n_levels for term in terms),
+        "group_sizes": tuple(map(sizes_of, sizes)),
+        "facts": tuple(facts(terms)),
+    }
+
+
+def _shares(data, posterior, noise):
+    """Variances of the features' part of the mean, of the effects and of the noise."""
+    n = data.n_rows
+    weight = np.ones(n) if data.weight is None else data.weight
+    mean, between = np.empty(n), np.zeros(n)
+    for rows in row_blocks(*data.X.shape):
+        mean[rows] = posterior.population_mean(data.X[rows])
+        for term in posterior.terms:
+            z = term.rows(data.X[rows])
+            between[rows] += np.einsum("ni,ij,nj->n", z, term.Psi, z)
+    total = weight.sum()
+    centred = mean - weight @ mean / total
+    return {
+        "explained": float(weight @ centred**2 / max(total - 1, 1)),
+        "between": float(weight @ between / total),
+        "noise": noise,
+    }

@@ -1,0 +1,199 @@
+"""The summary of a linear mixed model, and tables of its effects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from .mixed_inference import (
+    component_intervals,
+    noise_interval,
+    variance_parameters,
+)
+from .report import METHODS, coefficients_of
+from .summary import (
+    Report,
+    Table,
+    criteria,
+    fit_text,
+    levels_text,
+    shares_of_variance,
+)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MixedSummary(Report):
+    """The figures of a fitted linear mixed model.
+
+    It prints as text, and as HTML in a notebook.
+
+    Attributes
+    ----------
+    title : str
+    n_rows : float
+        Sum of the weights.
+    n_levels : dict of str to int
+        Number of levels of each factor in the rows of the fit.
+    level_sizes : dict of str to tuple of float
+        Least, median and largest sum of the weights of a level.
+    log_likelihood : float
+        Constants included; of REML where the model was fitted by it.
+    n_parameters : int
+        Coefficients and variance parameters, as lme4 counts them.
+    aic, bic : float
+        2 (n_parameters - log_likelihood); log(n_rows) n_parameters - 2 log_likelihood.
+    r2_marginal, r2_conditional : float
+        The shares of the variance that the features, and the features and random
+        effects together, explain (Nakagawa and Schielzeth 2013, with slopes Johnson
+        2014, Methods in Ecology and Evolution 4, 133-142, and 5, 944-946).
+    coefficients : Table
+        `coef`, `std`, `t` or `z`, `df`, `p`, and the interval, `low` and `high`.
+    variance_components : Table
+        `std` of every effect and of the noise, `corr` of the effects that covary, and
+        the interval of either, `low` and `high`.
+    notes : tuple of str
+        The kind of the intervals, whatever is out of the ordinary, and how factors lie
+        to each other.
+    """
+
+    title: str
+    n_rows: float
+    n_levels: dict[str, int]
+    level_sizes: dict[str, tuple[float, ...]]
+    log_likelihood: float
+    n_parameters: int
+    aic: float
+    bic: float
+    r2_marginal: float
+    r2_conditional: float
+    coefficients: Table
+    variance_components: Table
+    notes: tuple[str, ...]
+
+    def sections(self) -> dict[str, Table]:
+        """Headings and tables."""
+        return {
+            "Coefficients": self.coefficients,
+            "Variance components": self.variance_components,
+        }
+
+    def lines(self) -> list[str]:
+        """The figures that are in no table, in sentences."""
+        shares = f"R^2 {self.r2_marginal:.3f} by the features"
+        if self.n_levels:
+            shares += f", {self.r2_conditional:.3f} with the random effects"
+        levels = [
+            f"{name}: {levels_text(n, 'level', self.level_sizes[name])}"
+            for name, n in self.n_levels.items()
+        ]
+        return [f"{self.n_rows:g} rows", *levels, fit_text(self), shares]
+
+
+def summarize_mixed(fit, coverage):
+    """The summary of a fit, with intervals of this coverage."""
+    parameters = None
+    if not fit.alpha and not fit.is_exact:
+        parameters = variance_parameters(fit.point())
+    aic, bic = criteria(fit.log_likelihood, fit.n_parameters, fit.n_rows)
+    shares = shares_of_variance(fit.explained, fit.between, fit.noise)
+    names = fit.names_of_factors
+    return MixedSummary(
+        title=f"Linear mixed model fitted by {METHODS[fit.method]}",
+        n_rows=fit.n_rows,
+        n_levels=dict(zip(names, fit.n_levels, strict=True)),
+        level_sizes=dict(zip(names, fit.group_sizes, strict=True)),
+        log_likelihood=fit.log_likelihood,
+        n_parameters=fit.n_parameters,
+        aic=aic,
+        bic=bic,
+        r2_marginal=shares[0],
+        r2_conditional=shares[1],
+        coefficients=coefficients_of(fit, coverage),
+        variance_components=_components(fit, parameters, coverage),
+        notes=(*_notes(fit, coverage), *fit.facts),
+    )
+
+
+def _components(fit, parameters, coverage):
+    """The table of standard deviations, correlations and the noise."""
+    names, rows = [], []
+    for t, factor in enumerate(fit.factors):
+        stds, corr = _of_factor(fit, parameters, t, coverage)
+        for i, effect in enumerate(factor.effects):
+            names.append(f"{effect} | {factor.name}")
+            rows.append([stds[0][i], np.nan, stds[1][i], stds[2][i]])
+        for i, j in _pairs(factor):
+            both = f"{factor.effects[i]}, {factor.effects[j]}"
+            names.append(f"corr({both} | {factor.name})")
+            rows.append([np.nan, *(figure[i, j] for figure in corr)])
+    noise = np.sqrt(fit.noise_variance)
+    ends = [np.nan, np.nan]
+    if parameters is not None:
+        found = noise_interval(parameters, coverage)
+        ends = [float(found.low), float(found.high)]
+    names.append("noise")
+    rows.append([noise, np.nan, *ends])
+    figures = np.array(rows).T
+    columns = ("std", "corr", "low", "high")
+    return Table(tuple(names), dict(zip(columns, figures, strict=True)))
+
+
+def _of_factor(fit, parameters, t, coverage):
+    """Standard deviations (3, q) and correlations (3, q, q), with their intervals."""
+    if parameters is not None:
+        found = component_intervals(parameters, fit, t, coverage)
+        return [(each.estimate, each.low, each.high) for each in found]
+    std = np.sqrt(np.diag(fit.covariances[t]))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        corr = fit.covariances[t] / np.outer(std, std)
+    nan = np.full(corr.shape, np.nan)
+    return (std, nan[0], nan[0]), (corr, nan, nan)
+
+
+def _pairs(factor):
+    """Pairs of effects that covary."""
+    for block in factor.blocks:
+        yield from combinations(sorted(block), 2)
+
+
+def _notes(fit, coverage):
+    """The kind of the intervals, and which covariances are singular."""
+    if fit.alpha:
+        yield f"Intervals: {coverage:.4g}, normal. Ridge penalty {fit.alpha:g}."
+    else:
+        yield (
+            f"Intervals: {coverage:.4g}; Student's t with Satterthwaite's degrees of "
+            "freedom; of standard deviations normal for the logarithm, of correlations "
+            "for Fisher's z."
+        )
+    for factor, rank, told in zip(fit.factors, fit.ranks, fit.identified, strict=True):
+        lost = [factor.effects[i] for i in np.flatnonzero(~told)]
+        if lost:
+            effects = ", ".join(lost)
+            yield (
+                f"The data do not tell the variance of {effects} | {factor.name}, "
+                "which is set to 0."
+            )
+        elif rank < len(told):
+            yield (
+                f"The covariance of {factor.name} is singular, of rank {rank} of "
+                f"{len(told)}: the likelihood is highest at the end of the range of "
+                "its variances and correlations."
+            )
+
+
+def effects_table(fit, t, total):
+    """The effects of the levels of the t-th factor, with standard deviations.
+
+    With `total` they include the coefficients of the same columns.
+    """
+    effects = fit.factors[t].effects
+    values, std = fit.totals(t) if total else fit.effects(t)
+    columns = {}
+    for i, effect in enumerate(effects):
+        columns[effect] = values[:, i]
+        columns[f"std({effect})"] = std[:, i]
+    labels = fit.known.labels_of(t)
+    return Table(tuple(map(str, labels.tolist())), columns)

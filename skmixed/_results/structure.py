@@ -1,0 +1,113 @@
+"""Facts about pairs of factors for the summary, and warnings of variances that
+the data cannot tell.
+"""
+
+import numpy as np
+from scipy import sparse
+
+from .._messages import count
+
+VOWELS = "aeiou"
+
+
+def facts(terms):
+    """One sentence for every pair of factors: which is nested, or how they cross."""
+    for number, other in enumerate(terms):
+        for term in terms[:number]:
+            yield _fact(term, other)
+
+
+def _fact(first, second):
+    cells = _cells(first, second)
+    n_cells = cells.nnz
+    sizes = [term.n_levels for term in (first, second)]
+    if sizes == [n_cells, n_cells]:
+        return f"{first.name} and {second.name} divide the rows in the same way."
+    for inner, outer in ((second, first), (first, second)):
+        if inner.n_levels == n_cells:
+            return (
+                f"{inner.name}: {count(inner.n_levels, 'label')}, each in one "
+                f"{outer.name} (nested)."
+            )
+    inner, outer = first, second
+    met = np.diff(cells.indptr)
+    if second.n_levels <= first.n_levels:
+        inner, outer = second, first
+        met = np.diff(cells.T.tocsr().indptr)
+    times = f"{met.min()}" if met.min() == met.max() else f"{met.min()} to {met.max()}"
+    label = inner.labels[0]
+    text = (
+        f"{inner.name}: {count(inner.n_levels, 'label')}, each in {times} "
+        f"{plural(outer.name)} (crossed, {n_cells} of {sizes[0] * sizes[1]} "
+        "combinations)."
+    )
+    if ":" in f"{inner.name}{outer.name}":
+        return text
+    return (
+        f"{text} If {inner.name} {label} of one {outer.name} is not {inner.name} "
+        f"{label} of another, write {outer.name}/{inner.name}."
+    )
+
+
+def _cells(first, second):
+    """The levels that meet, a sparse (K, K) matrix of counts of rows."""
+    ones = np.ones(len(first.codes), dtype=np.int32)
+    shape = first.n_levels, second.n_levels
+    return sparse.coo_array((ones, (first.codes, second.codes)), shape).tocsr()
+
+
+def plural(noun):
+    """A noun for several: batches, cities, days."""
+    if noun.endswith(("s", "x", "z", "ch", "sh")):
+        return f"{noun}es"
+    if noun.endswith("y") and noun[-2:-1] not in VOWELS:
+        return f"{noun[:-1]}ies"
+    return f"{noun}s"
+
+
+def why_not_told(terms, factors, identified):
+    """Sentences about the variances that are set to 0, because the data cannot tell
+    them.
+    """
+    for t, told in enumerate(identified):
+        lost = [factors[t].effects[i] for i in np.flatnonzero(~told)]
+        if lost:
+            yield _why(t, terms, lost)
+
+
+def _why(t, terms, lost):
+    term = terms[t]
+    name, n_rows = repr(term.name), len(term.codes)
+    whole = len(lost) == term.n_columns
+    same = [s for s in terms[:t] if _divide_alike(s, term)]
+    if whole and same:
+        parts = term.name.split(":")
+        turned = "/".join([*parts[1:], parts[0]])
+        remedy = f"Did you mean '{turned}'?" if len(parts) > 1 else "Leave one out."
+        return (
+            f"{name} divides the rows exactly as {same[0].name!r} does; its variance "
+            f"is set to 0. {remedy}"
+        )
+    effects = " and ".join(
+        "random intercept" if e == "intercept" else f"random slope of {e!r}"
+        for e in lost
+    )
+    verb = "its variance is" if len(lost) == 1 else "their variances are"
+    if term.n_levels == n_rows:
+        return (
+            f"{name} has {n_rows} labels in {n_rows} rows, so that its {effects} "
+            f"cannot be told from the noise; {verb} set to 0."
+        )
+    if term.n_levels == 1:
+        return (
+            f"{name} has one label only, {term.labels[0]!r}, so that its {effects} "
+            f"cannot be told from the mean; {verb} set to 0."
+        )
+    return (
+        f"The data cannot tell the {effects} of {name} from the rest of the model; "
+        f"{verb} set to 0."
+    )
+
+
+def _divide_alike(first, second):
+    return _cells(first, second).nnz == first.n_levels == second.n_levels

@@ -1,0 +1,634 @@
+"""The linear mixed model: random slopes, and several grouping factors."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
+from typing import Any, ClassVar, Literal, Self, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from ._estimator import GaussianRegressor, LinearMean, NewRows, fit_of
+from ._input.factors import merge_terms, read_labels
+from ._input.features import feature_positions
+from ._input.label_table import LabelTable, index_columns, open_table
+from ._input.labels import GroupsWarning
+from ._input.parameters import (
+    check_count,
+    check_coverage,
+    check_flag,
+    check_group_features,
+    check_jobs,
+    check_method,
+    check_nonnegative,
+    warn,
+    warn_all,
+)
+from ._input.table import read_fit_data, read_new_data
+from ._input.terms import RandomEffects, read_terms
+from ._likelihood import mixed_posterior
+from ._messages import NO_GROUPS, column_name, count, exact_fit_message
+from ._results.mixed_fit import LinearMixedFit, fit_factors
+from ._results.mixed_report import MixedSummary, effects_table, summarize_mixed
+from ._results.structure import why_not_told
+from ._results.summary import Table
+from ._rows.dask import refuse_partitioned
+from ._typing import ColumnLike, Floats, MatrixLike
+
+
+@dataclass(frozen=True)
+class NewMixedRows(NewRows):
+    """Rows to predict by a model with any number of factors.
+
+    Attributes beside those of `NewRows`
+    ------------------------------------
+    codes : list of ndarray of shape (n,)
+        Position of each row's level, factor by factor; -1 for a new one.
+    owner : list of ndarray of shape (n,)
+        Rows with the same owner share the effects of a level.
+    """
+
+    joint: ClassVar[ModuleType] = mixed_posterior
+
+    owner: list
+
+
+class LinearMixedRegressor(LinearMean, GaussianRegressor):
+    """Linear mixed model: random intercepts and slopes of any grouping factors.
+
+    The model of an observation y with features x is ::
+
+        y = intercept + x'coef + sum over factors of z'b[level] + e
+        b[level] ~ N(0, Psi),   e ~ N(0, noise_variance)
+
+    A *factor* is a column of group labels, or a combination of several.  Each of its
+    levels has random effects b: an intercept, slopes of some columns z of X, or both.
+    `random_effects` says which, in lme4's notation.  Factors may be nested or crossed.
+    Variances and covariances maximise the (restricted) likelihood; coefficients are
+    generalised least squares, and `random_effects_` are the conditional modes of b.
+
+    Parameters
+    ----------
+    random_effects : str, RandomEffects or list of these, default=None
+        Terms such as ``"(days | subject) + (1 | item)"``: left of the bar the columns
+        of X that have random slopes, beside a random intercept, which is ``1`` alone
+        and which ``0 +`` takes away; right of it a label column, a combination ``a:b``,
+        or nested ones ``a/b``, which is ``a`` and ``a:b``.  Effects of ``|`` covary
+        freely, those of ``||`` not at all.  Names with other signs than letters,
+        digits, ``_`` and ``.`` stand in backticks; columns of an X without names are
+        x0, x1, ...  None is a random intercept for every label column, and ``""`` no
+        random effects.
+    method : {"reml", "ml"}, default="reml"
+        Restricted maximum likelihood, whose variances allow for the estimation of the
+        coefficients, or maximum likelihood.
+    fit_intercept : bool, default=True
+        Whether to fit an intercept.
+    alpha : float, default=0.0
+        Ridge penalty: adds ``alpha / (2 noise_variance) * sum(coef ** 2)`` to the
+        negative log-likelihood.  Intercept and random effects are not penalised.
+    mean_features : "all" or list of str, int or bool, default="all"
+        Names, indices or a mask of the columns of X that enter the mean.  A column with
+        random slopes need not be among them.
+    group_features : list of str or int, default=None
+        Names or indices of the columns of X that hold group labels, for tools that
+        cannot route `groups`.  None means that labels are passed as `groups`.
+    max_iter : int, default=100
+        The most iterations of the search, from each of its starts.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the random starts, which small data get beside the usual one.  None is a
+        fixed seed.
+    n_jobs : int, default=None
+        How many workers read the rows of a dense X; see :term:`n_jobs`.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,)
+        Coefficients, in units of y per unit of the feature; 0 for columns that are not
+        in the mean.  Where columns of X are linearly dependent, those of minimal norm.
+    intercept_ : float
+        Intercept, in the units of y.
+    coef_covariance_ : ndarray of shape (1 + n_features, 1 + n_features)
+        Covariance of the estimated (intercept, coefficients).
+    coef_std_ : ndarray of shape (n_features,)
+        Standard errors of `coef_`.
+    intercept_std_ : float
+        Standard error of `intercept_`, in the units of y.
+    noise_variance_ : float
+        Variance of e, in squared units of y.
+    group_names_in_ : ndarray of shape (n_label_columns,)
+        Names of the label columns that the model uses.
+    groups_ : dict of str to ndarray of shape (n_levels,)
+        Labels of the levels, by factor; tuples for a combination.
+    random_effects_ : dict of str to ndarray of shape (n_levels, n_effects)
+        Conditional modes of b in the order of `groups_`, in units of y per unit of the
+        effect's column.
+    random_effects_std_ : dict of str to ndarray of shape (n_levels, n_effects)
+        Standard deviation of the prediction error of `random_effects_`.
+    random_effects_conditional_std_ : dict of str to ndarray (n_levels, n_effects)
+        The same with the coefficients taken as known.
+    random_effects_covariance_ : dict of str to ndarray of shape (n_effects, n_effects)
+        Psi, in squared units of y per units of the two columns.
+    random_effects_names_ : dict of str to ndarray of shape (n_effects,)
+        Names of the effects: ``"intercept"``, if there is one, and columns of X.
+    at_boundary_ : bool
+        Whether any Psi is singular: a variance of 0, or a correlation of 1.  This is a
+        result; `summary` says which.
+    log_likelihood_ : float
+        The maximised criterion, constants included, the ridge penalty left out.  REML
+        criteria are comparable only between models with the same features.
+    n_iter_ : int
+        Number of evaluations of the criterion in the search.
+    converged_ : bool
+        Whether the search ended at an optimum.
+    n_features_in_ : int
+        Number of columns of X, label columns included.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the columns of X, if all of them are strings.
+
+    See Also
+    --------
+    RandomEffects : A term as an object.
+    RandomInterceptRegressor : The model with one random intercept, for any number of
+        rows: its search is global, and it fits batches and Dask collections.
+
+    Notes
+    -----
+    `sample_weight` counts repetitions: a weight of 2 is the same as the row twice, and
+    rows of weight 0 are absent.  (The weights of lme4 are precisions.)
+
+    Effects that the data cannot tell apart (one row per label, two factors that divide
+    the rows in the same way) get a variance of 0, with a `GroupsWarning`.
+
+    Where effects are not free to covary (``||``, ``0 +``), the model depends on where
+    a column has its zero: scaling it by :class:`~sklearn.preprocessing.StandardScaler`
+    is then another model.
+
+    Examples
+    --------
+    People react more slowly with every day without sleep; how much, differs:
+
+    >>> from skmixed import LinearMixedRegressor
+    >>> from skmixed.datasets import load_sleepstudy
+    >>> d = load_sleepstudy(as_frame=True).frame
+    >>> model = LinearMixedRegressor("(Days | Subject)")
+    >>> model = model.fit(d[["Days"]], d["Reaction"], groups=d["Subject"])
+    >>> print(f"{model.log_likelihood_:.4f}")
+    -871.8141
+    >>> model.random_effects_covariance_["Subject"].round(2)
+    array([[612.09,   9.6 ],
+           [  9.6 ,  35.07]])
+    """
+
+    _fit_kind: ClassVar[type] = LinearMixedFit
+
+    group_features: list[str | int] | None
+    noise_variance_: float
+    group_names_in_: NDArray[np.object_]
+    groups_: dict[str, NDArray[Any]]
+    random_effects_: dict[str, Floats]
+    random_effects_std_: dict[str, Floats]
+    random_effects_conditional_std_: dict[str, Floats]
+    random_effects_covariance_: dict[str, Floats]
+    random_effects_names_: dict[str, NDArray[np.object_]]
+
+    def __init__(
+        self,
+        random_effects: str
+        | RandomEffects
+        | Sequence[str | RandomEffects]
+        | None = None,
+        *,
+        method: Literal["reml", "ml"] = "reml",
+        fit_intercept: bool = True,
+        alpha: float = 0.0,
+        mean_features: Literal["all"] | ColumnLike = "all",
+        group_features: Sequence[str | int] | None = None,
+        max_iter: int = 100,
+        random_state: int | np.random.RandomState | None = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.random_effects = random_effects
+        self.method = method
+        self.fit_intercept = fit_intercept
+        self.alpha = alpha
+        self.mean_features = mean_features
+        self.group_features = group_features
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    def fit(
+        self,
+        X: MatrixLike,
+        y: ColumnLike,
+        *,
+        groups: MatrixLike | None = None,
+        sample_weight: ColumnLike | None = None,
+    ) -> Self:
+        """Fit by (restricted) maximum likelihood.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            Features; label columns among them if `group_features` is set.
+        y : array-like of shape (n_rows,)
+            Target.
+        groups : array-like of shape (n_rows,) or table of shape (n_rows, n_columns), \
+default=None
+            One column of labels, which serves the one factor whatever either is called,
+            or a table with the columns that `random_effects` names: a frame of pandas,
+            polars or pyarrow, a structured array, or a plain array, whose columns are
+            g0, g1, ...  Labels are positional: an index is ignored.  Without labels no
+            random effects are fitted, with a `GroupsWarning`.
+        sample_weight : array-like of shape (n_rows,), default=None
+            How many times each row counts, at least 0.
+
+        Returns
+        -------
+        self : LinearMixedRegressor
+
+        Raises
+        ------
+        ValueError
+            If `random_effects` is no notation of terms, names columns that are not
+            there, or has an effect twice; if the input is of the wrong length or shape,
+            not finite, or out of the range in which squares are representable; if
+            labels are missing; if both doors for groups are used; if under REML the
+            weights sum to less than the number of coefficients.
+        TypeError
+            If `groups` is neither a column nor a table.  After any error, and if it is
+            interrupted, the model stays as it was.
+
+        Warns
+        -----
+        GroupsWarning
+            If there are no labels, or the data cannot tell a variance.
+        ConvergenceWarning
+            If the search ends before the optimum.
+        """
+        new, messages = self._fitted(X, y, groups, sample_weight)
+        warn_all(messages)
+        return self._become(new)
+
+    @overload
+    def predict_mean(
+        self,
+        X: MatrixLike,
+        *,
+        groups: MatrixLike | None = None,
+        factors: Sequence[str] | None = None,
+        return_std: Literal[False] = False,
+    ) -> Floats: ...
+
+    @overload
+    def predict_mean(
+        self,
+        X: MatrixLike,
+        *,
+        groups: MatrixLike | None = None,
+        factors: Sequence[str] | None = None,
+        return_std: Literal[True],
+    ) -> tuple[Floats, Floats]: ...
+
+    def predict_mean(
+        self,
+        X: MatrixLike,
+        *,
+        groups: MatrixLike | None = None,
+        factors: Sequence[str] | None = None,
+        return_std: bool = False,
+    ) -> Floats | tuple[Floats, Floats]:
+        """Predict the expected value of y in each row.
+
+        The value is that of the row's levels, or of an average level of the factors
+        that are left out: a missing label asks for *some* level, which nobody knows,
+        and a factor left out for the average one.  It is lme4's ``re.form``.  The
+        standard deviation counts the errors of coefficients and effects, and neither
+        the noise nor the variance of the factors that are left out.
+
+        Behind a Pipeline:
+        ``pipe[-1].predict_mean(pipe[:-1].transform(X), groups=groups)``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            Features.
+        groups : array-like of shape (n_rows,) or table, default=None
+            Group labels, as in `predict`; those of the factors that count.
+        factors : list of str, default=None
+            Names of the factors whose effects count; None means all of them, and an
+            empty list the population.
+        return_std : bool, default=False
+            Whether to return the standard deviation of the expected value.
+
+        Returns
+        -------
+        y_mean : ndarray of shape (n_rows,)
+            Expected value, in the units of y.
+        mean_std : ndarray of shape (n_rows,)
+            Standard deviation of the expected value, in the units of y.  Only if
+            ``return_std=True``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `predict`, and if `factors` is no list of factors of the model.
+
+        Warns
+        -----
+        PopulationPredictionWarning
+            As `predict`, unless `factors` is empty.
+
+        Examples
+        --------
+        >>> from skmixed import LinearMixedRegressor
+        >>> from skmixed.datasets import load_sleepstudy
+        >>> X, y, subjects = load_sleepstudy(return_X_y_groups=True)
+        >>> model = LinearMixedRegressor("(x0 | subject)").fit(X, y, groups=subjects)
+        >>> for factors in (["subject"], []):
+        ...     mean, std = model.predict_mean(
+        ...         [[5.0]], groups=[308], factors=factors, return_std=True
+        ...     )
+        ...     print(f"{mean[0]:.1f} +- {std[0]:.1f} ms")
+        352.0 +- 8.0 ms
+        303.7 +- 9.6 ms
+        """
+        check_flag(return_std, "return_std")
+        refuse_partitioned(X, self)
+        fit = fit_of(self)
+        some = positions_of(factors, fit.names_of_factors)
+        new = copy(self)._read_rows(X, groups, None, some)
+        mean = fit.posterior.mean(new.X, new.codes, some)
+        if return_std:
+            return mean, np.sqrt(fit.posterior.variance(new.X, new.codes, some))
+        return mean
+
+    def summary(self, coverage: float = 0.95) -> MixedSummary:
+        """Estimates, their uncertainty, and how well the model describes the data.
+
+        Coefficients have t tests and intervals with Satterthwaite's degrees of freedom.
+        Intervals of standard deviations are normal for their logarithms, those of
+        correlations for Fisher's z.  With a ridge penalty there is z, and the
+        components have no intervals.
+
+        Parameters
+        ----------
+        coverage : float, default=0.95
+            Probability of the intervals.
+
+        Returns
+        -------
+        summary : MixedSummary
+            Prints as text, and as HTML in a notebook; its figures are attributes, and
+            its tables give DataFrames by `to_frame`.
+
+        Raises
+        ------
+        ValueError
+            If `coverage` is no probability.
+
+        Examples
+        --------
+        >>> from skmixed import LinearMixedRegressor
+        >>> from skmixed.datasets import load_sleepstudy
+        >>> X, y, subjects = load_sleepstudy(return_X_y_groups=True)
+        >>> model = LinearMixedRegressor("(x0 | subject)").fit(X, y, groups=subjects)
+        >>> model.summary().variance_components
+                                          std      corr       low    high
+        intercept | subject             24.74         -    15.582  39.283
+        x0 | subject                   5.9221         -    3.9183  8.9508
+        corr(intercept, x0 | subject)       -  0.065551  -0.51839  0.6078
+        noise                          25.592         -      22.8  28.725
+        """
+        fit = fit_of(self)
+        check_coverage(coverage)
+        return summarize_mixed(fit, coverage)
+
+    def random_effects_table(self, factor: str, *, total: bool = False) -> Table:
+        """The effects of every level of a factor, with their standard deviations.
+
+        Parameters
+        ----------
+        factor : str
+            Name of the factor, a key of `groups_`.
+        total : bool, default=False
+            Whether to add the coefficients of the same columns: the intercept and the
+            slopes of each level, as lme4's ``coef()``.
+
+        Returns
+        -------
+        table : Table
+            One row per level; for each effect its conditional mode and the standard
+            deviation of its error, ``std(...)``.  It prints, and gives a DataFrame by
+            `to_frame`.
+
+        Raises
+        ------
+        ValueError
+            If the model has no such factor.
+
+        Examples
+        --------
+        >>> from skmixed import LinearMixedRegressor
+        >>> from skmixed.datasets import load_sleepstudy
+        >>> X, y, subjects = load_sleepstudy(return_X_y_groups=True)
+        >>> model = LinearMixedRegressor("(x0 | subject)").fit(X, y, groups=subjects)
+        >>> table = model.random_effects_table("subject", total=True)
+        >>> table.to_frame().head(3).round(2)
+             intercept  std(intercept)     x0  std(x0)
+        308     253.66           12.25  19.67     2.34
+        309     211.01           12.25   1.85     2.34
+        310     212.44           12.25   5.02     2.34
+        """
+        fit = fit_of(self)
+        check_flag(total, "total")
+        (t,) = positions_of([factor], fit.names_of_factors)
+        return effects_table(fit, t, bool(total))
+
+    def update_random_effects(
+        self, X: MatrixLike, y: ColumnLike, *, groups: MatrixLike | None = None
+    ) -> Self:
+        """Learn the effects of levels from further rows, without a new fit.
+
+        Variance components and coefficients stay as they are, and so do their standard
+        errors; the effects of all levels are what they would be, given those, on the
+        rows of the fit and of all updates.  The same rows twice count twice.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            Features.
+        y : array-like of shape (n_rows,)
+            Observations.
+        groups : array-like of shape (n_rows,) or table, default=None
+            Group labels, known or new; none of them missing.  In X if `group_features`
+            is set.
+
+        Returns
+        -------
+        self : LinearMixedRegressor
+            The same model, with `groups_`, `random_effects_` and their standard
+            deviations updated.
+
+        Raises
+        ------
+        ValueError
+            If the model has no random effects, or the rows are not as in `predict`.
+            Then, and if it is interrupted, the model stays as it was.
+
+        Warns
+        -----
+        GroupsWarning
+            If all variances are 0, so that nothing can be learned.
+
+        Examples
+        --------
+        >>> from skmixed import LinearMixedRegressor
+        >>> from skmixed.datasets import load_sleepstudy
+        >>> X, y, subjects = load_sleepstudy(return_X_y_groups=True)
+        >>> old = subjects != 372
+        >>> model = LinearMixedRegressor("(x0 | subject)")
+        >>> model = model.fit(X[old], y[old], groups=subjects[old])
+        >>> new = (subjects == 372) & (X[:, 0] < 5)
+        >>> model = model.update_random_effects(X[new], y[new], groups=subjects[new])
+        >>> mean, std = model.predict([[9.0]], groups=[372], return_std=True)
+        >>> print(f"{mean[0]:.0f} +- {std[0]:.0f} ms")
+        358 +- 45 ms
+        """
+        check_is_fitted(self)
+        if y is None:
+            raise ValueError("y is None; an update needs observations y.")
+        return self._become(copy(self)._observe(X, y, groups))
+
+    def _check_parameters(self):
+        """The terms, after the checks of all parameters."""
+        check_method(self.method)
+        check_flag(self.fit_intercept, "fit_intercept")
+        check_nonnegative(self.alpha, "alpha")
+        check_jobs(self.n_jobs)
+        check_count(self.max_iter, "max_iter")
+        check_group_features(self.group_features)
+        return read_terms(self.random_effects)
+
+    def _fitted(self, X, y, groups=None, sample_weight=None):
+        """A fitted copy, and the warnings about it."""
+        terms = self._check_parameters()
+        refuse_partitioned(X, self)
+        new = copy(self)
+        read = partial(read_labels, terms)
+        data = read_fit_data(new, X, y, groups, sample_weight, read_labels=read)
+        table = data.index
+        if table is not None:
+            table.check_present()
+        names = getattr(new, "feature_names_in_", None)
+        where = data.features, names, new.n_features_in_
+        factors = merge_terms(terms, table, *where)
+        mean = feature_positions(self.mean_features, X, data, "mean_features")
+        fit, found = fit_factors(
+            data,
+            factors,
+            mean,
+            new._names(),
+            uses_groups=terms is None or len(terms) > 0,
+            method=self.method,
+            alpha=float(self.alpha),
+            fit_intercept=bool(self.fit_intercept),
+            max_iter=self.max_iter,
+            seed=_seed(self.random_state),
+            n_jobs=self.n_jobs,
+            names=partial(column_name, new, data.features),
+        )
+        return new._keep(fit), list(_messages(found, fit))
+
+    def _read_new(self, X, groups, y):
+        return self._read_rows(X, groups, y)
+
+    def _read_rows(self, X, groups, y, factors=None):
+        """Rows to predict, of which labels of some factors are read; None is all."""
+        fit, n_factors = self._fit, len(self._fit.factors)
+        some = range(n_factors) if factors is None else factors
+        known = fit.known.of(some)
+        read = partial(_read_later, known, fit.uses_groups and not n_factors)
+        data = read_new_data(self, X, groups, y, read)
+        codes = [np.full(data.n_rows, -1, dtype=np.int32)] * n_factors
+        owner = [np.arange(data.n_rows)] * n_factors
+        if data.index is not None:
+            for t, members in zip(some, known.locate(data.index), strict=True):
+                codes[t], owner[t] = members.codes, members.owner
+        return NewMixedRows(fit, data, codes, n_factors, owner)
+
+    def _observe(self, X, y, groups):
+        """Take the fit after further rows."""
+        fit = self._fit
+        read = partial(_read_later, fit.known, False)
+        data = read_new_data(self, X, groups, y, read)
+        if data.index is None:
+            raise ValueError("`groups` is None; an update needs labels of every row.")
+        data.index.check_present()
+        if not fit.factors:
+            raise ValueError(
+                "The model has no random effects (it was fitted without `groups`, or "
+                "without terms); fit it anew with these rows."
+            )
+        known, moved, codes = fit.known.join(data.index)
+        return self._keep(fit.observed(data.X, data.y, codes, known, moved))
+
+
+def _seed(random_state):
+    """An integer; None is a fixed one, so that fits can be repeated."""
+    if random_state is None or isinstance(random_state, numbers.Integral):
+        return int(random_state or 0)
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def positions_of(factors, names):
+    """Positions of some factors among those of a model; None of None."""
+    if factors is None:
+        return None
+    if isinstance(factors, str) or not hasattr(factors, "__len__"):
+        raise TypeError(f"factors is a list of names of factors, got {factors!r:.60}.")
+    for name in factors:
+        if name not in names:
+            raise ValueError(f"The model has no factor {name!r}; it has {names}.")
+    return sorted({names.index(name) for name in factors})
+
+
+def _read_later(known, ignored, groups, n_rows, names=None):
+    """The labels of rows after the fit."""
+    columns = open_table(groups, n_rows, names)
+    if known.names:
+        return index_columns(columns, known.positions_in(columns), n_rows)
+    if ignored:
+        warn(
+            "Group labels are ignored: the model was fitted without `groups`, so it "
+            "knows no groups."
+        )
+    return LabelTable((), ())
+
+
+def _messages(found, fit):
+    """Whatever the data could not tell; at most one warning where there are labels."""
+    if fit.uses_groups and not fit.factors:
+        yield NO_GROUPS.replace("group_feature", "group_features"), GroupsWarning
+    lost = list(why_not_told(found.terms, fit.factors, found.identified))
+    if found.exact:
+        std = np.sqrt(found.noise_variance)
+        message = exact_fit_message(fit.n_rows, found.columns.rank, std)
+        yield message, UserWarning
+    elif lost:
+        yield " ".join(lost), GroupsWarning
+    elif not found.converged:
+        yield (
+            f"The search stopped after {count(found.n_iter, 'evaluation')} of the "
+            "likelihood, before its optimum. Raise max_iter, or scale the columns of "
+            "the slopes.",
+            ConvergenceWarning,
+        )
