@@ -67,6 +67,8 @@ def best_covariances(zero, max_iter=100):
     search is for the one that its own optimum implies.
     """
     model = zero.model
+    if not any(c.blocks for c in model.covariances):
+        return Optimum(zero, 1, True)
     if model.reml and model.penalty is not None:
         return _consistent(zero, max_iter)
     return _best(zero, max_iter)
@@ -99,8 +101,6 @@ def _consistent(zero, max_iter):
 def _best(zero, max_iter):
     """The best optimum of one function of the covariances."""
     model = zero.model
-    if not any(c.blocks for c in model.covariances):
-        return Optimum(zero, 1, True)
     start, spent = first_point(zero)
     best = search_from(start, max_iter, spent)
     n_effects = sum(K * q for K, q in model.gram.sizes)
