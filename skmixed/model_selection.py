@@ -17,11 +17,14 @@ from sklearn.model_selection import BaseCrossValidator, GroupKFold
 from sklearn.utils import check_random_state
 
 from ._evaluation.comparison import GroupsComparison, collect, name_estimators
+from ._evaluation.deal import check_splits, deal_labels, deal_rows
 from ._evaluation.folds import (
     check_estimator,
     check_params,
     complete_splits,
+    factor_codes,
     index_present,
+    label_table,
     make_splits,
     n_rows_of,
     predict_fold,
@@ -30,10 +33,15 @@ from ._evaluation.folds import (
     score_fold,
     unseen_share,
 )
-from ._input.parameters import check_coverage, check_flag, check_jobs
+from ._input.parameters import check_coverage, check_jobs
 from ._typing import ColumnLike, EstimatorLike, Floats, MatrixLike, SplitsLike
 
-__all__ = ["WithinGroupKFold", "cross_val_predict_groups", "cross_validate_groups"]
+__all__ = [
+    "NewGroupsKFold",
+    "WithinGroupKFold",
+    "cross_val_predict_groups",
+    "cross_validate_groups",
+]
 
 
 class WithinGroupKFold(BaseCrossValidator):
@@ -78,15 +86,7 @@ class WithinGroupKFold(BaseCrossValidator):
         shuffle: bool = False,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        if not isinstance(n_splits, numbers.Integral) or n_splits < 2:
-            raise ValueError(f"n_splits is an integer of at least 2, got {n_splits!r}.")
-        check_flag(shuffle, "shuffle")
-        if random_state is not None and not shuffle:
-            raise ValueError(
-                f"random_state={random_state!r} has no effect with shuffle=False; "
-                "leave it out, or set shuffle=True."
-            )
-        self.n_splits = int(n_splits)
+        self.n_splits = check_splits(n_splits, shuffle, random_state)
         self.shuffle = shuffle
         self.random_state = random_state
 
@@ -128,8 +128,9 @@ class WithinGroupKFold(BaseCrossValidator):
         test : ndarray
             Rows of the test set, ascending.
         """
-        n = len(groups) if X is None and groups is not None else n_rows_of(X)
-        codes = _by_appearance(index_present(groups, n).codes)
+        n = n_rows_of(groups if X is None else X)
+        table = None if groups is None else label_table(groups, n)
+        codes = None if table else _by_appearance(index_present(groups, n).codes)
         if self.n_splits > n:
             raise ValueError(
                 f"n_splits={self.n_splits} folds need as many rows; X has {n}."
@@ -137,11 +138,132 @@ class WithinGroupKFold(BaseCrossValidator):
         rows = np.arange(n)
         if self.shuffle:
             rows = check_random_state(self.random_state).permutation(n)
-        in_group_order = rows[np.argsort(codes[rows], kind="stable")]
         fold = np.empty(n, dtype=int)
-        fold[in_group_order] = np.arange(n) % self.n_splits
+        if table:
+            columns = [column.codes[rows] for column in table.columns]
+            fold[rows] = deal_rows(columns, self.n_splits)
+        else:
+            in_group_order = rows[np.argsort(codes[rows], kind="stable")]
+            fold[in_group_order] = np.arange(n) % self.n_splits
         for k in range(self.n_splits):
             yield np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+
+
+class NewGroupsKFold(BaseCrossValidator):
+    """K-fold cross-validator that tests new labels of some factors of a table.
+
+    The labels of a factor are dealt to the folds, so that they share the rows evenly;
+    the rows of a fold's labels are tested by a model that has not seen these labels,
+    whatever it has seen of the other factors.  `GroupKFold` does so for a single column
+    of labels.
+
+    Parameters
+    ----------
+    new : str or list of str
+        Name of the label column whose labels are to be new, or a combination such as
+        ``"school:class"``.  Of several, all are new to a test row: the folds of their
+        labels are drawn together, rows in between are in neither part, and about one
+        ``n_splits``-th of the rows is tested in all.
+    n_splits : int, default=5
+        Number of folds, at least 2.
+    shuffle : bool, default=False
+        Whether to deal labels in random order.
+    random_state : int, RandomState instance or None, default=None
+        See :term:`random_state`; only with ``shuffle=True``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmixed.model_selection import NewGroupsKFold
+    >>> table = np.array([[s, i] for s in range(4) for i in range(2)])
+    >>> for train, test in NewGroupsKFold("g0", 2).split(table, groups=table):
+    ...     print(train, test)
+    [2 3 6 7] [0 1 4 5]
+    [0 1 4 5] [2 3 6 7]
+    >>> for train, test in NewGroupsKFold(["g0", "g1"], 2).split(table, groups=table):
+    ...     print(train, test)
+    [3 7] [0 4]
+    [0 4] [3 7]
+    """
+
+    __metadata_request__split = {"groups": True}
+
+    new: str | list[str]
+    n_splits: int
+    shuffle: bool
+    random_state: int | np.random.RandomState | None
+
+    def __init__(
+        self,
+        new: str | list[str],
+        n_splits: int = 5,
+        *,
+        shuffle: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        names = [new] if isinstance(new, str) else new
+        if not isinstance(names, (list, tuple)) or not names:
+            raise TypeError(f"new is a name or a list of names, got {new!r}.")
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError(f"new is a name or a list of names, got {new!r}.")
+        self.n_splits = check_splits(n_splits, shuffle, random_state)
+        self.new = new
+        self.shuffle = shuffle
+        self.random_state = random_state
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Number of folds.
+
+        Parameters
+        ----------
+        X, y, groups : object
+            Ignored; they are here for compatibility.
+
+        Returns
+        -------
+        n_splits : int
+        """
+        return self.n_splits
+
+    def split(
+        self,
+        X: MatrixLike | None,
+        y: ColumnLike | None = None,
+        groups: ColumnLike | MatrixLike | None = None,
+    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """Row numbers of training and test rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+            Only its number of rows counts.
+        y : array-like of shape (n_rows,), default=None
+            Ignored.
+        groups : array-like of shape (n_rows,) or table of shape (n_rows, n_columns)
+            Group labels.  A single column serves, whatever it is called.
+
+        Yields
+        ------
+        train : ndarray
+            Rows of the training set, ascending.
+        test : ndarray
+            Rows of the test set, ascending.
+        """
+        n = n_rows_of(groups if X is None else X)
+        rng = check_random_state(self.random_state) if self.shuffle else None
+        folds = [
+            deal_labels(codes, self.n_splits, name, rng)
+            for name, codes in _codes_of(self.new, groups, n).items()
+        ]
+        for k in range(self.n_splits):
+            in_fold = np.array([fold == k for fold in folds])
+            test = np.flatnonzero(in_fold.all(axis=0))
+            if not len(test):
+                raise ValueError(
+                    f"Fold {k + 1} of {self} has no row whose labels are all new to "
+                    "it. Use fewer folds, or shuffle=True."
+                )
+            yield np.flatnonzero(~in_fold.any(axis=0)), test
 
 
 @overload
@@ -277,9 +399,10 @@ def cross_validate_groups(
     X: MatrixLike,
     y: ColumnLike,
     *,
-    groups: ColumnLike,
+    groups: ColumnLike | MatrixLike,
     cv_known: SplitsLike | None = 5,
     cv_new: SplitsLike | None = 5,
+    new: Sequence[str | list[str]] | None = None,
     coverage: float = 0.9,
     params: Mapping[str, Any] | None = None,
     n_jobs: int | None = None,
@@ -301,13 +424,19 @@ def cross_validate_groups(
         see.
     y : array-like of shape (n_rows,)
         Target.
-    groups : array-like of shape (n_rows,)
-        Group labels: for the splits, and for the estimators that request them.
+    groups : array-like of shape (n_rows,) or table of shape (n_rows, n_columns)
+        Group labels: for the splits, and for the estimators that request them.  Of a
+        table of several factors the questions are known groups, then each factor alone
+        new, then all of them.
     cv_known : int, cross-validator or iterable of (train, test), default=5
         How test rows of known groups are chosen; an int is the number of folds of a
         shuffled `WithinGroupKFold`.
     cv_new : int, cross-validator or iterable of (train, test), default=5
-        How new groups are chosen; an int is the number of folds of a `GroupKFold`.
+        How new groups are chosen; an int is the number of folds of a `GroupKFold`, or
+        of a `NewGroupsKFold` for each question about a table.
+    new : list of (str or list of str), default=None
+        The questions about new labels of a table, such as ``["subject", ["subject",
+        "item"]]``: each is what `NewGroupsKFold` takes.
     coverage : float, default=0.9
         Nominal probability of the intervals whose coverage is measured.
     params : dict, default=None
@@ -358,7 +487,7 @@ def cross_validate_groups(
     for model in models.values():
         check_estimator(model)
     sample = read_sample(X, y, groups, params)
-    cvs = {"known": _within_groups(cv_known), "new": _between_groups(cv_new)}
+    cvs = {"known": _within_groups(cv_known), **_questions(cv_new, new, sample)}
     check_params(sample, models.values(), cvs.values())
     splits = {kind: make_splits(cv, sample) for kind, cv in cvs.items()}
     keys = [(kind, name) for kind in cvs for name in models]
@@ -374,12 +503,28 @@ def cross_validate_groups(
     }
     folds = iter(run_all(score_fold, tasks.values(), n_jobs, verbose, tasks))
     scores = {key: [next(folds) for _ in splits[key[0]]] for key in keys}
+    columns = list(sample.factors.values())
     return GroupsComparison(
         scores={key: collect(of_folds) for key, of_folds in scores.items()},
-        unseen={kind: unseen_share(splits[kind], sample) for kind in cvs},
+        unseen={kind: unseen_share(splits[kind], columns) for kind in cvs},
+        unseen_by_factor=_unseen_by_factor(sample, groups, cvs, splits),
         splitters={kind: _describe(cv) for kind, cv in cvs.items()},
         coverage=coverage,
     )
+
+
+def _codes_of(new, groups, n_rows):
+    """Codes of the rows' labels by factor, of those that are to be new."""
+    names = [new] if isinstance(new, str) else new
+    table = None if groups is None else label_table(groups, n_rows)
+    if table:
+        return {name: factor_codes(table, name) for name in names}
+    if len(names) > 1:
+        raise ValueError(
+            f"`groups` is one column but new names {len(names)}: {list(names)}. Pass a "
+            "table of labels."
+        )
+    return {names[0]: index_present(groups, n_rows).codes}
 
 
 def _by_appearance(codes):
@@ -395,11 +540,39 @@ def _within_groups(cv):
     return cv
 
 
-def _between_groups(cv):
-    """A cross-validator that tests new groups where `cv` is a number of folds."""
-    if cv is None or isinstance(cv, numbers.Integral):
-        return GroupKFold(5 if cv is None else cv)
-    return cv
+def _questions(cv, new, sample):
+    """Cross-validators that test new groups, by the question that each asks."""
+    if not (cv is None or isinstance(cv, numbers.Integral)):
+        return {"new": cv}
+    n_splits = 5 if cv is None else cv
+    if not sample.is_table:
+        if new is not None:
+            raise ValueError(f"new={new!r} names factors, but `groups` is one column.")
+        return {"new": GroupKFold(n_splits)}
+    if new is None:
+        new = [*sample.factors, list(sample.factors)]
+    if isinstance(new, str):
+        raise TypeError(f"new is a list of questions, got {new!r}; write [{new!r}].")
+    splitters = [NewGroupsKFold(question, n_splits) for question in new]
+    return {f"new {', '.join(_names_of(cv.new))}": cv for cv in splitters}
+
+
+def _names_of(new):
+    return [new] if isinstance(new, str) else list(new)
+
+
+def _unseen_by_factor(sample, groups, cvs, splits):
+    """Shares of unseen rows by factor, of each question; empty with one factor."""
+    if not sample.is_table:
+        return {}
+    table, factors = label_table(groups, len(sample.y)), dict(sample.factors)
+    for cv in cvs.values():
+        for name in _names_of(getattr(cv, "new", [])):
+            factors[name] = factor_codes(table, name)
+    return {
+        kind: {name: unseen_share(splits[kind], [c]) for name, c in factors.items()}
+        for kind in cvs
+    }
 
 
 def _describe(cv):

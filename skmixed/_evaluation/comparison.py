@@ -36,21 +36,26 @@ class GroupsComparison:
     Attributes
     ----------
     scores : dict of (str, str) to dict of str to ndarray of shape (n_folds,)
-        By ``("known" or "new", model)`` and score: `r2`, `rmse`, `nll`, `joint_nll`,
-        `crps`, `coverage`; NaN where a model gives no standard deviation.
+        By ``(question, model)`` and score: `r2`, `rmse`, `nll`, `joint_nll`, `crps`,
+        `coverage`; NaN where a model gives no standard deviation.  The question is
+        ``"known"`` or ``"new"``; of a table of labels ``"known"``, and such as ``"new
+        subject"``.
     unseen : dict of str to float
-        For ``"known"`` and ``"new"``, the share of test rows whose group is not in the
+        For each question, the share of test rows that have a label which is not in the
         training rows: near 0 and 1 where the splits ask what they should.
     splitters : dict of str to str
-        The two cross-validators.
+        The cross-validator of each question.
     coverage : float
         Nominal probability of the intervals.
+    unseen_by_factor : dict of str to dict of str to float
+        The shares of `unseen` for each factor of a table of labels; else empty.
     """
 
     scores: dict[tuple[str, str], dict[str, Floats]] = field(repr=False)
     unseen: dict[str, float]
     splitters: dict[str, str]
     coverage: float
+    unseen_by_factor: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def to_frame(self) -> pandas.DataFrame:
         """Means over folds as a DataFrame.
@@ -82,11 +87,13 @@ class GroupsComparison:
         heading = " " * width + "".join(head.rjust(WIDTH) for head in heads)
         lines = []
         for kind, share in self.unseen.items():
-            lines += [
-                f"{kind} groups: {self.splitters[kind]}",
-                f"{share:.1%} of the test rows are of groups not in the training rows",
-                heading,
-            ]
+            said = (
+                f"{share:.1%} of the test rows are of groups not in the training rows"
+            )
+            if kind in self.unseen_by_factor:
+                said = _shares(self.unseen_by_factor[kind])
+            question = kind if kind.startswith("new ") else f"{kind} groups"
+            lines += [f"{question}: {self.splitters[kind]}", said, heading]
             for (of_kind, name), of_folds in self.scores.items():
                 if of_kind == kind:
                     cells = [_cell(of_folds[score], score) for score in SCORES]
@@ -103,6 +110,15 @@ class GroupsComparison:
         except ImportError:
             return None
         return frame.to_html(na_rep="-", float_format="{:.4g}".format)
+
+
+def _shares(by_factor):
+    """Such as "100.0% of the test rows have a new subject, 0.0% a new item"."""
+    if not by_factor:
+        return None
+    (name, share), *others = by_factor.items()
+    text = f"{share:.1%} of the test rows have a new {name}"
+    return text + "".join(f", {share:.1%} a new {name}" for name, share in others)
 
 
 def collect(of_folds):

@@ -5,7 +5,7 @@ Groups go where they are asked for, whatever `enable_metadata_routing` says.
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from sklearn.metrics import r2_score, root_mean_squared_error
@@ -16,6 +16,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.parallel import Parallel, delayed
 
 from .._input.any_table import take_rows
+from .._input.label_table import combine, index_columns, open_table
 from .._input.labels import check_present, index_groups
 from .._input.table import check_table, read_column
 from .._likelihood.normal import nll_per_row, normal_covers, normal_crps, normal_nll
@@ -33,6 +34,7 @@ from .any_model import (
 from .comparison import SCORES
 
 REPORT_EVERY = 10.0  # seconds
+ONE_FACTOR = "groups"  # the name of the factor where there is one
 
 
 @dataclass(frozen=True)
@@ -46,16 +48,19 @@ class Sample:
     y : ndarray of shape (n_rows,)
     metadata : dict
         What `fit` may request, `groups` among it.
+    factors : dict of str to ndarray of shape (n_rows,)
+        Codes of the rows' labels, by factor; one factor is called "groups".
     """
 
     X: object
     y: np.ndarray
     metadata: dict
+    factors: dict = field(default_factory=dict)
 
     @property
-    def groups(self):
-        """Group labels, (n_rows,)."""
-        return self.metadata["groups"]
+    def is_table(self):
+        """Whether there are several factors."""
+        return len(self.factors) > 1
 
     def take(self, rows):
         """Some of the rows, by position."""
@@ -64,7 +69,8 @@ class Sample:
             name: take_rows(value, rows) if _is_per_row(value, n) else value
             for name, value in self.metadata.items()
         }
-        return Sample(take_rows(self.X, rows), self.y[rows], metadata)
+        factors = {name: codes[rows] for name, codes in self.factors.items()}
+        return Sample(take_rows(self.X, rows), self.y[rows], metadata, factors)
 
 
 def read_sample(X, y, groups, params):
@@ -73,8 +79,44 @@ def read_sample(X, y, groups, params):
     X, y = indexable(X, column_or_1d(read_column(y, "y")))
     if params and "groups" in params:
         raise TypeError("params has 'groups'; pass them as groups=, not in params.")
+    if groups is not None and (table := label_table(groups, len(y))):
+        codes = {name: factor_codes(table, name) for name in table.names}
+        return Sample(X, y, {"groups": groups, **(params or {})}, codes)
     index = index_present(groups, len(y))
-    return Sample(X, y, {"groups": index.labels[index.codes], **(params or {})})
+    metadata = {"groups": index.labels[index.codes], **(params or {})}
+    return Sample(X, y, metadata, {ONE_FACTOR: index.codes})
+
+
+def label_table(groups, n_rows):
+    """A `LabelTable` of labels none of which is missing; None of a single column."""
+    shape, first = getattr(groups, "shape", ()), None
+    if isinstance(groups, list) and groups:
+        first = groups[0]
+    has_columns = any(hasattr(groups, name) for name in ("columns", "column_names"))
+    is_wide = len(shape) == 2 or getattr(groups, "nlevels", 1) > 1
+    fields = getattr(getattr(groups, "dtype", None), "names", None)
+    if not (has_columns or is_wide or fields or isinstance(first, list)):
+        return None
+    columns = open_table(groups, n_rows)
+    if not columns.is_table:
+        return None
+    table = index_columns(columns, range(len(columns.names)), n_rows)
+    table.check_present()
+    return table
+
+
+def factor_codes(table, factor):
+    """Codes (n_rows,) of a column of a table, or of a combination such as "a:b"."""
+    names = [factor] if factor in table.names else factor.split(":")
+    unknown = [name for name in names if name not in table.names]
+    if unknown:
+        raise ValueError(
+            f"new={factor!r} names the label column {unknown[0]!r}, which is not among "
+            f"those of `groups`, {list(table.names)}."
+        )
+    columns = [table.columns[table.names.index(name)] for name in names]
+    codes = np.column_stack([column.codes for column in columns])
+    return combine(codes, [len(column) for column in columns])[1]
 
 
 def index_present(groups, n_rows):
@@ -134,11 +176,13 @@ def make_splits(cv, sample):
             f"The cross-validator requests {key!r} as its groups; pass them with "
             f"params={{{key!r}: ...}}."
         )
-    groups = sample.metadata[key]
-    if key == "groups" and not _can_be_sorted(groups):
+    groups, takes_groups = sample.metadata[key], _takes_groups(cv)
+    if key == "groups" and sample.is_table:
+        _check_splits_tables(cv, takes_groups, sample)
+    elif key == "groups" and not _can_be_sorted(groups):
         groups = index_groups(groups, len(sample.y)).codes
     cv = check_cv(cv)
-    if not _takes_groups(cv):
+    if not takes_groups:
         groups = None
     splits = list(cv.split(sample.X, sample.y, groups))
     if not splits:
@@ -159,10 +203,14 @@ def complete_splits(cv, sample):
     return splits
 
 
-def unseen_share(splits, sample):
-    """Share of the test rows whose group is not in the training rows."""
-    groups = index_groups(sample.groups, len(sample.y)).codes
-    unseen = [~np.isin(groups[test], groups[train]) for train, test in splits]
+def unseen_share(splits, columns):
+    """Share of the test rows with a label that is not in the training rows, given the
+    codes of the labels of each factor.
+    """
+    unseen = [
+        np.any([~np.isin(codes[test], codes[train]) for codes in columns], axis=0)
+        for train, test in splits
+    ]
     return float(np.mean(np.concatenate(unseen)))
 
 
@@ -233,7 +281,7 @@ def _fit_fold(estimator, sample, train, test):
     fitted = fit_clone(estimator, part.X, part.y, part.metadata)
     model, X = unwrap(fitted, new.X, new.metadata)
     warn_of_lost_labels(model, new.metadata)
-    return model, Sample(X, new.y, new.metadata)
+    return model, replace(new, X=X)
 
 
 def _split_key(cv):
@@ -250,6 +298,18 @@ def _can_be_sorted(labels):
     except (TypeError, ValueError):  # members of an Enum; numbers beside strings
         return False
     return True
+
+
+def _check_splits_tables(cv, takes_groups, sample):
+    """Refuse a splitter of scikit-learn, which splits by one column."""
+    ours = type(cv).__module__.split(".")[0] != "sklearn"
+    if takes_groups and not ours and hasattr(cv, "split"):
+        name, first = type(cv).__name__, next(iter(sample.factors))
+        raise ValueError(
+            f"{name} splits by one column, but `groups` has {len(sample.factors)}. Say "
+            f"which: NewGroupsKFold({first!r}), or {name}().set_split_request("
+            f"groups={first!r}) with params={{{first!r}: ...}}."
+        )
 
 
 def _takes_groups(cv):

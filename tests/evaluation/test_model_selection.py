@@ -49,6 +49,7 @@ from skmixed.metrics import (
     r2_scorer,
 )
 from skmixed.model_selection import (
+    NewGroupsKFold,
     WithinGroupKFold,
     cross_val_predict_groups,
     cross_validate_groups,
@@ -108,9 +109,8 @@ def test_the_order_of_rows_in_a_group_decides_without_shuffle():
 def test_the_share_of_unseen_rows_is_that_of_all_test_rows():
     """And not the mean of the shares of folds, which here is one half."""
     groups = np.array([0, 0, 0, 1, 1, 2, 2, 2])
-    sample = folds.read_sample(np.zeros((8, 1)), np.arange(8.0), groups, None)
     splits = [(np.arange(1, 8), np.array([0])), (np.arange(5), np.array([5, 6, 7]))]
-    assert folds.unseen_share(splits, sample) == 3 / 4
+    assert folds.unseen_share(splits, [groups]) == 3 / 4
 
 
 def test_plain_k_fold_on_a_sorted_file_tests_unseen_groups():
@@ -119,7 +119,8 @@ def test_plain_k_fold_on_a_sorted_file_tests_unseen_groups():
     sample = folds.read_sample(X, y, schools, None)
 
     def unseen(cv):
-        return folds.unseen_share(folds.make_splits(cv, sample), sample)
+        codes = sample.factors["groups"]
+        return folds.unseen_share(folds.make_splits(cv, sample), [codes])
 
     assert round(unseen(KFold(5)), 2) == 0.97
     assert unseen(WithinGroupKFold(5)) == 0
@@ -684,3 +685,164 @@ def test_within_group_folds_in_scikit_learns_own_tools():
     mean = by_hand(RandomInterceptRegressor(), WithinGroupKFold(3))[0]
     splits = WithinGroupKFold(3).split(X, Y, GROUPS)
     assert_allclose(got, [r2_score(Y[test], mean[test]) for _, test in splits])
+
+
+# -------------------------------------------------------------------- tables of labels
+
+
+def crossed(n_subjects=12, n_items=10, seed=0):
+    """Every subject with every item, once, and a y in which both have effects."""
+    rng = np.random.default_rng(seed)
+    subject, item = np.divmod(np.arange(n_subjects * n_items), n_items)
+    x = rng.normal(size=(len(item), 1))
+    y = x[:, 0] + rng.normal(size=n_subjects)[subject] + rng.normal(size=n_items)[item]
+    table = pd.DataFrame({"subject": subject, "item": item})
+    return x, y + 0.3 * rng.normal(size=len(y)), table
+
+
+TABLES = {
+    "pandas": lambda frame: frame,
+    "polars": pl.DataFrame,
+    "array": lambda frame: frame.to_numpy(),
+    "structured": lambda frame: frame.to_records(index=False),
+    "multi-index": pd.MultiIndex.from_frame,
+    "lists": lambda frame: frame.to_numpy().tolist(),
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_one_factor_is_new_and_the_other_known(kind, shuffle):
+    x, _, frame = crossed()
+    options = {"shuffle": shuffle, "random_state": 0 if shuffle else None}
+    table, name = TABLES[kind](frame), "g1" if kind in ("array", "lists") else "item"
+    splits = list(NewGroupsKFold(name, 5, **options).split(x, groups=table))
+    assert_array_equal(np.sort(np.concatenate([b for _, b in splits])), np.arange(120))
+    for train, test in splits:
+        assert_array_equal(np.sort(np.append(train, test)), np.arange(120))
+        assert len(test) == 24
+        items, subjects = frame["item"].to_numpy(), frame["subject"].to_numpy()
+        assert not np.isin(items[test], items[train]).any()
+        assert np.isin(subjects[test], subjects[train]).all()
+
+
+def test_several_factors_are_new_together():
+    x, _, frame = crossed()
+    splits = list(NewGroupsKFold(["subject", "item"], 3).split(x, groups=frame))
+    for train, test in splits:
+        for codes in (frame["subject"].to_numpy(), frame["item"].to_numpy()):
+            assert not np.isin(codes[test], codes[train]).any()
+    n_tested = sum(len(test) for _, test in splits)
+    assert abs(n_tested / len(x) - 1 / 3) < 0.05
+
+
+def test_a_combination_is_new_where_its_parts_are_known():
+    frame = pd.DataFrame({"school": [0, 0, 0, 0, 1, 1, 1, 1], "room": [0, 1] * 4})
+    splits = NewGroupsKFold("school:room", 2).split(frame, groups=frame)
+    for train, test in splits:
+        pairs = frame.apply(tuple, axis=1)
+        assert not pairs[test].isin(pairs[train]).any()
+        assert frame["school"][test].isin(frame["school"][train]).all()
+
+
+def test_labels_share_the_rows_evenly():
+    groups = np.repeat(np.arange(7), [10, 1, 1, 1, 1, 4, 4])
+    splits = NewGroupsKFold("g", 2).split(groups[:, None], groups=groups)
+    assert [len(test) for _, test in splits] == [11, 11]
+    seeds = [
+        [b.tolist() for _, b in NewGroupsKFold(
+            "g", 3, shuffle=True, random_state=seed
+        ).split(None, groups=np.arange(30))]
+        for seed in (0, 0, 1)
+    ]  # fmt: skip
+    assert seeds[0] == seeds[1] != seeds[2]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_known_labels_of_a_table(shuffle):
+    """The items of one subject are in the order of their labels, so that dealing by
+    subjects would test the same items in every fold.
+    """
+    x, _, frame = crossed()
+    options = {"shuffle": shuffle, "random_state": 0 if shuffle else None}
+    for train, test in WithinGroupKFold(5, **options).split(x, groups=frame):
+        assert abs(len(test) - 24) <= 1
+        for codes in frame.to_numpy().T:
+            assert np.isin(codes[test], codes[train]).all()
+            assert np.ptp(np.bincount(codes[test])) <= 2
+
+
+def test_what_a_splitter_of_tables_refuses():
+    x, y, frame = crossed()
+    with pytest.raises(TypeError, match="new is a name or a list of names, got 3"):
+        NewGroupsKFold(3)
+    with pytest.raises(TypeError, match="new is a name or a list of names, got"):
+        NewGroupsKFold([])
+    with pytest.raises(ValueError, match="n_splits is an integer of at least 2"):
+        NewGroupsKFold("item", 1)
+
+    def split(new, groups=frame, **options):
+        return list(NewGroupsKFold(new, **options).split(x, groups=groups))
+
+    with pytest.raises(ValueError, match="'clinic', which is not among those of"):
+        split("clinic")
+    with pytest.raises(ValueError, match="need as many labels of 'item'; there are 10"):
+        split("item", n_splits=11)
+    with pytest.raises(ValueError, match="`groups` is one column but new names 2"):
+        split(["subject", "item"], groups=frame["item"])
+    with pytest.raises(ValueError, match="missing"):
+        split("item", groups=frame.assign(item=np.nan))
+    same = pd.DataFrame({"a": [0, 1, 2], "b": [1, 2, 0]})
+    with pytest.raises(ValueError, match="has no row whose labels are all new to it"):
+        list(NewGroupsKFold(["a", "b"], 3).split(same, groups=same[::-1]))
+    model = LinearRegression()
+    with pytest.raises(ValueError, match=r"GroupKFold splits by one column, but `gro"):
+        cross_validate_groups(model, x, y, groups=frame, cv_new=GroupKFold(3))
+    with pytest.raises(ValueError, match=r"Say which: NewGroupsKFold\('subject'\)"):
+        cross_val_predict_groups(model, x, y, groups=frame, cv=GroupKFold(3))
+    with pytest.raises(ValueError, match="names factors, but `groups` is one column"):
+        cross_validate_groups(model, x, y, groups=frame["item"], new=["item"])
+    with pytest.raises(TypeError, match=r"new is a list of questions, got 'item'"):
+        cross_validate_groups(model, x, y, groups=frame, new="item")
+
+
+def test_questions_about_a_table():
+    x, y, frame = crossed()
+    found = cross_validate_groups(LinearRegression(), x, y, groups=frame)
+    kinds = ["known", "new subject", "new item", "new subject, item"]
+    assert list(found.unseen) == kinds
+    assert list(found.unseen.values()) == [0.0, 1.0, 1.0, 1.0]
+    assert found.unseen_by_factor["new subject"] == {"subject": 1.0, "item": 0.0}
+    assert found.unseen_by_factor["new subject, item"] == {"subject": 1.0, "item": 1.0}
+    text = str(found)
+    assert "known groups: WithinGroupKFold" in text
+    assert "new item: NewGroupsKFold(n_splits=5, new='item'" in text
+    assert "100.0% of the test rows have a new subject, 0.0% a new item" in text
+    frame_of = found.to_frame()
+    assert len(frame_of) == 4
+    some = cross_validate_groups(
+        LinearRegression(), x, y, groups=frame, new=["subject:item", ["item"]], cv_new=3
+    )
+    assert list(some.unseen) == ["known", "new subject:item", "new item"]
+    assert some.unseen_by_factor["known"]["subject:item"] == 1.0
+    assert some.unseen_by_factor["new subject:item"]["item"] == 0.0
+
+
+def test_a_splitter_of_tables_is_routed_its_groups():
+    x, y, frame = crossed()
+    with sklearn.config_context(enable_metadata_routing=True):
+        scores = cross_val_score(
+            LinearRegression(),
+            x,
+            y,
+            cv=NewGroupsKFold("item"),
+            params={"groups": frame},
+        )
+        alias = cross_val_score(
+            LinearRegression(),
+            x,
+            y,
+            cv=GroupKFold(5).set_split_request(groups="item"),
+            params={"item": frame["item"]},
+        )
+    assert len(scores) == len(alias) == 5
