@@ -33,7 +33,7 @@ from ._evaluation.folds import (
     score_fold,
     unseen_share,
 )
-from ._input.parameters import check_coverage, check_jobs
+from ._input.parameters import check_coverage, check_flag, check_jobs
 from ._typing import ColumnLike, EstimatorLike, Floats, MatrixLike, SplitsLike
 
 __all__ = [
