@@ -184,6 +184,31 @@ class CrossedFactor(TriangularSystem):
         A, (K, q) = some[t - 1]
         return A.reshape(K, q, K, q)[np.arange(K), :, np.arange(K)]
 
+    def products_at_zero(self):
+        """Where no effect has a variance, N = Z'Z: for terms s and t, s not after t,
+        sum_gh N_ga,hb N_gc,hd as an array of (a, c, b, d).
+        """
+        sizes, D = self.gram.sizes, transpose(self.half) @ self.half
+        found = {(0, 0): np.einsum("gab,gcd->acbd", D, D)}
+        starts = np.cumsum([0] + [K * q for K, q in sizes[1:]])
+        N, M22 = self.gram.links.matrices(self.F), self.M22()
+        for t, (K, q) in enumerate(sizes[1:]):
+            here = slice(starts[t], starts[t + 1])
+            parts = [[M[:, here][:, b::q] for b in range(q)] for M in N]
+            found[0, t + 1] = np.array(
+                [
+                    [
+                        [[x.multiply(z).sum() for z in second] for x in first]
+                        for second in parts
+                    ]
+                    for first in parts
+                ]
+            )
+            for s, (K_s, q_s) in enumerate(sizes[1 : t + 2]):
+                block = M22[starts[s] : starts[s + 1], here].reshape(K_s, q_s, K, q)
+                found[s + 1, t + 1] = np.einsum("gahb,gchd->acbd", block, block)
+        return found
+
     def variates(self, xs):
         """f'V^-1 f of the columns f = sum_t Z_t x_t; each x_t is (K, q, k)."""
         gram, k = self.gram, xs[0].shape[2]

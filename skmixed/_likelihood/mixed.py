@@ -347,6 +347,21 @@ def _second_of_one(point, directions):
     return Second(traces, squares, trace, E @ uu.sum(axis=0).ravel(), point.freedom)
 
 
+def information_at_zero(point, directions):
+    """The expected information where no effect has a variance, but for the part of the
+    coefficients in the traces of products: MINQUE(0).
+    """
+    products, found = point.factor.products_at_zero(), {}
+    for (s, t), T in products.items():
+        found[s, t] = np.einsum("iac,acbd,jbd->ij", directions[s], T, directions[t])
+        found[t, s] = found[s, t].T
+    terms = range(len(directions))
+    traces = np.block([[found[s, t] for t in terms] for s in terms])
+    pairs = zip(directions, point.traces, strict=True)
+    trace = np.concatenate([np.einsum("kab,ab->k", E, N) for E, N in pairs])
+    return traces - np.outer(trace, trace) / point.factor_freedom
+
+
 def coefficient_slopes(point, directions):
     """R d(X'V0^-1 X)^-1 R' along directions, (k, p, p): math.md (47)."""
     found = [np.zeros((0, *point.factor.root_inverse.shape))]

@@ -135,6 +135,19 @@ class NestedFactor(TriangularSystem):
             found.append(D.sum(axis=0))
         return tuple(found)
 
+    def products_at_zero(self):
+        """Where no effect has a variance, N = Z'Z: for terms s and t, s not after t,
+        sum_gh N_ga,hb N_gc,hd as an array of (a, c, b, d).
+        """
+        found, starts = {}, np.cumsum([0] + [q for _, q in self.gram.sizes])
+        for s, stage in enumerate(self.stages):
+            half = transpose(stage.half)
+            N = np.concatenate([half @ stage.half, half @ stage.around], axis=2)
+            for t in range(s, len(self.stages)):
+                own = N[:, :, starts[t] - starts[s] : starts[t + 1] - starts[s]]
+                found[s, t] = np.einsum("gab,gcd->acbd", own, own, optimize=True)
+        return found
+
     def variates(self, xs):
         """f'V^-1 f of the columns f = sum_t Z_t x_t; each x_t is (K, q, k)."""
         gram, width = self.gram, self.gram.widths

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._likelihood.mixed import evaluate, hessian
+from .._likelihood.mixed import evaluate, hessian, information_at_zero
 from .._rows.crossed import CrossedGram
 
 # The variance, in noise variances, at which effects are as good as free coefficients;
@@ -22,6 +22,8 @@ TOLD = 1e-3
 LONGEST = 1.5
 # Fisher's step leaves at least this part of any variance.
 LEAST_LEFT = 0.1
+# A step from no variance at all leaves at least this part to the noise.
+LEAST_NOISE = 0.01
 # Eigenvalues of the scaled Hessian below this part of the largest count as flat.
 FLAT = 1e-10
 # A decrement below this many rounding errors of the value is none, and one below the
@@ -273,9 +275,11 @@ def random_starts(point):
 
 def fisher_step(point):
     """The point after one step of Fisher scoring in the entries of Psi."""
-    model = point.model
+    model, at_zero = point.model, not any(Lambda.any() for Lambda in point.Lambdas)
     bases = [c.symmetric for c in model.covariances]
     F = point.in_psi.expected()
+    if at_zero and not point.in_psi.is_exact:
+        F = information_at_zero(point, bases)
     g = np.concatenate(
         [np.einsum("kab,ab->k", E, S) for E, S in zip(bases, point.scores, strict=True)]
     )
@@ -283,6 +287,9 @@ def fisher_step(point):
     values, vectors = np.linalg.eigh(F * np.outer(unit, unit))
     kept = values > FLAT * values[-1]
     step = -unit * (vectors[:, kept] / values[kept] @ (vectors[:, kept].T @ (unit * g)))
+    if at_zero:  # these variances are in units of that of y; what they leave is noise
+        explained = point.in_psi.trace @ step / max(point.factor_freedom, 1.0)
+        step = step / max(1.0 - explained, LEAST_NOISE)
     Lambdas, start = [], 0
     for t, E in enumerate(bases):
         change = np.einsum("k,kab->ab", step[start : start + len(E)], E)

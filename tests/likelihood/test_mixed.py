@@ -295,3 +295,24 @@ def test_sparse_rows_have_the_same_likelihood(name, weighted):
         point = evaluate(model, random_point(model))
         values.append([point.value, *point.gradient()])
     assert_allclose(values[1], values[0], rtol=1e-9, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", [n for n in STRUCTURES if n not in SINGLE])
+def test_products_at_zero_are_those_of_the_whole_matrix(name):
+    """math.md (45): tr N E_i N E_j at Psi = 0, without a mean."""
+    data, terms = simulate(name, weighted=True)
+    model, reduced = model_of(data, terms, True)
+    zero = evaluate(model, tuple(0 * L for L in random_point(model)))
+    X = np.column_stack([np.ones(N), data.X])
+    Zs = []
+    for at, t in enumerate(reduced.order):
+        Z = X[:, terms[t].columns + 1] @ reduced.coordinates[at].basis
+        member = terms[t].codes[:, None] == np.arange(terms[t].n_levels)
+        columns = (member[:, :, None] * Z[:, None]).reshape(N, -1)
+        Zs.append(np.sqrt(data.weight)[:, None] * columns)
+    found = zero.factor.products_at_zero()
+    for (s, t), T in found.items():
+        (K, q), (L, r) = model.gram.sizes[s], model.gram.sizes[t]
+        cross = (Zs[s].T @ Zs[t]).reshape(K, q, L, r)
+        expected = np.einsum("gahb,gchd->acbd", cross, cross)
+        assert_allclose(T, expected, rtol=1e-8, atol=1e-8 * np.abs(expected).max())
