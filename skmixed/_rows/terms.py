@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from .columns import Columns, choose_columns, noise_floor, rank_tolerance
+from .columns import Columns, check_range, choose_columns, noise_floor, rank_tolerance
 from .coordinates import Coordinates
 from .crossed import CrossedGram, check_size, crossed_gram
 from .elimination import eliminate, reader
@@ -52,7 +52,9 @@ class Reduced:
     places: tuple
 
 
-def reduce_terms(data, terms, mean, *, fit_intercept, alpha, n_jobs, check):
+def reduce_terms(
+    data, terms, mean, *, alpha, fit_intercept=True, n_jobs=None, names=str
+):
     """Reduce rows to what the likelihood of a linear mixed model needs.
 
     Parameters
@@ -61,12 +63,13 @@ def reduce_terms(data, terms, mean, *, fit_intercept, alpha, n_jobs, check):
     terms : tuple of Term
     mean : ndarray of shape (p,)
         Positions of the columns of the mean among the features.
-    fit_intercept : bool
     alpha : float
         Ridge penalty.
-    n_jobs : int or None
-    check : callable
-        ``check(moments)`` of [X y] raises where squares are out of range.
+    fit_intercept : bool, default=True
+    n_jobs : int, default=None
+        See `skmixed._blocks.map_runs`.
+    names : callable, default=str
+        ``names(j)`` is the name of column j of X in messages, y being the last.
 
     Returns
     -------
@@ -75,7 +78,7 @@ def reduce_terms(data, terms, mean, *, fit_intercept, alpha, n_jobs, check):
     order, chain = _arrange(terms or (_nobody(data),), sparse.issparse(data.X))
     elimination = _eliminate(data, chain, n_jobs)
     moments = elimination.moments()
-    check(moments)
+    check_range(moments, names)
     n, p = data.X.shape
     columns = choose_columns(
         moments.columns(np.append(mean, p)),

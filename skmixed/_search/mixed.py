@@ -16,7 +16,6 @@ from .._likelihood.one_variance import (
     has_freedom,
     is_exact,
 )
-from .._rows.columns import check_range
 from .._rows.terms import Reduced, reduce_terms
 from .covariances import (
     Optimum,
@@ -155,12 +154,10 @@ def fit_mixed(
     *,
     mean=None,
     reml=True,
-    fit_intercept=True,
     alpha=0.0,
-    n_jobs=None,
-    names=str,
     max_iter=100,
     seed=0,
+    **reduction,
 ):
     """Fit a linear mixed model by (restricted) maximum likelihood.
 
@@ -173,17 +170,14 @@ def fit_mixed(
     mean : ndarray of shape (p,), default=None
         Positions of the columns of the mean among those of X; None means all.
     reml : bool, default=True
-    fit_intercept : bool, default=True
     alpha : float, default=0.0
         Ridge penalty.
-    n_jobs : int, default=None
-        See `skmixed._blocks.map_runs`.
-    names : callable, default=str
-        ``names(j)`` is what to call column j of X in messages, y being the last.
     max_iter : int, default=100
         Iterations of the search, from each start.
     seed : int, default=0
-        Of the random starts.
+        Seed of the random starts.
+    **reduction
+        `fit_intercept`, `n_jobs` and `names` of `reduce_terms`.
 
     Returns
     -------
@@ -200,10 +194,8 @@ def fit_mixed(
         data,
         terms,
         mean,
-        fit_intercept=fit_intercept,
         alpha=float(alpha),
-        n_jobs=n_jobs,
-        check=lambda moments: check_range(moments, names),
+        **reduction,
     )
     model = replace(likelihood_of(reduced, terms, reml, float(alpha)), seed=seed)
     optimum, identified = best_optimum(model, reduced.order, max_iter)

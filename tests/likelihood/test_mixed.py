@@ -84,7 +84,6 @@ def model_of(data, terms, reml, alpha=0.0, fit_intercept=True):
         fit_intercept=fit_intercept,
         alpha=alpha,
         n_jobs=None,
-        check=lambda moments: None,
     )
     return likelihood_of(reduced, terms, reml, alpha), reduced
 

@@ -142,7 +142,6 @@ def test_effects_that_the_first_factor_spans_are_told_apart_from_it():
         fit_intercept=True,
         alpha=0.0,
         n_jobs=None,
-        check=lambda moments: None,
     )
     left = np.diag(reduced.gram.W22)
     assert np.count_nonzero(left) == 4

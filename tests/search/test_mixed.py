@@ -60,7 +60,6 @@ def model_of(X, y, terms, reml=True, alpha=0.0):
         fit_intercept=True,
         alpha=alpha,
         n_jobs=None,
-        check=lambda moments: None,
     )
     return likelihood_of(reduced, terms, reml, alpha)
 
