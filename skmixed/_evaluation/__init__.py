@@ -4,7 +4,7 @@ Comes in: a model, and rows with labels.  Goes out: predictions for known and ne
 groups, and scores.
 
 any_model           out of Pipeline and search, with its groups
-folds, comparison   the work of one fold; the table of scores
+deal, folds, comparison     rows dealt to folds; one fold; the table of scores
 cross_fit           predictions of rows that a regressor has not seen
 calibration         the random-intercept model of such predictions
 split_rows          new rows, each by the model that answers it

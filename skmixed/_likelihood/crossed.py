@@ -185,8 +185,8 @@ class CrossedFactor(TriangularSystem):
         return A.reshape(K, q, K, q)[np.arange(K), :, np.arange(K)]
 
     def products_at_zero(self):
-        """Where no effect has a variance, N = Z'Z: for terms s and t, s not after t,
-        sum_gh N_ga,hb N_gc,hd as an array of (a, c, b, d).
+        """Products of N = Z'Z, if no effect has a variance: for terms s and t, s not
+        after t, sum_gh N_ga,hb N_gc,hd as an array of (a, c, b, d).
         """
         sizes, D = self.gram.sizes, transpose(self.half) @ self.half
         found = {(0, 0): np.einsum("gab,gcd->acbd", D, D)}

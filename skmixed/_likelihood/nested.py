@@ -136,8 +136,8 @@ class NestedFactor(TriangularSystem):
         return tuple(found)
 
     def products_at_zero(self):
-        """Where no effect has a variance, N = Z'Z: for terms s and t, s not after t,
-        sum_gh N_ga,hb N_gc,hd as an array of (a, c, b, d).
+        """Products of N = Z'Z, if no effect has a variance: for terms s and t, s not
+        after t, sum_gh N_ga,hb N_gc,hd as an array of (a, c, b, d).
         """
         found, starts = {}, np.cumsum([0] + [q for _, q in self.gram.sizes])
         for s, stage in enumerate(self.stages):

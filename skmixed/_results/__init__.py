@@ -4,9 +4,11 @@ Comes in: the optimum.  Goes out: one frozen fit, from which all attributes, pre
 and tables come.
 
 fit, state                  the frozen fit; the same as plain arrays, for pickles
-one_variance, row_variances, linear_mixed     the fit of each kind of model
+one_variance, row_variances, mixed_fit        the fit of each kind of model
+linear_mixed                effects of a linear mixed model, and its new rows
 fixed_groups, log_variance  effects of groups, coefficients of the log-variance
 inference, mixed_inference  degrees of freedom, standard errors of variances
 profile, hypotheses         profile-likelihood intervals; tests between fits
-report, summary             the figures of a summary, and its tables
+report, mixed_report, summary, structure      the figures of a summary, its tables and
+    facts about its factors
 """
