@@ -12,10 +12,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from ._estimator import GroupedRegressor, fit_of
+from ._estimator import LinearMean, fit_of
 from ._evaluation.any_model import find_model
-from ._input.parameters import check_coverage
+from ._input.parameters import check_coverage, check_distribution
 from ._results.hypotheses import Contrast, compare_fits, contrast_of
+from ._results.mixed_fit import LinearMixedFit
+from ._results.mixed_report import MixedSummary, summarize_mixed
+from ._results.one_variance import RandomInterceptFit
 from ._results.report import summarize_fit
 from ._results.summary import LikelihoodRatioTest, Summary
 from ._typing import EstimatorLike, Floats
@@ -23,7 +26,11 @@ from ._typing import EstimatorLike, Floats
 __all__ = ["contrast", "likelihood_ratio_test", "summary"]
 
 
-def summary(estimator: EstimatorLike, coverage: float = 0.95) -> Summary:
+def summary(
+    estimator: EstimatorLike,
+    coverage: float = 0.95,
+    distribution: Literal[t, integrated] = "t",
+) -> Summary | MixedSummary:
     """Summary of a fitted model, wherever it is.
 
     Parameters
@@ -32,10 +39,13 @@ def summary(estimator: EstimatorLike, coverage: float = 0.95) -> Summary:
         One of this package, or a Pipeline, a search, or another tool around one.
     coverage : float, default=0.95
         Probability of the intervals.
+    distribution : {"t", "integrated"}, default="t"
+        As in the `summary` of `RandomInterceptRegressor`, which alone offers the
+        second.
 
     Returns
     -------
-    summary : Summary
+    summary : Summary or MixedSummary
         That of the model's own `summary`, with the names of the columns that the steps
         of a Pipeline before it give (`get_feature_names_out`).  Of a
         ``TransformedTargetRegressor`` it is about y as that transforms it, and says so.
@@ -45,7 +55,7 @@ def summary(estimator: EstimatorLike, coverage: float = 0.95) -> Summary:
     TypeError
         If there is no model of this package in the estimator.
     ValueError
-        If `coverage` is no probability.
+        If `coverage` is no probability, or the model does not offer `distribution`.
 
     Examples
     --------
@@ -63,8 +73,17 @@ def summary(estimator: EstimatorLike, coverage: float = 0.95) -> Summary:
     Days       30.065    2.31  13.015  161  6.4e-27  25.503  34.627
     """
     check_coverage(coverage)
+    check_distribution(distribution, ("t", "integrated"))
     fit, is_transformed = _named_fit(estimator)
-    found = summarize_fit(fit, coverage)
+    if distribution != "t" and not isinstance(fit, RandomInterceptFit):
+        raise ValueError(
+            f"The model offers no {distribution} distribution of its parameters; "
+            "RandomInterceptRegressor does."
+        )
+    if isinstance(fit, LinearMixedFit):
+        found = summarize_mixed(fit, coverage)
+    else:
+        found = summarize_fit(fit, coverage, distribution)
     if is_transformed:
         note = "All figures are of y as TransformedTargetRegressor transforms it."
         found = replace(found, notes=(*found.notes, note))
@@ -78,8 +97,9 @@ def likelihood_ratio_test(
 
     Twice the difference of the log-likelihoods is compared with chi-squared on as many
     degrees of freedom as the larger model has parameters more.  Where one of these is
-    the variance of random intercepts, whose value of 0 is the end of its range, half of
-    the probability is that of one degree of freedom less.
+    the variance of a random effect, whose value of 0 is the end of its range, half of
+    the probability is that of one degree of freedom less.  (With several such variances
+    this is on the safe side.)
 
     Parameters
     ----------
@@ -198,15 +218,15 @@ def _named_fit(estimator):
     whether it is of a transformed y.
     """
     found = find_model(estimator)
-    if not isinstance(found.model, GroupedRegressor):
+    if not isinstance(found.model, LinearMean):
         raise TypeError(
-            f"{type(found.model).__name__} is not a model of this package, nor a tool "
-            "of scikit-learn around one."
+            f"{type(found.model).__name__} is not a model of this package with a "
+            "linear mean, nor a tool of scikit-learn around one."
         )
     fit = fit_of(found.model)
     is_named = hasattr(found.model, "feature_names_in_") or found.names is None
     if not is_named and len(found.names) == len(fit.names):
-        fit = replace(fit, names=tuple(map(str, found.names)))
+        fit = fit.renamed(tuple(map(str, found.names)))
     return fit, found.is_transformed
 
 

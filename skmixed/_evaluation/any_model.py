@@ -177,12 +177,11 @@ def warn_of_lost_labels(model, metadata):
                 "is scored as one of a new group: set `group_feature` on the model "
                 "inside it."
             )
-    elif _wants(model) and not used and np.size(getattr(model, "groups_", ())):
+    elif _wants(model) and not used and (n_groups := count_groups(model)):
         warn(
-            f"The model knows {np.size(model.groups_)} groups but the scorer got no "
-            "`groups`, so that every row is scored as one of a new group: pass "
-            "`groups` as metadata with enable_metadata_routing=True, or set "
-            "`group_feature`."
+            f"The model knows {n_groups} groups but the scorer got no `groups`, so "
+            "that every row is scored as one of a new group: pass `groups` as metadata "
+            "with enable_metadata_routing=True, or set `group_feature`."
         )
     elif metadata and request.predict.requests.get("groups", False) is None:
         warn(
@@ -190,6 +189,12 @@ def warn_of_lost_labels(model, metadata):
             "they are left out: call set_predict_request(groups=True) and "
             "set_fit_request(groups=True)."
         )
+
+
+def count_groups(model):
+    """Number of groups that a fitted model knows, of all its factors together."""
+    groups = getattr(model, "groups_", ())
+    return sum(map(len, groups.values())) if isinstance(groups, dict) else len(groups)
 
 
 def gives_std(model):

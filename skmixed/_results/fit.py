@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .._input.factors import INTERCEPT
 from .._likelihood.posterior import Coefficients, Posterior, make_room, observe
 
 
@@ -63,6 +64,15 @@ class Fit:
     converged: bool
     response: tuple = ()
     is_updated: bool = False
+
+    @property
+    def random_effects(self):
+        """Random effects of the model, a set of (factor, effect)."""
+        raise NotImplementedError
+
+    def renamed(self, names):
+        """The same fit, whose columns of X have other names."""
+        return replace(self, names=names)
 
     @property
     def coefficients(self):
@@ -197,6 +207,11 @@ class GroupedFit(Fit):
     def has_random_intercepts(self):
         """Whether there are random intercepts, those of a variance of 0 included."""
         return self.is_random and len(self.labels) > 0
+
+    @property
+    def random_effects(self):
+        """See `Fit`; a single factor has no name."""
+        return {(None, INTERCEPT)} if self.has_random_intercepts else set()
 
     @property
     def group_variance(self):

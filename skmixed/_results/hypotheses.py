@@ -52,7 +52,7 @@ def compare_fits(smaller, larger):
             f"the smaller one of {smaller.log_likelihood:.4f}: they are not nested, or "
             "a search did not find its optimum."
         )
-    at_boundary = larger.has_random_intercepts and not smaller.has_random_intercepts
+    at_boundary = len(larger.random_effects) > len(smaller.random_effects)
     return ratio_test(gain, df, at_boundary)
 
 
@@ -103,16 +103,34 @@ def _check_nested(smaller, larger):
             f"The mean of the smaller model has {', '.join(sorted(missing))}, that of "
             "the larger has not: the models are not nested."
         )
-    if smaller.has_random_intercepts and not larger.has_random_intercepts:
+    lost = _effects_missing_in(smaller, larger)
+    if lost:
         raise ValueError(
-            "The smaller model has random intercepts and the larger has none: the "
-            "models are not nested."
+            f"The smaller model has random effects ({', '.join(lost)}) that the larger "
+            "has not: the models are not nested."
         )
     if larger.n_parameters <= smaller.n_parameters:
         raise ValueError(
             f"The smaller model has {smaller.n_parameters} parameters and the larger "
             f"{larger.n_parameters}: there is nothing to test. Pass the smaller first."
         )
+
+
+def _effects_missing_in(smaller, larger):
+    """Random effects of the smaller model that the larger has not, as text.
+
+    A factor that is the only one of a model has no name there, and may be any of those
+    of a larger model.
+    """
+    theirs = larger.random_effects
+    unnamed = {effect for _, effect in theirs}
+    lost = [
+        (factor, effect)
+        for factor, effect in smaller.random_effects
+        if (factor, effect) not in theirs
+        and (effect not in unnamed or factor is not None)
+    ]
+    return sorted(effect if f is None else f"{effect} | {f}" for f, effect in lost)
 
 
 def _mean_names(fit):

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from .._blocks import row_blocks
-from .._input.factors import Factor
+from .._input.factors import INTERCEPT, Factor
 from .._input.label_table import KnownLabels, known_labels
 from .._likelihood import mixed_posterior
 from .._likelihood.mixed import evaluate
@@ -80,6 +80,25 @@ class LinearMixedFit(Fit):
     def names_of_factors(self):
         """Names of the factors."""
         return [factor.name for factor in self.factors]
+
+    @property
+    def random_effects(self):
+        """See `Fit`; where there is one factor, it has no name."""
+        several = len(self.factors) > 1
+        return {
+            (factor.name if several else None, effect)
+            for factor in self.factors
+            for effect in factor.effects
+        }
+
+    def renamed(self, names):
+        """See `Fit`; effects are named after the columns too."""
+        effects = [*(names[j] for j in self.features), INTERCEPT]  # the last is at -1
+        factors = tuple(
+            replace(factor, effects=tuple(effects[j] for j in factor.columns))
+            for factor in self.factors
+        )
+        return replace(self, names=names, factors=factors)
 
     @property
     def entries(self):
@@ -267,7 +286,9 @@ def _levels(data, terms):
 
 
 def _shares(data, posterior, noise):
-    """Variances of the features' part of the mean, of the effects and of the noise."""
+    """Variances of the features' part of the mean, of the effects and of the noise, and
+    the mean and the scatter of y.
+    """
     n = data.n_rows
     weight = np.ones(n) if data.weight is None else data.weight
     mean, between = np.empty(n), np.zeros(n)
@@ -278,7 +299,9 @@ def _shares(data, posterior, noise):
             between[rows] += np.einsum("ni,ij,nj->n", z, term.Psi, z)
     total = weight.sum()
     centred = mean - weight @ mean / total
+    level = weight @ data.y / total
     return {
+        "response": (float(level), float(weight @ (data.y - level) ** 2)),
         "explained": float(weight @ centred**2 / max(total - 1, 1)),
         "between": float(weight @ between / total),
         "noise": noise,

@@ -9,13 +9,14 @@ from ._calibration import PredictiveCalibrationDisplay
 from ._effects import GroupEffectsDisplay
 from ._interval import predict_interval
 from ._profile import LikelihoodProfileDisplay
-from ._random_effects import RandomInterceptsDisplay
+from ._random_effects import RandomEffectsDisplay, RandomInterceptsDisplay
 from ._residuals import ResidualScaleDisplay, ResidualsDisplay
 
 __all__ = [
     "GroupEffectsDisplay",
     "LikelihoodProfileDisplay",
     "PredictiveCalibrationDisplay",
+    "RandomEffectsDisplay",
     "RandomInterceptsDisplay",
     "ResidualScaleDisplay",
     "ResidualsDisplay",

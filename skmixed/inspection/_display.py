@@ -9,8 +9,9 @@ import numpy as np
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from .._estimator import GroupedRegressor, read_new
+from .._estimator import GaussianRegressor, read_new
 from .._evaluation.any_model import (
+    count_groups,
     gives_std,
     predict_distribution,
     predict_mean,
@@ -55,10 +56,10 @@ def pyplot():
 def own_model(estimator):
     """The model of this package inside an estimator."""
     model, _ = unwrap(estimator, None, {})
-    if not isinstance(model, GroupedRegressor):
+    if not isinstance(model, GaussianRegressor):
         raise TypeError(
             f"{type(model).__name__} is not a model of this package: nothing is known "
-            "of its random intercepts."
+            "of its random effects."
         )
     check_is_fitted(model)
     return copy(model)  # which no other thread changes
@@ -72,10 +73,18 @@ def distribution_of(estimator, X, groups):
     model, X = unwrap(estimator, X, metadata)
     warn_of_lost_labels(model, metadata)
     mean, std = predict_distribution(model, X, metadata)
-    known = None
-    if isinstance(model, GroupedRegressor) and len(model.groups_):
-        known = read_new(model, X, groups).codes >= 0
-    return known, mean, std
+    return _knows(model, X, groups), mean, std
+
+
+def _knows(model, X, groups):
+    """Whether a model knows the groups of each row, those of all its factors; None
+    where it has none.
+    """
+    if not isinstance(model, GaussianRegressor) or not count_groups(model):
+        return None
+    codes = read_new(model, X, groups).codes
+    codes = codes if isinstance(codes, (list, tuple)) else [codes]
+    return np.all([of_factor >= 0 for of_factor in codes], axis=0)
 
 
 def noise_of(estimator, X, groups):
@@ -84,7 +93,7 @@ def noise_of(estimator, X, groups):
     """
     metadata = {} if groups is None else {"groups": groups}
     model, inner = unwrap(estimator, X, metadata)
-    if isinstance(model, GroupedRegressor):
+    if isinstance(model, GaussianRegressor):
         known, mean, _ = distribution_of(estimator, X, groups)
         used = requested(model, "predict", metadata)
         return known, mean, model.predict_noise_std(inner, **used)

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils import check_consistent_length
 
-from .._estimator import GroupedRegressor
+from .._estimator import GaussianRegressor
 from .._evaluation.any_model import (
+    count_groups,
     find_model,
     predict_mean,
     unwrap,
@@ -270,6 +271,6 @@ def _groups_of_lines(labels, n_rows):
 def _knows_groups(estimator):
     """Whether the model has a population beside the groups that it gets as metadata."""
     model = find_model(estimator).model
-    if not isinstance(model, GroupedRegressor) or not len(model.groups_):
+    if not isinstance(model, GaussianRegressor) or not count_groups(model):
         return False
     return not any(hasattr(model, n) and getattr(model, n) is not None for n in DOORS)

@@ -14,7 +14,7 @@ from .._evaluation.any_model import (
     unwrap,
     warn_of_lost_labels,
 )
-from .._input.parameters import check_coverage
+from .._input.parameters import check_coverage, check_distribution
 from .._likelihood.normal import normal_interval
 from .._typing import ColumnLike, EstimatorLike, Floats, MatrixLike
 
@@ -25,7 +25,7 @@ def predict_interval(
     *,
     groups: ColumnLike | None = None,
     coverage: float = 0.9,
-    distribution: Literal["normal", "t"] = "normal",
+    distribution: Literal["normal", "t", "integrated"] = "normal",
 ) -> Floats:
     """Predict the interval that holds a new observation with a given probability.
 
@@ -45,8 +45,8 @@ def predict_interval(
         Group labels, as in the model's `predict`.
     coverage : float, default=0.9
         Probability of the interval, above 0 and below 1.
-    distribution : {"normal", "t"}, default="normal"
-        As in `predict_interval` of the models of this package: Student's t allows for
+    distribution : {"normal", "t", "integrated"}, default="normal"
+        As in `predict_interval` of the models of this package: the last two allow for
         the estimation of the variances.
 
     Returns
@@ -58,10 +58,11 @@ def predict_interval(
     Raises
     ------
     TypeError
-        If the model gives no standard deviation, or no degrees of freedom for
-        ``distribution="t"``.
+        If the model gives no standard deviation, or is none of this package and
+        `distribution` is not "normal".
     ValueError
-        If `coverage` is no probability, or `distribution` has another value.
+        If `coverage` is no probability, or `distribution` has another value; if the
+        model does not offer the distribution.
 
     Notes
     -----
@@ -82,8 +83,7 @@ def predict_interval(
     array([[343., 451.]])
     """
     check_coverage(coverage)
-    if distribution not in ("normal", "t"):
-        raise ValueError(f"distribution is 'normal' or 't', got {distribution!r}.")
+    check_distribution(distribution, ("normal", "t", "integrated"))
     metadata = {} if groups is None else {"groups": groups}
     model, X = unwrap(estimator, X, metadata)
     options = {"coverage": coverage, "distribution": distribution}
@@ -94,7 +94,7 @@ def predict_interval(
         bounds = np.reshape(model.transformer_.inverse_transform(column), (-1, 2))
         return np.sort(bounds, axis=1)  # a falling function turns them round
     warn_of_lost_labels(model, metadata)
-    if distribution == "t":
+    if distribution != "normal":
         if not hasattr(model, "predict_interval"):
             raise TypeError(
                 f"{type(model).__name__} gives no degrees of freedom; use "

@@ -17,7 +17,11 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
+from skmixed import (
+    HeteroscedasticGaussianRegressor,
+    LinearMixedRegressor,
+    RandomInterceptRegressor,
+)
 from skmixed.datasets import load_hsb82, load_machines, load_sleepstudy
 from skmixed.inference import contrast, likelihood_ratio_test, summary
 
@@ -243,11 +247,58 @@ def test_what_cannot_be_compared():
     steep = HeteroscedasticGaussianRegressor(variance_alpha=2.0, **ml)
     refused(model(**ml), steep.fit(X, Y, groups=GROUPS), "ridge penalty of 2")
     alone = HeteroscedasticGaussianRegressor(mean_groups=None, **ml).fit(X, Y)
-    refused(model(**ml), alone, "random intercepts and the larger has none")
+    refused(model(**ml), alone, r"random effects \(intercept\) that the larger has not")
     other = RandomInterceptRegressor(**ml).fit(
         np.column_stack([X[:, 0], np.sin(X)]), Y, groups=GROUPS
     )
     refused(model(**ml), other, "The larger model has a log-likelihood of")
+
+
+@needs_pandas
+def test_random_slopes_are_tested_by_a_mixture():
+    frame, y, groups = data("sleepstudy")
+    smaller = fit("sleepstudy")
+    larger = LinearMixedRegressor("(Days | Subject)").fit(frame, y, groups=groups)
+    found = likelihood_ratio_test(smaller, larger)
+    gain = larger.log_likelihood_ - smaller.log_likelihood_
+    assert_allclose(found.statistic, 2 * gain)
+    assert_allclose(found.p_value, stats.chi2.sf(2 * gain, [1, 2]).mean())
+    assert (found.df, found.at_boundary) == (2, True)
+    same = LinearMixedRegressor().fit(frame, y, groups=groups)
+    assert_allclose(likelihood_ratio_test(same, larger).statistic, 2 * gain, rtol=1e-6)
+    refused(larger, same, r"random effects \(Days\) that the larger has not")
+    without = LinearMixedRegressor("").fit(frame, y)
+    assert_allclose(
+        likelihood_ratio_test(without, same).statistic,
+        STORED["sleepstudy"]["variance"]["statistic"],
+        rtol=OPTIMUM,
+    )
+    other = LinearMixedRegressor("(Days | Subject)").fit(frame, y + 1, groups=groups)
+    refused(smaller, other, "fitted to different y")
+
+
+def test_effects_of_named_factors_are_nested_by_name():
+    rng = np.random.default_rng(0)
+    table = rng.integers(6, size=(120, 2))
+    one = LinearMixedRegressor("(1 | g0)").fit(X, Y, groups=table)
+    both = LinearMixedRegressor("(1 | g0) + (1 | g1)").fit(X, Y, groups=table)
+    slope = LinearMixedRegressor("(x0 | g1)").fit(X, Y, groups=table)
+    assert likelihood_ratio_test(one, both).df == 1
+    refused(both, slope, r"random effects \(intercept \| g0, intercept \| g1\)")
+
+
+@needs_pandas
+def test_contrasts_of_random_slopes_are_those_of_contest():
+    frame, y, groups = data("sleepstudy")
+    model = LinearMixedRegressor("(Days | Subject)").fit(frame, y, groups=groups)
+    expected = json.loads(
+        (Path(__file__).parents[1] / "stored" / "contest.json").read_text()
+    )["sleepstudy_both"]
+    found = contrast(model, np.eye(2))
+    # The stored figures are of numerical derivatives and 10 digits.
+    assert_allclose(found.f_statistic, expected["statistic"], rtol=1e-5)
+    freedom = expected["numerator"], expected["denominator"]
+    assert_allclose(found.df, freedom, rtol=1e-4)
 
 
 # ---------------------------------------------------------------------------- summaries
@@ -304,6 +355,20 @@ def test_summaries_of_searches_and_selections():
     assert names_of(chosen) == ("intercept", *kept)
 
 
+@needs_pandas
+def test_the_summary_of_a_wrapped_mixed_model_names_its_slopes():
+    frame, y, groups = data("sleepstudy")
+    model = LinearMixedRegressor("(x0 | Subject)")
+    pipe = make_pipeline(StandardScaler(), model)
+    pipe.fit(frame, y, linearmixedregressor__groups=groups)
+    found = summary(pipe)
+    assert found.coefficients.names == ("intercept", "Days")
+    assert "corr(intercept, Days | Subject)" in found.variance_components.names
+    own = pipe[-1].summary()
+    for key, values in own.variance_components.columns.items():
+        assert_allclose(found.variance_components[key], values)
+
+
 def test_the_summary_of_a_transformed_target_says_so():
     model = RandomInterceptRegressor(group_feature=-1)
     table, y = np.column_stack([X, GROUPS]), np.exp(Y / 10)
@@ -312,7 +377,19 @@ def test_the_summary_of_a_transformed_target_says_so():
     direct = RandomInterceptRegressor().fit(X, Y / 10, groups=GROUPS).summary()
     assert_allclose(found.coefficients["coef"], direct.coefficients["coef"], rtol=1e-9)
     assert "as TransformedTargetRegressor transforms it" in found.notes[-1]
-    assert len(found.notes) == 2
+    assert found.notes[:-1] == direct.notes
+
+
+def test_a_wrapped_summary_of_the_integrated_distribution():
+    pipe = make_pipeline(FunctionTransformer(), RandomInterceptRegressor())
+    pipe.fit(X, Y, randominterceptregressor__groups=GROUPS)
+    expected = str(pipe[-1].summary(distribution="integrated"))
+    assert str(summary(pipe, distribution="integrated")) == expected
+    uneven = HeteroscedasticGaussianRegressor().fit(X, Y, groups=GROUPS)
+    with pytest.raises(ValueError, match="offers no integrated distribution"):
+        summary(uneven, distribution="integrated")
+    with pytest.raises(ValueError, match="distribution is 't' or 'integrated', got"):
+        summary(pipe, distribution="normal")
 
 
 def test_what_has_no_summary():

@@ -18,12 +18,14 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from skmixed import (
     GroupsWarning,
     HeteroscedasticGaussianRegressor,
+    LinearMixedRegressor,
     RandomInterceptRegressor,
 )
 from skmixed.inspection import (
     GroupEffectsDisplay,
     LikelihoodProfileDisplay,
     PredictiveCalibrationDisplay,
+    RandomEffectsDisplay,
     RandomInterceptsDisplay,
     ResidualScaleDisplay,
     ResidualsDisplay,
@@ -68,6 +70,9 @@ def test_intervals_are_those_of_the_model_wherever_it_is():
 
 
 def test_t_intervals_are_those_of_the_model_wherever_it_is():
+    options = {"groups": LABELS, "distribution": "integrated"}
+    integrated = MODEL.predict_interval(X, **options)
+    assert_allclose(predict_interval(PIPE, X, **options), integrated, rtol=1e-6)
     expected = MODEL.predict_interval(X, groups=LABELS, distribution="t")
     normal = MODEL.predict_interval(X, groups=LABELS)
     assert (np.diff(expected) > np.diff(normal)).all()
@@ -76,7 +81,7 @@ def test_t_intervals_are_those_of_the_model_wherever_it_is():
         assert_allclose(found, expected, rtol=1e-9)
     with pytest.raises(TypeError, match="BayesianRidge gives no degrees of freedom"):
         predict_interval(BayesianRidge().fit(X, Y), X, distribution="t")
-    with pytest.raises(ValueError, match="distribution is 'normal' or 't', got 'z'"):
+    with pytest.raises(ValueError, match="'t' or 'integrated', got 'z'"):
         predict_interval(MODEL, X, groups=LABELS, distribution="z")
 
 
@@ -433,3 +438,81 @@ def test_what_has_no_group_effects():
         show(MODEL, X, 0)
     with pytest.raises(TypeError, match="needs a frame or a dense array"):
         show(MODEL, X.tolist(), 0, groups=GROUPS)
+
+
+# ---------------------------------------------------------------------- several effects
+
+
+def slopes(groups=GROUPS):
+    model = LinearMixedRegressor("(x0 | g0)")
+    return model.fit(X, Y, groups=np.asarray(groups)[:, None])
+
+
+def test_random_effects_are_drawn_in_the_order_of_the_first():
+    model = slopes()
+    display = RandomEffectsDisplay.from_estimator(model)
+    factor, (first, second) = display.factor, display.axes_
+    order = np.argsort(model.random_effects_[factor][:, 0])
+    for ax, j in ((first, 0), (second, 1)):
+        (bars,) = ax.containers
+        values = model.random_effects_[factor][order, j]
+        assert_allclose(bars.lines[0].get_xdata(), values)
+        widths = [np.ptp(s[:, 0]) for s in bars.lines[2][0].get_segments()]
+        std = model.random_effects_std_[factor][order, j]
+        assert_allclose(widths, 2 * norm.ppf(0.975) * std, rtol=1e-9)
+    texts = [text.get_text() for text in first.get_yticklabels()]
+    assert texts == [str(model.groups_[factor][i]) for i in order]
+    assert second.get_title() == f"x0 | {factor}"
+    ax = plt.figure().add_subplot()
+    one = RandomEffectsDisplay.from_estimator(model, factor, effects=["x0"], ax=ax)
+    assert one.ax_ is ax
+    assert list(one.effects) == ["x0"]
+
+
+def test_random_effects_of_one_factor_are_its_intercepts():
+    display = RandomEffectsDisplay.from_estimator(PIPE)
+    assert_allclose(display.effects["intercept"], MODEL.random_intercepts_, rtol=1e-9)
+    assert display.factor == "groups"
+    many = RandomEffectsDisplay(
+        labels=np.arange(500),
+        effects={"intercept": np.arange(500.0)},
+        std={"intercept": np.ones(500)},
+    ).plot()
+    assert not many.ax_.containers
+
+
+def test_random_effects_that_are_not_there():
+    model = slopes()
+    show = RandomEffectsDisplay.from_estimator
+    with pytest.raises(ValueError, match="no random effects of factor 'item'; its fac"):
+        show(model, "item")
+    with pytest.raises(ValueError, match=r"its random effects are \['intercept', 'x0'"):
+        show(model, effects=["x1"])
+    with pytest.raises(ValueError, match="ax has 1 axes for 2 effects"):
+        show(model, ax=plt.figure().add_subplot())
+    fixed = HeteroscedasticGaussianRegressor(mean_groups="fixed")
+    with pytest.raises(ValueError, match="its factors are: none"):
+        show(fixed.fit(X, Y, groups=GROUPS))
+    with pytest.raises(ValueError, match="draw them by RandomEffectsDisplay"):
+        RandomInterceptsDisplay.from_estimator(model)
+
+
+def test_pictures_of_several_factors():
+    """A row is of known groups where those of all its factors are known."""
+    table = np.column_stack([GROUPS, np.arange(300) % 7])
+    model = LinearMixedRegressor().fit(X, Y, groups=table)
+    asked = table.copy()
+    asked[:50, 0], asked[25:75, 1] = 99, 99
+    display = PredictiveCalibrationDisplay.from_estimator(model, X, Y, groups=asked)
+    assert np.array_equal(display.known, np.arange(300) >= 75)
+    residuals = ResidualsDisplay.from_estimator(model, X, Y, groups=asked)
+    mean = model.predict(X, groups=asked)
+    assert_allclose(residuals.residual, (Y - mean) / np.sqrt(model.noise_variance_))
+    effects = GroupEffectsDisplay.from_estimator(model, X, 0, groups=table, by=GROUPS)
+    assert len(effects.labels) == 12
+    assert effects.population is not None
+    with pytest.warns(GroupsWarning, match="knows 19 groups"):
+        predict_interval(model, X)
+    expected = model.predict_interval(X, groups=asked, distribution="t")
+    found = predict_interval(model, X, groups=asked, distribution="t")
+    assert_allclose(found, expected)

@@ -30,6 +30,7 @@ from skmixed import (
 )
 from skmixed._evaluation.comparison import GroupsComparison
 from skmixed._results.hypotheses import Contrast
+from skmixed._results.mixed_report import MixedSummary
 from skmixed._results.summary import LikelihoodRatioTest, Summary, Table
 
 Floats = NDArray[np.float64]
@@ -117,7 +118,7 @@ def test_a_summary() -> None:
 
 
 def test_statements_about_models() -> None:
-    assert_type(inference.summary(RANDOM, coverage=0.9), Summary)
+    assert_type(inference.summary(RANDOM, coverage=0.9), Summary | MixedSummary)
     found = assert_type(inference.contrast(RANDOM, {"x0": 1.0}), Contrast)
     assert_type(inference.contrast(RANDOM, [[0.0, 1.0]], 0.9), Contrast)
     assert_type(found.estimates, Table)
