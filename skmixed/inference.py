@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -29,7 +30,7 @@ __all__ = ["contrast", "likelihood_ratio_test", "summary"]
 def summary(
     estimator: EstimatorLike,
     coverage: float = 0.95,
-    distribution: Literal[t, integrated] = "t",
+    distribution: Literal["t", "integrated"] = "t",
 ) -> Summary | MixedSummary:
     """Summary of a fitted model, wherever it is.
 
