@@ -52,7 +52,7 @@ def complete_information(model, point):
 
 
 def metric(model, point):
-    """The metric of steps of theta (docs/math.md, 9.6).
+    """The metric of steps of theta: math.md (31d).
 
     It is the mean square of the change of a row's log-variance, groups of rows moving
     with their effects, plus that of the change of log(psi + 1 / S_g) of the groups.

@@ -206,7 +206,7 @@ def region_step(model, radius):
     """The minimum of the quadratic model over steps of length up to `radius`, within a
     tenth, and whether this is Newton's step.
 
-    The step is -(H + d M)^-1 gradient; the damping d is searched for by Newton's method
+    The step is that of math.md (31e).  Its damping d is searched for by Newton's method
     in 1 / length, kept between one that is too small and one that is too large.
     """
     low, high, best, damping = 0.0, np.inf, np.zeros(len(model.gradient)), 0.0

@@ -87,7 +87,7 @@ def test_the_higher_of_two_interior_optima(apart, is_large, reml):
 
 
 def test_penalised_reml_compares_optima_by_the_integral_of_the_slope():
-    """Equation (18) with (23) is the slope of no function: the deviance that it is
+    """math.md (18) with (23) is the slope of no function: the deviance that it is
     nearest to is higher at the better one of these two optima.
     """
     place = np.arange(1, 49)

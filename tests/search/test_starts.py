@@ -57,7 +57,7 @@ def log_variances(likelihood, theta):
 def test_a_step_is_as_long_as_the_log_variances_move(
     mean_groups, variance_groups, variance_alpha
 ):
-    """Equation (31d): of rows, and of the means of groups."""
+    """math.md (31d): of rows, and of the means of groups."""
     X, y, groups = data()
     estimator = HeteroscedasticGaussianRegressor(
         mean_groups=mean_groups,

@@ -48,8 +48,9 @@ def random_quadratic(seed, n=5, curvature=0.0):
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("curvature", [0.0, 20.0])
 def test_a_step_is_the_minimum_within_the_region(seed, curvature):
-    """Of an indefinite model and of a convex one, by the multiplier of the constraint:
-    the damped Hessian has no negative eigenvalue, and the step solves its system.
+    """math.md (31e). Of an indefinite model and of a convex one, by the multiplier of
+    the constraint: the damped Hessian has no negative eigenvalue, and the step solves
+    its system.
     """
     model, H, M = random_quadratic(seed, curvature=curvature)
     for radius in (1e-3, 0.3, 1e3):
