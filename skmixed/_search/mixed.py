@@ -27,6 +27,8 @@ from .ratio import best_ratio
 
 # A rise of the deviance by less than this is none.
 NO_COST = 1e-6
+# A direction of Psi with less than this part of the largest variance has none.
+NULL = 1e-12
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ class MixedFit:
     @property
     def ranks(self):
         """Rank of Psi of every term."""
-        return self.of_user([np.linalg.matrix_rank(L) for L in self.point.Lambdas])
+        pairs = zip(self.point.model.covariances, self.point.Lambdas, strict=True)
+        return self.of_user([_rank(c, L @ L.T) for c, L in pairs])
 
     @property
     def modes(self):
@@ -146,6 +149,15 @@ class MixedFit:
         """Figures of the levels of every term, both in the user's order."""
         pairs = zip(figures, self.reduced.places, strict=True)
         return self.of_user([figure[place] for figure, place in pairs])
+
+
+def _rank(covariance, Psi):
+    """Rank of Psi, block by block."""
+    rank = 0
+    for block in map(list, covariance.blocks):
+        values = np.linalg.eigvalsh(Psi[np.ix_(block, block)])
+        rank += np.count_nonzero(values > NULL * values[-1])
+    return rank
 
 
 def fit_mixed(

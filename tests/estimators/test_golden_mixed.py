@@ -38,7 +38,7 @@ def fit(case):
 
 def fixed_effects(model, meta):
     """Figures of the mean, in the order of the case's columns."""
-    names = ["1", *model.feature_names_in_]
+    names = ["1", *getattr(model, "feature_names_in_", [])]
     order = [names.index(column) for column in meta["X"]]
     summary = model.summary()
     rows = [("intercept" if c == "1" else c) for c in meta["X"]]
