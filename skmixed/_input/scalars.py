@@ -6,10 +6,9 @@ import numbers
 import numpy as np
 
 ONE_FACTOR = (
-    "the model has one grouping factor. Join the columns into one label per row, "
-    "e.g. [f'{a}/{b}' for a, b in zip(school, room)], which takes the rooms of one "
-    "school for independent: what differs between schools has standard errors that are "
-    "too small. LinearMixedRegressor('(1 | school/room)') has a variance for both."
+    "one grouping factor. Use LinearMixedRegressor(), or one column; '(1 | a/b)' there "
+    "is for nested labels. (Joining the columns into one label per row takes the rooms "
+    "of one school for independent, and standard errors between schools are too small.)"
 )
 
 # The kinds of labels, by their types; any other type is a kind of its own.
@@ -94,7 +93,8 @@ def check_scalars(values):
     for value in values:
         if isinstance(value, COMPOUND):
             raise ValueError(
-                f"The group label {value!r:.60} is compound, but {ONE_FACTOR}"
+                f"The group label {value!r:.60} is compound, but the model has "
+                f"{ONE_FACTOR}"
             )
         try:
             hash(value)

@@ -62,9 +62,13 @@ class Data:
         return Data(self.X[rows], self.features, index, self.y[rows], self.weight[rows])
 
 
-def _read_column(labels, n_rows, names=None):
-    """The labels of the one factor of most models."""
-    return index_groups(labels, n_rows)
+def _reader_of_column(estimator):
+    """A function that reads the labels of an estimator with one factor."""
+
+    def read(labels, n_rows, names):
+        return index_groups(labels, n_rows, type(estimator).__name__)
+
+    return read
 
 
 def read_fit_data(
@@ -75,7 +79,7 @@ def read_fit_data(
     sample_weight,
     need_labels=True,
     reset=True,
-    read_labels=_read_column,
+    read_labels=None,
 ):
     """Validate the input of `fit`; rows of weight zero are gone.
 
@@ -96,7 +100,7 @@ def read_fit_data(
     return data
 
 
-def read_new_data(estimator, X, groups, y=None, read_labels=_read_column):
+def read_new_data(estimator, X, groups, y=None, read_labels=None):
     """Validate the input of `predict`, or with y that of a score of predictions."""
     return _read(estimator, X, groups, y=y, reset=None, read_labels=read_labels)
 
@@ -140,6 +144,7 @@ def _read(estimator, X, groups, *, y, reset, read_labels):
         features = np.arange(columns.shape[1])
     index = None
     if labels is not None:
+        read_labels = read_labels or _reader_of_column(estimator)
         index = read_labels(labels, columns.shape[0], names)
     return Data(columns, features, index, y)
 

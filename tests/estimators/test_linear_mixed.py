@@ -12,7 +12,7 @@ import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from oracles.reference import simulate
 from scipy import sparse
-from scipy.stats import multivariate_normal
+from scipy.stats import chi2, multivariate_normal
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
@@ -33,6 +33,7 @@ from skmixed import (
     LinearMixedRegressor,
     RandomEffects,
     RandomInterceptRegressor,
+    inference,
 )
 from skmixed.datasets import load_sleepstudy
 
@@ -736,3 +737,41 @@ def test_check_estimator(estimator):
     assert not failed
     skipped = {r["check_name"] for r in results if r["status"] == "skipped"}
     assert skipped <= {"check_array_api_input"}
+
+
+# ------------------------------------------------------------ statements about the model
+
+
+def test_statements_of_the_inference_module(fitted):
+    pipe = make_pipeline(StandardScaler(), LinearMixedRegressor("(x0 | subject)"))
+    pipe.fit(X, Y, linearmixedregressor__groups=LABELS)
+    assert inference.summary(pipe).coefficients.names == ("intercept", "x", "z")
+    assert str(inference.summary(fitted)) == str(fitted.summary())
+    table = fitted.summary().coefficients
+    found = inference.contrast(fitted, {"z": 1})
+    assert_allclose(found.estimates["df"], table["df"][2:], rtol=1e-9)
+    assert_allclose(found.p_value, table["p"][2], rtol=1e-9)
+
+
+def test_likelihood_ratio_tests_of_terms():
+    terms = ["", "(1 | subject)", "(x | subject)", TEXT, "(1 | item)"]
+    none, levels, slopes, both, items = (
+        LinearMixedRegressor(term, method="ml").fit(X, Y, groups=LABELS)
+        for term in terms
+    )
+    test = inference.likelihood_ratio_test(none, levels)
+    assert (test.df, test.at_boundary) == (1, True)
+    test = inference.likelihood_ratio_test(levels, slopes)
+    assert (test.df, test.at_boundary) == (2, True)
+    gain = 2 * (slopes.log_likelihood_ - levels.log_likelihood_)
+    assert_allclose(test.statistic, gain, rtol=EXACT)
+    expected = 0.5 * (chi2.sf(gain, 1) + chi2.sf(gain, 2))
+    assert_allclose(test.p_value, expected, rtol=1e-10)
+    test = inference.likelihood_ratio_test(levels, both)
+    assert (test.df, test.at_boundary) == (3, False)
+    old = RandomInterceptRegressor(method="ml").fit(X, Y, groups=SUBJECT)
+    assert_allclose(
+        inference.likelihood_ratio_test(old, slopes).statistic, gain, rtol=1e-6
+    )
+    with pytest.raises(ValueError, match="random effects that the larger has not"):
+        inference.likelihood_ratio_test(items, slopes)

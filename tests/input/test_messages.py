@@ -180,10 +180,10 @@ NOT_A_COLUMN = (
     "groups=df['school'], or name it with group_feature='school'."
 )
 JOIN = (
-    " but the model has one grouping factor. Join the columns into one label per row, "
-    "e.g. [f'{a}/{b}' for a, b in zip(school, room)], which takes the rooms of one "
-    "school for independent: what differs between schools has standard errors that are "
-    "too small. LinearMixedRegressor('(1 | school/room)') has a variance for both."
+    "has one grouping factor. Use LinearMixedRegressor(), or one column; "
+    "'(1 | a/b)' there is for nested labels. (Joining the columns into one label per "
+    "row takes the rooms of one school for independent, and standard errors between "
+    "schools are too small.)"
 )
 MISSING = " group labels are missing. Drop those rows, or give them a label of "
 
@@ -205,13 +205,13 @@ LABELS = [
     refused(
         "two columns",
         ValueError,
-        f"`groups` has shape (24, 2),{JOIN}",
+        JOIN,
         groups=np.column_stack([GROUPS, GROUPS]),
     ),
     refused(
         "tuples",
         ValueError,
-        f"The group label ('school 0', 0) is compound,{JOIN}",
+        "The group label ('school 0', 0) is compound, but the model " + JOIN,
         groups=list(zip(NAMES, GROUPS.tolist(), strict=True)),
     ),
     refused(
