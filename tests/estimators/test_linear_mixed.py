@@ -739,7 +739,7 @@ def test_check_estimator(estimator):
     assert skipped <= {"check_array_api_input"}
 
 
-# ------------------------------------------------------------ statements about the model
+# -------------------------------------------------------- statements about the model
 
 
 def test_statements_of_the_inference_module(fitted):
@@ -768,10 +768,10 @@ def test_likelihood_ratio_tests_of_terms():
     expected = 0.5 * (chi2.sf(gain, 1) + chi2.sf(gain, 2))
     assert_allclose(test.p_value, expected, rtol=1e-10)
     test = inference.likelihood_ratio_test(levels, both)
-    assert (test.df, test.at_boundary) == (3, False)
+    assert test.df == 3
     old = RandomInterceptRegressor(method="ml").fit(X, Y, groups=SUBJECT)
     assert_allclose(
         inference.likelihood_ratio_test(old, slopes).statistic, gain, rtol=1e-6
     )
-    with pytest.raises(ValueError, match="random effects that the larger has not"):
+    with pytest.raises(ValueError, match="that the larger has not"):
         inference.likelihood_ratio_test(items, slopes)
