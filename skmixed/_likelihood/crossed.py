@@ -134,7 +134,7 @@ class CrossedFactor(TriangularSystem):
                 continue
             M22 = self.M22() if M22 is None else M22
             rows = _right(Lambdas, sizes, M22[here])
-            half = _right(Lambdas, sizes, rows @ inverse)
+            half = _right([L.T for L in Lambdas], sizes, rows @ inverse)
             blocks = np.einsum(
                 "kid,kjd->ij", *(A.reshape(K, q, -1) for A in (half, M22[here]))
             )

@@ -51,6 +51,7 @@ STRUCTURES = {
     "crossed": [(FIRST, [-1], 1), (CROSSING, [-1], 1)],
     "crossed slopes": [(FIRST, [-1, 0], 2), (CROSSING, [-1, 1], "diagonal")],
     "crossed slope alone": [(FIRST, [1], 1), (CROSSING, [-1], 1)],
+    "crossed slopes of both": [(FIRST, [-1, 0], 2), (CROSSING, [-1, 1], 2)],
     "nested and crossed": [(FIRST, [-1], 1), (AROUND, [-1, 0], 2), (CROSSING, [0], 1)],
 }
 SINGLE = [name for name, parts in STRUCTURES.items() if len(parts) == 1]
@@ -156,6 +157,23 @@ def test_derivatives_are_those_of_differences(name, reml):
     assert is_exact
     numerical = differences(lambda theta: at(theta).gradient(), theta)
     assert_allclose(H, numerical, atol=DIFFERENCES * np.abs(H).max())
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_gradient_is_that_of_differences_where_covariances_are_nearly_singular(name):
+    data, terms = simulate(name)
+    model, _ = model_of(data, terms, reml=True)
+    Lambdas = [np.tril(np.full((c.q, c.q), 0.7)) for c in model.covariances]
+    for Lambda in Lambdas:
+        Lambda[-1, -1] = 1e-3
+    theta = model.pack(Lambdas)
+
+    def at(theta):
+        return evaluate(model, model.unpack(theta))
+
+    gradient = differences(lambda theta: at(theta).value, theta)
+    scale = np.abs(gradient).max()
+    assert_allclose(at(theta).gradient(), gradient, atol=DIFFERENCES * scale)
 
 
 @pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
