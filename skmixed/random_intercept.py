@@ -430,7 +430,7 @@ class RandomInterceptRegressor(LinearGroupedRegressor):
         return profile_intervals(fit, coverage, parameters)
 
     def _summarize(self, X, y, groups, sample_weight, reset=True):
-        """All that is kept of rows: what follows depends on groups and columns only."""
+        """The statistics of the rows, on which everything else depends."""
         if is_partitioned(X):
             return summarize_partitions(self, X, y, groups, sample_weight, reset)
         data = read_fit_data(self, X, y, groups, sample_weight, reset=reset)

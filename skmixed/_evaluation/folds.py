@@ -1,4 +1,4 @@
-"""Folds of a cross-validation: rows, splits, and what one fold does.
+"""Folds of a cross-validation: rows, splits, and the work of one fold.
 
 Groups go where they are asked for, whatever `enable_metadata_routing` says.
 """
@@ -74,7 +74,7 @@ class Sample:
 
 
 def read_sample(X, y, groups, params):
-    """A `Sample` of what the user passed."""
+    """A `Sample` of the rows that the user passed."""
     check_table(X)
     X, y = indexable(X, column_or_1d(read_column(y, "y")))
     if params and "groups" in params:
@@ -148,7 +148,7 @@ def check_params(sample, estimators, cvs):
 
 
 def check_estimator(estimator, return_std=False):
-    """Refuse what cannot be fitted, or gives no standard deviation."""
+    """Refuse an estimator that cannot be fitted, or gives no standard deviation."""
     if isinstance(estimator, type) or not hasattr(estimator, "fit"):
         raise TypeError(
             f"An estimator is an object with fit and predict, got {estimator!r:.60}"

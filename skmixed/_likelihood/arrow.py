@@ -4,7 +4,7 @@
         [ border'         corner ]
 
 With G groups, q other unknowns and a U of rank k everything costs O(G (q + k)^2): an
-"arrow", and what couples all groups through few columns.  G may be 0.
+"arrow", and a coupling of all groups through few columns.  G may be 0.
 """
 
 from dataclasses import dataclass, replace

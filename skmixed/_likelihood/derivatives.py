@@ -1,6 +1,6 @@
 """Score and information of the heteroscedastic criterion (docs/math.md, 9.3 to 9.5).
 
-One visit to the rows collects sums; what follows is algebra of groups and columns.
+One visit to the rows collects sums; the rest is algebra of groups and columns.
 The observed information is exact (but see `visit.MOST_COUPLING`).  Coordinates are
 theta = [delta, gamma, psi].
 """
@@ -24,7 +24,7 @@ def derivatives(model, point, expected=False, known_coefficients=False):
     expected : bool, default=False
     known_coefficients : bool, default=False
         Whether the information of gamma is as if the coefficients of the mean were
-        known. That is half the work under REML, and what it leaves out is of the order
+        known. That is half the work under REML, and the rest is of the order
         of the number of coefficients over that of rows.
 
     Returns
@@ -94,7 +94,7 @@ def _tie(model, figures):
 
 
 def _uncoupled(model, groups, sums, expected):
-    """Information without what couples all groups: diagonal, border, corner.
+    """Information without the coupling of all groups: diagonal, border, corner.
 
     The diagonal is that of all groups, tied ones included.
     """
@@ -155,7 +155,7 @@ def _psi_by_coefficients(model, groups, expected):
 
 
 def _assemble(model, point, groups, sums, uncoupled, expected):
-    """The information of the parameters, what couples all groups included."""
+    """The information of the parameters, with the coupling of all groups."""
     diagonal, border, corner = uncoupled
     k, n_free = len(model.variance_penalty), len(model.free)
     corner[:k, :k] += model.variance_penalty

@@ -28,9 +28,9 @@ class Asked:
     grouped : bool
         Whether groups matter at all.
     coefficients : bool
-        Whether to collect what is due to the coefficients' not being known: K.
+        Whether to collect the part of the uncertain coefficients: K.
     leverages : bool
-        Whether to collect what changes of the leverages add (REML): C, and H.
+        Whether to collect the part of the changes of the leverages (REML): C, and H.
     effect_leverages : bool
         Whether to keep those of the effects.
     """
@@ -290,7 +290,7 @@ def _products_by_group(codes, A, B, n_groups):
 
 
 def _add_whole(sums, part, run, groups, H):
-    """Add what needs the sums H_g of groups, of those whose rows are all here."""
+    """Add the products of the sums H_g, of groups that have all their rows here."""
     if len(sums.effect_mean):
         sums.effect_mean[run] = H[:, 0]
     if len(sums.split):
@@ -302,7 +302,7 @@ def _add_whole(sums, part, run, groups, H):
 
 
 def _add_between(sums, some, groups, H):
-    """Add what is made of the sums H_g of `some` groups."""
+    """Add the products of the sums H_g of `some` groups."""
     scaled = np.sqrt(groups.c[some, None, None]) * H
     by_column = scaled.transpose(1, 0, 2).reshape(H.shape[1], len(H) * H.shape[2])
     sums.E += by_column @ by_column.T

@@ -161,7 +161,7 @@ def _covariances(problem, point, information):
 
 
 def _of_user(problem, jacobian, information):
-    """Covariance of what the jacobian makes of the parameters."""
+    """Covariance of linear combinations of the parameters, the rows of the jacobian."""
     model = problem.model
     jacobian = np.pad(jacobian, ((0, 0), (0, information.size - jacobian.shape[1])))
     covariance = jacobian @ information.solve(jacobian.T)

@@ -43,7 +43,7 @@ class LinearMixedFit(Fit):
         Whether the data tell the variance of an effect.
     noise_variance : float
     is_exact : bool
-        Whether the noise is what rounding leaves of an exact fit.
+        Whether the noise is the rounding of an exact fit.
     n_levels : tuple of int
         Number of levels in the rows of the fit, without those of later updates.
     group_sizes : tuple of tuple of float

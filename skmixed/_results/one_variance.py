@@ -194,7 +194,7 @@ def _posterior(statistics, columns, at):
 
 
 def _figures(statistics, posterior, at):
-    """Fields of the fit that say what the variance of y is made of, and of whom."""
+    """Fields of the fit with the parts of the variance of y, and the groups."""
     moments, labels = statistics.moments, statistics.labels
     noise, between = float(at.noise_variance), posterior.group_variance
     explained = moments.total[:, : len(statistics.features)] @ posterior.coef

@@ -202,7 +202,7 @@ def _mean(problem, point, statistics):
 
 
 def _figures(problem, optimum, mean):
-    """Fields of the fit that say what the variance of y is made of, and of whom."""
+    """Fields of the fit with the parts of the variance of y, and the groups."""
     structure, model = problem.structure, problem.model
     rows, variance = model.rows, mean["posterior"].group_variance
     coef = mean["posterior"].coef[structure.mean]

@@ -176,7 +176,7 @@ class Summary(Report):
     group_test : LikelihoodRatioTest or None
         None where there is no random intercept to test.
     notes : tuple of str
-        What the intervals are, and what is out of the ordinary.
+        Sentences about the kind of the intervals, and about oddities of the fit.
     """
 
     title: str

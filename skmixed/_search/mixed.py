@@ -82,7 +82,7 @@ class MixedFit:
 
     @property
     def exact(self):
-        """Whether the noise is what rounding leaves of an exact fit."""
+        """Whether the noise is the rounding of an exact fit."""
         return is_exact(self.noise_variance, self.point.model.floor)
 
     @property

@@ -214,7 +214,7 @@ def more_starts(likelihood, constant, point, gradient):
 
 
 def _far_apart(likelihood, constant):
-    """Groups that differ as much as all rows do; the noise is what is left in them."""
+    """Groups that differ as much as all rows do; the noise is that within them."""
     floor = np.exp(likelihood.log_bounds[0])
     criterion = _of_ratio(likelihood, constant.gram, floor)
     total = evaluate_ratio(criterion, 0.0).noise_variance

@@ -37,7 +37,7 @@ LITTLE = 1e-2
 # Below this decrement a step is near enough to the optimum for decrements to fall
 # quadratically.
 NEAR = 1.0
-# A step is made if it gains more than this part of what its model promised.
+# A step is made if it gains more than this part of the gain that its model promised.
 LEAST_RATIO = 1e-4
 # Trials of the damping of one step, each of which narrows its interval.
 MOST_DAMPINGS = 30

@@ -1,5 +1,5 @@
-"""Intervals and pictures of any fitted model: what its groups are like, and whether its
-predictive distribution keeps what it promises.
+"""Intervals and pictures of any fitted model: its groups, and whether its predictive
+distribution keeps its promises.
 
 Models may be inside a Pipeline or a search.  Pictures are in the form of scikit-learn's
 displays and need matplotlib, the extra `plots`.
