@@ -1,6 +1,7 @@
 """Any regressor as the mean of a mixed model, beside what else people do.
 
     python docs/studies/any_mean.py [--peers PYTHON] [--splits 4] [--sets NAME ...]
+    python docs/studies/any_mean.py --speed
 
 Every set is split `splits` times: a fifth of the groups is held out (new groups), and a
 fifth of the rows of the others (known groups).  Of sets of fewer than `LEAST_GROUPS`
@@ -567,13 +568,52 @@ def every_set(scores, sets, names):
     return "\n".join(lines)
 
 
+def speed(n_rows=100_000, n_groups=10_000, n_features=10):
+    """Seconds of processor time of one fit of the trees alone, and of ours."""
+    import time
+
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    from skmixed import MixedEffectsRegressor
+
+    rng = np.random.default_rng(0)
+    groups, X = (
+        rng.integers(n_groups, size=n_rows),
+        rng.normal(size=(n_rows, n_features)),
+    )
+    y = np.sin(2 * X[:, 0]) + X[:, 1] * X[:, 2] + rng.normal(size=n_groups)[groups]
+    y = y + rng.normal(size=n_rows)
+    fits = {
+        "trees alone": lambda: HistGradientBoostingRegressor(**TREES).fit(X, y),
+        OURS: lambda: MixedEffectsRegressor(random_state=0, n_jobs=1, verbose=0).fit(
+            X, y, groups=groups
+        ),
+    }
+    seconds = {}
+    for name, fit in fits.items():
+        runs = []
+        for _ in range(3):
+            start = time.process_time()
+            fit()
+            runs.append(time.process_time() - start)
+        seconds[name] = np.median(runs)
+    print(f"{n_rows} rows x {n_features}, {n_groups} groups, medians of 3 runs")
+    for name, value in seconds.items():
+        print(f"{name}: {value:.2f} s")
+    print(f"ratio: {seconds[OURS] / seconds['trees alone']:.1f}")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--peers", help="interpreter that has GPBoost and merf")
     parser.add_argument("--splits", type=int, default=4)
     parser.add_argument("--sets", nargs="*", help="names of sets, all by default")
     parser.add_argument("--peer", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--speed", action="store_true", help="how long a fit takes")
     chosen = parser.parse_args()
+    if chosen.speed:
+        speed()
+        return
     if chosen.peer:
         name, given, taken = chosen.peer
         tasks = [task_of(plain) for plain in pickle.loads(Path(given).read_bytes())]

@@ -35,6 +35,7 @@ from skmixed import (
     HeteroscedasticGaussianRegressor,
     MixedEffectsRegressor,
     RandomInterceptRegressor,
+    inference,
 )
 from skmixed.datasets import load_hsb82, load_machines, load_sleepstudy
 from skmixed.metrics import neg_joint_nll_scorer, neg_nll_scorer
@@ -310,6 +311,16 @@ def test_an_update_equals_the_dense_posterior():
     # Conditioning on the rows would also learn coefficients, which matters little here.
     exact = mean[6:] + C @ np.linalg.solve(K, y[first] - mean[:6])
     assert_allclose(found, exact, atol=0.3 * np.sqrt(b))
+
+
+def test_there_is_no_likelihood():
+    X, y, groups = bent()
+    model = fitted(X, y, groups)
+    assert not hasattr(model, "log_likelihood_")
+    assert not hasattr(model, "partial_fit")
+    for function in (inference.summary, lambda model: inference.contrast(model, [1])):
+        with pytest.raises(TypeError, match="with a linear mean"):
+            function(model)
 
 
 def test_results_are_read_only_and_pickled():
