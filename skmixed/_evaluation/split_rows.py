@@ -87,6 +87,42 @@ class SplitRows:
             part.new.log_density(y[part.rows] - part.offset) for part in self.parts
         )
 
+    def integrated_interval(self, coverage):
+        """Intervals (n, 2) of the distribution that is integrated over variances."""
+        interval = np.empty((len(self.codes), 2))
+        for part in self.parts:
+            found = part.new.integrated_interval(coverage)
+            interval[part.rows] = found + part.offset[:, None]
+        return interval
+
+    def integrated_sample(self, n_samples, random_state):
+        """Draws of new observations from that distribution, (n, n_samples)."""
+        draws = np.empty((len(self.codes), n_samples))
+        for part in self.parts:
+            drawn = part.new.integrated_sample(n_samples, random_state)
+            draws[part.rows] = drawn + part.offset[:, None]
+        return draws
+
+    def integrated_log_density(self, y):
+        """Joint log-density of observations under that distribution."""
+        return sum(
+            part.new.integrated_log_density(y[part.rows] - part.offset)
+            for part in self.parts
+        )
+
+    def average_interval(self, coverage, distribution):
+        """Interval (2,) of the mean of the new observations."""
+        if len(self.parts) > 1:
+            known = self.parts[0].rows
+            raise ValueError(
+                f"average=True got {len(known)} rows of known groups and "
+                f"{len(self.codes) - len(known)} of new ones, which are predicted by "
+                "different models. Ask for each kind by itself."
+            )
+        (part,) = self.parts
+        interval = part.new.average_interval(coverage, distribution)
+        return interval + part.offset.mean()
+
     def _collect(self, figure):
         values = np.empty(len(self.codes))
         for part in self.parts:

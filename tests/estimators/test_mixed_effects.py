@@ -252,6 +252,41 @@ def test_joint_distributions(regressor):
     assert (np.abs(np.cov(draws) - cov) < bound * 1.5).all()
 
 
+@pytest.mark.parametrize("regressor", [TREE, WEAK], ids=["inside", "at an end"])
+def test_distributions_that_count_the_variances(regressor):
+    """Those of the two calibrators, with what has a slope of its own on top."""
+    X, y, groups = bent(n_groups=8)
+    model = fitted(X, y, groups, regressor)
+    rows = np.arange(0, 40)
+    labels = np.where(rows % 2, groups[rows], 99)
+    arguments = {"groups": labels, "distribution": "integrated"}
+    low, high = model.predict_interval(X[rows], **arguments).T
+    mean, std = model.predict(X[rows], groups=labels, return_std=True)
+    assert_allclose((low + high) / 2, mean, atol=0.1 * std.max())
+    assert (high - low > 2 * 1.64 * std).all()  # wider than with known variances
+    draws = model.sample_y(X[rows], n_samples=4000, **arguments)
+    inside = np.mean((low[:, None] < draws) & (draws < high[:, None]), axis=1)
+    assert_allclose(inside, 0.9, atol=0.03)  # six standard errors
+    whole = model.log_predictive_density(X[rows], y[rows], **arguments)
+    known = rows % 2 == 1
+    parts = [
+        model.log_predictive_density(
+            X[part], y[part], groups=labels[part], distribution="integrated"
+        )
+        for part in (rows[known], rows[~known])
+    ]
+    assert_allclose(whole, sum(parts), rtol=SAME)
+    for part in (known, ~known):
+        question = {"groups": labels[part], "average": True}
+        low, high = model.predict_interval(X[rows[part]], **question)
+        mean, cov = model.predict(X[rows[part]], groups=labels[part], return_cov=True)
+        assert_allclose((low + high) / 2, mean.mean(), rtol=SAME)
+        half = 1.6448536269514722 * np.sqrt(cov.mean())
+        assert_allclose((high - low) / 2, half, rtol=SAME)
+    with pytest.raises(ValueError, match="20 rows of known groups and 20 of new"):
+        model.predict_interval(X[rows], groups=labels, average=True)
+
+
 def test_score_is_r2():
     X, y, groups = bent()
     model = fitted(X, y, groups)
