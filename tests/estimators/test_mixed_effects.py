@@ -514,6 +514,28 @@ def test_both_doors_lead_to_the_same_model():
         inner.predict(frame, groups=groups)
 
 
+def test_frames_of_other_libraries():
+    """By default the linear part is of the numbers, and the regressor sees the rest."""
+    pyarrow = pytest.importorskip("pyarrow")
+    X, y, groups = bent()
+    columns = dict(zip("abc", X.T, strict=True)) | {"flag": X[:, 0] > 0}
+    kinds = np.array(["north", "south"])[np.arange(len(X)) % 2]
+    encode = make_column_transformer(
+        (OneHotEncoder(), ["kind"]), remainder="passthrough"
+    )
+    named = pl.DataFrame(columns | {"kind": kinds})
+    model = fitted(named, y, groups, make_pipeline(encode, Ridge()))
+    assert model.known_model_.n_features_in_ == 1 + 4
+    assert np.isfinite(model.predict(named, groups=groups)).all()
+    numbers = fitted(pyarrow.table(columns), y, groups, Ridge())
+    expected = fitted(pd.DataFrame(columns), y, groups, Ridge())
+    assert_allclose(
+        numbers.predict(pyarrow.table(columns), groups=groups),
+        expected.predict(pd.DataFrame(columns), groups=groups),
+        rtol=EXACT,
+    )
+
+
 def test_a_frame_whose_names_are_numbers():
     X, y, groups = bent()
     model = fitted(pd.DataFrame(X), y, groups)
