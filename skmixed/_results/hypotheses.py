@@ -14,6 +14,9 @@ from .summary import LikelihoodRatioTest, Table, coefficient_table, p_text
 # Eigenvalues of the covariance of several combinations below this part of the largest
 # are those of combinations that the others determine.
 DEPENDENT = 1e-10
+# A combination of which more than this part, relative, is outside of the row space of X
+# is not estimable.
+OUTSIDE = 1e-8
 # Denominator degrees of freedom of several combinations that differ less are equal.
 SAME_FREEDOM = 1e-8
 # Figures of y that differ by more than rounding, relative, are those of other rows.
@@ -177,6 +180,7 @@ def contrast_of(fit, names, L, coverage):
             "A model with a ridge penalty or fixed effects of groups has no degrees of "
             "freedom for its coefficients. Fit with alpha=0 and random effects."
         )
+    _check_estimable(fit.posterior, names, L, fit.features)
     half = L @ uncertainty.root
     covariance, estimates = half @ half.T, L @ fit.coefficients
     std = np.sqrt(np.diag(covariance))
@@ -194,6 +198,27 @@ def contrast_of(fit, names, L, coverage):
     if np.isinf(denominator):
         p_value = stats.chi2.sf(numerator * f, numerator)
     return Contrast(table, f, (numerator, denominator), float(p_value))
+
+
+def _check_estimable(posterior, names, L, features):
+    """Refuse combinations that the data do not tell, because columns of X determine
+    each other: those outside of the row space of [1 X].
+
+    A direction (-shift'd, d) of the coefficients changes no prediction if d is
+    orthogonal to the rows of X - shift, which span what `coef_root` does.
+    """
+    root = posterior.coef_root
+    basis, sizes, _ = np.linalg.svd(root[:, root.any(axis=0)], full_matrices=False)
+    basis = basis[:, sizes > 0]
+    along = L[:, 1 + features] - L[:, :1] * posterior.shift
+    outside = along - along @ basis @ basis.T
+    lost = np.linalg.norm(outside, axis=1) > OUTSIDE * np.linalg.norm(along, axis=1)
+    if lost.any():
+        raise ValueError(
+            f"{names[int(np.argmax(lost))]!r} is not estimable: columns of X determine "
+            "each other, and predictions do not depend on this combination. Leave "
+            "columns out, e.g. by OneHotEncoder(drop='first')."
+        )
 
 
 def _denominator(df):

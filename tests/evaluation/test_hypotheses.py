@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 from oracles.reference import simulate
 from scipy import stats
+from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.feature_selection import RFE
 from sklearn.frozen import FrozenEstimator
@@ -183,6 +184,43 @@ def test_contrasts_that_are_none(L, message):
     model = RandomInterceptRegressor().fit(X, Y, groups=GROUPS)
     with pytest.raises(ValueError, match=message):
         contrast(model, L)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        RandomInterceptRegressor(),
+        HeteroscedasticGaussianRegressor(variance_features=[0]),
+        LinearMixedRegressor("(x0 | groups)"),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_what_predictions_do_not_depend_on_is_no_contrast(model):
+    """One-hot columns beside an intercept, and a column in other units: differences of
+    the categories are estimable, their levels are not.
+    """
+    kind = np.arange(120) % 3
+    onehot = np.eye(3)[kind]
+    model.fit(np.column_stack([X[:, 0], onehot, 1e5 * X[:, 0]]), Y, groups=GROUPS)
+    full_rank = clone(model).fit(
+        np.column_stack([X[:, 0], onehot[:, 1:]]), Y, groups=GROUPS
+    )
+    found = contrast(model, [{"x2": 1, "x1": -1}, {"x3": 1, "x1": -1}])
+    expected = contrast(full_rank, [{"x1": 1}, {"x2": 1}])
+    for key in ("coef", "std", "df"):
+        assert_allclose(found.estimates[key], expected.estimates[key], rtol=1e-5)
+    level = contrast(model, {"intercept": 1, "x1": 1}).estimates
+    assert_allclose(level["coef"], full_rank.intercept_, rtol=1e-6)
+    # The coefficient of x0 alone is that of both columns: (1, 1e5) in the row space.
+    both = contrast(model, {"x0": 1, "x4": 1e5}).estimates["coef"] / (1 + 1e10)
+    assert_allclose(both, full_rank.coef_[0] / (1 + 1e10), rtol=1e-4)
+    for L, name in (
+        ({"x1": 1}, "x1"),
+        ({"intercept": 1}, "intercept"),
+        ({"x0": 1}, "x0"),
+    ):
+        with pytest.raises(ValueError, match=f"'{name}' is not estimable"):
+            contrast(model, L)
 
 
 def test_models_whose_contrasts_are_not_known():
