@@ -9,10 +9,16 @@ from copy import copy
 from operator import add, itemgetter
 
 import numpy as np
+from scipy import sparse
 
-from .._input.table import read_fit_data
-from .parts import Each, own_arguments
+from .._input.labels import GroupIndex
+from .._input.table import Data, read_fit_data
+from .parts import Each, Parts, own_arguments
 from .sample import Sample, join, summarize
+
+# Numbers (of X and y) up to which the rows of a search are fetched.  It asks for sums a
+# hundred times, and a round trip takes longer than that much work.
+FITS_IN_MEMORY = 4_000_000
 
 
 class LazyParts:
@@ -27,21 +33,29 @@ class LazyParts:
         """Parts ``function(part, *arguments)``, computed and kept by the workers."""
         from dask import persist
 
-        sent = _sent(arguments)
-        return LazyParts(persist(*self._call(function, sent)))
+        return LazyParts(persist(*self._call(function, arguments)))
 
     def reduce(self, function, *arguments, join=add):
         """The sum of ``function(part, *arguments)``; `join` adds two of its terms."""
-        sent = _sent(arguments)  # workers keep it as long as this name exists
-        return _compute_tree(self._call(function, sent), join)
+        return _compute_tree(self._call(function, arguments), join)
+
+    def in_memory(self):
+        """What the workers hold, here."""
+        from dask import compute
+
+        return compute(*self.values)
 
     def as_argument(self):
         """These parts as an argument for others."""
         return Each(self.values)
 
     def _call(self, function, arguments):
+        """The graph holds the arguments, so that the cluster computes again what is
+        lost with a worker.
+        """
         from dask import delayed
 
+        arguments = [_in_graph(argument) for argument in arguments]
         return [
             delayed(function)(part, *own_arguments(arguments, number))
             for number, part in enumerate(self.values)
@@ -87,15 +101,36 @@ def read_partitions(estimator, X, y, groups, sample_weight, need_labels):
     blocks = _blocks(X, y, groups, sample_weight)
     read = persist(*_read_parts(estimator, blocks, need_labels, True))
     statistics = _summary(estimator, read)
-    labels = _sent([statistics.labels])
-    groups = compute(*(delayed(_groups_of_part)(part, *labels) for part in read))
+    labels = _in_graph(statistics.labels)
+    groups = compute(*(delayed(_groups_of_part)(part, labels) for part in read))
     parts = [
         delayed(itemgetter(0))(part)
         for part, present in zip(read, groups, strict=True)
         if present is not None
     ]
     groups = tuple(present for present in groups if present is not None)
-    return Sample(statistics, LazyParts(persist(*parts)), groups)
+    sample = Sample(statistics, LazyParts(persist(*parts)), groups)
+    small = statistics.n_rows * (len(statistics.features) + 1) <= FITS_IN_MEMORY
+    return _gathered(sample) if small else sample
+
+
+def _gathered(sample):
+    """The same rows in one part in memory."""
+    statistics, labels = sample.statistics, sample.statistics.labels
+    parts = sample.parts.in_memory()
+    stack = sparse.vstack if statistics.is_sparse else np.vstack
+    index, weight = None, None
+    if labels is not None:
+        codes = zip(sample.groups, parts, strict=True)
+        codes = np.concatenate([known[part.index.codes] for known, part in codes])
+        index = GroupIndex(labels, codes.astype(np.int32))
+    if any(part.weight is not None for part in parts):
+        weight = np.concatenate([_weight_of(part) for part in parts])
+    X = stack([part.X for part in parts])
+    y = np.concatenate([part.y for part in parts])
+    X = sparse.csr_array(X) if statistics.is_sparse else X
+    data = Data(X, statistics.features, index, y, weight)
+    return Sample(statistics, Parts([data]), (np.arange(len(statistics.moments.size)),))
 
 
 def _read_parts(estimator, blocks, need_labels, reset):
@@ -121,40 +156,29 @@ def _summary(estimator, read):
 
 
 def _compute_tree(parts, join):
-    from dask import compute, delayed
+    from dask import compute, config, delayed
 
     while len(parts) > 1:
         pairs = [parts[i : i + 2] for i in range(0, len(parts), 2)]
         parts = [delayed(join)(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
-    return compute(parts[0])[0]
+    # Figures of many groups make a large graph, which is no reason for a warning.
+    with config.set({"distributed.admin.large-graph-warning-threshold": "1TiB"}):
+        return compute(parts[0])[0]
 
 
-def _sent(arguments):
-    """The arguments, as references to the cluster if they have figures of groups."""
-    client = _client()
-    return [_send(client, argument) for argument in arguments] if client else arguments
+def _weight_of(data):
+    return np.ones(data.n_rows) if data.weight is None else data.weight
 
 
-def _send(client, argument):
-    if isinstance(argument, Each) and isinstance(argument.values[0], np.ndarray):
-        return Each(tuple(client.scatter(list(argument.values), hash=False)))
+def _in_graph(argument):
+    """An argument that is one node of the graph for all parts, if it has figures of
+    groups.
+    """
+    from dask import delayed
+
     if hasattr(argument, "part") or isinstance(argument, np.ndarray):
-        return client.scatter([argument], broadcast=True, hash=False)[0]
+        return delayed(argument, traverse=False)
     return argument
-
-
-def _client():
-    """The client of the cluster that Dask computes on; None if there is none."""
-    from dask import config
-
-    try:
-        from distributed import default_client
-
-        client = default_client()
-    except (ImportError, ValueError):
-        return None
-    scheduler = config.get("scheduler", None)
-    return client if scheduler in (None, "distributed", "dask.distributed") else None
 
 
 def predict_partitions(model, X, groups, flags):

@@ -1,10 +1,15 @@
 """Rows in partitions, on a real cluster of two processes."""
 
+import os
+import signal
+from operator import add
+
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from oracles.reference import simulate
+from scipy import sparse
 from sklearn.base import clone
 
 from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
@@ -13,6 +18,8 @@ da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
 distributed = pytest.importorskip("distributed")
 import dask  # noqa: E402
+
+from skmixed._rows import dask as lazy_dask  # noqa: E402
 
 SAME = 1e-12  # partitions sum in another order
 FIGURES = [
@@ -214,7 +221,8 @@ def assert_same_search(model, expected):
 
 @pytest.fixture
 def many_rows(monkeypatch):
-    """Search as where there are many rows: there is one start."""
+    """Search as where there are many rows: there is one start, and they stay."""
+    monkeypatch.setattr("skmixed._rows.dask.FITS_IN_MEMORY", 0)
     monkeypatch.setattr("skmixed._search.row_variances.MANY_ROWS", 100)
 
 
@@ -294,4 +302,57 @@ def test_a_heteroscedastic_fit_without_a_cluster(monkeypatch, cluster_is_near):
     with dask.config.set(scheduler="threads"):
         model = HeteroscedasticGaussianRegressor()
         model.fit(lazy_X, lazy_y, groups=lazy_groups)
+    assert_same_search(model, expected)
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse", "weighted", "second door"])
+def test_few_rows_are_fetched(kind, monkeypatch):
+    """The search makes no round trip, and ends with the same bits but for the order."""
+
+    def reduced(*_, **__):
+        raise AssertionError("a round trip")
+
+    monkeypatch.setattr("skmixed._rows.dask.LazyParts.reduce", reduced)
+    weight = None
+    lazy_X, lazy_y, lazy_groups = arrays()
+    here = X
+    if kind == "sparse":
+        here = sparse.csr_array(X)
+        lazy_X = lazy_X.map_blocks(sparse.csr_array)
+    if kind == "weighted":
+        weight = np.ones(300)  # of the first partitions, as if there were none
+        weight[150:] = np.arange(150) % 3
+    if kind == "second door":
+        model = HeteroscedasticGaussianRegressor(group_feature="school")
+        expected = clone(model).fit(TABLE[[*"abc", "school"]], Y)
+        model.fit(frame()[[*"abc", "school"]], frame()["y"])
+    else:
+        model = HeteroscedasticGaussianRegressor()
+        expected = clone(model).fit(here, Y, groups=GROUPS, sample_weight=weight)
+        model.fit(lazy_X, lazy_y, groups=lazy_groups, sample_weight=weight)
+    assert_same_search(model, expected)
+
+
+def test_a_process_is_killed_during_the_search(many_rows, monkeypatch):
+    """The cluster computes again what only this process had."""
+    expected = HeteroscedasticGaussianRegressor().fit(X, Y, groups=GROUPS)
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
+    reduce, calls = lazy_dask.LazyParts.reduce, []
+    with (
+        distributed.LocalCluster(**options, dashboard_address=":0") as local,
+        distributed.Client(local, set_as_default=True) as client,
+    ):
+
+        def reduce_or_kill(self, function, *arguments, join=add):
+            calls.append(1)
+            if len(calls) == 5:
+                pids = client.run(os.getpid)
+                os.kill(next(iter(pids.values())), signal.SIGKILL)
+            return reduce(self, function, *arguments, join=join)
+
+        monkeypatch.setattr(lazy_dask.LazyParts, "reduce", reduce_or_kill)
+        lazy_X, lazy_y, lazy_groups = arrays()
+        model = HeteroscedasticGaussianRegressor()
+        model.fit(lazy_X, lazy_y, groups=lazy_groups)
+    assert len(calls) > 5
     assert_same_search(model, expected)
