@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from ._estimator import LinearGroupedRegressor, fit_of
-from ._input.features import feature_positions
+from ._input.features import feature_positions, offset_position
 from ._input.labels import GroupsWarning
 from ._input.parameters import (
     check_coverage,
@@ -82,6 +82,12 @@ class HeteroscedasticGaussianRegressor(LinearGroupedRegressor):
         How the mean depends on the group.
     variance_groups : {"fixed", None}, default=None
         How the log-variance depends on the group.
+    variance_offset : str or int, default=None
+        Name or index of a column of X that is a known part of the log-variance: it has
+        the coefficient 1, and does not enter the mean.  Known variances of rows, as of
+        a meta-analysis, are their logarithm here with ``variance_features=[]`` and
+        ``fit_variance_intercept=False``; precision weights w of other programs are
+        -log(w) with the intercept.  Keep a scaler from it.
     group_feature : str or int, default=None
         Name or index of the column of X that holds the group labels, for tools that
         cannot route `groups`; -1 is the last column.  None means that labels are passed
@@ -223,6 +229,7 @@ class HeteroscedasticGaussianRegressor(LinearGroupedRegressor):
         variance_features: ColumnLike | None = None,
         mean_groups: Literal["random", "fixed"] | None = "random",
         variance_groups: Literal["fixed"] | None = None,
+        variance_offset: str | int | None = None,
         group_feature: str | int | None = None,
         max_iter: int = 100,
         tol: float = 1e-10,
@@ -237,6 +244,7 @@ class HeteroscedasticGaussianRegressor(LinearGroupedRegressor):
         self.variance_features = variance_features
         self.mean_groups = mean_groups
         self.variance_groups = variance_groups
+        self.variance_offset = variance_offset
         self.group_feature = group_feature
         self.max_iter = max_iter
         self.tol = tol
@@ -259,8 +267,8 @@ class HeteroscedasticGaussianRegressor(LinearGroupedRegressor):
             X the columns of the mean and of the log-variance are copied once each.  A
             sparse X is made dense some rows at a time, never as a whole, but its sums
             over groups are dense, (n_groups, n_features).  Partitions of a Dask array
-            or dataframe stay where they are, and y, groups and weights are collections
-            with the same partitions.
+            or dataframe stay where they are (up to 4 million numbers are fetched), and
+            y, groups and weights are collections with the same partitions.
         y : array-like of shape (n_rows,)
             Target.
         groups : array-like of shape (n_rows,), default=None
@@ -408,15 +416,19 @@ def _check_parameters(estimator):
 def _structure(estimator, X, read):
     """The `Structure` of the model, with columns by position."""
     grouped = read.labels is not None
+    offset = offset_position(estimator.variance_offset, X, read)
+    mean, variance = (
+        feature_positions(getattr(estimator, name), X, read, name, offset)
+        for name in ("mean_features", "variance_features")
+    )
     return Structure(
         reml=estimator.method == "reml",
         random=grouped and estimator.mean_groups == "random",
         fixed=grouped and estimator.mean_groups == "fixed",
         effects=grouped and estimator.variance_groups == "fixed",
-        mean=feature_positions(estimator.mean_features, X, read, "mean_features"),
-        variance=feature_positions(
-            estimator.variance_features, X, read, "variance_features"
-        ),
+        mean=mean,
+        variance=variance,
+        offset=offset,
         fit_intercept=estimator.fit_intercept,
         fit_variance_intercept=estimator.fit_variance_intercept,
         alpha=float(estimator.alpha),

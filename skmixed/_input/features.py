@@ -61,9 +61,22 @@ def feature_position(feature, X, parameter):
     return int(feature) % n_columns
 
 
-def feature_positions(features, X, read, parameter):
-    """Positions among the features of a list of columns of X; "all" and None are
-    all of them.
+def offset_position(feature, X, read):
+    """Position among the features of the known part of the log-variance, or None."""
+    if feature is None:
+        return None
+    column = feature_position(feature, as_table(X), "variance_offset")
+    if column not in read.features:
+        raise ValueError(
+            f"variance_offset={feature!r} holds group labels. Give the column of known "
+            "log-variances."
+        )
+    return int(np.searchsorted(read.features, column))
+
+
+def feature_positions(features, X, read, parameter, offset=None):
+    """Positions among the features of a list of columns of X; "all" and None are all of
+    them but the known part of the log-variance, `offset`.
 
     They ascend: the list is a set of columns.
 
@@ -77,7 +90,9 @@ def feature_positions(features, X, read, parameter):
         What to call `features` in a message.
     """
     if features is None or (isinstance(features, str) and features == "all"):
-        return np.arange(len(read.features))
+        return np.setdiff1d(
+            np.arange(len(read.features)), [] if offset is None else offset
+        )
     if isinstance(features, str) or not hasattr(features, "__len__"):
         raise TypeError(
             f"{parameter} is a list of names or indices of columns of X, got "
@@ -102,7 +117,14 @@ def feature_positions(features, X, read, parameter):
         )
     if len(np.unique(columns)) < len(columns):
         raise ValueError(f"{parameter} names a column twice: {features!r:.100}.")
-    return np.searchsorted(read.features, np.sort(columns))
+    positions = np.searchsorted(read.features, np.sort(columns))
+    if offset is not None and offset in positions:
+        raise ValueError(
+            f"{parameter} names column {int(read.features[offset])} of X, which is the "
+            "variance_offset: a known part of the log-variance has no coefficient. "
+            "Leave it out."
+        )
+    return positions
 
 
 def _not_found(feature, names, parameter):

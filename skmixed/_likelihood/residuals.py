@@ -119,7 +119,7 @@ def residuals(part, rows, eta, trend, groups, local, *, reml, with_h=False):
     """`Residuals` of some rows of a part, with the log-variances `eta`."""
     log_v = np.clip(eta, *trend.bounds)
     w = np.exp(-log_v)
-    w *= part.weight[rows]
+    w *= part.known_precision(rows)
     e, h = local.at(part, rows, reml or with_h)
     uncertain = np.einsum("ij,ij->i", h, h) if reml else 0.0
     if groups.in_trace:
@@ -139,7 +139,7 @@ def _noise_of_part(part, trend, groups, posterior, reml):
     local, noise = local_posterior(part, posterior), np.empty(len(part.y))
     for rows, _, eta in part.visit(trend):
         found = residuals(part, rows, eta, trend, groups, local, reml=reml)
-        noise[rows] = part.weight[rows] * found.square * found.inside
+        noise[rows] = part.known_precision(rows) * found.square * found.inside
     return noise
 
 
@@ -165,7 +165,8 @@ def _unbiased_of_part(part, trend, groups, posterior, most):
         a, c = part.weight[rows], found.uncertain
         left = 1.0 - c * found.w / np.maximum(a, 1.0)  # a row that counts a times
         many = np.einsum("ij,ij->i", S, S) <= most
-        noise[rows] = a * np.where(many, found.e**2 - left * c, found.square)
+        square = np.where(many, found.e**2 - left * c, found.square)
+        noise[rows] = part.known_precision(rows) * square
         counted[rows] = found.counted * np.where(many, left**2, 1.0)
     return noise, counted
 

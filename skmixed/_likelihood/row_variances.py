@@ -55,6 +55,9 @@ class Heteroscedastic:
         The ridge on gamma: gamma' variance_penalty gamma.
     effect_penalty : float
         The ridge on delta.
+    average_offset : float
+        Weighted mean of the known part of the log-variance, which the bounds and the
+        parameters leave out.
     """
 
     rows: Rows
@@ -71,6 +74,7 @@ class Heteroscedastic:
     penalty: np.ndarray | None
     variance_penalty: np.ndarray
     effect_penalty: float
+    average_offset: float = 0.0
 
     @property
     def integrated(self):
@@ -94,7 +98,7 @@ class Heteroscedastic:
 
     def level(self, theta):
         """The weighted mean of the log-variance."""
-        return self.average @ theta[: len(self.average)]
+        return self.average @ theta[: len(self.average)] + self.average_offset
 
     def kappa(self, theta):
         """The ridge penalty in units of the mean precision."""
@@ -190,16 +194,17 @@ def measure(part, trend, with_moments=True):
     w, log_v, left_out = np.empty(len(part.y)), 0.0, 0.0
     n_at_bounds = 0
     for rows, _, eta in part.visit(trend):
-        weight, counted = part.weight[rows], part.counted(rows)
+        counted = part.counted(rows)
         if not (eta.min() >= low + NEXT_TO and eta.max() <= high - NEXT_TO):
             beside = (eta < low + NEXT_TO) | (eta > high - NEXT_TO)
             n_at_bounds += int(np.sum(beside))
             np.clip(eta, low, high, out=eta)
-        log_v += counted @ eta
-        if part.share is not None:
-            left_out += (weight - counted) @ eta
         w[rows] = np.exp(-eta)
-        w[rows] *= weight
+        w[rows] *= part.known_precision(rows)
+        log_variance = eta if part.offset is None else eta + part.offset[rows]
+        log_v += counted @ log_variance
+        if part.share is not None:
+            left_out += (part.weight[rows] - counted) @ log_variance
     moments = part.moments(w) if with_moments else None
     return Measured(part.groups, moments, log_v, left_out, n_at_bounds)
 
@@ -252,7 +257,8 @@ def average_noise(model, point):
 
 def _noise_sum(part, trend):
     return sum(
-        part.weight[rows] @ np.exp(np.clip(eta, *trend.bounds))
+        (part.weight[rows] ** 2 / part.known_precision(rows))
+        @ np.exp(np.clip(eta, *trend.bounds))
         for rows, _, eta in part.visit(trend)
     )
 

@@ -33,6 +33,8 @@ class LogVariance:
         Of the estimated level at x = 0 and the coefficients, given psi where it is 0.
     joint : ndarray of shape (2 + p, 2 + p)
         Of these and psi, which counts where psi is 0 too; 0 where it is no parameter.
+    offset : int or None
+        Column of X that is a known part of the log-variance, within bounds or not.
     """
 
     shift: np.ndarray
@@ -42,6 +44,7 @@ class LogVariance:
     bounds: tuple
     covariance: np.ndarray
     joint: np.ndarray
+    offset: int | None = None
 
     @property
     def intercept(self):
@@ -70,14 +73,19 @@ class LogVariance:
             if len(self.effects):
                 value += of_groups(self.effects, codes[rows], 0.0)
             np.clip(value, *self.bounds, out=value)
+            if self.offset is not None:
+                value += as_dense(X[rows])[:, self.offset]
             np.exp(value, out=variance[rows])
         return variance
 
 
+def as_dense(X):
+    return X.toarray() if sparse.issparse(X) else X
+
+
 def with_constant(X):
     """[1 X], dense."""
-    X = X.toarray() if sparse.issparse(X) else X
-    return np.column_stack([np.ones(len(X)), X])
+    return np.column_stack([np.ones(X.shape[0]), as_dense(X)])
 
 
 def log_variance(problem, point, information):
@@ -197,8 +205,8 @@ def _tied(weights, free):
     return weights[:, free] + tied[:, None] / len(free)
 
 
-def widen(log_variance, positions, n_features):
-    """The same log-variance as a function of all features."""
+def widen(log_variance, positions, n_features, offset=None):
+    """The same log-variance as a function of all features, with a known part."""
     shift, coef = np.zeros(n_features), np.zeros(n_features)
     shift[positions], coef[positions] = log_variance.shift, log_variance.coef
     covariance = np.zeros((1 + n_features, 1 + n_features))
@@ -213,4 +221,5 @@ def widen(log_variance, positions, n_features):
         coef=coef,
         covariance=covariance,
         joint=joint,
+        offset=offset,
     )

@@ -137,7 +137,8 @@ def fit_optimum(problem, optimum, statistics, names, uses_groups):
     n_groups = len(mean["effects"])
     information = information_at(problem, point, optimum.information)
     fitted = log_variance(problem, point, information)
-    fitted = widen_variance(fitted, structure.variance, len(statistics.features))
+    n_features, offset = len(statistics.features), structure.offset
+    fitted = widen_variance(fitted, structure.variance, n_features, offset)
     effects = fitted.effects if len(fitted.effects) else np.zeros(n_groups)
     fit = HeteroscedasticFit(
         names=names,

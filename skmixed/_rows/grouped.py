@@ -103,6 +103,8 @@ class Part:
         From `S` to working columns; the identity if `S` holds them.
     S : ndarray of shape (n, k) or CSR array of shape (n, p_variance)
         Columns of the log-variance.
+    offset : ndarray of shape (n,) or None
+        Known part of the log-variance; None for 0.
     """
 
     weight: np.ndarray
@@ -115,6 +117,7 @@ class Part:
     effects: bool
     variance_columns: Columns
     S: object
+    offset: np.ndarray | None
 
     @property
     def n_groups(self):
@@ -130,6 +133,12 @@ class Part:
         if self.share is None:
             return self.weight[rows]
         return self.weight[rows] * self.share[self.codes[rows]]
+
+    def known_precision(self, rows):
+        """The weights of some rows over the known part of their variances."""
+        if self.offset is None:
+            return self.weight[rows]
+        return self.weight[rows] * np.exp(-self.offset[rows])
 
     def blocks(self, n_columns):
         """Slices of rows that fit the cache, with `n_columns` numbers for a row."""
@@ -172,6 +181,7 @@ class Part:
         return replace(
             self,
             weight=self.weight[rows],
+            offset=None if self.offset is None else self.offset[rows],
             codes=self.codes[rows] - groups.start,
             bounds=bounds - first,
             groups=self.groups[groups],
@@ -344,8 +354,8 @@ def arrange(data, groups, split, share, structure, columns, n_groups, is_sparse)
         The same of the part.
     structure : object
         `mean` and `variance` are the positions among the features of the columns of the
-        mean and the log-variance, `effects` tells whether groups have effects on the
-        latter.
+        mean and the log-variance, `offset` that of a known part of the latter or None,
+        `effects` tells whether groups have effects on the log-variance.
     columns : pair of Columns
         From those of the mean, and of the log-variance, to working columns.
     n_groups : int
@@ -366,7 +376,12 @@ def arrange(data, groups, split, share, structure, columns, n_groups, is_sparse)
         "complete": np.array_equal(groups, np.arange(n_groups)),
         "effects": structure.effects,
         "variance_columns": columns_of_parts(columns, is_sparse)[1],
+        "offset": None,
     }
+    if structure.offset is not None:
+        offset = data.X[:, [structure.offset]]
+        offset = offset.toarray() if sparse.issparse(offset) else np.asarray(offset)
+        shared["offset"] = offset[every, 0].astype(float)
     if is_sparse:
         X = sparse.csr_array(data.X)
         X = X if order is None else X[order]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
-from .._likelihood.row_variances import Heteroscedastic
+from .._likelihood.row_variances import Heteroscedastic, gram_at
 from .._messages import count, why_not_identified
 from .._rows.columns import (
     Columns,
@@ -18,7 +18,7 @@ from .._rows.columns import (
     ungrouped,
     without_lost,
 )
-from .._rows.grouped import Rows, arrange, columns_of_parts
+from .._rows.grouped import Rows, Trend, arrange, columns_of_parts
 from .._rows.parts import ByGroup, Each, join_groups
 from .._rows.qr import column_norms
 from .starts import Constant, best_constant
@@ -26,6 +26,8 @@ from .starts import Constant, best_constant
 # The noise variance of a row lies within these multiples of that of the same model with
 # one noise variance: a thousandth of a percent to 100,000 times in standard deviation.
 LOWEST, HIGHEST = 1e-10, 1e10
+# The largest known log-variance in size: variances between 1e-100 and 1e100.
+LARGEST_OFFSET = 230.0
 SMALL_GROUP = 10  # rows; the bias of a log-variance under ML is then some -0.2
 
 
@@ -42,6 +44,8 @@ class Structure:
         Whether they have fixed effects on the log-variance.
     mean, variance : ndarray of int
         Positions among the features of the columns of the mean and the log-variance.
+    offset : int or None
+        Position among the features of a known part of the log-variance.
     fit_intercept, fit_variance_intercept : bool
     alpha, variance_alpha : float
     """
@@ -52,6 +56,7 @@ class Structure:
     effects: bool
     mean: np.ndarray
     variance: np.ndarray
+    offset: int | None
     fit_intercept: bool
     fit_variance_intercept: bool
     alpha: float
@@ -116,7 +121,12 @@ def state_problem(sample, structure):
     rows = _arranged(sample, told, share, (mean_columns, variance_columns))
     model = _model(rows, told, free, mean_columns, variance_columns)
     floor = noise_floor(mean_moments, structure.fixed or mean_columns.has_constant)
-    constant = best_constant(model, mean_columns.gram(mean_moments), floor)
+    gram = mean_columns.gram(mean_moments)
+    if structure.offset is not None:
+        model = replace(model, average_offset=_average_offset(rows))
+        gram = gram_at(model, Trend(np.zeros(variance_columns.rank)))
+        floor *= np.exp(-model.average_offset)
+    constant = best_constant(model, gram, floor)
     model = replace(
         model,
         log_bounds=log_bounds(constant, around_one=not _has_level(model)),
@@ -132,6 +142,26 @@ def state_problem(sample, structure):
         constant,
         floor,
     )
+
+
+def _average_offset(rows):
+    """Weighted mean of the known part of the log-variance."""
+    total, largest = rows.reduce(_offset_figures, join=_join_offsets)
+    if largest > LARGEST_OFFSET:
+        raise ValueError(
+            f"variance_offset has values up to {largest:.3g} in size, which are no "
+            "logarithms of variances: these lie within "
+            f"{LARGEST_OFFSET:g}. Give the logarithm of the known variance."
+        )
+    return float(total / rows.n)
+
+
+def _offset_figures(part):
+    return part.weight @ part.offset, np.abs(part.offset).max()
+
+
+def _join_offsets(one, other):
+    return one[0] + other[0], max(one[1], other[1])
 
 
 def _arranged(sample, structure, share, columns):

@@ -269,7 +269,8 @@ def _by_ratio(likelihood, base):
     A ridge on the log-variance, or the lack of an intercept, may keep the scale.
     """
     gram, theta = base.point.factor.gram, base.point.x
-    floor = np.exp(likelihood.log_bounds[0] - likelihood.level(theta))
+    level = likelihood.level(theta) - likelihood.average_offset
+    floor = np.exp(likelihood.log_bounds[0] - level)
     for noise_variance in (None, 1.0):
         other = best_constant(likelihood, gram, floor, noise_variance)
         psi = other.ratio * other.noise_variance

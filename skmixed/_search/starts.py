@@ -15,6 +15,7 @@ from .._likelihood.one_variance import evaluate as evaluate_ratio
 from .._likelihood.residuals import spread_within_groups, unbiased_noise
 from .._rows.gram import Gram
 from .._rows.grouped import Trend
+from .._rows.qr import EPS
 from .ratio import best_ratio
 from .trust_region import Quadratic, minimise
 
@@ -192,11 +193,12 @@ def more_starts(likelihood, constant, point, gradient):
     """
     theta, n_effects = point.x, len(likelihood.free)
     gamma = slice(n_effects, len(likelihood.average))
-    axes = likelihood.axes / np.maximum(np.linalg.norm(likelihood.axes, axis=0), 1e-300)
+    spread = np.linalg.norm(likelihood.axes, axis=0)
+    # A column without a share in the working columns is constant, or rounding.
+    varies = spread > np.sqrt(EPS) * spread.max(initial=0.0)
+    axes = likelihood.axes[:, varies] / spread[varies]
     pull = np.abs(gradient[gamma] @ axes)
     for axis in axes.T[np.argsort(-pull, kind="stable")[:MOST_STARTS]]:
-        if not axis.any():
-            continue
         for length in (ALONG_COLUMN, -ALONG_COLUMN):
             start = theta.copy()
             start[gamma] += length * axis

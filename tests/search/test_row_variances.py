@@ -214,3 +214,23 @@ def test_weights_of_a_group_that_vanish_beside_the_others(estimator):
     assert_allclose(model.coef_, expected.coef_)
     assert list(model.groups_) == list(expected.groups_)
     assert_array_equal(weight, copy)
+
+
+def test_a_column_of_rounding_makes_no_start():
+    """Its direction had a length of 1e-106 beside the others, and was made one of 2."""
+    story = {
+        "n": 105, "target": "exact", "noise": 0.1, "groups": "one", "n_groups": 46,
+        "columns": [
+            "one row", "constant", "normal", "one row", "sum", "nearly of groups",
+            "zero", "one row", "sum",
+        ],
+        "weight": None, "labels": "int", "container": "fortran", "unit": -54,
+        "units": [71, 0, 0, -53, 0, 0, 0, 0, -42], "seed": 65535,
+    }  # fmt: skip
+    estimator = HeteroscedasticGaussianRegressor(
+        alpha=1e6,
+        fit_intercept=False,
+        method="ml",
+        variance_features=[0, 7, 1, 4, 8, 3, 5],
+    )
+    assert check(make(estimator, story)) == "fitted"
