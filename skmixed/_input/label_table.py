@@ -276,7 +276,7 @@ class KnownLabels:
         """Positions of the label columns among those of later rows."""
         if not columns.is_table and len(self.names) == 1:
             return [0]
-        if not columns.is_table:
+        if not columns.is_table and columns.names[0] not in self.names:
             raise ValueError(
                 f"`groups` is one column but the model uses {len(self.names)}: "
                 f"{list(self.names)}. Pass a table of them, with missing labels where "

@@ -47,10 +47,10 @@ class CoefficientUncertainty:
             NaN comes back for a row whose combination has no variance.
         """
         half = contrasts @ self.root
-        f = np.sum(half**2, axis=1)
-        g = np.einsum("ik,qkl,il->iq", half, self.slopes, half, optimize=True)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return 2 * f**2 / np.einsum("iq,qr,ir->i", g, self.covariance, g)
+            unit = half / np.linalg.norm(half, axis=1, keepdims=True)
+            g = np.einsum("ik,qkl,il->iq", unit, self.slopes, unit, optimize=True)
+            return 2 / np.einsum("iq,qr,ir->i", g, self.covariance, g)
 
 
 def one_variance_uncertainty(model, ratio, to_user):

@@ -133,8 +133,8 @@ class LinearMixedFit(Fit):
         deviations of their errors, (K, q) each.
         """
         term = self.posterior.terms[t]
-        columns = np.array(self.factors[t].columns)
-        places = np.where(columns < 0, 0, 1 + self.features[columns])
+        # -1, the last one, is the constant.
+        places = np.append(1 + self.features, 0)[np.array(self.factors[t].columns)]
         values = self.posterior.modes(t) + self.coefficients[places]
         errors = self.coefficients_root[places] - term.basis @ term.loading
         known = self.posterior.conditional_covariance(t)

@@ -311,9 +311,19 @@ class Interval:
 
 def noise_interval(parameters, coverage):
     """The standard deviation of the noise, normal in its logarithm."""
-    s = np.log(parameters.point.noise_variance)
-    half = ndtri(0.5 + coverage / 2) * np.sqrt(parameters.covariance[0, 0])
-    return Interval(*np.exp(np.array([s, s - half, s + half]) / 2))
+    std = np.sqrt(parameters.point.noise_variance)
+    half = ndtri(0.5 + coverage / 2) * np.sqrt(parameters.covariance[0, 0]) / 2
+    return Interval(std, *_log_normal(std, half))
+
+
+def _log_normal(std, half):
+    """The ends of intervals of standard deviations, of so much to either side of their
+    logarithms: from 0 to NaN where they are 0 or as good as unknown.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        high = std * np.exp(half)
+    told = (std > 0) & ~np.isinf(high)
+    return np.where(told, std * np.exp(-half), 0.0), np.where(told, high, np.nan)
 
 
 def component_intervals(parameters, fit, t, coverage):
@@ -321,8 +331,9 @@ def component_intervals(parameters, fit, t, coverage):
     in the user's units: math.md (90).
 
     The first are normal in their logarithm, the others in Fisher's z.  A standard
-    deviation of 0 has the interval from 0 to NaN; a correlation of 1 or -1, or of an
-    effect without variance, and one that is 0 by the model, that of NaN to NaN.
+    deviation of 0, and one of which the data tell nothing, has the interval from 0 to
+    NaN; a correlation of 1 or -1, or of an effect without variance, and one that is 0
+    by the model, that of NaN to NaN.
     """
     point, quantile = parameters.point, ndtri(0.5 + coverage / 2)
     position = fit.order.index(t)
@@ -338,8 +349,7 @@ def component_intervals(parameters, fit, t, coverage):
         std = np.sqrt(point.noise_variance * variance)
         relative = np.einsum("kaa->ak", E) / variance[:, None] / 2
         slopes = np.column_stack([np.full(len(std), 0.5), relative])
-        factor = np.exp(quantile * _std(slopes, parameters.covariance))
-        low, high = np.where(std > 0, [std / factor, std * factor], [[0.0], [np.nan]])
+        low, high = _log_normal(std, quantile * _std(slopes, parameters.covariance))
         scale = np.sqrt(np.outer(variance, variance))
         corr = Psi / scale
         change = np.moveaxis(E, 0, -1) / scale[..., None]

@@ -100,7 +100,7 @@ def _why(t, terms, lost):
         )
     if term.n_levels == 1:
         return (
-            f"{name} has one label only, {term.labels[0]!r}, so that its {effects} "
+            f"{name} has one label only, {term.labels[0]}, so that its {effects} "
             f"cannot be told from the mean; {verb} set to 0."
         )
     return (

@@ -233,6 +233,22 @@ def test_a_table_of_effects(fitted):
         fitted.random_effects_table("subject", total=1)
 
 
+def test_a_table_of_effects_without_features():
+    model = LinearMixedRegressor().fit(np.empty((N, 0)), Y, groups=SUBJECT)
+    total = model.random_effects_table("groups", total=True)["intercept"]
+    effects = model.random_effects_["groups"][:, 0]
+    assert_allclose(total, model.intercept_ + effects, rtol=EXACT)
+
+
+@pytest.mark.parametrize("unit", [1e-100, 1e100])
+def test_a_summary_in_extreme_units(unit):
+    """Squares of variances are out of range."""
+    model = LinearMixedRegressor(TEXT)
+    df = model.fit(X, Y, groups=LABELS).summary().coefficients["df"]
+    scaled = model.fit(X, unit * Y, groups=LABELS).summary().coefficients["df"]
+    assert_allclose(scaled, df, rtol=1e-6)
+
+
 def test_a_column_without_name_is_groups():
     model = LinearMixedRegressor().fit(X, Y, groups=SUBJECT)
     assert list(model.groups_) == ["groups"]
@@ -591,6 +607,8 @@ def test_types(parameters, arguments, match):
 def test_what_predict_needs(fitted):
     with pytest.raises(ValueError, match="`groups` has no column 'item', which the"):
         fitted.predict(X, groups=LABELS[["subject"]].assign(other=1))
+    with pytest.raises(ValueError, match=r"no column 'item'.*assign\(item=None\)"):
+        fitted.predict(X, groups=LABELS[["subject"]])
     with pytest.raises(ValueError, match="is one column but the model uses 2"):
         fitted.predict(X, groups=SUBJECT)
     with pytest.raises(ValueError, match=r"Label column 'subject': .* kind string"):

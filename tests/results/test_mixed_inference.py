@@ -271,6 +271,18 @@ def test_intervals_at_the_boundary():
     assert np.isnan(stds.high)
 
 
+def test_intervals_of_next_to_no_information():
+    """Ends that are beyond the range of double precision are not known."""
+    _, found = singular(2)
+    parameters = variance_parameters(found.point)
+    size = len(parameters.information)
+    parameters = mixed.replace(parameters, information=1e-8 * np.eye(size))
+    stds, _ = component_intervals(parameters, found, 0, 0.9)
+    for each in (stds, noise_interval(parameters, 0.9)):
+        assert (each.low == 0).all()
+        assert np.isnan(each.high).all()
+
+
 @pytest.mark.parametrize("case", [("one", (2,)), ("crossed", (1, 1))], ids=str)
 def test_an_exact_fit_tells_nothing_about_its_variances(case):
     at = mixed.random_problem(6, *case)
