@@ -189,7 +189,6 @@ class LinearMixedRegressor(LinearMean, GaussianRegressor):
 
     _fit_kind: ClassVar[type] = LinearMixedFit
 
-    group_features: list[str | int] | None
     noise_variance_: float
     group_names_in_: NDArray[np.object_]
     groups_: dict[str, NDArray[Any]]

@@ -76,4 +76,4 @@ ax.legend()
 
 # %%
 # (Subjects differ in their slopes as well, which a random intercept does not know;
-# lme4's ``Reaction ~ Days + (Days | Subject)`` does.)
+# ``LinearMixedRegressor("(Days | Subject)")`` does.)

@@ -20,7 +20,9 @@ from sklearn.model_selection import GroupKFold
 import skmixed
 from skmixed import (
     HeteroscedasticGaussianRegressor,
+    LinearMixedRegressor,
     MixedEffectsRegressor,
+    RandomEffects,
     RandomInterceptRegressor,
     datasets,
     inference,
@@ -41,6 +43,7 @@ RANDOM = RandomInterceptRegressor(method="ml").fit(X, y, groups=groups)
 UNEVEN = HeteroscedasticGaussianRegressor(variance_groups="fixed").fit(
     X, y, groups=groups
 )
+SLOPES = LinearMixedRegressor("(x0 | subject)").fit(X, y, groups=groups)
 TREES = MixedEffectsRegressor(BayesianRidge(), random_state=0).fit(X, y, groups=groups)
 
 
@@ -77,6 +80,37 @@ def test_what_the_other_methods_return() -> None:
     assert_type(updated, RandomInterceptRegressor)
 
 
+def test_a_linear_mixed_model() -> None:
+    terms = [RandomEffects("subject", ["x0"], covariance="diagonal"), "(1 | week)"]
+    model = LinearMixedRegressor(terms, mean_features=[0], random_state=1)
+    table = pd.DataFrame({"subject": groups, "week": X[:, 0] // 7})
+    fitted = model.fit(pd.DataFrame(X, columns=["x0"]), y, groups=table)
+    assert_type(fitted, LinearMixedRegressor)
+    frame = pd.DataFrame(X[:3], columns=["x0"])
+    mean, std = assert_type(
+        fitted.predict(frame, groups=table[:3], return_std=True), tuple[Floats, Floats]
+    )
+    assert (mean.shape, std.shape) == ((3,), (3,))
+    assert_type(fitted.predict_mean(frame, factors=[]), Floats)
+    both = fitted.predict_mean(
+        frame, groups=table[:3], factors=["week"], return_std=True
+    )
+    assert_type(both, tuple[Floats, Floats])
+    assert_type(fitted.random_effects_["subject"], Floats)
+    assert_type(fitted.random_effects_covariance_, dict[str, Floats])
+    assert_type(fitted.groups_["week"], NDArray[Any])
+    assert_type(fitted.random_effects_table("subject", total=True), Table)
+    assert_type(fitted.summary(), MixedSummary)
+    assert_type(fitted.summary().level_sizes["week"], tuple[float, ...])
+    updated = fitted.update_random_effects(frame, y[:3], groups=table[:3])
+    assert_type(updated, LinearMixedRegressor)
+    assert_type(RandomEffects("g").label_columns, tuple[str | int, ...])
+    with pytest.raises(TypeError):
+        LinearMixedRegressor("(1 | g)", "ml")  # type: ignore[misc]
+    with pytest.raises(TypeError, match="random_effects is text such as"):
+        LinearMixedRegressor({"g": ["x"]}).fit(X, y)  # type: ignore[arg-type]
+
+
 def test_fitted_attributes() -> None:
     assert_type(RANDOM.coef_, Floats)
     assert_type(RANDOM.intercept_, float)
@@ -88,6 +122,8 @@ def test_fitted_attributes() -> None:
     assert_type(UNEVEN.variance_intercept_, float)
     assert_type(UNEVEN.n_iter_, int)
     assert_type(UNEVEN.group_feature, str | int | None)
+    assert_type(SLOPES.noise_variance_, float)
+    assert_type(SLOPES.coef_covariance_, Floats)
 
 
 def test_any_regressor() -> None:
@@ -234,7 +270,14 @@ def test_what_is_an_error_for_both() -> None:
 # ------------------------------------------------------- annotations and what they say
 
 MODULES = (skmixed, datasets, inference, inspection, metrics, model_selection)
-RESULTS = (Contrast, GroupsComparison, LikelihoodRatioTest, Summary, Table)
+RESULTS = (
+    Contrast,
+    GroupsComparison,
+    LikelihoodRatioTest,
+    MixedSummary,
+    Summary,
+    Table,
+)
 
 
 def public_functions() -> dict[str, Any]:
@@ -290,6 +333,7 @@ def is_a(value: Any, hint: Any) -> bool:
         RandomInterceptRegressor(alpha=1),
         HeteroscedasticGaussianRegressor(),
         HeteroscedasticGaussianRegressor(mean_groups="fixed", variance_groups="fixed"),
+        LinearMixedRegressor(),
         MixedEffectsRegressor(BayesianRidge()),
         MixedEffectsRegressor(BayesianRidge(), variance_regressor=BayesianRidge()),
     ],
