@@ -35,6 +35,7 @@ from sklearn.preprocessing import StandardScaler, TargetEncoder
 from skmixed import (
     GroupsWarning,
     HeteroscedasticGaussianRegressor,
+    LinearMixedRegressor,
     RandomInterceptRegressor,
 )
 from skmixed._evaluation import folds
@@ -846,3 +847,52 @@ def test_a_splitter_of_tables_is_routed_its_groups():
             params={"item": frame["item"]},
         )
     assert len(scores) == len(alias) == 5
+
+
+def test_a_search_over_structures_asks_about_new_subjects():
+    x, y, frame = crossed()
+    pipe = make_pipeline(StandardScaler(), LinearMixedRegressor())
+    structures = ["(1 | subject)", "(1 | subject) + (1 | item)", ""]
+    search = GridSearchCV(
+        pipe,
+        {"linearmixedregressor__random_effects": structures},
+        scoring=neg_joint_nll_scorer,
+        cv=NewGroupsKFold("subject", 4),
+    )
+    with sklearn.config_context(enable_metadata_routing=True):
+        search.fit(x, y, groups=frame)
+    best = search.best_params_["linearmixedregressor__random_effects"]
+    assert best == "(1 | subject) + (1 | item)"
+    scores = []
+    for train, test in NewGroupsKFold("subject", 4).split(x, groups=frame):
+        model = LinearMixedRegressor().fit(x[train], y[train], groups=frame.iloc[train])
+        density = model.log_predictive_density(
+            x[test], y[test], groups=frame.iloc[test]
+        )
+        scores.append(density / len(test))
+    assert_allclose(search.best_score_, np.mean(scores), rtol=1e-6)
+
+
+def test_models_of_several_factors_are_compared():
+    x, y, frame = crossed()
+    models = {
+        "both": LinearMixedRegressor(),
+        "subjects": LinearMixedRegressor("(1 | subject)"),
+        "least squares": LinearRegression(),
+    }
+    found = cross_validate_groups(models, x, y, groups=frame, new=["subject"])
+    scores = found.to_frame()["joint_nll"]
+    assert scores["known", "both"] < scores["known", "subjects"]
+    assert scores["new subject", "both"] < scores["new subject", "subjects"]
+    assert np.isnan(scores["known", "least squares"])
+    mean, std = cross_val_predict_groups(
+        LinearMixedRegressor(), x, y, groups=frame, return_std=True
+    )
+    assert np.corrcoef(mean, y)[0, 1] > 0.9
+    assert (std > 0).all()
+    for train, test in WithinGroupKFold(5, shuffle=True, random_state=0).split(
+        x, groups=frame
+    ):
+        model = LinearMixedRegressor().fit(x[train], y[train], groups=frame.iloc[train])
+        expected = model.predict(x[test], groups=frame.iloc[test])
+        assert_allclose(mean[test], expected, rtol=1e-6)
