@@ -300,6 +300,29 @@ def test_the_whitener_keeps_the_digits_of_rows_in_different_units():
     assert_allclose(determinant, 2 + 3e18, rtol=1e-12)
 
 
+@pytest.mark.parametrize("size", [0.0, 1e-9, 1e-4, 1e-2])
+@pytest.mark.parametrize("name", ["crossed slopes", "nested slopes", "two slopes"])
+def test_scores_next_to_a_singular_covariance(name, size):
+    """math.md (42) and (44), where I - B^-1 has lost digits and where it has not."""
+    data, terms = simulate(name)
+    model, _ = model_of(data, terms, True)
+    theta = model.pack(random_point(model))
+    Lambdas = [L.copy() for L in model.unpack(theta)]
+    for L in Lambdas:
+        L[-1, -1] *= size
+    theta = model.pack(Lambdas)
+
+    def at(theta):
+        return evaluate(model, model.unpack(theta))
+
+    gradient = differences(lambda theta: at(theta).value, theta)
+    scale = np.abs(gradient).max()
+    assert_allclose(at(theta).gradient(), gradient, atol=DIFFERENCES * scale)
+    H = hessian(at(theta))[0]
+    numerical = differences(lambda theta: at(theta).gradient(), theta)
+    assert_allclose(H, numerical, atol=DIFFERENCES * np.abs(H).max())
+
+
 @pytest.mark.parametrize("weighted", [False, True], ids=["rows", "weights"])
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_sparse_rows_have_the_same_likelihood(name, weighted):
