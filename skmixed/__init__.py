@@ -34,7 +34,7 @@ the equation that it computes.  docs/design.md gives the reasons; docs/groups.md
 which door for groups goes with which tool of scikit-learn.
 """
 
-from ._input.labels import GroupsWarning
+from ._input.labels import GroupsWarning, PopulationPredictionWarning
 from ._input.terms import RandomEffects
 from .heteroscedastic import HeteroscedasticGaussianRegressor
 from .linear_mixed import LinearMixedRegressor
@@ -46,6 +46,7 @@ __all__ = [
     "HeteroscedasticGaussianRegressor",
     "LinearMixedRegressor",
     "MixedEffectsRegressor",
+    "PopulationPredictionWarning",
     "RandomEffects",
     "RandomInterceptRegressor",
 ]

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import Parallel, delayed, effective_n_jobs, wrap_non_picklable_objects
 
 # Numbers in one block: 0.8 MB, so that a block and its temporaries stay in the cache of
 # a core.
@@ -55,22 +55,29 @@ def n_workers(n_jobs):
     return effective_n_jobs(n_jobs)
 
 
-def map_jobs(function, calls, n_jobs):
+def map_jobs(function, calls, n_jobs, *, writes=False):
     """``function(*call)`` of every call, in order, by `n_jobs` workers.
 
     The backend is joblib's choice (threads unless `joblib.parallel_config` says
-    otherwise: the work happens in code that releases the interpreter lock).
+    otherwise: the work happens in code that releases the interpreter lock).  The
+    function may be local: processes get it by cloudpickle.  One that `writes` into
+    arrays of the caller is run by threads in any case.
     """
     if len(calls) == 1 or n_workers(n_jobs) == 1:
         return [function(*call) for call in calls]
-    parallel = Parallel(n_jobs=n_jobs, prefer="threads")
-    return parallel(delayed(function)(*call) for call in calls)
+    require = "sharedmem" if writes else None
+    parallel = Parallel(n_jobs=n_jobs, prefer="threads", require=require)
+    function = delayed(wrap_non_picklable_objects(function))
+    return parallel(function(*call) for call in calls)
 
 
-def map_runs(function, bounds, n_jobs):
-    """``function(bounds of a run)`` for `n_jobs` runs of pieces, in order."""
+def map_runs(function, bounds, n_jobs, *, writes=False):
+    """``function(bounds of a run)`` for `n_jobs` runs of pieces, in order; `writes` is
+    that of `map_jobs`.
+    """
     n_runs = min(n_workers(n_jobs), len(bounds) - 1)
     if n_runs <= 1:
         return [function(bounds)]
     cuts = cut(bounds, -(-int(bounds[-1] - bounds[0]) // n_runs))
-    return map_jobs(function, [(bounds[i : j + 1],) for i, j in pairwise(cuts)], n_jobs)
+    runs = [(bounds[i : j + 1],) for i, j in pairwise(cuts)]
+    return map_jobs(function, runs, n_jobs, writes=writes)

@@ -22,7 +22,9 @@ from ._input.parameters import (
     check_coverage,
     check_distribution,
     check_flag,
+    population_is_meant,
     warn,
+    warn_of_population,
 )
 from ._input.table import (
     Data,
@@ -33,6 +35,7 @@ from ._input.table import (
 )
 from ._likelihood import posterior
 from ._likelihood.normal import normal_interval, t_interval
+from ._messages import NOTHING_LEARNED
 from ._results.fit import Fit
 from ._results.state import from_plain, read_only, to_plain
 from ._rows.dask import is_partitioned, predict_partitions
@@ -77,6 +80,10 @@ class NewRows:
     def mean(self):
         """Expected y of each row, (n,)."""
         return self.fit.posterior.mean(self.X, self.codes)
+
+    def mean_std(self):
+        """Standard deviation of the expected y of each row, (n,)."""
+        return np.sqrt(self.fit.posterior.variance(self.X, self.codes))
 
     def std(self):
         """Standard deviation of a new y in each row, (n,)."""
@@ -297,16 +304,24 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         ValueError
             If both flags are set, if both doors for groups are used, or if the labels
             are of a kind that cannot match those of the fit.
+        TypeError
+            If a flag is neither True nor False.
+
+        Warns
+        -----
+        PopulationPredictionWarning
+            If the model was fitted with `groups` and is asked without.  Missing labels
+            that are given as such, ``groups=np.full(len(X), None)``, are silent.
         """
+        check_flag(return_std, "return_std")
+        check_flag(return_cov, "return_cov")
         if return_std and return_cov:
             raise ValueError(
                 "return_std and return_cov are both True; ask for one of them (the "
                 "standard deviations are the roots of the covariance's diagonal)."
             )
         if is_partitioned(X) and not return_cov:
-            check_is_fitted(self)
-            flags = {"return_std": return_std}
-            return predict_partitions(copy(self), X, groups, flags)
+            return self._predict_lazily("predict", X, groups, return_std)
         new = read_new(self, X, groups)
         mean = new.mean()
         if return_std:
@@ -334,7 +349,10 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         noise_std : ndarray of shape (n_rows,)
             In the units of y.
         """
-        return np.sqrt(read_new(self, X, groups).noise_variance)
+        if fit_of(self).noise_differs_by_group:
+            return np.sqrt(read_new(self, X, groups).noise_variance)
+        with population_is_meant():
+            return np.sqrt(read_new(self, X, groups).noise_variance)
 
     def predict_interval(
         self,
@@ -505,6 +523,14 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         mean, y = self.predict(X, groups=groups), read_column(y, "y")
         return r2_score(y, mean, sample_weight=check_weight(sample_weight, len(mean)))
 
+    def _predict_lazily(self, method, X, groups, return_std):
+        """Dask arrays of what a method predicts of the partitions of X."""
+        fit = fit_of(self)
+        if groups is None and second_door(self)[1] is None and fit.uses_groups:
+            warn_of_population(len(fit.labels))
+        flags = {"return_std": return_std}
+        return predict_partitions(copy(self), method, X, groups, flags)
+
     def _keep(self, fit):
         """Take a fit, and copy the public attributes from it."""
         self._fit = read_only(fit)
@@ -561,6 +587,84 @@ class GroupedRegressor(GaussianRegressor):
     random_intercepts_std_: Floats
     random_intercepts_conditional_std_: Floats
 
+    @overload
+    def predict_mean(
+        self,
+        X: MatrixLike,
+        *,
+        groups: ColumnLike | None = None,
+        return_std: Literal[False] = False,
+    ) -> Floats: ...
+
+    @overload
+    def predict_mean(
+        self,
+        X: MatrixLike,
+        *,
+        groups: ColumnLike | None = None,
+        return_std: Literal[True],
+    ) -> tuple[Floats, Floats]: ...
+
+    def predict_mean(
+        self,
+        X: MatrixLike,
+        *,
+        groups: ColumnLike | None = None,
+        return_std: bool = False,
+    ) -> Floats | tuple[Floats, Floats]:
+        """Predict the expected value of y in each row: the mean of its group.
+
+        The value is that of `predict`.  Its standard deviation is smaller: it counts
+        the errors of the coefficients and of the group's effect, which more data would
+        reduce, and not the noise of a single observation.  It is the `se.fit` of lme4
+        and glmmTMB for a known group.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            Features.
+        groups : array-like of shape (n_rows,), default=None
+            Group labels, as in `predict`.  The expected value of a group that was not
+            seen is as uncertain as groups differ: its standard deviation includes the
+            variance of random intercepts.
+        return_std : bool, default=False
+            Whether to return the standard deviation of the expected value.
+
+        Returns
+        -------
+        y_mean : ndarray of shape (n_rows,)
+            Expected value, in the units of y.  Of a Dask collection X, it and the
+            standard deviation are Dask arrays.
+        mean_std : ndarray of shape (n_rows,)
+            Standard deviation of the expected value, in the units of y.  Only if
+            ``return_std=True``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `predict`.
+
+        Warns
+        -----
+        PopulationPredictionWarning
+            As `predict`.
+
+        Examples
+        --------
+        >>> from skmixed import RandomInterceptRegressor
+        >>> from skmixed.datasets import load_sleepstudy
+        >>> X, y, groups = load_sleepstudy(return_X_y_groups=True)
+        >>> model = RandomInterceptRegressor().fit(X, y, groups=groups)
+        >>> mean, std = model.predict_mean([[5.0]], groups=[308], return_std=True)
+        >>> print(f"{mean[0]:.1f} +- {std[0]:.1f} ms")
+        344.5 +- 9.5 ms
+        """
+        check_flag(return_std, "return_std")
+        if is_partitioned(X):
+            return self._predict_lazily("predict_mean", X, groups, return_std)
+        new = read_new(self, X, groups)
+        return (new.mean(), new.mean_std()) if return_std else new.mean()
+
     def update_random_intercepts(
         self, X: MatrixLike, y: ColumnLike, *, groups: ColumnLike | None = None
     ) -> Self:
@@ -596,6 +700,11 @@ class GroupedRegressor(GaussianRegressor):
         ValueError
             If the model has no random intercepts, or the rows are not as in `predict`.
             Then, and if it is interrupted, the model stays as it was.
+
+        Warns
+        -----
+        GroupsWarning
+            If the group variance is 0, so that rows say nothing about levels of groups.
 
         Examples
         --------
@@ -665,6 +774,11 @@ def fit_of(estimator):
     return estimator._fit
 
 
+def fitted_copy(estimator, X, y, groups=None, sample_weight=None):
+    """A fitted copy, and the (message, category) of each warning about it."""
+    return estimator._fitted(X, y, groups, sample_weight)
+
+
 def check_learns(index, has_random_intercepts):
     """Refuse an update without labels, or of a model without random intercepts."""
     if index is None:
@@ -679,6 +793,8 @@ def check_learns(index, has_random_intercepts):
 
 def observed(fit, data):
     """The fit after further rows, all of which have labels."""
+    if not fit.group_variance:
+        warn(NOTHING_LEARNED)
     labels, (known, mine) = join_labels(fit.labels, data.labels)
     return fit.observed(data.X, data.y, mine[data.index.codes], labels, known)
 
@@ -691,10 +807,12 @@ def read_new(estimator, X, groups, y=None):
 
 def new_rows(fit, data):
     """Rows beside the fit that is to predict them, `NewRows`."""
-    codes = np.full(data.n_rows, -1, dtype=np.int32)
-    if data.index is None or not fit.uses_groups:
+    codes, known = np.full(data.n_rows, -1, dtype=np.int32), fit.labels
+    if not fit.uses_groups:
         return NewRows(fit, data, codes, 0)
-    known = fit.labels
+    if data.index is None:
+        warn_of_population(len(known))
+        return NewRows(fit, data, codes, 0)
     if not len(known):
         warn(
             "Group labels are ignored: the model was fitted without `groups`, "

@@ -6,6 +6,12 @@ NO_GROUPS = (
 )
 
 
+NOTHING_LEARNED = (
+    "The group variance of the model is 0: the levels of groups stay 0, and nothing can "
+    "be learned from these rows. Fit the model anew with them."
+)
+
+
 def column_name(estimator, features, j):
     """The name of column j of [X y] in a message."""
     if j == len(features):

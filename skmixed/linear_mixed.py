@@ -31,11 +31,12 @@ from ._input.parameters import (
     check_nonnegative,
     warn,
     warn_all,
+    warn_of_population,
 )
 from ._input.table import read_fit_data, read_new_data
 from ._input.terms import RandomEffects, read_terms
 from ._likelihood import mixed_posterior
-from ._messages import NO_GROUPS, column_name, count, exact_fit_message
+from ._messages import NO_GROUPS, NOTHING_LEARNED, column_name, count, exact_fit_message
 from ._results.mixed_fit import LinearMixedFit, fit_factors
 from ._results.mixed_report import MixedSummary, effects_table, summarize_mixed
 from ._results.structure import why_not_told
@@ -557,6 +558,8 @@ default=None
         known = fit.known.of(some)
         read = partial(_read_later, known, fit.uses_groups and not n_factors)
         data = read_new_data(self, X, groups, y, read)
+        if data.index is None and len(some):
+            warn_of_population(max(fit.n_levels[t] for t in some))
         codes = [np.full(data.n_rows, -1, dtype=np.int32)] * n_factors
         owner = [np.arange(data.n_rows)] * n_factors
         if data.index is not None:
@@ -577,6 +580,8 @@ default=None
                 "The model has no random effects (it was fitted without `groups`, or "
                 "without terms); fit it anew with these rows."
             )
+        if not any(covariance.any() for covariance in fit.covariances):
+            warn(NOTHING_LEARNED)
         known, moved, codes = fit.known.join(data.index)
         return self._keep(fit.observed(data.X, data.y, codes, known, moved))
 

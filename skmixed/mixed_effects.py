@@ -74,6 +74,16 @@ class MixedEffectsFit:
         """Whether there are random intercepts, those of a variance of 0 included."""
         return len(self.labels) > 0
 
+    @property
+    def uses_groups(self):
+        """Whether a model of this kind depends on groups where it gets them."""
+        return True
+
+    @property
+    def noise_differs_by_group(self):
+        """Whether the noise of a row depends on its group being known."""
+        return True
+
     def attributes(self):
         """Public attributes of the estimator."""
         model, fit = self.known.model, fit_of(self.known.model)

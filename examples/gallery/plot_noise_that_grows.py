@@ -29,13 +29,14 @@ print(uneven.summary().log_variance)
 # day alike, is too wide at first and too narrow in the end.
 
 grid = np.linspace(0, 9, 50)[:, None]
+new = np.full(len(grid), None)  # no subject of the data
 figure, axes = plt.subplots(1, 2, sharey=True, figsize=(9, 4), layout="constrained")
 titles = ["one noise variance", "noise variance of the day"]
 for ax, model, title in zip(axes, (even, uneven), titles, strict=True):
     ax.plot(days, reaction, ".", color="0.6")
-    ax.plot(grid, model.predict(grid), color="C0")
+    ax.plot(grid, model.predict(grid, groups=new), color="C0")
     for coverage, alpha in ((0.5, 0.35), (0.9, 0.2)):
-        band = model.predict_interval(grid, coverage=coverage).T
+        band = model.predict_interval(grid, groups=new, coverage=coverage).T
         label = f"{coverage:.0%} of new subjects"
         ax.fill_between(grid[:, 0], *band, color="C0", alpha=alpha, label=label)
     ax.set(title=title, xlabel="day")

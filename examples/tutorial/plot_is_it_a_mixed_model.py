@@ -99,14 +99,14 @@ for name, model in {"one-hot": one_hot, "blocks": blocks}.items():
 # the independent one. What it promises for the mean of a new group comes from the
 # covariance of its predictions:
 
-_, covariance = blocks.predict(X_new, groups=groups_new, return_cov=True)
+mean, covariance = blocks.predict(X_new, groups=groups_new, return_cov=True)
 of_mean = np.array(
     [
         np.sqrt(covariance[first : first + SIZE, first : first + SIZE].mean())
         for first in range(0, len(y_new), SIZE)
     ]
 )
-error = (y_new - blocks.predict(X_new)).reshape(-1, SIZE).mean(axis=1)
+error = (y_new - mean).reshape(-1, SIZE).mean(axis=1)
 print(f"predicted std of a group's mean {of_mean.mean():.2f}, actual {error.std():.2f}")
 print(
     f"90 % intervals of group means hold {np.mean(np.abs(error / of_mean) < 1.645):.0%}"

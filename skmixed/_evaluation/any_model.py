@@ -22,7 +22,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
 from sklearn.utils.validation import check_is_fitted
 
-from .._input.parameters import warn
+from .._input.parameters import population_is_meant, warn
 from .._likelihood.normal import normal_nll
 
 
@@ -245,7 +245,8 @@ def joint_log_density(model, X, y, metadata):
     """
     if hasattr(model, "log_predictive_density"):
         used = requested(model, "predict", metadata)
-        return model.log_predictive_density(X, y, **used)
+        with population_is_meant():
+            return model.log_predictive_density(X, y, **used)
     if _has_flag(model, "return_cov"):
         mean, cov = _call(model, "predict", X, metadata, return_cov=True)
         return _normal_log_density(_column(y) - _column(mean), cov)
@@ -288,9 +289,12 @@ def _has_flag(model, flag):
 
 
 def _call(model, method, X, metadata, **flags):
-    """Call a method with the metadata that it requests; they are routed only then."""
+    """Call a method with the metadata that it requests; they are routed only then.
+
+    `warn_of_lost_labels` is what says that groups are missing, once.
+    """
     used = requested(model, method, metadata)
-    with config_context(enable_metadata_routing=bool(used)):
+    with config_context(enable_metadata_routing=bool(used)), population_is_meant():
         return getattr(model, method)(X, **used, **flags)
 
 

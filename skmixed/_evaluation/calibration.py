@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .._estimator import fit_of, new_rows
+from .._estimator import fit_of, fitted_copy, new_rows
 from .._input.table import Data
 from .cross_fit import FoldRegressors
 
@@ -93,12 +93,12 @@ def calibrate(model, predicted, rows, slopes, **others):
     """
     y, rest = rows.data.y, {"groups": rows.labels, "sample_weight": rows.data.weight}
     features = join_features(predicted, **others)
-    fitted, messages = model._fitted(features, y, **rest)
+    fitted, messages = fitted_copy(model, features, y, **rest)
     slope = min(max(fitted.coef_[0], slopes[0]), slopes[1])
     if slope == fitted.coef_[0]:
         return 0.0, fitted, messages
     features = join_features(np.zeros(len(y)), **others)
-    return slope, *model._fitted(features, y - slope * predicted, **rest)
+    return slope, *fitted_copy(model, features, y - slope * predicted, **rest)
 
 
 def log_noise(model, features, rows, offset):

@@ -53,15 +53,16 @@ def known_target(data, train, method):
         Of the training rows; 0 of the others.
     """
     index, weight = data.index.take(train), data.weight
+    p = data.X.shape[1]
     part = Data(
         data.X[train],
-        data.features,
+        np.arange(p),
         index,
         data.y[train],
         None if weight is None else weight[train],
     )
     fit, _ = fit_statistics(
-        summarize(part), (), method=method, fit_intercept=True, alpha=0.0
+        summarize(part), ("",) * p, method=method, fit_intercept=True, alpha=0.0
     )
     levels, residual = np.zeros(len(data.index)), np.zeros(data.n_rows)
     levels[np.unique(data.index.codes[train])] = fit.posterior.modes

@@ -57,6 +57,10 @@ class SplitRows:
         """Expected y of each row, (n,)."""
         return self._collect(lambda part: part.new.mean() + part.offset)
 
+    def mean_std(self):
+        """Standard deviation of the expected y of each row, (n,)."""
+        return self._collect(lambda part: part.new.mean_std())
+
     def std(self):
         """Standard deviation of a new y in each row, (n,)."""
         return self._collect(lambda part: part.new.std())

@@ -42,6 +42,10 @@ class GroupsWarning(UserWarning):
     """Group labels are absent, ignored, or cannot tell a group from the noise."""
 
 
+class PopulationPredictionWarning(GroupsWarning):
+    """A model that knows groups was asked without `groups`."""
+
+
 @dataclass(frozen=True)
 class GroupIndex:
     """The labels of the groups, and the group of each row.

@@ -3,10 +3,12 @@
 import inspect
 import numbers
 import warnings
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 
-from .labels import GroupsWarning
+from .labels import GroupsWarning, PopulationPredictionWarning
 
 PACKAGE = __name__.split(".")[0]
 
@@ -23,6 +25,32 @@ def warn_all(messages):
     """Warn of each (message, category) once."""
     for message, category in dict.fromkeys(messages):
         warn(message, category)
+
+
+_population_is_meant = ContextVar("population_is_meant", default=False)
+
+
+@contextmanager
+def population_is_meant():
+    """Predictions inside are silent where they get no `groups`: whoever asks for them
+    has said so, or says it by another warning.
+    """
+    token = _population_is_meant.set(True)
+    try:
+        yield
+    finally:
+        _population_is_meant.reset(token)
+
+
+def warn_of_population(n_groups):
+    """Warn that a model that knows groups is asked without `groups`."""
+    if n_groups and not _population_is_meant.get():
+        warn(
+            f"Fitted with {n_groups} group{'s' * (n_groups > 1)}, asked without "
+            "`groups`: every row is predicted as a new group of its own. Pass "
+            "`groups`, or `groups=np.full(len(X), None)` for new groups.",
+            PopulationPredictionWarning,
+        )
 
 
 def check_coverage(coverage):

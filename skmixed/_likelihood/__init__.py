@@ -4,7 +4,7 @@ Comes in: a `Gram` and a point.  Goes out: factor, value, derivatives, and the
 distribution of coefficients, random effects and new rows.
 
 factor, nested, crossed     the block-Cholesky factor: the heart; for several factors
-one_variance                the criterion of a random intercept
+one_variance, condensed     the criterion of a random intercept; with fewer columns
 mixed, covariance           the criterion of any terms; the covariance of one term
 row_variances               the criterion with a variance for each row
 residuals, visit, derivatives, arrow          its score and information

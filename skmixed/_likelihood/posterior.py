@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
-from .._blocks import row_blocks
+from .._blocks import row_blocks, short_blocks
 from .._input.labels import unique
 from .._rows.gram import random_intercept_gram
 from .._rows.reduction import reduce_rows
@@ -156,7 +156,7 @@ def condition(columns, factor, scale, n_groups, part=None):
     coef, level = columns.coefficients(factor.beta)
     modes, modes_variance = np.empty(n_groups), np.empty(n_groups)
     loading = np.empty((n_groups, len(root)))
-    for groups in row_blocks(n_groups, PER_GROUP * loading.shape[1]):
+    for groups in short_blocks(n_groups, PER_GROUP * loading.shape[1]):
         some = part(groups)
         modes[groups] = some.modes()[:, 0]
         modes_variance[groups] = scale * some.modes_covariance()[:, 0, 0]

@@ -250,17 +250,35 @@ def evaluate(model, theta, kappa=None, gram=None):
     )
 
 
-def average_noise(model, point):
-    """Weighted mean of the noise variances of the rows."""
-    return float(model.rows.reduce(_noise_sum, model.trend(point.theta)) / model.rows.n)
+def typical_noise(model, point):
+    """Weighted geometric mean of the noise variances of the rows."""
+    trend = model.trend(point.theta)
+    return float(np.exp(model.rows.reduce(_log_noise_sum, trend) / model.rows.n))
 
 
-def _noise_sum(part, trend):
+def _log_noise_sum(part, trend):
     return sum(
-        (part.weight[rows] ** 2 / part.known_precision(rows))
-        @ np.exp(np.clip(eta, *trend.bounds))
+        part.weight[rows] @ _log_noise(part, trend, rows, eta)
         for rows, _, eta in part.visit(trend)
     )
+
+
+def count_noisy(model, point, log_variance):
+    """Number of rows whose log-variance is larger than this one."""
+    return int(model.rows.reduce(_n_above, model.trend(point.theta), log_variance))
+
+
+def _n_above(part, trend, log_variance):
+    return sum(
+        np.count_nonzero(_log_noise(part, trend, rows, eta) > log_variance)
+        for rows, _, eta in part.visit(trend)
+    )
+
+
+def _log_noise(part, trend, rows, eta):
+    """Log-variance of rows, of which `eta` is the estimated part."""
+    value = np.clip(eta, *trend.bounds)
+    return value if part.offset is None else value + part.offset[rows]
 
 
 def _factor(model, gram, theta, kappa):

@@ -29,6 +29,9 @@ class Fit:
         Ridge penalty of the mean.
     posterior : Coefficients
         Of the features; a subclass says of which kind.
+    estimable : ndarray of shape (1 + number of columns,)
+        Whether the data determine the intercept and the coefficient of each column: not
+        those of a column that others determine.
     at_boundary : bool
         Whether the criterion is best at the end of the range of a variance.
     n_rows : float
@@ -37,7 +40,8 @@ class Fit:
         Coefficients and variance parameters.
     log_likelihood : float
     explained, between, noise : float
-        Variances of the features' part of the mean, of the groups and of the noise.
+        Variances of the features' part of the mean, of the groups and of the noise:
+        the weighted geometric mean where that depends on the row.
     n_iter : int
     converged : bool
     response : tuple of float
@@ -53,6 +57,7 @@ class Fit:
     fit_intercept: bool
     alpha: float
     posterior: Coefficients
+    estimable: np.ndarray
     at_boundary: bool
     n_rows: float
     n_parameters: int
@@ -73,6 +78,11 @@ class Fit:
     def renamed(self, names):
         """The same fit, whose columns of X have other names."""
         return replace(self, names=names)
+
+    @property
+    def noise_differs_by_group(self):
+        """Whether groups have noise variances of their own."""
+        return False
 
     @property
     def coefficients(self):
@@ -247,6 +257,15 @@ def response_of(moments):
     """`Fit.response` of the moments of [X y]."""
     with np.errstate(under="ignore"):
         return float(moments.shift[-1]), float(np.sum(moments.total[:, -1] ** 2))
+
+
+def wide_mask(of_features, positions, n_columns):
+    """Whether the intercept and the coefficients of all columns of X are estimable,
+    from those of the columns at `positions`; others, which do not enter, are.
+    """
+    wide = np.ones(1 + n_columns, dtype=bool)
+    wide[np.append(0, 1 + positions)] = of_features
+    return wide
 
 
 def variance_of(root, n):

@@ -15,7 +15,7 @@ from .._likelihood.mixed_posterior import MixedPosterior, make_room, observe
 from .._rows.term import Term
 from .._rows.terms import Reduced
 from .._search.mixed import fit_mixed, likelihood_of
-from .fit import Fit
+from .fit import Fit, wide_mask
 from .inference import CoefficientUncertainty
 from .linear_mixed import condition_mixed
 from .mixed_inference import mixed_uncertainty, predictive_freedom
@@ -240,6 +240,9 @@ def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **o
         fit_intercept=options["fit_intercept"],
         alpha=alpha,
         posterior=posterior,
+        estimable=wide_mask(
+            found.columns.estimable, data.features[found.mean], len(columns)
+        ),
         at_boundary=any(bool(rank < told.sum()) for rank, told in pairs),
         n_rows=found.reduced.n,
         n_parameters=found.columns.rank + 1 + sum(f.n_parameters for f in factors),

@@ -19,10 +19,9 @@ from .._likelihood.posterior import condition, of_groups
 from .._likelihood.ratio_posterior import integrate_ratio
 from .._messages import NO_GROUPS, exact_fit_message, why_not_identified
 from .._rows.columns import choose_columns, noise_floor, rank_tolerance
-from .._rows.gram import pool
 from .._rows.sample import Statistics
 from .._search.ratio import Optimum, best_ratio
-from .fit import GroupedFit, response_of, variance_of
+from .fit import GroupedFit, response_of, variance_of, wide_mask
 from .inference import one_variance_uncertainty, predictive_freedom
 from .summary import sizes_of
 
@@ -122,7 +121,7 @@ def state_likelihood(statistics, *, method, fit_intercept, alpha):
         tolerance=rank_tolerance(n_rows, n_features, statistics.is_sparse),
     )
     return columns, RandomIntercept(
-        gram=pool(columns.gram(moments)),
+        gram=columns.pooled_gram(moments),
         n=moments.n,
         reml=method == "reml",
         floor=noise_floor(moments, columns.has_constant),
@@ -171,6 +170,7 @@ def fit_statistics(statistics, names, *, method, fit_intercept, alpha):
         ratio=optimum.ratio,
         uses_groups=True,
         posterior=posterior,
+        estimable=wide_mask(columns.estimable, statistics.features, len(names)),
         is_random=True,
         is_identified=optimum.identified,
         at_boundary=bool(optimum.identified and not optimum.ratio),

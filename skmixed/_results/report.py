@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import stats
 
+from .._messages import count
 from .._search.ratio import best_ratio
 from .hypotheses import ratio_test
 from .profile import Profile
@@ -18,6 +19,7 @@ from .summary import (
     shares_of_variance,
 )
 
+MOST_NAMES = 20  # of columns in a note
 METHODS = {"reml": "restricted maximum likelihood", "ml": "maximum likelihood"}
 NOT_IDENTIFIED = "The data do not tell the group variance, which is set to 0."
 # Below this many groups the uncertainty of the variances matters for intervals.
@@ -123,7 +125,11 @@ def summarize_fit(fit, coverage, distribution="t"):
         log_variance=_log_variance_table(fit, coverage) if uneven else None,
         variance_components=components(fit, coverage),
         group_test=None if fit.gain is None else ratio_test(fit.gain),
-        notes=(*notes(fit, coverage), *_notes_on_groups(fit)),
+        notes=(
+            *notes(fit, coverage),
+            *_notes_on_columns(fit),
+            *_notes_on_groups(fit),
+        ),
     )
     return _integrated(summary, fit, coverage) if distribution != "t" else summary
 
@@ -132,6 +138,7 @@ def _integrated(summary, fit, coverage):
     """The same summary, with intervals of the integrated distribution."""
     over = fit.integrated.over
     ends = coefficient_targets(fit).interval(coverage)[fit.entries]
+    ends[~fit.estimable[fit.entries]] = np.nan
     variances = {"groups": over.group_interval, "noise": over.noise_interval}
     names = summary.variance_components.names
     of_components = np.array([np.sqrt(variances[name](coverage)) for name in names])
@@ -140,7 +147,7 @@ def _integrated(summary, fit, coverage):
         summary,
         coefficients=_with_ends(summary.coefficients, ends),
         variance_components=_with_ends(summary.variance_components, of_components),
-        notes=(note, *_notes_on_groups(fit)[:1]),
+        notes=(note, *_notes_on_columns(fit), *_notes_on_groups(fit)[:1]),
     )
 
 
@@ -166,7 +173,25 @@ def coefficients_of(fit, coverage):
     uncertainty, df = fit.coefficient_uncertainty(), None
     if uncertainty is not None:
         df = uncertainty.freedom(np.eye(len(names))[some])
+    std = np.where(fit.estimable[some], std, np.nan)
     return coefficient_table(names[some], coef, std, coverage, df)
+
+
+def _notes_on_columns(fit):
+    """Columns that others determine, of the mean and of the log-variance."""
+    masks = {"": fit.estimable}
+    if isinstance(fit, HeteroscedasticFit):
+        masks[" of the log-variance"] = fit.variance_estimable
+    for of_what, mask in masks.items():
+        names = [n for n, told in zip(fit.names, mask[1:], strict=True) if not told]
+        if names:
+            more = ", ..." if len(names) > MOST_NAMES else ""
+            verb = "is" if len(names) == 1 else "are"
+            yield (
+                f"{len(names)} of {count(len(fit.features), 'column')}{of_what} {verb} "
+                f"determined by others: {', '.join(names[:MOST_NAMES])}{more}. Such "
+                "coefficients are those of minimal norm, and have no standard errors."
+            )
 
 
 def _notes_on_groups(fit):
@@ -217,14 +242,15 @@ def _log_variance_table(fit, coverage):
     std = np.sqrt(np.diag(fit.variance_covariance).clip(0))
     enters = (coef != 0) | (std > 0)
     enters[0] = fit.fit_variance_intercept
+    std = np.where(fit.variance_estimable, std, np.nan)
     return coefficient_table(names[enters], coef[enters], std[enters], coverage)
 
 
 def _uneven_components(fit, coverage):
     """The group variance, with an interval that is symmetric in its logarithm, and the
-    average noise variance.
+    geometric mean of the noise variances.
     """
-    names, nan = ["average noise"], np.nan
+    names, nan = ["noise (geometric mean)"], np.nan
     variances, ends = [fit.noise], [(nan, nan)]
     if fit.has_random_intercepts:
         variance = fit.group_variance

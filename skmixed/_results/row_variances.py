@@ -6,8 +6,8 @@ import numpy as np
 
 from .._likelihood.posterior import condition, of_groups, widen
 from .._likelihood.residuals import groups_at
-from .._likelihood.row_variances import average_noise
-from .fit import GroupedFit, response_of, variance_of
+from .._likelihood.row_variances import typical_noise
+from .fit import GroupedFit, response_of, variance_of, wide_mask
 from .fixed_groups import fixed_posterior, penalised_posterior
 from .inference import (
     CoefficientUncertainty,
@@ -38,6 +38,8 @@ class HeteroscedasticFit(GroupedFit):
         Fixed effects of groups on the mean and their standard errors; 0 without.
     variance_effects : ndarray of shape (n_groups,)
         Those on the log-variance.
+    variance_estimable : ndarray of shape (1 + number of columns,)
+        As `estimable`, of the log-variance.
     """
 
     fit_variance_intercept: bool
@@ -48,6 +50,12 @@ class HeteroscedasticFit(GroupedFit):
     effects: np.ndarray
     effects_std: np.ndarray
     variance_effects: np.ndarray
+    variance_estimable: np.ndarray
+
+    @property
+    def noise_differs_by_group(self):
+        """See `Fit`."""
+        return len(self.log_variance.effects) > 0
 
     @property
     def variance_coefficients(self):
@@ -134,12 +142,11 @@ def fit_optimum(problem, optimum, statistics, names, uses_groups):
     """
     structure, point, labels = problem.structure, optimum.point, statistics.labels
     mean = _mean(problem, point, statistics)
-    n_groups = len(mean["effects"])
     information = information_at(problem, point, optimum.information)
     fitted = log_variance(problem, point, information)
     n_features, offset = len(statistics.features), structure.offset
     fitted = widen_variance(fitted, structure.variance, n_features, offset)
-    effects = fitted.effects if len(fitted.effects) else np.zeros(n_groups)
+    effects = fitted.effects if len(fitted.effects) else np.zeros(len(mean["effects"]))
     fit = HeteroscedasticFit(
         names=names,
         features=statistics.features,
@@ -150,6 +157,7 @@ def fit_optimum(problem, optimum, statistics, names, uses_groups):
         variance_alpha=structure.variance_alpha,
         uses_groups=uses_groups,
         labels=np.empty(0) if labels is None else labels,
+        **_estimable(problem, statistics.features, len(names)),
         is_random=structure.random,
         is_identified=problem.model.random,
         at_boundary=bool(problem.model.random and point.theta[-1] == 0),
@@ -179,6 +187,18 @@ def _slope_in_psi(problem, point, posterior):
         return np.zeros((len(posterior.level_root),) * 2)
     k = groups_at(problem.model, point).k
     return k.T @ k
+
+
+def _estimable(problem, features, n_columns):
+    """Fields of the fit about columns that others determine."""
+    structure = problem.structure
+    mean, variance = problem.mean_columns, problem.variance_columns
+    return {
+        "estimable": wide_mask(mean.estimable, features[structure.mean], n_columns),
+        "variance_estimable": wide_mask(
+            variance.estimable, features[structure.variance], n_columns
+        ),
+    }
 
 
 def _mean(problem, point, statistics):
@@ -215,7 +235,7 @@ def _figures(problem, optimum, mean):
         gain = optimum.without - optimum.point.value
     n_variances = problem.variance_columns.rank + len(model.free)
     grouped = structure.random or structure.fixed or structure.effects
-    typical = np.exp(model.level(optimum.point.theta))
+    typical = typical_noise(model, optimum.point)
     between = 0.0
     if structure.fixed:
         between = _spread(mean["effects"], rows.size)
@@ -227,7 +247,7 @@ def _figures(problem, optimum, mean):
         "n_parameters": problem.rank + n_variances + structure.random,
         "explained": variance_of(explained, rows.n),
         "between": variance + between,
-        "noise": average_noise(model, optimum.point),
+        "noise": typical,
         "gain": gain,
         "intraclass_correlation": float(variance / (variance + typical)),
     }

@@ -260,6 +260,8 @@ def coefficient_table(names, coef, std, coverage, df=None):
     ----------
     names : sequence of str
     coef, std : ndarray of shape (n,)
+        A std of NaN is that of a coefficient that is not estimable, and of which the
+        table has no other figure either.
     coverage : float
     df : ndarray of shape (n,), default=None
         Degrees of freedom of Student's t; without them, the normal distribution.
@@ -271,6 +273,7 @@ def coefficient_table(names, coef, std, coverage, df=None):
         quantile = stats.norm.isf(0.5 - coverage / 2)
         columns = {"coef": coef, "std": std, "z": ratio}
     else:
+        df = np.where(np.isnan(std), np.nan, df)
         tail = stats.t.sf(np.abs(ratio), df)
         quantile = stats.t.isf(0.5 - coverage / 2, df)
         columns = {"coef": coef, "std": std, "t": ratio, "df": df}

@@ -6,8 +6,9 @@ out: `Moments` and `Gram`, whose size depends on groups and columns only.
 reduction, moments      the one reduction of rows, and its figures of groups
 sparse_rows             the rows of a sparse X without a factor's effects
 gram, qr                the blocks that the factor uses; triangular roots
-columns                 working columns of full rank, and the way back to the user's
+columns, dependence     working columns and the way back; which others determine
 sample, parts, dask     batches that join; parts of the rows with their sums; partitions
+memory                  a fit that does not fit into it
 grouped                 rows in group order, visited again (a variance for each row)
 term, terms             one term of random effects; the reduction for all of them
 elimination, coordinates, nested, crossed     the effects of one factor, and of several

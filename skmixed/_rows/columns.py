@@ -11,7 +11,8 @@ from scipy import sparse
 from scipy.linalg import qr
 
 from .._blocks import row_blocks
-from .gram import random_intercept_gram
+from .dependence import find_dependence
+from .gram import pool_rows, random_intercept_gram
 from .moments import Moments
 from .qr import EPS, column_norms
 from .reduction import SPARSE_TOLERANCE
@@ -47,8 +48,12 @@ class Columns:
         User's coefficients = back @ working coefficients: of minimal norm where the
         columns are dependent.  The constant's column is zero for an intercept.
     logdet_basis : float
-        log|X'V^-1X| of the user's columns less that of the working columns; where the
-        rank is deficient, in an orthonormal basis of the user's row space.
+        log|X'V^-1X| of the user's first independent columns, the intercept before
+        them, less that of the working columns.  Under a ridge penalty, in an
+        orthonormal basis of the user's row space.
+    estimable : ndarray of shape (1 + p,)
+        Whether the intercept and each of the coefficients is determined by the data;
+        under a ridge penalty all of them are.
     """
 
     shift: np.ndarray
@@ -58,6 +63,7 @@ class Columns:
     within: np.ndarray
     back: np.ndarray
     logdet_basis: float
+    estimable: np.ndarray
 
     @property
     def rank(self):
@@ -76,6 +82,22 @@ class Columns:
         within = self._work(moments.within) * np.append(self.within, True)
         within = np.pad(within, [(0, 0), (constant, 0)])
         return random_intercept_gram(moments.size, mean, within)
+
+    def pooled_gram(self, moments):
+        """The same, pooled; the Gram of all groups is never there."""
+        offset = moments.shift - np.append(self.shift, self.y_shift)
+        root_size = np.sqrt(moments.size)
+        constant = int(self.has_constant)
+
+        def read(groups):
+            rows = np.ones((len(groups), constant + len(self.within) + 1))
+            rows[:, constant:] = self._work(moments.mean[groups] + offset)
+            return root_size[groups, None] * rows
+
+        within = self._work(moments.within) * np.append(self.within, True)
+        within = np.pad(within, [(0, 0), (constant, 0)])
+        ones = np.broadcast_to(1.0, len(root_size))
+        return pool_rows(read, root_size, ones, within)
 
     def apply(self, X):
         """The working columns of rows of X, dense and without the constant.
@@ -202,14 +224,17 @@ def choose_columns(moments, *, fit_intercept, alpha, tolerance):
         moments.within[:, :p], between, tolerance, rounding
     )
     has_constant = fit_intercept or stands_in is not None
+    if stands_in is not None:
+        expand = np.vstack([shift[:p], expand])
     back, logdet_basis = _minimal_norm(expand)
-    if stands_in is not None and into.shape[1] == p - 1:
+    if stands_in is not None and len(expand) == p:
         constant = shift[stands_in]
         back = np.column_stack([np.zeros(p), into])
         back[stands_in] = np.append(1, -(shift[:p] @ into)) / constant
-        logdet_basis += 2 * np.log(np.abs(constant))
-    elif stands_in is not None:
-        back, logdet_basis = _minimal_norm(np.vstack([shift[:p], expand]))
+    estimable = np.ones(1 + p, dtype=bool)
+    if len(expand) < p and not alpha:
+        dependence = find_dependence(expand, shift[:p] * fit_intercept)
+        estimable, logdet_basis = dependence.estimable, dependence.logdet
     if fit_intercept:
         back = np.column_stack([np.zeros(p), back])
     return Columns(
@@ -220,6 +245,7 @@ def choose_columns(moments, *, fit_intercept, alpha, tolerance):
         within=within,
         back=back,
         logdet_basis=float(logdet_basis),
+        estimable=estimable,
     )
 
 
@@ -244,7 +270,7 @@ def ungrouped(moments, *, absorbed, has_constant):
     return Moments(shift, size, mean, root)
 
 
-def choose_within(moments, norm, *, has_constant, tolerance):
+def choose_within(moments, norm, *, has_constant, tolerance, alpha=0.0):
     """Working columns from `ungrouped` moments; parameters as in `choose_columns`.
 
     The rest of a column counts relative to `norm`, that of its whole scatter, to which
@@ -257,6 +283,10 @@ def choose_within(moments, norm, *, has_constant, tolerance):
     rounding = _rounding(moments)
     into, expand, within = _independent(root, none, tolerance, rounding, norm)
     back, logdet_basis = _minimal_norm(expand)
+    estimable = np.ones(1 + p, dtype=bool)
+    if len(expand) < p and not alpha:
+        dependence = find_dependence(expand, moments.shift[:p])
+        estimable, logdet_basis = dependence.estimable, dependence.logdet
     if has_constant:
         back = np.column_stack([np.zeros(p), back])
     return Columns(
@@ -267,6 +297,7 @@ def choose_within(moments, norm, *, has_constant, tolerance):
         within=within,
         back=back,
         logdet_basis=float(logdet_basis),
+        estimable=estimable,
     )
 
 
@@ -300,11 +331,18 @@ def _independent(within, between, tolerance, rounding, norm=None):
     expand = np.vstack([from_within, from_between])
     if not np.delete(expand, kept, axis=1).any() and not from_within[:, also].any():
         kept = np.sort(kept)  # all other columns are zero
-        selection = np.eye(p)[:, kept]
+        selection = _selection(p, kept)
         return selection, selection.T, np.isin(kept, chosen)
-    into = np.eye(p)[:, kept]
+    into = _selection(p, kept)
     into[chosen, len(chosen) :] = -from_within[:, also]
     return into / norm[:, None], expand * norm, np.isin(kept, chosen)
+
+
+def _selection(p, kept):
+    """The columns `kept` of the identity (p, p), which may be far larger."""
+    selection = np.zeros((p, len(kept)))
+    selection[kept, np.arange(len(kept))] = 1.0
+    return selection
 
 
 def _select(A, tolerance, rounding, most):

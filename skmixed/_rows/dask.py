@@ -12,6 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from .._input.labels import GroupIndex
+from .._input.parameters import population_is_meant
 from .._input.table import Data, read_fit_data
 from .parts import Each, Parts, own_arguments
 from .sample import Sample, join, summarize
@@ -181,8 +182,8 @@ def _in_graph(argument):
     return argument
 
 
-def predict_partitions(model, X, groups, flags):
-    """Lazy predictions, a Dask array for each that `predict` returns."""
+def predict_partitions(model, method, X, groups, flags):
+    """Lazy predictions, a Dask array for each that the method returns."""
     from dask import array, delayed
 
     many = bool(flags.get("return_std"))
@@ -190,7 +191,7 @@ def predict_partitions(model, X, groups, flags):
     lengths = _lengths(X) or [np.nan] * len(blocks)
     shared = delayed(model)
     predicted = [
-        delayed(_predict_part, nout=1 + many)(shared, block[0], block[2], flags)
+        delayed(_predict_part, nout=1 + many)(shared, method, block[0], block[2], flags)
         for block in blocks
     ]
     outputs = [
@@ -251,10 +252,11 @@ def _join_parts(*parts):
     return join(first, second, any_kind=True), columns
 
 
-def _predict_part(model, X, groups, flags):
+def _predict_part(model, method, X, groups, flags):
     if not len(X):
         return (np.empty(0),) * 2 if flags.get("return_std") else np.empty(0)
-    return model.predict(X, groups=groups, **flags)
+    with population_is_meant():
+        return getattr(model, method)(X, groups=groups, **flags)
 
 
 def _blocks(X, *columns):

@@ -275,7 +275,8 @@ def eliminate_beside(read, codes, n_levels, positions, origin, weight, beside, n
     def run(bounds):
         return _visit_run(block, bounds, codes, (), beside)
 
-    R, rest, _, products = zip(*map_runs(run, bounds, n_jobs), strict=True)
+    found = map_runs(run, bounds, n_jobs, writes=True)  # into `axes`
+    R, rest, _, products = zip(*found, strict=True)
     return np.concatenate(R), stacked_root(list(rest)), axes, sum(products)
 
 

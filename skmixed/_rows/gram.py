@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .._blocks import row_blocks
 from .qr import rows_root
 
 
@@ -73,26 +74,53 @@ def pool(gram, resolution=0.0):
     and each is replaced by the mean of its class.  This approximation finds the
     neighbourhood of optima.
     """
-    log_size = 2 * np.log(gram.R11[:, 0, 0])
-    level = np.round(log_size / resolution) if resolution else gram.R11[:, 0, 0]
+    root_size, multiplicity = gram.R11[:, 0, 0], gram.multiplicity
+
+    def read(groups):
+        return gram.R12[groups, 0]
+
+    return pool_rows(read, root_size, multiplicity, gram.R22, resolution)
+
+
+def pool_rows(read, root_size, multiplicity, R22, resolution=0.0):
+    """The pooled Gram of rows R12 that are read some at a time.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(groups)`` gives the rows R12 of groups, (len(groups), m).
+    root_size : ndarray of shape (K,)
+        R11.
+    multiplicity : ndarray of shape (K,)
+    R22 : ndarray of shape (k, m)
+    resolution : float, default=0.0
+    """
+    log_size, m = 2 * np.log(root_size), R22.shape[1]
+    level = np.round(log_size / resolution) if resolution else root_size
     order = np.argsort(level, kind="stable")
     starts = np.flatnonzero(np.diff(level[order], prepend=-np.inf))
     counts = np.diff(starts, append=len(order))
-    m = gram.R12.shape[2]
-    multiplicity = gram.multiplicity[order]
+    multiplicity = multiplicity[order]
     total = np.add.reduceat(multiplicity, starts)
     log_mean = np.add.reduceat(multiplicity * log_size[order], starts) / total
     member = np.repeat(np.arange(len(counts)), counts)
     few = (counts <= m)[member]
     large = np.flatnonzero(counts > m)
-    roots = [
-        rows_root(gram.R12[order[starts[k] : starts[k] + counts[k]], 0]) for k in large
-    ]
+    members = [order[starts[k] : starts[k] + counts[k]] for k in large]
+    roots = [_root_of(read, groups, m) for groups in members]
     lengths = np.array([len(root) for root in roots], dtype=int)
     classes = np.concatenate([member[few], np.repeat(large, lengths)])
     return Gram(
         R11=np.exp(log_mean / 2)[classes, None, None],
-        R12=np.concatenate([gram.R12[order[few], 0], *roots])[:, None, :],
-        R22=gram.R22,
+        R12=np.concatenate([read(order[few]), *roots])[:, None, :],
+        R22=R22,
         multiplicity=(total / np.bincount(classes))[classes],
     )
+
+
+def _root_of(read, groups, m):
+    """Root of the rows of some groups, a block at a time."""
+    root = np.empty((0, m))
+    for some in row_blocks(len(groups), m):
+        root = rows_root(np.vstack([root, read(groups[some])]))
+    return root

@@ -4,13 +4,81 @@ All that a likelihood ever needs of the rows is in a `Moments`; those of several
 of rows, and of pieces of one group, join exactly.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
 from .qr import EPS, column_norms, stacked_root
+
+
+@dataclass(frozen=True, eq=False)
+class SparseMeans:
+    """Means of groups as a sparse matrix (n_groups, m) plus the same row for each.
+
+    It stands for a dense array where that would be the largest of a fit.  Rows of it
+    are dense; so is what arithmetic makes of it, but for a shift or a scale of columns.
+
+    Attributes
+    ----------
+    data, indices, indptr : ndarray
+        Of the sparse matrix, by rows.
+    offset : ndarray of shape (m,)
+    """
+
+    data: np.ndarray
+    indices: np.ndarray
+    indptr: np.ndarray
+    offset: np.ndarray
+
+    __array_ufunc__ = None  # NumPy leaves `array @ means` to `__rmatmul__`
+
+    @property
+    def shape(self):
+        """(n_groups, m)."""
+        return len(self.indptr) - 1, len(self.offset)
+
+    @property
+    def matrix(self):
+        """The sparse matrix."""
+        entries = self.data, self.indices, self.indptr
+        return sparse.csr_array(entries, shape=self.shape)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, key):
+        if isinstance(key, tuple):
+            rows, columns = key
+            if rows != slice(None):
+                raise IndexError("Rows and columns are taken one after the other.")
+            return sparse_means(self.matrix[:, columns], self.offset[columns])
+        return self.matrix[key].toarray() + self.offset
+
+    def __array__(self, dtype=None, copy=None):
+        return self[:].astype(dtype or float)
+
+    def __add__(self, other):
+        return self[:] + other
+
+    def __isub__(self, row):
+        return replace(self, offset=self.offset - row)
+
+    def __mul__(self, scale):
+        return sparse_means(self.matrix * scale[None, :], self.offset * scale)
+
+    def __matmul__(self, other):
+        return self.matrix @ other + self.offset @ other
+
+    def __rmatmul__(self, other):
+        return other @ self.matrix + other.sum() * self.offset
+
+
+def sparse_means(matrix, offset):
+    """`SparseMeans` of a sparse matrix and a row."""
+    matrix = sparse.csr_array(matrix)
+    return SparseMeans(matrix.data, matrix.indices, matrix.indptr, offset)
 
 
 @dataclass(frozen=True)
@@ -23,7 +91,7 @@ class Moments:
         The weighted mean of every column; `mean` is counted from here.
     size : ndarray of shape (n_groups,)
         S_g, the sum of the weights of a group.
-    mean : ndarray of shape (n_groups, m)
+    mean : {ndarray, SparseMeans} of shape (n_groups, m)
         Weighted mean of a group, minus `shift`.
     within : ndarray of shape (k, m)
         Root of the within-group scatter: within' within = sum_gj w (a - mean_g)(...)'.
@@ -31,7 +99,7 @@ class Moments:
 
     shift: np.ndarray
     size: np.ndarray
-    mean: np.ndarray
+    mean: np.ndarray | SparseMeans
     within: np.ndarray
 
     @property

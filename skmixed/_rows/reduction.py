@@ -11,7 +11,8 @@ import numpy as np
 from scipy import sparse
 
 from .._blocks import block_rows, cut, map_runs, row_blocks
-from .moments import merge_pieces, moments_about_mean
+from .memory import check_memory
+from .moments import merge_pieces, moments_about_mean, sparse_means
 from .qr import EPS, column_norms, rows_root
 
 # Roots of blocks that are joined in one step: fewer and larger calls of LAPACK.
@@ -19,6 +20,11 @@ ROOTS_AT_ONCE = 16
 # Cross-products square the condition number, so that a sparse X can tell dependent or
 # constant columns only to about the root of double precision.
 SPARSE_TOLERANCE = 1e-7
+# Means of groups of a sparse X are kept sparse where less than this share of them is
+# not 0: an entry of a sparse matrix takes half as much again as one of an array.
+DENSE = 0.5
+# Arrays of the size of the cross-products, and of their root, that are there at a time.
+SQUARES = 5
 
 
 def reduce_data(data, n_jobs):
@@ -29,15 +35,31 @@ def reduce_data(data, n_jobs):
     else:
         codes, n_groups = data.index.codes, len(data.index)
     if sparse.issparse(data.X):
+        _check_sparse(n, p, n_groups)
+    if sparse.issparse(data.X) and n >= p:
         return reduce_sparse(data.X, data.y, codes, n_groups, data.weight)
 
     def read(rows):
         block = np.empty((len(data.y[rows]), p + 1))
-        block[:, :p] = rows_of(data.X, rows)
+        if sparse.issparse(data.X):
+            block[:, :p] = data.X[rows].toarray()
+        else:
+            block[:, :p] = rows_of(data.X, rows)
         block[:, p] = data.y[rows]
         return block
 
     return reduce_rows(read, codes, n_groups, data.weight, n_jobs)
+
+
+def _check_sparse(n, p, n_groups):
+    """Refuse a sparse X whose dense figures do not fit into memory."""
+    side = min(n, p) + 1
+    needed = 8 * (SQUARES * side * (p + 1) + n_groups * side)
+    check_memory(
+        needed,
+        f"A sparse X of {n} rows and {p} columns with {n_groups} groups",
+        "Use fewer columns, such as a coarser encoding, or fewer groups.",
+    )
 
 
 def reduce_rows(read, codes, n_groups, weight=None, n_jobs=None, origins=None):
@@ -201,8 +223,7 @@ def reduce_centred(A, weight):
 def reduce_sparse(X, y, codes, n_groups, weight=None):
     """Reduce a CSR matrix X and y to `Moments`, by cross-products.
 
-    X is never made dense.  Its sums over groups (n_groups, n_features) and its
-    cross-products (n_features, n_features) are.
+    X is never made dense; its cross-products (n_features, n_features) are.
     """
     if weight is None:
         return _reduce_sparse(X, y, codes, n_groups, np.ones(len(y)))
@@ -217,7 +238,7 @@ def _reduce_sparse(X, y, codes, n_groups, a):
     X, first = without_offsets(X)
     members = sparse.csc_array((a, codes, np.arange(n + 1)), shape=(n_groups, n))
     size = np.asarray(members.sum(axis=1)).ravel()
-    mean_X = (members @ X).toarray() / size[:, None]
+    mean_X = sparse.csr_array(members @ X) * (1 / size)[:, None]
     deviation = y - y[0]
     rounding = 16 * EPS * np.sqrt(a @ deviation**2)
     mean_y = members @ deviation / size
@@ -229,13 +250,16 @@ def _reduce_sparse(X, y, codes, n_groups, a):
         deviation[:] = 0.0
     scatter = np.empty((p + 1, p + 1))
     weighted = X.multiply(a[:, None]).tocsr()
-    between = np.sqrt(size)[:, None] * mean_X
-    scatter[:p, :p] = (X.T @ weighted).toarray() - between.T @ between
+    between = mean_X * np.sqrt(size)[:, None]
+    scatter[:p, :p] = (X.T @ weighted).toarray()
+    scatter[:p, :p] -= (between.T @ between).toarray()
     scatter[:p, p] = scatter[p, :p] = weighted.T @ deviation
     scatter[p, p] = np.sum(a * deviation**2)
     square_sum = X.multiply(weighted).sum(axis=0)
     scale = np.sqrt(np.append(np.asarray(square_sum).ravel(), scatter[p, p]))
-    mean = np.column_stack([mean_X, mean_y])
+    mean = sparse.hstack([mean_X, sparse.csr_array(mean_y[:, None])])
+    dense = mean.nnz > DENSE * n_groups * p
+    mean = mean.toarray() if dense else sparse_means(mean, np.zeros(p + 1))
     moments = moments_about_mean(
         np.append(first, y[0]), size, mean, root_of_scatter(scatter, scale)
     )

@@ -259,7 +259,13 @@ def _variance_columns(moments, structure, tolerance):
     moments = ungrouped(moments, absorbed=absorbed, has_constant=has_constant)
     # The information of the log-variance of a row is 1/2.
     left = without_lost(moments, 2 * structure.variance_alpha, has_constant=True)
-    columns = choose_within(left, norm, has_constant=has_constant, tolerance=tolerance)
+    columns = choose_within(
+        left,
+        norm,
+        has_constant=has_constant,
+        tolerance=tolerance,
+        alpha=structure.variance_alpha,
+    )
     return columns.whitened(moments)
 
 

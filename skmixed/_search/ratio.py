@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .._likelihood.condensed import condense
 from .._likelihood.one_variance import (
     degrees_of_freedom,
     deviance,
@@ -28,6 +29,8 @@ LEAST_PRODUCT = 1e-10
 MOST_PRODUCT = 1e32
 STEP = 1.0  # Step of the grid in log(ratio); two optima are some units apart.
 FLAT = 1e-9  # A slope below this part of its terms is rounding.
+# A larger gain in -2 log-likelihood shows in a sum over the grid.
+CLEAR_GAIN = 1e-3
 NO_GAIN = 1e-11  # A smaller gain in -2 log-likelihood is rounding,
 NO_GAIN_PER_ROW = 1e-13  # and so is a smaller one per observation.
 
@@ -62,29 +65,41 @@ def best_ratio(likelihood):
     and compared by value with the others and with ratio 0.  The slope at 0 would only
     tell whether 0 is a local optimum.
     """
-    exact = replace(likelihood, gram=pool(likelihood.gram))
+    exact = condense(replace(likelihood, gram=pool(likelihood.gram)))
     at_zero = evaluate(exact, 0.0)
     if not has_freedom(exact, degrees_of_freedom(exact, at_zero.factor)):
         return Optimum(0.0, False, 1)  # nothing but rounding is left of y
     scanned = exact
     resolution = 0.02
     while _work(scanned) > EXACT_SCAN and resolution < 0.5:
-        scanned = replace(likelihood, gram=pool(exact.gram, resolution))
+        scanned = replace(exact, gram=pool(exact.gram, resolution))
         resolution *= 2
     counter = _CountedSlope(scanned)
     grid = ratio_grid(likelihood.gram)
-    roots = descending_roots(counter, grid, counter.scan(grid))
+    values = counter.scan(grid)
+    roots = descending_roots(counter, grid, values)
     if counter.flat:
         return Optimum(0.0, False, counter.count)
     if scanned is not exact:
         counter = _CountedSlope(exact, counter.count)
         roots = [polish(counter, root, grid[0], grid[-1]) for root in roots]
+    if len(roots) == 1 and _falls_to(roots[0], grid, values):
+        return Optimum(float(np.exp(roots[0])), True, counter.count)
     best, best_gain = 0.0, NO_GAIN + NO_GAIN_PER_ROW * likelihood.n
     for root in roots:
         gain = _gain(exact, counter, grid[0], root)
         if gain > best_gain:
             best, best_gain = float(np.exp(root)), gain
     return Optimum(best, True, counter.count)
+
+
+def _falls_to(root, grid, values):
+    """Whether the deviance falls from ratio 0 to a root by more than rounding, and does
+    not rise in between: then nothing has to be compared.
+    """
+    before = values[grid < root]
+    falls, rises = -STEP * before.sum(), STEP * before.clip(0).sum()
+    return falls > CLEAR_GAIN and rises < CLEAR_GAIN * falls
 
 
 def _gain(likelihood, slope_at, start, root):

@@ -511,3 +511,21 @@ def test_sizes_grow_with_groups():
     ]
     steps = np.array([b - a for a, b in pairwise(sizes)]) / [10, 20, 40]
     assert_allclose(steps, steps[0], rtol=0.05)  # labels' names and digits
+
+
+# ------------------------------------------------------------------- several workers
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky", "multiprocessing"])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_fit_by_workers_of_any_kind(name, backend):
+    """Those of "multiprocessing" could not pickle a local function."""
+    rng = np.random.default_rng(0)
+    groups = rng.integers(40, size=45_000)  # more rows than one worker is worth
+    X = rng.normal(size=(45_000, 2))
+    y = X.sum(axis=1) + rng.normal(size=40)[groups] + rng.normal(size=45_000)
+    expected = clone(MODELS[name]).fit(X, y, groups=groups)
+    with joblib.parallel_config(backend=backend):
+        model = clone(MODELS[name]).set_params(n_jobs=2).fit(X, y, groups=groups)
+    assert_allclose(model.coef_, expected.coef_, rtol=1e-9)
+    assert_allclose(model.log_likelihood_, expected.log_likelihood_, rtol=1e-12)

@@ -14,6 +14,9 @@ from skmixed import (
     RandomInterceptRegressor,
 )
 
+# Predictions without labels are the population's here, on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore::skmixed.PopulationPredictionWarning")
+
 # How the estimator gets X: the column of ones replaced by fit_intercept=True, as it is,
 # or as it is and sparse.
 FORMS = ("intercept", "column", "sparse")

@@ -21,6 +21,9 @@ from skmixed._likelihood.derivatives import derivatives
 from skmixed._likelihood.row_variances import evaluate
 from skmixed.heteroscedastic import read_problem
 
+# Predictions without labels are the population's here, on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore::skmixed.PopulationPredictionWarning")
+
 EXACT = 1e-10  # two solutions of one well-conditioned linear system
 UNITY = 1e-8  # two searches for one optimum
 # Two searches in different coordinates; the error of an optimum is the root of that of
@@ -959,3 +962,47 @@ def test_the_intraclass_correlation_is_that_of_the_geometric_mean_of_the_noise()
     between = model.group_variance_
     assert_allclose(model.intraclass_correlation_, between / (between + typical))
     assert np.average(noise, weights=weight) > 1.05 * typical
+
+
+# ------------------------------------------------------------------ noise far beyond y
+
+
+def steep_problem():
+    """A feature with extremes, along which the log-variance is extrapolated."""
+    rng = np.random.default_rng(1)
+    groups = rng.integers(20, size=400)
+    X = rng.standard_t(2, size=(400, 4))
+    y = rng.exponential(size=400) * np.exp(0.5 * np.tanh(X[:, 0]))
+    return X, y + rng.normal(size=20)[groups], groups
+
+
+@pytest.mark.parametrize("sparse_rows", [False, True])
+def test_noise_far_beyond_the_spread_of_y_is_told_with_counts(sparse_rows):
+    """Stds of up to 294,361 where y was at most 41 came without a word."""
+    X, y, groups = steep_problem()
+    estimator = HeteroscedasticGaussianRegressor(mean_features=[0])
+    rows = sparse.csr_array(X) if sparse_rows else X
+    message = "1 of 400 rows has a fitted noise standard deviation of more than 100 "
+    with pytest.warns(UserWarning, match=message) as caught:
+        model = estimator.fit(rows, y, groups=groups)
+    assert len(caught) == 1
+    assert np.sum(model.predict_noise_std(X, groups=groups) > 100 * y.std()) == 1
+    estimator.set_params(variance_alpha=1e3).fit(rows, y, groups=groups)  # silent
+
+
+def test_the_figures_of_a_summary_average_the_noise_in_the_same_way():
+    """R^2 was 0.001 beside an intraclass correlation of 0.936."""
+    X, y, groups = steep_problem()
+    with pytest.warns(UserWarning, match="fitted noise standard deviation"):
+        model = fit(X, y, groups, mean_features=[0])
+    summary, psi = model.summary(), model.group_variance_
+    log_v = 2 * np.log(model.predict_noise_std(X, groups=groups))
+    typical = np.exp(log_v.mean())
+    assert typical < 0.1 * np.exp(log_v).mean()  # so that the means are told apart
+    assert_allclose(model.intraclass_correlation_, psi / (psi + typical), rtol=1e-9)
+    share = summary.r2_conditional - summary.r2_marginal
+    by_groups = share / (1 - summary.r2_marginal)
+    assert_allclose(by_groups, model.intraclass_correlation_, rtol=1e-9)
+    components = summary.variance_components
+    assert components.names == ("groups", "noise (geometric mean)")
+    assert_allclose(components["variance"][1], typical, rtol=1e-9)

@@ -41,6 +41,9 @@ from skmixed.datasets import load_hsb82, load_machines, load_sleepstudy
 from skmixed.metrics import neg_joint_nll_scorer, neg_nll_scorer
 from skmixed.model_selection import cross_validate_groups
 
+# Predictions without labels are the population's here, on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore::skmixed.PopulationPredictionWarning")
+
 EXACT = 1e-12  # the same model, up to the rounding of what the regressor finds
 SAME = 1e-9  # the same numbers, rounded in other units
 TREE = DecisionTreeRegressor(max_leaf_nodes=6, random_state=0)

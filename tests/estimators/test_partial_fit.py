@@ -391,7 +391,8 @@ def test_an_update_at_the_boundary_learns_nothing():
     y = y - np.bincount(groups, y - y.mean())[groups] / np.bincount(groups)[groups]
     model = RandomInterceptRegressor().fit(X[:, :0], y, groups=groups)
     assert model.at_boundary_
-    model.update_random_intercepts(X[:, :0], y + 5, groups=groups + 6)
+    with pytest.warns(GroupsWarning, match="nothing can be learned from these rows"):
+        model.update_random_intercepts(X[:, :0], y + 5, groups=groups + 6)
     assert len(model.groups_) == 18
     assert not model.random_intercepts_.any()
 

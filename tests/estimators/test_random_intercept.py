@@ -13,6 +13,9 @@ from sklearn.linear_model import LinearRegression, Ridge
 
 from skmixed import GroupsWarning, RandomInterceptRegressor
 
+# Predictions without labels are the population's here, on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore::skmixed.PopulationPredictionWarning")
+
 EXACT = 1e-10  # two solutions of one well-conditioned linear system
 # Shifts and scales change the rounding of every number, and the optimum of the search
 # moves by the root of what rounding does to the criterion's slope.

@@ -76,6 +76,9 @@ from skmixed.metrics import (
 )
 from skmixed.model_selection import WithinGroupKFold
 
+# Predictions without labels are the population's here, on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore::skmixed.PopulationPredictionWarning")
+
 EXACT = 1e-12  # the same computation on the same rows
 MODELS = [
     RandomInterceptRegressor(),

@@ -37,6 +37,9 @@ matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
+# Predictions without labels are the population's here, on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore::skmixed.PopulationPredictionWarning")
+
 X, Y, GROUPS = simulate(n=300, group_std=1.5)
 MODEL = RandomInterceptRegressor().fit(X, Y, groups=GROUPS)
 PIPE = make_pipeline(StandardScaler(), RandomInterceptRegressor())

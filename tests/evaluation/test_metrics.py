@@ -220,8 +220,9 @@ def test_joint_nll_of_a_model_of_ours():
     y = X[:, 0] + rng.normal(size=300)[groups] + rng.normal(size=3000)
     model = RandomInterceptRegressor().fit(X, y, groups=groups)
     new = groups[:50] + 1000
+    mean = model.predict(X[:50], groups=new)
     got = joint_gaussian_nll(
-        y[:50], model.predict(X[:50]), model.noise_variance_, model.group_variance_, new
+        y[:50], mean, model.noise_variance_, model.group_variance_, new
     )
     density = model.log_predictive_density(X[:50], y[:50], groups=new)
     assert_allclose(got, -density, rtol=1e-2)

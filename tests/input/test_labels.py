@@ -17,7 +17,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
-from skmixed import RandomInterceptRegressor
+from skmixed import PopulationPredictionWarning, RandomInterceptRegressor
 from skmixed._input.labels import TABLE_ENTRIES_PER_ROW, index_groups
 from skmixed._input.scalars import kinds_of
 
@@ -750,7 +750,8 @@ def test_missing_labels_are_new_groups_in_predict(name):
     model = RandomInterceptRegressor().fit(X, Y, groups=known)
     mean, std = model.predict(X, groups=MISSING[name], return_std=True)
     known_mean, known_std = model.predict(X, groups=known, return_std=True)
-    new_mean, new_std = model.predict(X, return_std=True)
+    with pytest.warns(PopulationPredictionWarning):
+        new_mean, new_std = model.predict(X, return_std=True)
 
     assert_same(mean, np.where(IS_MISSING, new_mean, known_mean))
     assert_same(std, np.where(IS_MISSING, new_std, known_std))

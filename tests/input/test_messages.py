@@ -943,7 +943,7 @@ def test_good_fits_are_silent(load, method):
 
     def use():
         model = RandomInterceptRegressor(method=method).fit(X, y, groups=groups)
-        for labels in (groups, -1 - groups, np.full(len(y), np.nan), None):
+        for labels in (groups, -1 - groups, np.full(len(y), np.nan)):
             model.predict(X, groups=labels, return_std=True)
             model.predict_interval(X, groups=labels)
             model.sample_y(X, groups=labels)

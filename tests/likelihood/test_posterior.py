@@ -16,6 +16,9 @@ from skmixed import (
     _blocks,
 )
 
+# Predictions without labels are the population's here, on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore::skmixed.PopulationPredictionWarning")
+
 DENSE = 1e-10  # the dense oracle solves with matrices of condition up to 1e3
 # Known, known and repeated, unseen, unseen and repeated, missing twice.
 LABELS = [3, 0, 3, 77, 88, 77, None, None]

@@ -35,6 +35,9 @@ from skmixed._results.hypotheses import Contrast
 from skmixed._results.mixed_report import MixedSummary
 from skmixed._results.summary import LikelihoodRatioTest, Summary, Table
 
+# Predictions without labels are the population's here, on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore::skmixed.PopulationPredictionWarning")
+
 Floats = NDArray[np.float64]
 matplotlib.use("agg")
 
@@ -67,9 +70,14 @@ def test_what_predict_returns() -> None:
 
 def test_what_the_other_methods_return() -> None:
     for model in (RANDOM, UNEVEN, TREES):
+        assert_type(model.predict_mean(X, groups=groups), Floats)
+        pair = model.predict_mean(X, groups=groups, return_std=True)
+        assert_type(pair, tuple[Floats, Floats])
         assert_type(model.predict_noise_std(X, groups=groups), Floats)
         assert_type(model.predict_interval(X, groups=groups, coverage=0.5), Floats)
-        assert_type(model.sample_y(X, n_samples=2, random_state=None), Floats)
+        assert_type(
+            model.sample_y(X, groups=groups, n_samples=2, random_state=None), Floats
+        )
         assert_type(model.log_predictive_density(X, y, groups=groups), float)
         assert_type(model.score(X, y, groups=groups, sample_weight=y), float)
     assert_type(RANDOM.profile_intervals()["group_std"], Floats)
@@ -114,6 +122,7 @@ def test_a_linear_mixed_model() -> None:
 def test_fitted_attributes() -> None:
     assert_type(RANDOM.coef_, Floats)
     assert_type(RANDOM.intercept_, float)
+    assert_type(RANDOM.coef_covariance_, Floats)
     assert_type(RANDOM.groups_, NDArray[Any])
     assert_type(RANDOM.at_boundary_, bool)
     assert_type(RANDOM.noise_variance_, float)

@@ -13,6 +13,9 @@ from oracles.reference import condition, log_likelihood, simulate, with_intercep
 from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
 from skmixed._estimator import fit_of
 
+# Predictions without labels are the population's here, on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore::skmixed.PopulationPredictionWarning")
+
 STEP = 1e-4  # relative, of central differences
 # Second differences of a likelihood of some hundreds keep 5 digits at this step, and
 # degrees of freedom are made of ratios of them.

@@ -22,6 +22,9 @@ from skmixed._results.inference import curvature, slope_in_group_variance
 from skmixed._results.profile import Profile, _interval
 from skmixed.datasets import load_sleepstudy
 
+# Predictions without labels are the population's here, on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore::skmixed.PopulationPredictionWarning")
+
 # Second differences of a deviance of some hundreds, step 1e-3: rounding is 1e-7.
 STEP, DIFFERENCED = 1e-3, 1e-5
 INTERPOLATED = 1e-11  # between Chebyshev nodes, relative and absolute

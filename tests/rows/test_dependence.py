@@ -1,0 +1,171 @@
+"""Columns that others determine: the restricted likelihood and what is estimable do not
+depend on their coding.  Numbers of lme4 are from tests/stored/dependent.R.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from oracles.reference import block_covariance, log_likelihood, simulate
+from scipy import sparse
+
+from skmixed import (
+    GroupsWarning,
+    HeteroscedasticGaussianRegressor,
+    RandomInterceptRegressor,
+)
+from skmixed._estimator import fit_of
+from skmixed._rows.dependence import find_dependence, first_independent
+
+STORED = json.loads(
+    (Path(__file__).parents[1] / "stored" / "dependent.json").read_text()
+)
+FRAME = pd.DataFrame(STORED["data"])
+CODINGS = [
+    pytest.param(name, intercept, id=f"{name} {intercept}")
+    for name in STORED["sets"]
+    for intercept in ("intercept", "none")
+]
+# The value that was demanded; the two optima agree to 1e-12.
+LME4 = 1e-8
+KINDS = [
+    lambda **options: RandomInterceptRegressor(**options),
+    lambda **options: HeteroscedasticGaussianRegressor(variance_features=[], **options),
+]
+
+
+@pytest.mark.parametrize("make", KINDS, ids=["one variance", "row variances"])
+@pytest.mark.parametrize("name, intercept", CODINGS)
+def test_the_restricted_likelihood_is_lme4s(name, intercept, make):
+    model = make(fit_intercept=intercept == "intercept")
+    X = FRAME[STORED["sets"][name]]
+    expected = STORED[intercept][name]
+    for rows in (X, sparse.csr_array(X.to_numpy())):
+        model.fit(rows, FRAME["y"], groups=FRAME["group"])
+        assert_allclose(model.log_likelihood_, expected, atol=LME4)
+
+
+def test_a_constant_column_that_stands_in_for_the_intercept():
+    X = FRAME[STORED["sets"]["onehot"]].assign(one=3.0)[
+        ["kind_a", "one", "kind_b", "kind_c", "x"]
+    ]
+    model = RandomInterceptRegressor(fit_intercept=False)
+    model.fit(X, FRAME["y"], groups=FRAME["group"])
+    D = X[["kind_a", "one", "kind_b", "x"]].to_numpy()  # the first independent ones
+    V = block_covariance(FRAME["group"], model.noise_variance_, model.group_variance_)
+    expected = log_likelihood(D, FRAME["y"].to_numpy(), V, reml=True)
+    assert_allclose(model.log_likelihood_, expected, rtol=1e-12)
+    assert_array_equal(fit_of(model).estimable[1:], [False] * 4 + [True])
+
+
+@pytest.mark.parametrize("make", KINDS, ids=["one variance", "row variances"])
+def test_a_summary_names_dependent_columns_and_shows_no_standard_error(make):
+    """P values of 4.6e-18 were shown for coefficients that are not estimable."""
+    X = FRAME[["x", "kind_a", "kind_b", "kind_c"]]
+    model = make().fit(X, FRAME["y"], groups=FRAME["group"])
+    summary = model.summary()
+    table = summary.coefficients
+    told = [name == "x" for name in table.names]
+    assert table.names == ("intercept", *X.columns)
+    for column in table.columns:
+        finite = [True] * 5 if column == "coef" else told
+        assert_array_equal(np.isfinite(table[column]), finite)
+    sentence = "3 of 4 columns are determined by others: kind_a, kind_b, kind_c. "
+    assert any(note.startswith(sentence) for note in summary.notes)
+    # Minimal norm, as before.
+    assert (model.coef_std_ > 0).all()
+    dropped = make().fit(
+        X[["x", "kind_b", "kind_c"]], FRAME["y"], groups=FRAME["group"]
+    )
+    assert_allclose(
+        model.predict(X, groups=FRAME["group"]),
+        dropped.predict(X[["x", "kind_b", "kind_c"]], groups=FRAME["group"]),
+        rtol=1e-10,
+    )
+    assert_allclose(summary.aic, dropped.summary().aic, atol=LME4)
+    assert not any("determined" in note for note in dropped.summary().notes)
+
+
+def test_so_does_that_of_the_log_variance():
+    X = FRAME[["x", "kind_a", "kind_b", "kind_c"]]
+    model = HeteroscedasticGaussianRegressor(mean_features=["x"])
+    model.fit(X, FRAME["y"], groups=FRAME["group"])
+    table = model.summary().log_variance
+    told = [name == "x" for name in table.names]
+    assert_array_equal(np.isfinite(table["std"]), told)
+    assert np.isfinite(model.summary().coefficients["std"]).all()
+    sentence = "3 of 4 columns of the log-variance are determined by others: kind_a,"
+    assert any(note.startswith(sentence) for note in model.summary().notes)
+
+
+def test_a_column_that_is_constant_within_groups_beside_fixed_effects():
+    X = FRAME[["x", "site_t", "kind_b"]]
+    model = HeteroscedasticGaussianRegressor(mean_groups="fixed", variance_features=[])
+    with pytest.warns(GroupsWarning, match="Constant within groups"):
+        model.fit(X, FRAME["y"], groups=FRAME["group"])
+    summary = model.summary()
+    assert summary.coefficients.names == ("intercept", *X.columns)
+    told = [False, True, False, True]
+    assert_array_equal(np.isfinite(summary.coefficients["p"]), told)
+    assert any("1 of 3 columns is determined" in note for note in summary.notes)
+    without = HeteroscedasticGaussianRegressor(
+        mean_groups="fixed", variance_features=[]
+    ).fit(X[["x", "kind_b"]], FRAME["y"], groups=FRAME["group"])
+    assert_allclose(model.log_likelihood_, without.log_likelihood_, atol=LME4)
+    # A contrast of the same coding beside fixed effects.
+    both = X.assign(x1000=1000 * X["x"])
+    with pytest.warns(GroupsWarning, match="Constant within groups"):
+        model.fit(both, FRAME["y"], groups=FRAME["group"])
+    assert_allclose(model.log_likelihood_, without.log_likelihood_, atol=LME4)
+
+
+def test_a_ridge_determines_all_coefficients():
+    X = FRAME[["x", "kind_a", "kind_b", "kind_c"]]
+    model = RandomInterceptRegressor(alpha=1.0).fit(
+        X, FRAME["y"], groups=FRAME["group"]
+    )
+    assert np.isfinite(model.summary().coefficients["std"]).all()
+    assert not any("determined" in note for note in model.summary().notes)
+
+
+def test_scaled_copies_of_centred_columns_leave_the_intercept_estimable():
+    """The means of centred columns are rounding, and no level."""
+    X, y, groups = simulate()
+    X = X - X.mean(axis=0)
+    model = RandomInterceptRegressor().fit(np.hstack([X, 2 * X]), y, groups=groups)
+    assert_array_equal(fit_of(model).estimable, [True] + 6 * [False])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_first_independent_columns_and_what_is_estimable(seed):
+    """Against ranks of all the leading columns, and null vectors."""
+    rng = np.random.default_rng(seed)
+    k, p = 4, 7
+    X = rng.integers(-1, 2, size=(30, k)) @ rng.integers(-1, 2, size=(k, p))
+    units = 10.0 ** rng.integers(-3, 4, size=p)
+    X, shift = X * units, rng.integers(-1, 2, size=p) * units
+    scatter = X - X.mean(axis=0)
+    _, size, right = np.linalg.svd(scatter / units, full_matrices=False)
+    rank = int((size > 1e-9 * size[0]).sum())
+    into_user = size[:rank, None] * right[:rank] * units
+    found = find_dependence(into_user, shift)
+    ranks = [
+        np.linalg.matrix_rank(scatter[:, : j + 1] / units[: j + 1]) for j in range(p)
+    ]
+    assert_array_equal(found.first, np.flatnonzero(np.diff(ranks, prepend=0)))
+    _, _, full = np.linalg.svd(scatter / units, full_matrices=True)
+    null = full[rank:] / units
+    assert_array_equal(found.estimable[1:], np.abs(null * units).max(axis=0) < 1e-9)
+    assert found.estimable[0] == (np.abs(null @ shift).max() < 1e-9)
+    of_first = into_user[:, found.first]
+    assert_allclose(found.logdet, 2 * np.linalg.slogdet(of_first)[1], atol=1e-9)
+
+
+def test_columns_that_are_hardly_independent_are_found_last():
+    """There are as many as the rank says, whatever is left of the first ones."""
+    A = np.array([[1.0, 1.0, 0.0], [0.0, 1e-9, 1.0]])
+    assert_array_equal(first_independent(A), [0, 2])
+    assert_array_equal(first_independent(A[:, :2]), [0, 1])
