@@ -7,8 +7,8 @@ NO_GROUPS = (
 
 
 NOTHING_LEARNED = (
-    "The group variance of the model is 0: the levels of groups stay 0, and nothing can "
-    "be learned from these rows. Fit the model anew with them."
+    "The group variance of the model is 0: the levels of groups stay 0, and nothing "
+    "can be learned from these rows. Fit the model anew with them."
 )
 
 
