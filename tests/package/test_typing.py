@@ -89,7 +89,8 @@ def test_what_the_other_methods_return() -> None:
 
 
 def test_a_linear_mixed_model() -> None:
-    terms = [RandomEffects("subject", ["x0"], covariance="diagonal"), "(1 | week)"]
+    slope = RandomEffects("subject", ["x0"], covariance="diagonal")
+    terms: list[RandomEffects | str] = [slope, "(1 | week)"]
     model = LinearMixedRegressor(terms, mean_features=[0], random_state=1)
     table = pd.DataFrame({"subject": groups, "week": X[:, 0] // 7})
     fitted = model.fit(pd.DataFrame(X, columns=["x0"]), y, groups=table)
@@ -114,7 +115,7 @@ def test_a_linear_mixed_model() -> None:
     assert_type(updated, LinearMixedRegressor)
     assert_type(RandomEffects("g").label_columns, tuple[str | int, ...])
     with pytest.raises(TypeError):
-        LinearMixedRegressor("(1 | g)", "ml")  # type: ignore[misc]
+        LinearMixedRegressor("(1 | g)", "ml")  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="random_effects is text such as"):
         LinearMixedRegressor({"g": ["x"]}).fit(X, y)  # type: ignore[arg-type]
 
