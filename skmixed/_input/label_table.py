@@ -362,17 +362,19 @@ class KnownLabels:
 
 def known_labels(table, factors):
     """The labels that a fit keeps, and the level of each of its rows by factor."""
-    found = [
-        combine(
-            np.column_stack([table.columns[j].codes for j in at]),
-            [len(table.columns[j]) for j in at],
-        )
-        for at in factors
-    ]
+    found = [_levels([table.columns[j] for j in at]) for at in factors]
     labels = tuple(index.labels for index in table.columns)
     levels = tuple(levels for levels, _ in found)
     known = KnownLabels(table.names, labels, tuple(factors), levels)
     return known, [codes for _, codes in found]
+
+
+def _levels(columns):
+    """As `combine`, of columns without missing labels."""
+    if len(columns) == 1:
+        return np.arange(len(columns[0]))[:, None], columns[0].codes
+    codes = np.column_stack([index.codes for index in columns])
+    return combine(codes, [len(index) for index in columns])
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from scipy import sparse
 from .._messages import count
 
 VOWELS = "aeiou"
+SHORTEST_NOUN = 3  # letters
 
 
 def facts(terms):
@@ -57,7 +58,9 @@ def _cells(first, second):
 
 
 def plural(noun):
-    """A noun for several: batches, cities, days."""
+    """A noun for several: batches, cities, days; labels of a name that is no noun."""
+    if not noun.isalpha() or len(noun) < SHORTEST_NOUN:
+        return f"labels of {noun}"
     if noun.endswith(("s", "x", "z", "ch", "sh")):
         return f"{noun}es"
     if noun.endswith("y") and noun[-2:-1] not in VOWELS:

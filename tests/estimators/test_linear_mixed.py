@@ -793,3 +793,49 @@ def test_likelihood_ratio_tests_of_terms():
     )
     with pytest.raises(ValueError, match="not nested"):
         inference.likelihood_ratio_test(items, slopes)
+
+
+# ------------------------------------------------------------- what the data cannot tell
+
+
+NOT_TOLD = [
+    (
+        "(1 | item)",
+        "'item' has 120 labels in 120 rows, so that its random intercept cannot be "
+        "told from the noise; its variance is set to 0.",
+    ),
+    (
+        "(1 | cask/batch)",
+        "'cask:batch' divides the rows exactly as 'cask' does; its variance is set to "
+        "0. Did you mean 'batch/cask'?",
+    ),
+    (
+        "(1 | week) + (1 | turn)",
+        "'turn' divides the rows exactly as 'week' does; its variance is set to 0. "
+        "Leave one out.",
+    ),
+    (
+        "(x | one)",
+        "'one' has one label only, 0, so that its random intercept and random slope of "
+        "'x' cannot be told from the mean; their variances are set to 0.",
+    ),
+]
+
+
+@pytest.mark.parametrize("terms, message", NOT_TOLD)
+def test_variances_that_the_data_cannot_tell(terms, message):
+    row = np.arange(120)
+    labels = {"item": row, "cask": row // 4, "batch": row // 12, "one": 0 * row}
+    labels |= {"week": row // 10, "turn": -(row // 10)}
+    rng = np.random.default_rng(0)
+    A = pd.DataFrame({"x": rng.normal(size=120)})
+    y = rng.normal(size=120) + rng.normal(size=30)[row // 4]
+    model = LinearMixedRegressor(terms)
+    with pytest.warns(GroupsWarning) as caught:
+        model.fit(A, y, groups=pd.DataFrame(labels))
+    assert [str(warning.message) for warning in caught] == [message]
+    *told, last = model.random_effects_covariance_
+    assert not model.random_effects_covariance_[last].any()
+    assert all(model.random_effects_covariance_[factor].any() for factor in told)
+    notes = " ".join(model.summary().notes)
+    assert f"| {last}, which is set to 0" in notes
