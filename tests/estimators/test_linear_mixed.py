@@ -795,7 +795,7 @@ def test_likelihood_ratio_tests_of_terms():
         inference.likelihood_ratio_test(items, slopes)
 
 
-# ------------------------------------------------------------- what the data cannot tell
+# ------------------------------------------------------------ what the data cannot tell
 
 
 NOT_TOLD = [
