@@ -367,7 +367,11 @@ class HeteroscedasticGaussianRegressor(LinearGroupedRegressor):
         """A fitted copy, and the warnings about it."""
         new = copy(self)
         read, problem = read_problem(new, X, y, groups, sample_weight)
-        exact = is_exact(problem.constant.noise_variance, problem.floor)
+        # Noise that is known is not fitted, however well another would fit.
+        estimated = problem.variance_columns.rank or problem.structure.effects
+        exact = bool(estimated) and is_exact(
+            problem.constant.noise_variance, problem.floor
+        )
         optimum = best_optimum(
             problem.model, problem.constant, exact, tol=new.tol, max_iter=new.max_iter
         )

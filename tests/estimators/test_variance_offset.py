@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_allclose
 from oracles.reference import log_likelihood, with_intercept
 from scipy import sparse
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -103,6 +103,26 @@ def test_a_fixed_effect_meta_analysis_in_closed_form():
     assert_allclose(model.intercept_std_, w.sum() ** -0.5)
     assert model.converged_
     assert not model.variance_coef_.any()
+
+
+@pytest.mark.parametrize("method", ["reml", "ml"])
+def test_a_random_effects_meta_analysis_of_one_row_a_study(method):
+    """Known variances tell the study's variance from the noise, with a row for each."""
+    y = np.array([0.28, -0.03, 0.45, 0.61, 0.19, 0.54, 0.08, 0.39])
+    v = np.array([0.15, 0.1, 0.16, 0.1, 0.11, 0.17, 0.11, 0.18]) ** 2
+    options = {"method": method, **KNOWN}
+    model = fit(np.empty((8, 0)), np.log(v), y, np.arange(8), **options)
+
+    def value(log_tau2):
+        V = np.diag(v + np.exp(log_tau2))
+        return -log_likelihood(np.ones((8, 1)), y, V, method == "reml")
+
+    found = minimize_scalar(value, bounds=(-10, 2), method="bounded")
+    assert_allclose(model.log_likelihood_, -found.fun, rtol=1e-10)
+    assert_allclose(np.log(model.group_variance_), found.x, atol=1e-5)
+    w = 1 / (v + model.group_variance_)
+    assert_allclose(model.intercept_, w @ y / w.sum())
+    assert_allclose(model.intercept_std_, w.sum() ** -0.5)
 
 
 STRUCTURES = [
