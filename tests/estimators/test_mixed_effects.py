@@ -34,6 +34,7 @@ from skmixed import (
     GroupsWarning,
     HeteroscedasticGaussianRegressor,
     MixedEffectsRegressor,
+    PopulationPredictionWarning,
     RandomInterceptRegressor,
     inference,
 )
@@ -288,6 +289,21 @@ def test_distributions_that_count_the_variances(regressor):
         assert_allclose((high - low) / 2, half, rtol=SAME)
     with pytest.raises(ValueError, match="20 rows of known groups and 20 of new"):
         model.predict_interval(X[rows], groups=labels, average=True)
+
+
+def test_the_expected_value_and_the_population():
+    X, y, groups = bent()
+    model = fitted(X, y, groups)
+    labels = np.where(np.arange(len(y)) % 2, groups, 99)
+    mean, std = model.predict_mean(X, groups=labels, return_std=True)
+    expected, wide = model.predict(X, groups=labels, return_std=True)
+    assert np.array_equal(mean, expected)
+    noise = model.predict_noise_std(X, groups=labels)
+    assert_allclose(std**2 + noise**2, wide**2, rtol=SAME)
+    with pytest.warns(PopulationPredictionWarning) as caught:
+        without = model.predict(X)
+    assert len(caught) == 1
+    assert np.array_equal(without, model.predict(X, groups=np.full(len(y), None)))
 
 
 def test_score_is_r2():
