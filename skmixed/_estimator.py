@@ -268,11 +268,12 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
     ) -> Floats | tuple[Floats, Floats]:
         """Predict new observations.
 
-        The prediction includes the random intercept of every group that was seen in
+        The prediction includes the random effects of every group that was seen in
         `fit`.  A row of another group, a row whose label is missing, and every row
         where there are no labels gets the population mean, and a standard deviation
-        that includes the variance of random intercepts (but nothing for differences
-        between fixed effects).
+        that includes the variance of random effects (but nothing for differences
+        between fixed effects).  With several factors, known and new are told factor by
+        factor.
 
         Parameters
         ----------
@@ -280,7 +281,8 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
             Features.
         groups : array-like of shape (n_rows,), default=None
             Group labels, matched by value with those of `fit`.  Labels are positional:
-            the index of a Series is ignored.
+            the index of a Series is ignored.  For a model with several label columns, a
+            table with all of them; a label that is not known is missing.
         return_std : bool, default=False
             Whether to return the standard deviation of a new observation.
         return_cov : bool, default=False
@@ -334,7 +336,7 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         """Predict the standard deviation of the noise alone.
 
         What repeated observations of the same group with the same features would
-        scatter by: without the uncertainty of coefficients and random intercepts that
+        scatter by: without the uncertainty of coefficients and random effects that
         ``predict(X, return_std=True)`` includes.
 
         Parameters

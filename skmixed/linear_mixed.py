@@ -548,6 +548,9 @@ default=None
         )
         return new._keep(fit), list(_messages(found, fit))
 
+    def _predict_lazily(self, method, X, groups, return_std):
+        refuse_partitioned(X, self)
+
     def _read_new(self, X, groups, y):
         return self._read_rows(X, groups, y)
 

@@ -31,6 +31,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from skmixed import (
     GroupsWarning,
     LinearMixedRegressor,
+    PopulationPredictionWarning,
     RandomEffects,
     RandomInterceptRegressor,
     inference,
@@ -374,6 +375,25 @@ def test_expected_values(fitted):
         fitted.predict_mean(X, factors="subject")
 
 
+def test_predictions_without_labels_warn(fitted):
+    with pytest.warns(PopulationPredictionWarning, match="Fitted with 12 groups"):
+        got = fitted.predict(X)
+    assert_array_equal(got, fitted.predict_mean(X, factors=[]))
+    nobody = pd.DataFrame({"subject": [None] * N, "item": [None] * N})
+    assert_array_equal(fitted.predict(X, groups=nobody), got)
+    with pytest.warns(PopulationPredictionWarning):
+        fitted.predict_mean(X, factors=["item"])
+
+
+def test_dask_collections_are_refused(fitted):
+    lazy = pytest.importorskip("dask.array").from_array(X.to_numpy())
+    for call in (fitted.predict, fitted.predict_mean):
+        with pytest.raises(TypeError, match="is a Dask collection, which LinearMixed"):
+            call(lazy, groups=LABELS)
+    with pytest.raises(TypeError, match="is a Dask collection, which LinearMixed"):
+        LinearMixedRegressor(TEXT).fit(lazy, Y, groups=LABELS)
+
+
 def test_updates(fitted):
     new = LABELS[:20].assign(subject=np.where(np.arange(20) % 2, SUBJECT[:20], 55))
     parts = (slice(0, 9), slice(9, 20))
@@ -538,7 +558,7 @@ def test_a_search_over_structures(library):
     assert search.best_params_[name] not in ("", "(1 | subject)")
     assert search.score(X, Y, groups=LABELS) > 0.5
     outer = cross_val_score(
-        search,
+        search.set_params(param_grid={name: structures[1:3]}),
         X,
         Y,
         params={"groups": LABELS, "by": LABELS["subject"]},
