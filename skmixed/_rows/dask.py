@@ -41,7 +41,7 @@ class LazyParts:
         return _compute_tree(self._call(function, arguments), join)
 
     def in_memory(self):
-        """What the workers hold, here."""
+        """The values that the workers hold, in this process."""
         from dask import compute
 
         return compute(*self.values)

@@ -1,4 +1,4 @@
-"""How much memory is free, as far as the operating system tells."""
+"""Free memory, as far as the operating system tells."""
 
 from pathlib import Path
 
