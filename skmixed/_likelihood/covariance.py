@@ -9,6 +9,9 @@ from functools import cached_property
 
 import numpy as np
 
+# The order of pivots changes where another effect has so many times the variance left.
+PIVOT = 4.0
+
 
 @dataclass(frozen=True)
 class Covariance:
@@ -20,7 +23,8 @@ class Covariance:
         Number of effects of a level.
     blocks : tuple of tuples
         Effects of one block covary freely, those of different blocks not at all; those
-        of none have no variance.
+        of none have no variance.  Lambda is lower triangular in the order in which
+        the effects of a block are named.
     """
 
     q: int
@@ -41,7 +45,7 @@ class Covariance:
         """Row and column of every free entry of Lambda, two arrays."""
         pairs = [
             (block[i], block[j])
-            for block in map(sorted, self.blocks)
+            for block in self.blocks
             for j in range(len(block))
             for i in range(j, len(block))
         ]
@@ -62,7 +66,7 @@ class Covariance:
         be singular.
         """
         Lambda = np.zeros((self.q, self.q))
-        for block in map(sorted, self.blocks):
+        for block in self.blocks:
             some = np.ix_(block, block)
             values, vectors = np.linalg.eigh(Psi[some])
             half = vectors * np.sqrt(np.maximum(values, 0.0))
@@ -82,6 +86,25 @@ class Covariance:
     def project(self, Psi):
         """The entries of Psi that the pattern has."""
         return np.where(self.symmetric.any(axis=0), Psi, 0.0)
+
+    def pivoted(self, Psi):
+        """The same pattern, each block in the order of pivots of Psi: next is the
+        effect of which those before leave most, unless the old order's next has a
+        good part of that.
+        """
+        blocks = []
+        for block in self.blocks:
+            left, order, rest = Psi.copy(), [], list(block)
+            while rest:
+                variances = [left[i, i] for i in rest]
+                largest = int(np.argmax(variances))
+                chosen = 0 if variances[0] * PIVOT >= variances[largest] else largest
+                i = rest.pop(chosen)
+                order.append(i)
+                if left[i, i] > 0:
+                    left = left - np.outer(left[:, i], left[i]) / left[i, i]
+            blocks.append(tuple(order))
+        return Covariance(self.q, tuple(blocks))
 
     def directions(self, Lambda):
         """d (Lambda Lambda') / d theta, (n_theta, q, q)."""

@@ -4,7 +4,7 @@ the covariances of its terms (docs/math.md, section 11).
 No row is in sight: a model has the blocks that are left of them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -166,6 +166,19 @@ class Point:
     def in_psi(self):
         """Second derivatives in the entries of Psi / sigma^2 of all terms."""
         return second(self, [c.symmetric for c in self.model.covariances])
+
+    def pivoted(self):
+        """The same point, with Lambdas that are triangular in the order of pivots."""
+        pairs = list(zip(self.model.covariances, self.Lambdas, strict=True))
+        covariances = tuple(c.pivoted(L @ L.T) for c, L in pairs)
+        if covariances == self.model.covariances:
+            return self
+        model = replace(self.model, covariances=covariances)
+        Lambdas = tuple(
+            new if c == old else c.root(L @ L.T)
+            for c, (old, L), new in zip(covariances, pairs, self.Lambdas, strict=True)
+        )
+        return replace(self, model=model, Lambdas=Lambdas)
 
     def gradient(self):
         """d value / d theta: math.md (46)."""

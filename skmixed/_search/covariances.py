@@ -78,17 +78,18 @@ def best_covariances(zero, max_iter=100):
 
 def _consistent(zero, max_iter):
     """The optimum at the noise variance that it implies: secants in its logarithm."""
-    model, (first, spent) = zero.model, first_point(zero)
+    first, spent = first_point(zero)
     best, logs, gaps = None, [np.log(first.noise_variance)], []
     start = first
     for _ in range(max_iter):
-        held = replace(model, noise_variance=float(np.exp(logs[-1])))
+        held = replace(start.model, noise_variance=float(np.exp(logs[-1])))
         if best is None:
             best = _best(no_variance(held), max_iter)
         else:
             best = search_from(evaluate(held, start.Lambdas), max_iter, 1)
         spent += best.n_evaluations + 1
-        start = evaluate(model, best.point.Lambdas)
+        free = replace(best.point.model, noise_variance=None)
+        start = evaluate(free, best.point.Lambdas)
         gaps.append(np.log(start.noise_variance) - logs[-1])
         if abs(gaps[-1]) < CONSISTENT:
             break
@@ -107,8 +108,8 @@ def _best(zero, max_iter):
     best = search_from(start, max_iter, spent)
     n_effects = sum(K * q for K, q in model.gram.sizes)
     if n_effects >= start.factor_freedom or model.n < FEW_ROWS:
-        for Lambdas in random_starts(best.point):
-            other = search_from(evaluate(model, Lambdas), max_iter, 1)
+        for other_start in random_starts(best.point):
+            other = search_from(other_start, max_iter, 1)
             total = best.n_evaluations + other.n_evaluations
             if other.point.value < best.point.value - best.point.rounding:
                 best = other
@@ -256,8 +257,8 @@ def _scatter_of_term(free, t, noise_variance):
 
 
 def random_starts(point):
-    """Covariances of standard deviations that differ widely, between what the data
-    resolve and those of a point.
+    """Points with standard deviations that differ widely, between what the data resolve
+    and those of a given point.
     """
     random, model = np.random.default_rng(point.model.seed), point.model
     for _ in range(N_STARTS):
@@ -270,7 +271,7 @@ def random_starts(point):
             A = random.normal(size=(covariance.q, 2 * covariance.q))
             A *= (std / np.linalg.norm(A, axis=1))[:, None]
             Lambdas.append(covariance.root(covariance.project(A @ A.T)))
-        yield tuple(Lambdas)
+        yield evaluate(model, tuple(Lambdas))
 
 
 def fisher_step(point):
@@ -321,6 +322,7 @@ def descend(point, max_iter):
     """Newton's method in the entries of Lambda, by steps that never raise the value."""
     decrement, stuck = np.inf, 0
     for n_iter in range(max_iter):
+        point = point.pivoted()
         H, exact = hessian(point)
         before, (step, decrement) = decrement, _step(point, H)
         if decrement <= NOTHING * point.rounding:
@@ -424,7 +426,7 @@ def _steepest_null(model, point, t):
     """
     best, steepest = None, 0.0
     Psi, S = point.Lambdas[t] @ point.Lambdas[t].T, point.scores[t]
-    for block in map(sorted, model.covariances[t].blocks):
+    for block in map(list, model.covariances[t].blocks):
         some = np.ix_(block, block)
         values, vectors = np.linalg.eigh(Psi[some])
         null = vectors[:, values <= TINY * model.resolution(t)]
