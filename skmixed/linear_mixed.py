@@ -625,7 +625,7 @@ def _messages(found, fit):
     """Whatever the data could not tell; at most one warning where there are labels."""
     if fit.uses_groups and not fit.factors:
         yield NO_GROUPS.replace("group_feature", "group_features"), GroupsWarning
-    lost = list(why_not_told(found.terms, fit.factors, found.identified))
+    lost = list(why_not_told(found.terms, fit.factors, found))
     if found.exact:
         std = np.sqrt(found.noise_variance)
         message = exact_fit_message(fit.n_rows, found.columns.rank, std)

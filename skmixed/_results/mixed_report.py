@@ -168,15 +168,15 @@ def _notes(fit, coverage):
             "freedom; of standard deviations normal for the logarithm, of correlations "
             "for Fisher's z."
         )
-    for factor, rank, told in zip(fit.factors, fit.ranks, fit.identified, strict=True):
-        lost = [factor.effects[i] for i in np.flatnonzero(~told)]
-        if lost:
-            effects = ", ".join(lost)
+    for t, (factor, rank) in enumerate(zip(fit.factors, fit.ranks, strict=True)):
+        told, variance = fit.identified[t], np.diag(fit.covariances[t])
+        for i in np.flatnonzero(~told):
+            verb = "is one of many that fit as well" if variance[i] else "is set to 0"
             yield (
-                f"The data do not tell the variance of {effects} | {factor.name}, "
-                "which is set to 0."
+                f"The data do not tell the variance of {factor.effects[i]} | "
+                f"{factor.name}, which {verb}."
             )
-        elif rank < len(told):
+        if told.all() and rank < len(told):
             yield (
                 f"The covariance of {factor.name} is singular, of rank {rank} of "
                 f"{len(told)}: the likelihood is highest at the end of the range of "

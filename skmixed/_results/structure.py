@@ -68,14 +68,23 @@ def plural(noun):
     return f"{noun}s"
 
 
-def why_not_told(terms, factors, identified):
-    """Sentences about the variances that are set to 0, because the data cannot tell
-    them.
+def why_not_told(terms, factors, found):
+    """Sentences about the variances that the data cannot tell; those that are not 0
+    keep the covariances that the data do tell.
     """
-    for t, told in enumerate(identified):
-        lost = [factors[t].effects[i] for i in np.flatnonzero(~told)]
+    pairs = zip(found.identified, found.covariances, strict=True)
+    for t, (told, Psi) in enumerate(pairs):
+        effects = np.array(factors[t].effects, dtype=object)
+        lost = list(effects[~told & (np.diag(Psi) == 0)])
         if lost:
             yield _why(t, terms, lost)
+        kept = list(effects[~told & (np.diag(Psi) > 0)])
+        if kept:
+            yield (
+                f"The data tell how the {_listed(kept)} of {terms[t].name!r} covaries "
+                "with other effects but not its variance: many fit as well as the one "
+                "that is reported. Effects of '||' do not covary."
+            )
 
 
 def _why(t, terms, lost):
@@ -91,10 +100,7 @@ def _why(t, terms, lost):
             f"{name} divides the rows exactly as {same[0].name!r} does; its variance "
             f"is set to 0. {remedy}"
         )
-    effects = " and ".join(
-        "random intercept" if e == "intercept" else f"random slope of {e!r}"
-        for e in lost
-    )
+    effects = _listed(lost)
     verb = "its variance is" if len(lost) == 1 else "their variances are"
     if term.n_levels == n_rows:
         return (
@@ -109,6 +115,13 @@ def _why(t, terms, lost):
     return (
         f"The data cannot tell the {effects} of {name} from the rest of the model; "
         f"{verb} set to 0."
+    )
+
+
+def _listed(effects):
+    return " and ".join(
+        "random intercept" if e == "intercept" else f"random slope of {e!r}"
+        for e in effects
     )
 
 

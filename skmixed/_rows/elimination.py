@@ -307,6 +307,7 @@ class _Block:
         return R, A
 
 
+@np.errstate(over="ignore", invalid="ignore")  # `check_range` says it of the moments
 def _visit_run(block, bounds, codes, upper, beside=None):
     """R and the root of the rest, of consecutive pieces of levels, and lists of owners
     and rows of every upper factor; and `product` of `eliminate_beside`.

@@ -255,7 +255,7 @@ def best_optimum(model, order, max_iter):
     optimum : Optimum
     identified : list of ndarray of shape (q,)
         By terms.  A variance that the data cannot tell, from the noise and from those
-        before it, is 0 where that costs nothing.
+        before it, is 0 where that costs nothing: where it does not covary with others.
     """
     zero = no_variance(model)
     free = zero.factor_freedom
@@ -275,7 +275,7 @@ def best_optimum(model, order, max_iter):
     simpler = no_variance(replace(model, covariances=without))
     simpler = best_covariances(simpler, max_iter)
     costs = simpler.point.value - best.point.value
-    return (best, all_told) if costs > NO_COST else (simpler, told)
+    return (best if costs > NO_COST else simpler), told
 
 
 def _best_of_one(model):

@@ -250,6 +250,43 @@ def test_a_summary_in_extreme_units(unit):
     assert_allclose(scaled, df, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("(x | g0)", np.arange(N)),
+        ("(1 | g0) + (x | g1)", np.column_stack([SUBJECT, -SUBJECT])),
+    ],
+    ids=["one row per level", "alike"],
+)
+def test_a_variance_that_is_not_told_but_covaries(text, labels):
+    """It cannot be 0, and has no value of its own."""
+    model = LinearMixedRegressor(text)
+    labels = labels.reshape(N, -1)
+    with pytest.warns(GroupsWarning, match="covaries .* but not its variance: many"):
+        model.fit(X, Y, groups=pd.DataFrame(labels).add_prefix("g"))
+    Psi = list(model.random_effects_covariance_.values())[-1]
+    assert Psi[0, 0] > 0 != Psi[0, 1]
+    notes = " ".join(model.summary().notes)
+    assert "which is one of many that fit as well" in notes
+
+
+def test_an_update_without_variances_warns():
+    noise = X["x"] + np.where(np.arange(N) % 2, 1.0, -1.0)
+    model = LinearMixedRegressor().fit(X, noise, groups=np.arange(N) // 20)
+    assert model.random_effects_covariance_["groups"] == 0
+    with pytest.raises(GroupsWarning):  # warnings are errors here
+        model.update_random_effects(X[:3], Y[:3], groups=[0, 0, 99])
+    assert 99 not in model.groups_["groups"]
+    with pytest.warns(GroupsWarning, match="nothing is learned"):
+        model.update_random_effects(X[:3], Y[:3], groups=[0, 0, 99])
+    assert 99 in model.groups_["groups"]
+
+
+def test_columns_out_of_range_are_an_error_without_warnings():
+    with pytest.raises(ValueError, match=r"'x' of X is of order .*e\+200"):
+        LinearMixedRegressor("(x | subject)").fit(1e200 * X, Y, groups=SUBJECT)
+
+
 def test_a_column_without_name_is_groups():
     model = LinearMixedRegressor().fit(X, Y, groups=SUBJECT)
     assert list(model.groups_) == ["groups"]
@@ -759,6 +796,7 @@ CHECKED = [
 @pytest.mark.filterwarnings("ignore:No `groups` were given:skmixed.GroupsWarning")
 @pytest.mark.filterwarnings("ignore:.* is set to 0:skmixed.GroupsWarning")
 @pytest.mark.filterwarnings("ignore:.* are set to 0:skmixed.GroupsWarning")
+@pytest.mark.filterwarnings("ignore:.* not its variance:skmixed.GroupsWarning")
 @pytest.mark.filterwarnings("ignore:y is fitted exactly:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*no degrees of freedom left:UserWarning")
 @pytest.mark.filterwarnings("ignore:Skipping check check_array_api_input")
