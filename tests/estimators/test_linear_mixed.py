@@ -277,7 +277,7 @@ def test_an_update_without_variances_warns():
     with pytest.raises(GroupsWarning):  # warnings are errors here
         model.update_random_effects(X[:3], Y[:3], groups=[0, 0, 99])
     assert 99 not in model.groups_["groups"]
-    with pytest.warns(GroupsWarning, match="nothing is learned"):
+    with pytest.warns(GroupsWarning, match="nothing can be learned"):
         model.update_random_effects(X[:3], Y[:3], groups=[0, 0, 99])
     assert 99 in model.groups_["groups"]
 
