@@ -22,9 +22,11 @@ from ._input.parameters import (
     warn_all,
 )
 from ._input.table import read_fit_data
+from ._likelihood.assembly import Structure
 from ._likelihood.one_variance import check_freedom, is_exact
 from ._likelihood.row_variances import count_noisy
 from ._messages import NO_GROUPS, column_name, count, exact_fit_message
+from ._results.group_messages import group_messages
 from ._results.report import summarize_fit
 from ._results.row_variances import HeteroscedasticFit, fit_optimum
 from ._results.summary import Summary
@@ -32,7 +34,7 @@ from ._rows.columns import check_range
 from ._rows.dask import is_partitioned, read_partitions, table_like
 from ._rows.qr import column_norms
 from ._rows.sample import sample_in_memory
-from ._search.problem import HIGHEST, LOWEST, Structure, group_messages, state_problem
+from ._search.problem import HIGHEST, LOWEST, state_problem
 from ._search.row_variances import best_optimum
 from ._typing import ColumnLike, Floats, MatrixLike
 

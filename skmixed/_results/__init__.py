@@ -9,6 +9,7 @@ linear_mixed                effects of a linear mixed model, and its new rows
 fixed_groups, log_variance  effects of groups, coefficients of the log-variance
 inference, mixed_inference  degrees of freedom, standard errors of variances
 profile, hypotheses         profile-likelihood intervals; tests between fits
+group_messages              facts about groups that the data could not tell
 report, mixed_report, summary, structure      the figures of a summary, its tables and
     facts about its factors
 """

@@ -14,6 +14,7 @@ from .._likelihood.row_variances import evaluate
 from .._rows.gram import scale
 from .ratio import NO_GAIN, NO_GAIN_PER_ROW
 from .starts import (
+    LONG_WAY,
     best_constant,
     constant_start,
     from_squared_residuals,
@@ -21,7 +22,7 @@ from .starts import (
     scaled,
     with_level_of_groups,
 )
-from .trust_region import Minimum, Quadratic, minimise
+from .trust_region import MOST_TRIALS, Minimum, Quadratic, minimise
 
 # Up to so many rows several starts are searched, and psi = 0 always: several optima are
 # a matter of few rows.
@@ -35,8 +36,7 @@ NEARBY = 0.7
 # Rows per coefficient of the mean from which on the information for known coefficients
 # is nearly the whole one.
 MANY_ROWS_PER_COEFFICIENT = 10
-# Tolerance of log kappa, its longest step, and most steps.
-KAPPA_TOL, LONGEST_STEP, MOST_SECANTS = 1e-12, 5.0, 40
+KAPPA_TOL = 1e-12  # Tolerance of log kappa.
 # Weight, per row, of the quadratic penalty that keeps kappa and alpha / vbar together.
 ANCHOR = 2.0
 
@@ -286,7 +286,7 @@ def _settle(likelihood, best, log_kappa, **options):
     kappa that is too small and one that is too large.
     """
     n_iter, low, high, past = best.n_iter, -np.inf, np.inf, None
-    for _ in range(MOST_SECANTS):
+    for _ in range(MOST_TRIALS):
         gap = _kappa_gap(likelihood, best.point)
         if abs(gap) <= KAPPA_TOL or not best.converged or best.point.kinked:
             break
@@ -295,9 +295,9 @@ def _settle(likelihood, best, log_kappa, **options):
         if past is not None and gap != past[1]:
             step = gap * (log_kappa - past[0]) / (past[1] - gap)
         past = log_kappa, gap
-        log_kappa += np.clip(step, -LONGEST_STEP, LONGEST_STEP)
+        log_kappa += np.clip(step, -LONG_WAY, LONG_WAY)
         if not low < log_kappa < high:
-            outward = past[0] + np.copysign(LONGEST_STEP, gap)
+            outward = past[0] + np.copysign(LONG_WAY, gap)
             log_kappa = (low + high) / 2 if np.isfinite(high - low) else outward
         best = descend(likelihood, best.point.x, np.exp(log_kappa), **options)
         n_iter += best.n_iter

@@ -17,20 +17,18 @@ from .._rows.gram import Gram
 from .._rows.grouped import Trend
 from .._rows.qr import EPS
 from .ratio import best_ratio
-from .trust_region import Quadratic, minimise
+from .trust_region import MOST_TRIALS, Quadratic, minimise
 
-# Length of a start along a column of the log-variance, in standard deviations of the
-# column; and how much less the log-variance of one group is in a start of its own.
-ALONG_COLUMN, OF_GROUP = 2.0, 5.0
+# Length of a start along a column of the log-variance, in standard deviations of it.
+ALONG_COLUMN = 2.0
+# A long way for the logarithm of a variance: by it the one of a group is less than the
+# others' in a start of its own, and by it at most the search for kappa goes at a time.
+LONG_WAY = 5.0
 # Most columns, and most groups, that have starts of their own.
 MOST_STARTS = 10
 # Least ratio of psi to the noise variance in a start: the slope at psi = 0 only tells
-# whether 0 is a local optimum.
+# whether 0 is a local optimum.  At its inverse groups differ far more than the noise.
 LEAST_RATIO = 1e-3
-# Most visits to the columns of the log-variance of the start for many rows.
-MOST_SCORINGS = 5
-# Ratio at which groups differ by far more than the noise explains.
-FAR_APART = 1e4
 
 
 @dataclass(frozen=True)
@@ -159,7 +157,7 @@ def from_squared_residuals(likelihood, point):
         gradient = 0.5 * at.score + penalty @ at.x
         return Quadratic(gradient, Arrow.dense(information), metric)
 
-    found = minimise(evaluate, expand, point.x[gamma], tol=1.0, max_iter=MOST_SCORINGS)
+    found = minimise(evaluate, expand, point.x[gamma], tol=1.0, max_iter=MOST_TRIALS)
     return np.append(found.point.x, point.x[gamma.stop :])
 
 
@@ -209,7 +207,7 @@ def more_starts(likelihood, constant, point, gradient):
         spread = spread_within_groups(likelihood, point)[likelihood.free]
         for g in np.argsort(spread, kind="stable")[:MOST_STARTS]:
             start = theta.copy()
-            start[g] -= OF_GROUP
+            start[g] -= LONG_WAY
             yield start
     if likelihood.random:
         yield constant_start(likelihood, _far_apart(likelihood, constant))
@@ -220,5 +218,5 @@ def _far_apart(likelihood, constant):
     floor = np.exp(likelihood.log_bounds[0])
     criterion = _of_ratio(likelihood, constant.gram, floor)
     total = evaluate_ratio(criterion, 0.0).noise_variance
-    within = evaluate_ratio(criterion, FAR_APART).noise_variance
+    within = evaluate_ratio(criterion, 1 / LEAST_RATIO).noise_variance
     return replace(constant, noise_variance=within, ratio=total / within)

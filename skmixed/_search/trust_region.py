@@ -37,10 +37,8 @@ LITTLE = 1e-2
 # Below this decrement a step is near enough to the optimum for decrements to fall
 # quadratically.
 NEAR = 1.0
-# A step is made if it gains more than this part of the gain that its model promised.
-LEAST_RATIO = 1e-4
-# Trials of the damping of one step, each of which narrows its interval.
-MOST_DAMPINGS = 30
+# Trials in a search for one number, each of which narrows its interval.
+MOST_TRIALS = 40
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,7 @@ def minimise(
         gained = -np.inf if new is None else at.value - new.value
         ratio = (gained + at.rounding) / (decrement / 2 + at.rounding)
         radius = _next_radius(radius, model.length(step), ratio)
-        accepted = ratio > LEAST_RATIO
+        accepted = ratio > 0
         if _is_last(at, new, model, decrement, last, tol, whole, accepted):
             end = new if accepted else at
             return Minimum(end, n_iter + 1, decrement, whole, model)
@@ -212,7 +210,7 @@ def region_step(model, radius):
     low, high, best, damping = 0.0, np.inf, np.zeros(len(model.gradient)), 0.0
     if radius == 0:
         return best, False
-    for _ in range(MOST_DAMPINGS):
+    for _ in range(MOST_TRIALS):
         system = model.hessian.plus(model.metric, damping)
         step = system.solve_definite(-model.gradient)
         proposal = np.nan
