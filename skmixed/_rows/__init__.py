@@ -8,8 +8,8 @@ sparse_rows             the rows of a sparse X without a factor's effects
 gram, qr                the blocks that the factor uses; triangular roots
 columns, dependence     working columns and the way back; which others determine
 sample, parts, dask     batches that join; parts of the rows with their sums; partitions
-likeness                groups whose rows are all alike
 memory                  a fit that does not fit into it
+likeness                groups whose rows are all alike
 grouped                 rows in group order, visited again (a variance for each row)
 term, terms             one term of random effects; the reduction for all of them
 elimination, coordinates, nested, crossed     the effects of one factor, and of several
