@@ -180,6 +180,11 @@ def _merge(same, label_names, effect_names):
         blocks += [tuple(places)] if full else [(k,) for k in places]
     columns = tuple(columns[i] for i in order)
     effects = tuple(effect_names[j] for j in columns)
+    if CONSTANT in columns and effects.count(INTERCEPT) > 1:
+        raise ValueError(
+            f"A column of X with random slopes is called {INTERCEPT!r}, as the random "
+            f"intercept of {name!r} is in all results. Rename the column."
+        )
     return Factor(name, same[0][1], columns, effects, tuple(sorted(blocks)))
 
 

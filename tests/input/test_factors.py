@@ -102,6 +102,12 @@ REFUSED = [
     ),
     ("(dayz | s)", ["days", "y", "z"], "Did you mean 'days'?"),
     ("(x | s)", ["x", "x", "z"], "names 'x', which X has 2 times"),
+    (
+        "(intercept | s)",
+        ["intercept", "y", "z"],
+        "A column of X with random slopes is called 'intercept', as the random "
+        "intercept of 's' is in all results. Rename the column.",
+    ),
     (RandomEffects("s", [3]), NAMES, "names column 3, but X has 3 columns"),
     (RandomEffects("s", [0, -3]), NAMES, "names a column of X twice"),
     (RandomEffects("s", [True]), NAMES, "has a mask of 1 columns, but X has 3"),
