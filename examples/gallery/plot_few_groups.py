@@ -64,9 +64,10 @@ figure, axes = plt.subplots(1, 2, figsize=(8, 3.6), sharey=True, layout="constra
 titles = ("a row of a new group", "a random intercept")
 for target, (ax, title) in enumerate(zip(axes, titles, strict=True)):
     ax.axhline(0.9, color="0.6", linewidth=1)
-    for name in names:
+    for color, name in enumerate(names):
         if held[name][:, target].any():
-            ax.plot(shares, held[name][:, target] / n_sets, "o-", label=name)
+            share = held[name][:, target] / n_sets
+            ax.plot(shares, share, "o-", color=f"C{color}", label=name)
     ax.set(title=title, xlabel="intraclass correlation", ylim=(0.4, 1.02))
 axes[0].set_ylabel("share of 90 % intervals that hold")
 axes[0].legend(loc="lower left")
