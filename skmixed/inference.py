@@ -22,7 +22,7 @@ from ._results.mixed_report import MixedSummary, summarize_mixed
 from ._results.one_variance import RandomInterceptFit
 from ._results.report import summarize_fit
 from ._results.summary import LikelihoodRatioTest, Summary
-from ._typing import EstimatorLike, Floats
+from ._typing import EstimatorLike, MatrixLike
 
 __all__ = ["contrast", "likelihood_ratio_test", "summary"]
 
@@ -148,7 +148,7 @@ def likelihood_ratio_test(
 
 def contrast(
     estimator: EstimatorLike,
-    L: Mapping[str, float] | Sequence[Mapping[str, float]] | Floats,
+    L: Mapping[str, float] | Sequence[Mapping[str, float]] | MatrixLike,
     coverage: float = 0.95,
 ) -> Contrast:
     """Estimate and test linear combinations of the coefficients of the mean.
