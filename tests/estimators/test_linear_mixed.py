@@ -12,7 +12,7 @@ import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from oracles.reference import simulate
 from scipy import sparse
-from scipy.stats import chi2, multivariate_normal
+from scipy.stats import chi2, multivariate_normal, norm
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
@@ -386,6 +386,15 @@ def test_the_joint_distribution_is_one(fitted):
     normal = fitted.predict_interval(rows, groups=labels)
     wider = fitted.predict_interval(rows, groups=labels, distribution="t")
     assert (np.diff(wider) > np.diff(normal)).all()
+
+
+def test_the_interval_of_an_average(fitted):
+    rows = X[:30]
+    labels = LABELS[:30].assign(subject=np.where(np.arange(30) % 4, SUBJECT[:30], 77))
+    mean, cov = fitted.predict(rows, groups=labels, return_cov=True)
+    got = fitted.predict_interval(rows, groups=labels, coverage=0.8, average=True)
+    expected = norm(mean.mean(), np.sqrt(cov.mean())).interval(0.8)
+    assert_allclose(got, expected, rtol=1e-9)
 
 
 def test_expected_values(fitted):
