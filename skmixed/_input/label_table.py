@@ -13,7 +13,7 @@ import numpy as np
 
 from .._messages import count
 from .features import is_arrow
-from .labels import check_present, index_groups, join_labels, unique
+from .labels import check_present, index_groups, is_column, join_labels, unique
 from .table import refuse_lazy
 
 NO_NAME = "groups"  # of a column that has none
@@ -180,6 +180,13 @@ def _take_apart(groups):
     if isinstance(groups, np.ndarray) and len(shape) == 2:
         array = groups.view(np.ndarray) if isinstance(groups, np.matrix) else groups
         return [f"g{j}" for j in range(shape[1])], list(array.T)
+    if len(shape) > 1 or not (is_column(groups) or is_arrow(groups)):
+        got = f"shape {shape}" if len(shape) > 1 else f"{groups!r:.60}"
+        raise TypeError(
+            "`groups` is a column with one label per row, or a table of such columns, "
+            f"got {got} of type {type(groups).__name__}. Pass e.g. "
+            "groups=df[['school', 'class']]."
+        )
     name = getattr(groups, "name", None)
     return [name if isinstance(name, str) and name else NO_NAME], [groups]
 

@@ -191,7 +191,7 @@ def _one_column(groups, owner):
     """`groups` as a list or an array with one entry per row."""
     if hasattr(groups, "to_pylist"):  # pyarrow, whose to_numpy can lose missing labels
         groups = _of_arrow(groups)
-    if not _is_column(groups):
+    if not is_column(groups):
         raise TypeError(
             "`groups` must be a column with one label per row, got "
             f"{groups!r:.60} of type {type(groups).__name__}. Pass the column, e.g. "
@@ -234,7 +234,7 @@ def _check_whole_microseconds(nanoseconds):
         )
 
 
-def _is_column(groups):
+def is_column(groups):
     if isinstance(groups, (str, bytes, bytearray)):
         return False
     if isinstance(groups, Sequence):

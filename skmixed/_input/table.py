@@ -138,7 +138,7 @@ def _read(estimator, X, groups, *, y, reset, read_labels):
     try:
         columns, y = _check_columns(estimator, columns, y, features, reset, checks)
     except (TypeError, ValueError, OverflowError) as error:
-        explain(error, columns, features, y, grouped=labels is not None)
+        explain(error, columns, features, y, parameter if labels is None else None)
         raise
     if features is None:
         features = np.arange(columns.shape[1])

@@ -18,7 +18,7 @@ REMEDIES = {
 }
 
 
-def explain(error, X, features, y, grouped):
+def explain(error, X, features, y, door):
     """Name the column of X, or y, whose entries made scikit-learn's checks fail.
 
     Parameters
@@ -29,8 +29,8 @@ def explain(error, X, features, y, grouped):
         As the user passed them, X without label columns; y is None where there is none.
     features : ndarray of shape (p,) or None
         Positions of the columns of X among all that were passed, None for their order.
-    grouped : bool
-        Whether there are group labels.
+    door : str or None
+        The parameter that names label columns of X, where there are no labels.
     """
     for word in ("NaN", "infinity"):
         if str(error).startswith(f"Input X contains {word}"):
@@ -39,7 +39,7 @@ def explain(error, X, features, y, grouped):
     about_lists = "setting an array element with a sequence" in str(error)
     if not (about_text or about_lists) and type(error) is ValueError:
         return
-    found = [_explain_columns(X, features, grouped)]
+    found = [_explain_columns(X, features, door)]
     found += [] if y is None else [_explain_target(y)]
     found = [explained for explained in found if explained is not None]
     if found:
@@ -84,7 +84,7 @@ def raise_explained(error, value, why, explanation):
     error.add_note(explanation)
 
 
-def _explain_columns(X, features, grouped):
+def _explain_columns(X, features, door):
     """The first entry of X that is no number, the reason and the remedy, or None.
 
     An entry that is missing comes after all other ones.
@@ -97,9 +97,10 @@ def _explain_columns(X, features, grouped):
             continue
         feature = _feature(X, features, j)
         remedy = REMEDIES[why]
-        if why == NO_NUMBER and not grouped:
+        if why == NO_NUMBER and door is not None:
+            named = [feature] if door == "group_features" else feature
             remedy = (
-                f"If it names the groups, say so with group_feature={feature!r} or "
+                f"If it names the groups, say so with {door}={named!r} or "
                 "pass it as `groups`; otherwise encode it, e.g. with OneHotEncoder."
             )
         holds = f"Column {feature!r} of X holds {value!r:.60}, which is {why}."

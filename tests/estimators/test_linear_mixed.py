@@ -282,6 +282,12 @@ def test_an_update_without_variances_warns():
     assert 99 in model.groups_["groups"]
 
 
+def test_a_column_of_text_may_be_labels():
+    door = r"say so with group_features=\['item'\] or pass it as `groups`"
+    with pytest.raises(ValueError, match=door):
+        LinearMixedRegressor().fit(X.assign(item=LABELS["item"]), Y)
+
+
 def test_columns_out_of_range_are_an_error_without_warnings():
     with pytest.raises(ValueError, match=r"'x' of X is of order .*e\+200"):
         LinearMixedRegressor("(x | subject)").fit(1e200 * X, Y, groups=SUBJECT)

@@ -147,9 +147,17 @@ REFUSED = {
         r"Name the factors in random_effects, e.g. '\(1 \| school\)'.",
     ),
     "short": (FRAME[:4], ValueError, "`groups` has 4 labels but X has 5 rows"),
-    "three dimensions": (np.ones((5, 2, 2)), ValueError, "has shape"),
-    "sparse": (sparse.csr_array(np.ones((5, 2))), TypeError, "must be a column with"),
-    "text": ("school", TypeError, "must be a column with one label per row"),
+    "three dimensions": (
+        np.ones((5, 2, 2)),
+        TypeError,
+        r"a table of such columns, got shape \(5, 2, 2\) of type ndarray. Pass",
+    ),
+    "sparse": (
+        sparse.csr_array(np.ones((5, 2))),
+        TypeError,
+        r"a table of such columns, got shape \(5, 2\) of type csr_array",
+    ),
+    "text": ("school", TypeError, "a table of such columns, got 'school' of type str"),
     "lazy": (pl.from_pandas(FRAME).lazy(), TypeError, "LazyFrame"),
 }
 
