@@ -70,7 +70,7 @@ def plural(noun):
 
 def why_not_told(terms, factors, found):
     """Sentences about the variances that the data cannot tell; those that are not 0
-    keep the covariances that the data do tell.
+    covary with effects that the data do tell, or are next to untold.
     """
     pairs = zip(found.identified, found.covariances, strict=True)
     for t, (told, Psi) in enumerate(pairs):
@@ -81,9 +81,9 @@ def why_not_told(terms, factors, found):
         kept = list(effects[~told & (np.diag(Psi) > 0)])
         if kept:
             yield (
-                f"The data tell how the {_listed(kept)} of {terms[t].name!r} covaries "
-                "with other effects but not its variance: many fit as well as the one "
-                "that is reported. Effects of '||' do not covary."
+                f"The data cannot tell the variance of the {_listed(kept)} of "
+                f"{terms[t].name!r}: many others fit as well as the one that is "
+                "reported."
             )
 
 
