@@ -102,7 +102,7 @@ class Covariance:
                 i = rest.pop(chosen)
                 order.append(i)
                 if left[i, i] > 0:
-                    left = left - np.outer(left[:, i], left[i]) / left[i, i]
+                    left = left - np.outer(left[:, i] / left[i, i], left[i])
             blocks.append(tuple(order))
         return Covariance(self.q, tuple(blocks))
 
