@@ -331,7 +331,7 @@ def is_a(value: Any, hint: Any) -> bool:
         )
     if get_origin(hint) is dict:
         return all(is_a(v, get_args(hint)[1]) for v in value.values())
-    return isinstance(value, get_args(hint) or hint)
+    return hint is Any or isinstance(value, get_args(hint) or hint)
 
 
 @pytest.mark.filterwarnings("ignore:No `groups` were given:skmixed.GroupsWarning")
