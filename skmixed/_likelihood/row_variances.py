@@ -102,7 +102,8 @@ class Heteroscedastic:
 
     def kappa(self, theta):
         """The ridge penalty in units of the mean precision."""
-        return self.alpha * np.exp(-self.level(theta))
+        with np.errstate(over="ignore"):  # a far step has no value then
+            return self.alpha and self.alpha * np.exp(-self.level(theta))
 
 
 @dataclass(frozen=True)

@@ -234,6 +234,8 @@ class Coefficients:
 
     def __init__(self, found):
         self.uncertainty = mixed_uncertainty(found.point, contrasts(found))
+        self.posterior = condition_mixed(found, len(found.mean))
+        self.features = found.mean
         coef, level = found.columns.coefficients(found.beta)
         self.coefficients = np.append(level - found.columns.shift @ coef, coef)
 
