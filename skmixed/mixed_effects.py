@@ -187,7 +187,7 @@ class MixedEffectsRegressor(GroupedRegressor):
         Variance of the random intercepts of known groups, in squared units of y.
     noise_variance_ : float
         Variance of the noise, in squared units of y; with a `variance_regressor` its
-        average over the rows of the fit.
+        geometric mean over the rows of the fit.
     intraclass_correlation_ : float
         ``group_variance_ / (group_variance_ + noise variance)`` of `known_model_`.
     at_boundary_ : bool
