@@ -161,7 +161,9 @@ def _roots(covariance, Lambda, resolution):
         values, vectors = np.linalg.eigh((Lambda @ Lambda.T)[np.ix_(block, block)])
         kept = values > NULL * max(values[-1], resolution)
         half = vectors[:, kept] * np.sqrt(values[kept])
-        _, R, order = qr(half.T, mode="economic", pivoting=True)
+        R, order = half.T, np.arange(len(block))
+        if kept.any():  # SciPy 1.13 refuses a matrix without rows
+            _, R, order = qr(half.T, mode="economic", pivoting=True)
         L = np.empty(half.shape)
         L[order] = R.T
         free = np.ones(L.shape, dtype=bool)
