@@ -164,7 +164,9 @@ def check_precision(labels, known):
     if labels.dtype == known.dtype or not labels.dtype.kind == known.dtype.kind == "f":
         return
     coarse = min(labels.dtype, known.dtype, key=lambda dtype: dtype.itemsize)
-    new = labels[~np.isin(labels, known) & (labels != np.rint(labels))]
+    # In double precision: NumPy 1 compares an array with scalars in the array's own.
+    found = np.isin(labels.astype(np.float64), known.astype(np.float64))
+    new = labels[~found & (labels != np.rint(labels))]
     with np.errstate(over="ignore"):
         same = np.isin(new.astype(coarse), known.astype(coarse))
     if same.any():

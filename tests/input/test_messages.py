@@ -11,6 +11,7 @@ import pandas as pd
 import polars as pl
 import pyarrow
 import pytest
+import sklearn
 from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
@@ -743,6 +744,9 @@ def test_both_doors_after_fit(method):
         call(model, method, X=WITH_SCHOOL, groups=NAMES)
 
 
+OLD_SKLEARN = tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 9)
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     "table",
@@ -757,7 +761,9 @@ def test_both_doors_after_fit(method):
 )
 def test_unreadable_tables_have_the_error_of_fit(table, method):
     """Without y they were told that y holds None."""
-    _, table = table
+    name, table = table
+    if name == "a name twice" and OLD_SKLEARN:
+        pytest.skip("scikit-learn 1.8 reads a frame with a name twice")
     model = fit(X=FRAME if isinstance(table, pd.DataFrame) else X)
     with pytest.raises((TypeError, ValueError)) as of_fit:
         fit(X=table)

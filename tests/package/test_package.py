@@ -229,7 +229,7 @@ def test_functions_fit_on_a_screen_and_take_few_parameters():
         for function in structure.functions(tree):
             n_lines, n = structure.length(function), structure.n_parameters(function)
             assert n_lines <= LONGEST_FUNCTION, f"{path}: {function.name}: {n_lines}"
-            if structure.is_private(path, function):
+            if structure.is_private(path, function, PACKAGE):
                 assert n <= MOST_PARAMETERS, f"{path}: {function.name}: {n}"
 
 

@@ -20,9 +20,18 @@ SAME = 1e-9
 AT_MOST = 1.3
 
 
+def random_rows(rng, n, p, density):
+    """A sparse matrix with about this share of entries, uniform ones."""
+    number = int(n * p * density)
+    entries = rng.integers(n, size=number), rng.integers(p, size=number)
+    matrix = sparse.csr_array((rng.random(number), entries), shape=(n, p))
+    matrix.sum_duplicates()
+    return matrix
+
+
 def sparse_problem(n=3000, p=60, n_groups=1500, seed=0):
     rng = np.random.default_rng(seed)
-    X = sparse.random_array((n, p), density=1.5 / p, format="csr", rng=rng)
+    X = random_rows(rng, n, p, 1.5 / p)
     groups = rng.permutation(np.arange(n) % n_groups)
     y = np.asarray(X.sum(axis=1)).ravel() + rng.normal(size=n_groups)[groups]
     return X, y + rng.normal(size=n), groups
@@ -30,7 +39,7 @@ def sparse_problem(n=3000, p=60, n_groups=1500, seed=0):
 
 def test_sparse_means_are_an_array():
     rng = np.random.default_rng(0)
-    matrix = sparse.random_array((7, 4), density=0.4, format="csr", rng=rng)
+    matrix = random_rows(rng, 7, 4, 0.4)
     offset, weight = rng.normal(size=4), rng.random(7)
     means = sparse_means(matrix, offset)
     dense = matrix.toarray() + offset
@@ -76,7 +85,7 @@ def test_sparse_figures_of_groups_make_the_same_fit(weighted, monkeypatch):
 )
 def test_so_does_the_other_estimator(options, monkeypatch):
     rng = np.random.default_rng(0)
-    X = sparse.random_array((600, 8), density=0.05, format="csr", rng=rng)
+    X = random_rows(rng, 600, 8, 0.05)
     groups = rng.integers(60, size=600)
     y = np.asarray(X.sum(axis=1)).ravel() + rng.normal(size=60)[groups]
     y = y + rng.normal(size=600)
