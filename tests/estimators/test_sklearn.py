@@ -67,6 +67,7 @@ CHECKED = [
 @pytest.mark.filterwarnings("ignore:y is fitted exactly:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*no degrees of freedom left:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*have a noise variance at the bounds:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*a fitted noise standard deviation:UserWarning")
 @pytest.mark.filterwarnings(
     "ignore:Newton's method stopped:sklearn.exceptions.ConvergenceWarning"
 )

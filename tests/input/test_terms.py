@@ -175,7 +175,7 @@ def test_what_is_no_form_of_an_object():
 PIECES = st.sampled_from([*"()|+/:`[]01~ ,-", "||", "x", "s", "a b", "[0]", "(1 | s)"])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(derandomize=True, max_examples=400, deadline=None)
 @given(st.lists(PIECES, max_size=12).map("".join) | st.text(max_size=12))
 def test_any_text_is_terms_or_a_clear_error(text):
     try:
@@ -188,7 +188,7 @@ def test_any_text_is_terms_or_a_clear_error(text):
 COLUMNS = st.text(max_size=6) | st.integers(-99, 99)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(derandomize=True, max_examples=300, deadline=None)
 @given(
     st.lists(COLUMNS, min_size=1, max_size=3, unique=True),
     st.lists(COLUMNS, max_size=3, unique=True) | st.lists(st.booleans(), max_size=3),
