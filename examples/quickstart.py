@@ -36,7 +36,7 @@ def print_components(model):
 
 def predict(model, label, days):
     """Mean, std and interval for a subject; one without a label is a new one."""
-    groups = None if label == "unseen" else [label] * len(days)
+    groups = [None if label == "unseen" else label] * len(days)
     mean, std = model.predict(days, groups=groups, return_std=True)
     interval = model.predict_interval(days, groups=groups, coverage=COVERAGE)
     return mean, std, interval

@@ -29,7 +29,7 @@ train = ~new & ~held_back
 model = RandomInterceptRegressor().fit(X[train], y[train], groups=schools[train])
 questions = {
     "known schools": (held_back, schools[held_back]),
-    "the same, school not told": (held_back, None),
+    "the same, school not told": (held_back, np.full(held_back.sum(), None)),
     "new schools": (new, schools[new]),
 }
 for name, (rows, labels) in questions.items():

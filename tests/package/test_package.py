@@ -417,7 +417,8 @@ def test_the_comparison_prints_what_the_page_shows():
 def test_quickstart_prints_what_the_readme_shows(tmp_path):
     script = tmp_path / "quickstart.py"
     script.write_text((ROOT / "examples" / "quickstart.py").read_text())
-    printed = run_python(script)
+    # A warning on a reader's first command would be an error of ours.
+    printed = run_python("-W", "error::UserWarning", script)
     shown = re.search(
         r"( {4}reaction = .*?)\n\n[^ ]", (ROOT / "README.md").read_text(), re.S
     )
