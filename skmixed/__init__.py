@@ -35,7 +35,7 @@ which door for groups goes with which tool of scikit-learn.
 """
 
 from ._input.labels import GroupsWarning, PopulationPredictionWarning
-from ._input.terms import RandomEffects
+from ._input.notation import RandomEffects
 from .heteroscedastic import HeteroscedasticGaussianRegressor
 from .linear_mixed import LinearMixedRegressor
 from .mixed_effects import MixedEffectsRegressor

@@ -21,6 +21,7 @@ from ._input.factors import merge_terms, read_labels
 from ._input.features import feature_positions
 from ._input.label_table import LabelTable, index_columns, open_table
 from ._input.labels import GroupsWarning
+from ._input.notation import RandomEffects, read_terms
 from ._input.parameters import (
     check_count,
     check_coverage,
@@ -34,7 +35,6 @@ from ._input.parameters import (
     warn_of_population,
 )
 from ._input.table import read_fit_data, read_new_data
-from ._input.terms import RandomEffects, read_terms
 from ._likelihood import mixed_posterior
 from ._messages import NO_GROUPS, NOTHING_LEARNED, column_name, count, exact_fit_message
 from ._results.mixed_fit import LinearMixedFit, fit_factors

@@ -8,6 +8,6 @@ features            columns of X by name and position
 unreadable          entries that are no finite number, and the reason
 labels, scalars     a column of labels -> codes; single labels
 label_table         tables of labels -> codes, and their levels in `predict`
-terms, factors      terms of random effects as text; the same with their label columns
+notation, factors   terms of random effects as text; the same with their label columns
 parameters          checks of parameters; `warn`
 """

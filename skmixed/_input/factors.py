@@ -9,7 +9,7 @@ from difflib import get_close_matches
 import numpy as np
 
 from .label_table import index_columns, open_table
-from .terms import RandomEffects
+from .notation import RandomEffects
 
 CONSTANT = -1  # position of the random intercept's column of ones
 INTERCEPT = "intercept"  # its name

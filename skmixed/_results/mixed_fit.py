@@ -12,8 +12,8 @@ from .._input.label_table import KnownLabels, known_labels
 from .._likelihood import mixed_posterior
 from .._likelihood.mixed import evaluate
 from .._likelihood.mixed_posterior import MixedPosterior, make_room, observe
+from .._rows.mixed import Reduced
 from .._rows.term import Term
-from .._rows.terms import Reduced
 from .._search.mixed import fit_mixed, likelihood_of
 from .fit import Fit, wide_mask
 from .inference import CoefficientUncertainty

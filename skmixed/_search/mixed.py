@@ -16,7 +16,7 @@ from .._likelihood.one_variance import (
     has_freedom,
     is_exact,
 )
-from .._rows.terms import Reduced, reduce_terms
+from .._rows.mixed import Reduced, reduce_terms
 from .covariances import (
     Optimum,
     best_covariances,

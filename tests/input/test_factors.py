@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from skmixed._input.factors import Factor, merge_terms, read_labels
-from skmixed._input.terms import RandomEffects, read_terms
+from skmixed._input.notation import RandomEffects, read_terms
 
 LABELS = pd.DataFrame({"s": [1, 1, 2], "i": [1, 2, 2], "s:i": [0, 0, 0]})
 NAMES = ["x", "y", "z"]
@@ -19,7 +19,7 @@ def merge(random_effects, names=NAMES, features=(0, 1, 2), labels=LABELS):
     return merge_terms(terms, table, np.array(features), names, len(NAMES))
 
 
-def test_terms_of_one_factor_are_one():
+def test_notation_of_one_factor_are_one():
     (factor,) = merge("(0 + y | s) + (1 | s) + (x + z || s)".replace("x + z", "0 + x"))
     assert factor == Factor(
         name="s",

@@ -16,7 +16,7 @@ from skmixed._input.label_table import (
     known_labels,
     open_table,
 )
-from skmixed._input.terms import read_terms
+from skmixed._input.notation import read_terms
 
 SCHOOL = [3, 1, 3, 2, 1]
 CLASS = ["a", "a", "b", "a", "a"]

@@ -13,8 +13,8 @@ from skmixed._likelihood.crossed import CrossedFactor
 from skmixed._likelihood.factor import BlockCholesky, whitener
 from skmixed._likelihood.mixed import coefficient_slopes, evaluate, hessian, second
 from skmixed._likelihood.nested import NestedFactor
+from skmixed._rows.mixed import reduce_terms
 from skmixed._rows.term import Term
-from skmixed._rows.terms import reduce_terms
 from skmixed._search.mixed import likelihood_of
 
 # The dense oracle inverts matrices of condition up to 1e4, in double precision.

@@ -10,10 +10,10 @@ from scipy import sparse
 from skmixed._input.table import Data
 from skmixed._rows.crossed import Links
 from skmixed._rows.elimination import eliminate, reader
+from skmixed._rows.mixed import reduce_terms
 from skmixed._rows.nested import nest
 from skmixed._rows.sparse_rows import SparseRows
 from skmixed._rows.term import Term
-from skmixed._rows.terms import reduce_terms
 
 # Sums in another order, of figures of order 1 to 100.
 REORDERED = 1e-10

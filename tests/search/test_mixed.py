@@ -8,8 +8,8 @@ from skmixed import RandomInterceptRegressor
 from skmixed._input.table import Data
 from skmixed._likelihood.mixed import evaluate
 from skmixed._rows import crossed
+from skmixed._rows.mixed import reduce_terms
 from skmixed._rows.term import Term
-from skmixed._rows.terms import reduce_terms
 from skmixed._search.covariances import (
     best_covariances,
     escape,

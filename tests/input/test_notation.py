@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skmixed._input.terms import RandomEffects, parse, read_terms
+from skmixed._input.notation import RandomEffects, parse, read_terms
 
 INTERCEPT = RandomEffects("s")
 READ = {
