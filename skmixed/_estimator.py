@@ -335,8 +335,8 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
     ) -> Floats:
         """Predict the standard deviation of the noise alone.
 
-        What repeated observations of the same group with the same features would
-        scatter by: without the uncertainty of coefficients and random effects that
+        It is the scatter of repeated observations of the same group with the same
+        features, without the uncertainty of coefficients and random effects that
         ``predict(X, return_std=True)`` includes.
 
         Parameters
@@ -526,7 +526,7 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         return r2_score(y, mean, sample_weight=check_weight(sample_weight, len(mean)))
 
     def _predict_lazily(self, method, X, groups, return_std):
-        """Dask arrays of what a method predicts of the partitions of X."""
+        """Dask arrays of the predictions of a method for the partitions of X."""
         fit = fit_of(self)
         if groups is None and second_door(self)[1] is None and fit.uses_groups:
             warn_of_population(len(fit.labels))
@@ -672,10 +672,10 @@ class GroupedRegressor(GaussianRegressor):
     ) -> Self:
         """Learn the levels of groups from further rows, without a new fit.
 
-        What a model in use does with the first measurements of a new group, or with
-        more of one it knows: variance components and coefficients stay as they are,
-        and so do their standard errors; random intercepts are what they would be, given
-        those, on the rows of the fit and of all updates.  The same rows twice count
+        A model in use takes in the first measurements of a new group, or more of one
+        that it knows.  Variance components and coefficients stay as they are, and so do
+        their standard errors; given those, the random intercepts become the modes on
+        the rows of the fit and of all updates.  The same rows twice count
         twice.  A later `partial_fit` knows nothing of the rows of updates.
 
         Inside a fitted Pipeline:

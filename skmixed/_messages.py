@@ -35,7 +35,7 @@ def exact_fit_message(n, rank, noise_std):
             "left for the variance"
         )
     return (
-        f"{cause}. What is left as the standard deviation of the noise, "
+        f"{cause}. The standard deviation of the noise that is left, "
         f"{noise_std:.2g}, is the rounding of y, and intervals mean nothing. Use more "
         "rows, fewer features or a larger alpha."
     )

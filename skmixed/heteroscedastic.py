@@ -50,8 +50,8 @@ class HeteroscedasticGaussianRegressor(LinearGroupedRegressor):
         y_gj = intercept + x_gj'coef + b_g + e_gj,    e_gj ~ N(0, v_gj)
         log v_gj = variance_intercept + x_gj'variance_coef + d_g
 
-    fitted by the Gaussian (restricted) likelihood.  What b_g and d_g are is up to
-    `mean_groups` and `variance_groups`:
+    fitted by the Gaussian (restricted) likelihood.  `mean_groups` and `variance_groups`
+    choose the kinds of b_g and d_g:
 
     - ``mean_groups="random"``: b_g ~ N(0, group_variance) is a random intercept.
       Observations of a group are correlated; the covariance of a group is the block
@@ -60,7 +60,7 @@ class HeteroscedasticGaussianRegressor(LinearGroupedRegressor):
     - ``"fixed"``: an effect of each group, as if the groups were one-hot encoded into
       the features of the mean, or of the log-variance.
     - ``None``: no difference between groups.  With ``method="ml"`` the loss is then
-      what deep learning calls the Gaussian negative log-likelihood.  It leaves
+      the Gaussian negative log-likelihood of deep learning.  It leaves
       observations independent: a variance for each row does not make a random effect.
 
     Parameters
@@ -212,7 +212,7 @@ class HeteroscedasticGaussianRegressor(LinearGroupedRegressor):
     >>> print(f"{model.variance_coef_[0]:.3f} per day")
     0.165 per day
 
-    The noise of day 0 and of day 9, and what a new subject is predicted with:
+    The noise of day 0 and of day 9, and the standard deviations for a new subject:
 
     >>> model.predict_noise_std([[0], [9]]).round(1)
     array([20.9, 43.9])

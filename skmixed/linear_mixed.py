@@ -459,8 +459,8 @@ default=None
         """Learn the effects of levels from further rows, without a new fit.
 
         Variance components and coefficients stay as they are, and so do their standard
-        errors; the effects of all levels are what they would be, given those, on the
-        rows of the fit and of all updates.  The same rows twice count twice.
+        errors; given those, the effects of all levels become the modes on the rows of
+        the fit and of all updates.  The same rows twice count twice.
 
         Parameters
         ----------

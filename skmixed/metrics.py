@@ -208,7 +208,7 @@ def interval_score(
     """Mean interval score of central normal prediction intervals.
 
     The width of the interval, plus ``2 / (1 - coverage)`` times the distance of an
-    observation that lies outside; narrow intervals that hold what they promise score
+    observation that lies outside; narrow intervals that keep their coverage score
     best (Gneiting and Raftery 2007, equation 43).
 
     Parameters
@@ -299,8 +299,8 @@ def joint_gaussian_nll(
     noise_variance : array-like of shape (n_rows,) or float
         Variance that each row has for itself, in squared units of y; positive.
     group_variance : array-like of shape (n_rows,) or float
-        Variance of what the rows of a group share, in squared units of y.  It may
-        differ between groups, not within one.
+        Variance of the effect that the rows of a group share, in squared units of y.
+        It may differ between groups, not within one.
     groups : array-like of shape (n_rows,) or None
         Group labels.  A row whose label is missing, and every row where `groups` is
         None, is a group of its own.
@@ -365,9 +365,9 @@ def joint_gaussian_nll_gradient(
     """Value and derivatives of `joint_gaussian_nll`, for whatever learns by gradients.
 
     A network with a head for the mean and one for the logarithm of the noise variance,
-    or a boosting library with an objective of its own, is trained by it to what
-    :class:`~skmixed.HeteroscedasticGaussianRegressor` with ``method="ml"`` fits with
-    linear heads.  Values and derivatives of mini-batches add up to those of all rows
+    or a boosting library with an objective of its own, is trained by it.  With linear
+    heads the optimum is that of :class:`~skmixed.HeteroscedasticGaussianRegressor` with
+    ``method="ml"``.  Values and derivatives of mini-batches add up to those of all rows
     where no group is spread over several batches.
 
     Parameters
@@ -375,12 +375,12 @@ def joint_gaussian_nll_gradient(
     y_true : array-like of shape (n_rows,)
         Observations.
     mean : array-like of shape (n_rows,) or float
-        Predicted means without what groups share, in the units of y.
+        Predicted means without the effects of groups, in the units of y.
     noise_variance : array-like of shape (n_rows,) or float
         Variance that each row has for itself, in squared units of y; positive.
     group_variance : array-like of shape (n_rows,) or float
-        Variance of what the rows of a group share, in squared units of y.  It may
-        differ between groups, not within one.
+        Variance of the effect that the rows of a group share, in squared units of y.
+        It may differ between groups, not within one.
     groups : array-like of shape (n_rows,) or None
         Group labels.  A row whose label is missing, and every row where `groups` is
         None, is a group of its own.

@@ -61,7 +61,7 @@ class MixedEffectsFit:
     labels : ndarray of shape (n_groups,)
         Of the known groups; empty if the model was fitted without groups.
     known, new : Calibrated
-        What predicts rows of known groups, and all others.
+        The predictors of rows of known groups, and of all others.
     """
 
     reader: TableReader
@@ -111,15 +111,15 @@ class MixedEffectsRegressor(GroupedRegressor):
     """Any regressor as the mean of a model with a random intercept for every group.
 
     The regressor, boosted trees by default, is fitted to folds of the data, and a
-    random-intercept model of y on what it predicts for rows that it has not seen (the
+    random-intercept model of y on its predictions of rows that it has not seen (the
     calibrator) tells how far the predictions can be trusted: it gives their scale, the
     variances and the random intercepts [1]_.  Two questions are answered by two ways of
     holding out:
 
     - Rows of *known groups* are held out row by row.  Beside the regressor the mean has
-      a linear part and a random intercept, and the regressor is fitted to what these
-      leave; it also sees the level of the row's group, so that effects of the features
-      may differ between groups.  Where it finds nothing, the model is
+      a linear part and a random intercept, and the regressor is fitted to their
+      residuals; it also sees the level of the row's group, so that effects of the
+      features may differ between groups.  Where it finds nothing, the model is
       :class:`RandomInterceptRegressor`.
     - Rows of *new groups* are held out group by group.  The regressor is fitted to y,
       and predicts with the variance that groups have about its predictions.
@@ -134,7 +134,7 @@ class MixedEffectsRegressor(GroupedRegressor):
         included.  None is a :class:`~sklearn.ensemble.HistGradientBoostingRegressor` of
         100 trees of 8 leaves.
     variance_regressor : estimator, default=None
-        What predicts the logarithm of the noise variance.  None leaves it constant.
+        A regressor of the logarithm of the noise variance.  None leaves it constant.
     linear_features : array-like of str, int or bool, default=None
         Columns of X in the linear part of the mean of known groups: names, indices or a
         mask.  None means all columns of numeric type, the label column excepted.  The
@@ -178,9 +178,9 @@ class MixedEffectsRegressor(GroupedRegressor):
         The same for new groups.
     known_slope_ : float
         How much y changes with the prediction, between 0 and 1 for known groups: 1
-        where the regressor finds what it promises, 0 where it finds nothing.  At an end
-        of the range the coefficient of the calibrator is 0, and the predictions, times
-        the slope, are taken off y before it is fitted.
+        where predictions of rows that it has not seen hold, 0 where they say nothing.
+        At an end of the range the coefficient of the calibrator is 0, and the
+        predictions, times the slope, are taken off y before it is fitted.
     new_slope_ : float
         The same for new groups, at least 0.
     group_variance_ : float
@@ -214,7 +214,7 @@ class MixedEffectsRegressor(GroupedRegressor):
     Notes
     -----
     Nothing is maximised as a whole, so that there is no likelihood, no test and no
-    `partial_fit`.  Standard deviations allow for what the calibrator estimates; those
+    `partial_fit`.  Standard deviations allow for the calibrator's estimates; those
     for new groups have no part that grows far from the data.
 
     Rows of known groups and of new ones are independent in joint distributions
@@ -314,7 +314,7 @@ class MixedEffectsRegressor(GroupedRegressor):
         sample_weight: ColumnLike | None = None,
         **fit_params: Any,
     ) -> Self:
-        """Fit the regressor to folds, and the models of y on what it predicts.
+        """Fit the regressor to folds, and the models of y on its predictions.
 
         Parameters
         ----------
@@ -331,7 +331,7 @@ class MixedEffectsRegressor(GroupedRegressor):
             How many times each row counts, at least 0.
         **fit_params : dict
             Metadata for `fit` of the regressors that request them, with metadata
-            routing; what has one entry per row is split with the rows.
+            routing; metadata with one entry per row are split with the rows.
 
         Returns
         -------
@@ -376,8 +376,8 @@ class MixedEffectsRegressor(GroupedRegressor):
         Returns
         -------
         known : FoldRegressors
-            Fitted to what the linear part and the random intercepts leave; None, as are
-            their predictions, without groups.
+            Fitted to the residuals of the linear part and the random intercepts; None,
+            as are their predictions, without groups.
         F : ndarray of shape (n,)
             Their predictions of the rows that they have not seen.
         new : FoldRegressors

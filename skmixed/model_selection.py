@@ -1,8 +1,8 @@
 """Cross-validation of models of grouped data: on groups they know, and on new ones.
 
 scikit-learn's `cross_val_predict` does not hand `groups` to `predict`, and its plain
-`KFold` on a file sorted by group tests groups that the model has never seen.  What is
-here routes the groups by itself, whatever `enable_metadata_routing` says.
+`KFold` on a file sorted by group tests groups that the model has never seen.  The
+functions here route the groups by themselves, whatever `enable_metadata_routing` says.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class WithinGroupKFold(BaseCrossValidator):
     """K-fold cross-validator that spreads every group over the folds.
 
     The rows of a group, in their order or shuffled, are dealt to the folds in turn.
-    So the test rows belong to groups that are in the training rows too, and what is
-    estimated is how well a model predicts new rows of groups it knows; `GroupKFold`
+    So the test rows belong to groups that are in the training rows too, and the scores
+    tell how well a model predicts new rows of groups it knows; `GroupKFold`
     asks how well it predicts new groups.  Folds differ by one row at most, and so do a
     group's shares of them.  The one row of a group of one row cannot be in both.
 
@@ -343,7 +343,7 @@ def cross_val_predict_groups(
         predicts groups that the model knows.  Use `GroupKFold` to predict new ones.
     params : dict, default=None
         Further metadata for `fit` of those who request them, such as
-        ``{"sample_weight": w}``; what has one entry per row is split with the rows.
+        ``{"sample_weight": w}``; entries per row are split with the rows.
     n_jobs : int, default=None
         Number of folds that are fitted at a time.
     return_std : bool, default=False
@@ -420,8 +420,8 @@ def cross_validate_groups(
     estimators : estimator, list of estimators, or dict of str to estimator
         Models, or Pipelines or searches around them.
     X : array-like of shape (n_rows, n_features)
-        Features, the same for all models; a Pipeline can drop what a model must not
-        see.
+        Features, the same for all models; a Pipeline can drop columns that a model must
+        not see.
     y : array-like of shape (n_rows,)
         Target.
     groups : array-like of shape (n_rows,) or table of shape (n_rows, n_columns)
@@ -436,12 +436,12 @@ def cross_validate_groups(
         of a `NewGroupsKFold` for each question about a table.
     new : list of (str or list of str), default=None
         The questions about new labels of a table, such as ``["subject", ["subject",
-        "item"]]``: each is what `NewGroupsKFold` takes.
+        "item"]]``: each is an argument of `NewGroupsKFold`.
     coverage : float, default=0.9
         Nominal probability of the intervals whose coverage is measured.
     params : dict, default=None
         Further metadata for `fit` of those who request them, such as
-        ``{"sample_weight": w}``; what has one entry per row is split with the rows.
+        ``{"sample_weight": w}``; entries per row are split with the rows.
     n_jobs : int, default=None
         Number of fits that run at a time.
     verbose : int, default=1
@@ -456,9 +456,9 @@ def cross_validate_groups(
     Notes
     -----
     Scores are means over folds.  Both likelihoods are per row, in nats.  The joint one
-    uses what a model says about all test rows together (`log_predictive_density`, or
-    the covariance of its predictions); a model that has neither leaves the rows
-    independent, and its two likelihoods are equal.
+    uses the joint distribution that a model gives of all test rows
+    (`log_predictive_density`, or the covariance of its predictions); a model that has
+    neither leaves the rows independent, and its two likelihoods are equal.
 
     Examples
     --------

@@ -239,8 +239,8 @@ class RandomInterceptRegressor(LinearGroupedRegressor):
         """Fit to these rows and all that were fitted before.
 
         Exact: after any sequence of batches, in whatever order and with groups spread
-        over them, the model is that of `fit` on all the rows.  What is kept of the
-        rows is one figure per group and column, and the square of the columns.
+        over them, the model is that of `fit` on all the rows.  The model keeps one
+        figure per group and column of the rows, and the products of the columns.
 
         Parameters
         ----------

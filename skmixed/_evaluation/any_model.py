@@ -1,9 +1,9 @@
-"""Any fitted model, ours or foreign, alone or inside a Pipeline or a search: what it
-says about new rows, given their groups.
+"""Any fitted model, ours or foreign, alone or inside a Pipeline or a search: its
+predictions of new rows, given their groups.
 
 scikit-learn's tools drop `groups` on the way to `predict` in half of the places
 (docs/groups.md has the table), so that here the model is taken out of them.  Metadata
-are a dict of what the caller has, `groups` among it; whoever requests nothing of it is
+are a dict of all that the caller has, `groups` among it; a tool that requests none is
 called with metadata routing off, because a tool that knows no routing may fail when it
 is on.
 """
@@ -291,7 +291,7 @@ def _has_flag(model, flag):
 def _call(model, method, X, metadata, **flags):
     """Call a method with the metadata that it requests; they are routed only then.
 
-    `warn_of_lost_labels` is what says that groups are missing, once.
+    `warn_of_lost_labels` says that groups are missing, once.
     """
     used = requested(model, method, metadata)
     with config_context(enable_metadata_routing=bool(used)), population_is_meant():

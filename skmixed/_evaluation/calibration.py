@@ -1,4 +1,4 @@
-"""A random-intercept model of y on what regressors predict for rows that they have not
+"""A random-intercept model of y on regressors' predictions of rows that they have not
 seen (docs/math.md, section 15).
 
 It tells how far their predictions can be trusted: it gives their scale, the variances,
@@ -35,8 +35,8 @@ class Calibrated:
     linear : bool
         Whether the columns of the linear part are among the calibrator's features.
     slope : float
-        Where the slope of the predictions is at an end of its range, that: the model is
-        one of what the predictions, times it, leave of y.  0 elsewhere.
+        The slope of the predictions where it is at an end of its range, else 0: the
+        model is one of y less the predictions times this slope.
     model : RandomInterceptRegressor or HeteroscedasticGaussianRegressor
         Of [predictions, linear part, predicted log-variance], those that there are.
     """

@@ -42,7 +42,7 @@ class GroupsComparison:
         subject"``.
     unseen : dict of str to float
         For each question, the share of test rows that have a label which is not in the
-        training rows: near 0 and 1 where the splits ask what they should.
+        training rows: near 0 for known groups, and near 1 for new ones.
     splitters : dict of str to str
         The cross-validator of each question.
     coverage : float

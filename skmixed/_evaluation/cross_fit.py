@@ -41,7 +41,7 @@ class FoldRegressors:
 
 
 def known_target(data, train, method):
-    """Levels of all groups, and what the rows differ by from a linear mixed model.
+    """Levels of all groups, and the residuals of all rows from a linear mixed model.
 
     The model is that of a random intercept, fitted to the training rows; a group that
     is not among them has the level 0.
@@ -71,7 +71,7 @@ def known_target(data, train, method):
 
 
 def fit_known_fold(regressor, rows, params, split, method, group_level):
-    """Fit a regressor to what a linear mixed model of the training rows leaves.
+    """Fit a regressor to the residuals of a linear mixed model of the training rows.
 
     Returns
     -------

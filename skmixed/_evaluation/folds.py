@@ -47,7 +47,7 @@ class Sample:
         As the user passed it.
     y : ndarray of shape (n_rows,)
     metadata : dict
-        What `fit` may request, `groups` among it.
+        All that `fit` may request, `groups` among it.
     factors : dict of str to ndarray of shape (n_rows,)
         Codes of the rows' labels, by factor; one factor is called "groups".
     """
@@ -159,7 +159,7 @@ def check_estimator(estimator, return_std=False):
     is_plain = not hasattr(estimator, "get_params") or not any(
         hasattr(value, "fit") for value in estimator.get_params().values()
     )
-    if return_std and is_plain:  # what a search or another tool gives is seen later
+    if return_std and is_plain:  # else its predictions tell
         check_gives_std(estimator)
 
 

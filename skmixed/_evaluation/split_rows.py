@@ -143,7 +143,7 @@ def split_rows(rows, codes, known, new):
     codes : ndarray of shape (n,)
         Position of the row's group among those of the fit; -1 for a new group.
     known, new : Calibrated
-        What predicts rows of known groups, and all others.
+        The predictors of rows of known groups, and of all others.
     """
     kinds = ("known", known, codes >= 0), ("new", new, codes < 0)
     parts = [

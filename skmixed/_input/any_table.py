@@ -36,7 +36,7 @@ class AnyRows:
     Attributes
     ----------
     table : frame or ndarray of shape (n, n_columns)
-        What a regressor reads: all columns but the labels.
+        The columns that a regressor reads: all but the labels.
     data : Data
         Columns of the linear part, labels, y and weights.
     kept : ndarray of shape (n_user,)
@@ -149,7 +149,7 @@ def check_any_table(estimator, X, *, reset):
     if reset and X.shape[0] < 2:
         raise ValueError(
             f"X has {X.shape[0]} sample, but cross-fitting needs 2 or more: a fold is "
-            "predicted by what was fitted to the others."
+            "predicted by a model that was fitted to the others."
         )
     return X
 

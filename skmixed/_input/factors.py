@@ -194,9 +194,9 @@ def _refuse_twice(name, effect, is_intercept, terms):
     remedy = "leave it out of the other"
     if term.covariance == "full" and len(term.features) + term.intercept > 1:
         remedy = f"for an uncorrelated one write '{_uncorrelated(term)}'"
-    what = "intercepts" if is_intercept else f"slopes of {effect!r}"
+    kind = "intercepts" if is_intercept else f"slopes of {effect!r}"
     raise ValueError(
-        f"{name!r} has two random {what}, which no data can tell apart. '{term}' has "
+        f"{name!r} has two random {kind}, which no data can tell apart. '{term}' has "
         f"one already; {remedy}."
     )
 
@@ -266,7 +266,7 @@ def _column_position(column, term, names, n_columns):
 
 
 def _hint(column, known):
-    """A sentence about what may have been meant, or nothing."""
+    """A sentence about a name that may have been meant, or nothing."""
     suffixed = [name for name in known if name.endswith(f"__{column}")]
     stem = f"{column.rpartition('_')[0]}_"
     if suffixed:

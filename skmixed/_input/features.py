@@ -87,7 +87,7 @@ def feature_positions(features, X, read, parameter, offset=None):
     X : {array-like, sparse matrix}
     read : Data or Statistics
     parameter : str
-        What to call `features` in a message.
+        The name of `features` in messages.
     """
     if features is None or (isinstance(features, str) and features == "all"):
         return np.setdiff1d(

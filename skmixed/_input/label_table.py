@@ -29,7 +29,7 @@ class Columns:
     values : tuple of array-like
         One column each.
     parameter : str
-        What to call all of them in messages.
+        The name of all of them in messages.
     is_table : bool
         Whether columns have to be told apart by their names; a single column serves
         whatever it is called.

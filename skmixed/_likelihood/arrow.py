@@ -54,8 +54,8 @@ class Arrow:
 
     @cached_property
     def _reduced(self):
-        """Schur complement of the groups in the others and in -B^-1, and what couples
-        these with the groups.
+        """Schur complement of the groups in the others and in -B^-1, and the coupling
+        of these with the groups.
         """
         n_groups, q = self.border.shape
         wide = np.hstack([self.border, self.U[:n_groups]])

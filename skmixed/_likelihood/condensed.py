@@ -2,8 +2,8 @@
 (docs/math.md, section 5).
 
 K groups tell K combinations of the columns apart.  In columns of which the scatter that
-does not depend on the variance ratio is the identity, the others are rotated out: what
-they explain of y is the same at every ratio.
+does not depend on the variance ratio is the identity, the others are rotated out: their
+share in y is the same at every ratio.
 """
 
 from dataclasses import replace
@@ -16,8 +16,8 @@ from .._rows.qr import rows_root
 
 # Columns from which on it pays; below, an evaluation takes a fraction of a millisecond.
 FEWEST_COLUMNS = 32
-# The least diagonal of the root of the fixed scatter, of columns of unit norm: what is
-# solved for by a smaller one has lost half of its digits.
+# The least diagonal of the root of the fixed scatter, of columns of unit norm:
+# solutions by a smaller one have lost half of their digits.
 LEAST_DIAGONAL = 1e-8
 
 

@@ -249,7 +249,7 @@ def factorize_crossed(gram, Lambdas, penalty=None):
     m = rows.shape[2]
     data_root = stacked_root([_left_root(gram, change), rows.reshape(-1, m), u])
     parts = [data_root]
-    if penalty is not None:  # of beta, not of what y is counted from
+    if penalty is not None:  # of beta itself, while y is counted from the origin
         of_y = penalty[:, -1] - penalty[:, :-1] @ gram.origin
         parts.append(np.column_stack([penalty[:, :-1], of_y]))
     R = stacked_root(parts)
@@ -284,7 +284,7 @@ def _solve_rest(gram, rest, rows, Z_rows):
 
 
 def _left_root(gram, change):
-    """Root of (A~ - Z_2 change)'(A~ - Z_2 change) of what the first term leaves."""
+    """Root of (A~ - Z_2 change)'(A~ - Z_2 change) without the first term's effects."""
     cross = change.T @ gram.W2A
     fitted = change.T @ (gram.W22 @ change)
     whole = gram.R22.T @ gram.R22

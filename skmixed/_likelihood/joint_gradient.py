@@ -1,4 +1,4 @@
-"""The Gaussian likelihood of grouped rows as a loss of what a model predicts, and its
+"""The Gaussian likelihood of grouped rows as a loss of predictions, and its
 derivatives (docs/math.md, section 12).
 """
 

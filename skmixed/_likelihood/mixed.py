@@ -42,7 +42,7 @@ class LinearMixed:
     penalty : ndarray of shape (k, m) or None
         Rows of the ridge penalty, sqrt(alpha) times the coefficients in user's units.
     logdet_basis : float
-        What to add to log|X'V^-1X| of the working columns for that of the user's.
+        log|X'V^-1X| of the user's columns, less that of the working columns.
     noise_variance : float or None
         None if it is not known, and profiled.
     seed : int
@@ -212,7 +212,7 @@ class Second:
     trace, square : ndarray of shape (k,)
         tr(N E_i) and u'E_i u.
     freedom : float or None
-        What the profiled noise variance divides by; None where it is held.
+        The divisor of the profiled noise variance; None where that is held.
     """
 
     traces: np.ndarray | None
@@ -246,8 +246,8 @@ class Second:
 
 
 def hessian(point):
-    """Second derivatives of the value in theta, or what stands for them, and whether
-    they are exact: math.md (46).
+    """Second derivatives of the value in theta, or the average information in their
+    place, and whether they are exact: math.md (46).
     """
     model = point.model
     pairs = list(zip(model.covariances, point.Lambdas, strict=True))

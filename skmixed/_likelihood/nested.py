@@ -1,7 +1,7 @@
 """The factor of a chain of nested terms (docs/math.md, section 11).
 
-What the effects of one factor leave whitened are rows of the factor around it: the same
-reduction once more for each, and nothing is subtracted.
+The whitened rows of one factor are rows of the factor around it.  Each factor is the
+same reduction once more, and nothing is subtracted.
 """
 
 from dataclasses import dataclass
@@ -239,8 +239,8 @@ def _climb(gram, Lambdas, A, of_upper):
 
 
 def _next(gram, at, stage, pending, level, of_upper):
-    """R of a factor from the rows that are left to it, what is left of these, and the
-    levels of this factor that these belong to.
+    """R of a factor from the rows that are left to it, the rows that it leaves, and the
+    levels of this factor that they belong to.
     """
     parent = gram.parents[at - 1]
     K, q, width = stage.around.shape

@@ -6,8 +6,8 @@ Given the variance components, a new observation y = x'beta + b_g + e is normal 
     variance  noise(x) + modes_variance[g] + |h|^2,
               h = level_root + (x - shift)'coef_root - loading[g]
 
-where h carries the errors of the coefficients and what they do to the mode of the
-group.  A new group has mode 0, variance `group_variance`, and no loading.
+where h carries the errors of the coefficients, and those of the group's mode that they
+cause.  A new group has mode 0, variance `group_variance`, and no loading.
 """
 
 from dataclasses import dataclass, replace
@@ -74,7 +74,7 @@ class Posterior(Coefficients):
     modes_variance : ndarray of shape (n_groups,)
         Their conditional variance, coefficients known.
     loading : ndarray of shape (n_groups, k)
-        What an error in the coefficients, in units of `level_root`, does to a mode.
+        Errors of the modes for an error in the coefficients, in units of `level_root`.
     group_variance : float
     """
 

@@ -118,13 +118,13 @@ class Point:
         In working columns.
     kappa : float
     shrinkage : float
-        What the ridge on the mean adds to the residual sum of squares.
+        The addition of the ridge on the mean to the residual sum of squares.
     log_likelihood : float
         Constants included, penalties left out, of the rows that count.
     left_out : float
-        What the other rows, which tell no variance, add to it.
+        The log-likelihood of the other rows, which tell no variance.
     value : float
-        What is minimised: minus the penalised log-likelihood.
+        The criterion that is minimised: minus the penalised log-likelihood.
     n_at_bounds : int
         Number of rows whose log-variance is at one of its bounds, or next to it.
     rounding : float

@@ -192,7 +192,7 @@ class RowFigures:
     score : ndarray of shape (n,)
         a - e2 a / v.
     q : ndarray of shape (n,)
-        What weighs s s' in the information: e2 a / 2v where it is observed, and
+        The weight of s s' in the information: e2 a / 2v where it is observed, and
         a / 2 - (e2 - e^2) a / v where it is expected.
     """
 

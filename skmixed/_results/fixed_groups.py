@@ -32,8 +32,9 @@ class Sharing:
     average : ndarray of shape (s,)
         Where the average group is, from `shift`.
     moved : ndarray of shape (G, r)
-        What to add to the levels, per working coefficient, for those beside the user's
-        columns at `shift`: dependent columns differ by what is constant within groups.
+        Change of basis: the levels beside the user's columns at `shift` are those
+        beside the working columns, plus moved @ beta.  Dependent columns differ by
+        columns that are constant within groups.
     """
 
     shift: np.ndarray

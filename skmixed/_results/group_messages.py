@@ -1,4 +1,4 @@
-"""Sentences about groups of which the data cannot tell what a model asks for."""
+"""Sentences about groups whose effects or variances the data cannot tell."""
 
 import numpy as np
 

@@ -205,7 +205,7 @@ def _check_estimable(posterior, names, L, features):
     each other: those outside of the row space of [1 X].
 
     A direction (-shift'd, d) of the coefficients changes no prediction if d is
-    orthogonal to the rows of X - shift, which span what `coef_root` does.
+    orthogonal to the rows of X - shift, which have the span of the rows of `coef_root`.
     """
     root = posterior.coef_root
     basis, sizes, _ = np.linalg.svd(root[:, root.any(axis=0)], full_matrices=False)

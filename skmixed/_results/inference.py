@@ -171,7 +171,7 @@ def slope_in_group_variance(psi, h, variance, loading, C):
     """d (c_g + |h|^2) / d psi, of each row; arguments as in `predictive_freedom`, but
     psi in the units of `variance`.
 
-    The derivative of c is 1 / D_g^2, and h changes by -k_g / D_g besides what C says.
+    The derivative of c is 1 / D_g^2, and h changes by -k_g / D_g and with C.
     A loading is psi k_g / D_g, so that at psi = 0 it does not tell k_g: the rows of
     known groups then have the slope of new ones, which is larger.
     """
@@ -195,7 +195,7 @@ def predictive_freedom(model, ratio, h, variance, loading):
     ratio : float
         At the optimum.
     h : ndarray of shape (n, k)
-        Rows whose squared lengths are what the coefficients leave uncertain.
+        Rows whose squared lengths are the variances due to the coefficients.
     variance : ndarray of shape (n,)
         c of each row's group: lambda^2 for a new one.
     loading : ndarray of shape (n, k)

@@ -242,7 +242,7 @@ def fit_text(summary):
 
 
 def import_pandas(instead):
-    """pandas, for a `to_frame`; without it the error names what to use instead."""
+    """pandas, for a `to_frame`; without it the error names the alternative."""
     try:
         import pandas
     except ImportError as error:

@@ -1,7 +1,7 @@
 """The rows without the effects of one of several factors that cross (docs/math.md, 11).
 
 The other factors' effects, d in all, are coupled to those of a level of the first where
-rows have both: sparse `Links`, and a dense matrix of what the first factor leaves.
+rows have both: sparse `Links`, and a dense matrix of sums of the eliminated rows.
 """
 
 from dataclasses import dataclass
@@ -163,13 +163,13 @@ class CrossedGram:
     R12 : ndarray of shape (K, q, m)
         Of A~.
     R22 : ndarray of shape (k, m)
-        Root of what is left of A~.
+        Root of A~ after the elimination of the first factor.
     links : Links
         R12 of the columns Z_2 of all other effects.
     W22 : ndarray of shape (d, d)
-        Z_2'Z_2 of what is left of these.
+        Z_2'Z_2 after the elimination.
     W2A : ndarray of shape (d, m)
-        Z_2'A~ of what is left of both.
+        Z_2'A~ after the elimination.
     a0 : ndarray of shape (d, m)
     origin : ndarray of shape (m - 1,)
         The coefficients that y is counted from.
@@ -304,7 +304,7 @@ class _Beside:
         return links, W22, _fit_on(W22, product)
 
     def count(self, a0):
-        """Root of what the first factor leaves of A - Z a0, and its product with Z."""
+        """Root of A - Z a0 after the elimination, and its product with Z."""
         m, positions = len(self.origin), self.positions
         slopes = positions[positions > 0]
 
@@ -344,8 +344,8 @@ class _BesideSparse:
 
 
 def _left_of_effects(Z, weight, links, product):
-    """W22; what the first factor leaves of Z is 0 where it spans a column, and so is
-    `product` then.
+    """W22; where the first factor spans a column of Z, nothing of that is left, and
+    `product` is 0 too.
     """
     weighted = Z if weight is None else Z.multiply(weight[:, None]).tocsr()
     whole = (Z.T @ weighted).toarray()
@@ -356,7 +356,7 @@ def _left_of_effects(Z, weight, links, product):
 
 
 def _counted_root(R22, W22, a0):
-    """Root of what is left of A - Z a0, from that of A."""
+    """Root of A - Z a0 after the elimination, from that of A."""
     scale = np.sqrt(np.sum(R22**2, axis=0))
     return root_of_scatter(R22.T @ R22 - a0.T @ W22 @ a0, scale)
 

@@ -51,8 +51,8 @@ class LazyParts:
         return Each(self.values)
 
     def _call(self, function, arguments):
-        """The graph holds the arguments, so that the cluster computes again what is
-        lost with a worker.
+        """The graph holds the arguments, so that the cluster computes results again
+        that are lost with a worker.
         """
         from dask import delayed
 

@@ -68,7 +68,7 @@ def first_independent(A):
     """Positions of the first columns of A (k, p), of unit size, that span the others.
 
     There are k of them: where fewer are longer than `LEFT` beside those before them,
-    the longest of what is left join them.
+    the longest of the remaining columns join them.
     """
     k, p = A.shape
     Q, left = np.zeros((k, k)), np.array(A)

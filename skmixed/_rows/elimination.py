@@ -50,9 +50,9 @@ class Elimination:
     n : float
         Sum of the weights.
     upper : tuple of ndarray of shape (K_l, q_l, m), or None
-        Of each factor that the first one is nested in: rows on top, for each of its
-        levels, of what the factors before it have left; None where they leave nothing
-        of its columns.
+        Of each factor that the first one is nested in: the rows on top of each of its
+        levels, after the elimination of the factors before it; None if these leave
+        nothing of its columns.
     """
 
     shift: np.ndarray
@@ -231,8 +231,8 @@ def reader(X, y):
 
 
 def _visit(read, codes, n_levels, positions, origin, weight, n_jobs, upper):
-    """R of all levels; of the pieces of long ones what is left and whose that is; the
-    root of the rest; and of every run the pieces of the upper factors.
+    """R of all levels; the rows that remain of pieces of long ones, and the level of
+    each; the root of the rest; and of every run the pieces of the upper factors.
     """
     order, bounds = rows_by_group(codes, n_levels)
     bounds, owner = split_long(bounds, block_rows(len(origin)))
@@ -262,11 +262,11 @@ def eliminate_beside(read, codes, n_levels, positions, origin, weight, beside, n
     -------
     R : ndarray of shape (K, q, m)
     rest : ndarray of shape (k, m)
-        Root of what is left of the rows.
+        Root of the rows after the elimination.
     axes : ndarray of shape (n, q)
         Q, the orthonormal columns that span Z: R = Q'W^1/2 A within levels.
     product : ndarray of shape (d, m)
-        Z_2'W^1/2 times what is left of the rows W^1/2 A.
+        Z_2'W^1/2 times the rows W^1/2 A after the elimination.
     """
     order, bounds = rows_by_group(codes, n_levels)
     axes = np.empty((len(codes), len(positions)))
@@ -297,7 +297,7 @@ class _Block:
         return rows if self.order is None else self.order[rows]
 
     def eliminate(self, rows, bounds):
-        """R of pieces of rows, and what is left of these."""
+        """R of pieces of rows, and the rows after the elimination."""
         A = self.read(rows)
         a = None if self.weight is None else self.weight[rows]
         axes = np.empty((len(A), len(self.positions)))
@@ -336,8 +336,8 @@ def _visit_run(block, bounds, codes, upper, beside=None):
 
 
 def _sweep_levels(A, owner, bounds, positions):
-    """Owners and rows on top of the runs of pieces with the same owner; A becomes what
-    is left.
+    """Owners and rows on top of the runs of pieces with the same owner; A is replaced
+    by the rows after the elimination.
     """
     starts = np.flatnonzero(np.diff(owner, prepend=-1))
     R = np.zeros((len(starts), len(positions), A.shape[1]))
@@ -346,8 +346,8 @@ def _sweep_levels(A, owner, bounds, positions):
 
 
 def _eliminate_block(A, a, bounds, origin, positions, axes):
-    """R of the pieces of some rows A, which become what is left of them; `axes` is to
-    be filled in as in `sweep`.
+    """R of the pieces of some rows A, which are replaced by the rows after the
+    elimination; `axes` is to be filled in as in `sweep`.
     """
     length = np.diff(bounds)
     R = np.zeros((len(length), len(positions), A.shape[1]))
@@ -377,7 +377,7 @@ def sweep(A, bounds, positions, R, done=0, axes=None):
     Parameters
     ----------
     A : ndarray of shape (n, m)
-        What is left of the rows in the end.
+        The rows; they are replaced by the rows after the sweep.
     bounds : ndarray of shape (n_pieces + 1,)
         Where the pieces begin, and the end.
     positions : ndarray of shape (q,)
@@ -413,8 +413,8 @@ def sweep(A, bounds, positions, R, done=0, axes=None):
 
 
 def _merge_pieces(R, owner, n_levels, positions):
-    """R of the levels, whose pieces are rows once more; what is left of these, and
-    whose levels' rows that are.
+    """R of the levels, whose pieces are rows once more; the rows that remain of these,
+    and the level of each.
     """
     q, m = R.shape[1:]
     if len(owner) == n_levels:
@@ -432,8 +432,8 @@ def _merge_pieces(R, owner, n_levels, positions):
 
 
 def _merge_upper(upper, pieces, left, rest):
-    """The rows of every upper factor from those of its pieces, and the root of what is
-    left of these and of the pieces of the first factor.
+    """The rows of every upper factor from those of its pieces, and the root of the rows
+    that remain of these and of the pieces of the first factor.
     """
     rows, level = left
     merged = []

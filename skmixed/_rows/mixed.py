@@ -55,7 +55,7 @@ class Reduced:
 def reduce_terms(
     data, terms, mean, *, alpha, fit_intercept=True, n_jobs=None, names=str
 ):
-    """Reduce rows to what the likelihood of a linear mixed model needs.
+    """Reduce rows to the sums that the likelihood of a linear mixed model needs.
 
     Parameters
     ----------

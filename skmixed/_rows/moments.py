@@ -18,7 +18,7 @@ class SparseMeans:
     """Means of groups as a sparse matrix (n_groups, m) plus the same row for each.
 
     It stands for a dense array where that would be the largest of a fit.  Rows of it
-    are dense; so is what arithmetic makes of it, but for a shift or a scale of columns.
+    are dense; so are results of arithmetic, but for a shift or a scale of columns.
 
     Attributes
     ----------

@@ -137,7 +137,7 @@ class SparseRows:
         return found
 
     def product_with(self, Z, links):
-        """Z'W^1/2 times what the factor leaves of W^1/2 A, (d, m), about `origin`."""
+        """Z'W^1/2 times W^1/2 A after the elimination, (d, m), about `origin`."""
         X, _ = self.counted
         root = self.root_weight[:, None]
         product = np.empty((Z.shape[1], X.shape[1] + 2))

@@ -36,8 +36,8 @@ NEAR, ENOUGH = 1e-8, 1e-12
 PATIENCE = 3
 # A variance below this part of the resolution is tried at 0.
 TINY = 1e-8
-# Information about a variance, in units of what an average level resolves, below this,
-# or this part of it that others leave, is none.
+# Information about a variance counts as none below this, in units of the resolution of
+# an average level, or of its own value before other parameters take their share.
 UNTOLD = 1e-11
 # The logarithm of a noise variance is found up to this error.
 CONSISTENT = 1e-11
@@ -257,8 +257,8 @@ def _scatter_of_term(free, t, noise_variance):
 
 
 def random_starts(point):
-    """Points with standard deviations that differ widely, between what the data resolve
-    and those of a given point.
+    """Points with standard deviations that differ widely, between the resolution of the
+    data and those of a given point.
     """
     random, model = np.random.default_rng(point.model.seed), point.model
     for _ in range(N_STARTS):
@@ -288,7 +288,7 @@ def fisher_step(point):
     values, vectors = np.linalg.eigh(F * np.outer(unit, unit))
     kept = values > FLAT * values[-1]
     step = -unit * (vectors[:, kept] / values[kept] @ (vectors[:, kept].T @ (unit * g)))
-    if at_zero:  # these variances are in units of that of y; what they leave is noise
+    if at_zero:  # these variances are in units of that of y; the rest is noise
         explained = point.in_psi.trace @ step / max(point.factor_freedom, 1.0)
         step = step / max(1.0 - explained, LEAST_NOISE)
     Lambdas, start = [], 0
@@ -344,7 +344,7 @@ def _step(point, H):
     """A step of theta and its decrement, within the longest step.
 
     The Hessian has the absolute values of its eigenvalues, in units of the effects'
-    standard deviations and of what the data resolve of them.
+    standard deviations and of the data's resolution of them.
     """
     model, unit = point.model, []
     for t, (covariance, Lambda) in enumerate(

@@ -92,8 +92,8 @@ def _expand(likelihood, kappa, point, near):
     """The quadratic model of the criterion about a point.
 
     Far from the optimum its information is that for known coefficients of the mean
-    where rows are many; with a ridge, or an effect of every group, what that leaves out
-    would not be little.
+    where rows are many; with a ridge, or an effect of every group, too much would be
+    left out.
     """
     plain = likelihood.penalty is None and not len(likelihood.free)
     n_coefficients = len(point.factor.root) - 1

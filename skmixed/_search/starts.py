@@ -103,7 +103,8 @@ def _fixed_noise(likelihood, criterion):
 def scaled(likelihood, theta, constant, least_ratio=LEAST_RATIO):
     """theta with its variances multiplied by the best constant, and its ratio.
 
-    Without a level of the log-variance, gamma changes by what is closest to it.
+    Without a level of the log-variance, gamma changes by the combination of columns
+    that is closest to a constant.
     """
     n_effects = len(likelihood.free)
     level = np.zeros(len(theta))

@@ -76,7 +76,7 @@ class Minimum:
     Attributes
     ----------
     point : object
-        What `evaluate` gave.
+        The result of `evaluate` there.
     n_iter : int
         Number of steps that were tried.
     decrement : float

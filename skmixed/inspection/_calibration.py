@@ -19,7 +19,7 @@ class PredictiveCalibrationDisplay(Display):
     """Whether the predictive distribution is calibrated, for known and new groups.
 
     ``kind="pit"`` is the histogram of the probability integral transform, the predicted
-    distribution function at what was observed: level if the distribution is right,
+    distribution function at the observation: level if the distribution is right,
     a U if it is too narrow, a hump if it is too wide.  ``kind="coverage"`` is the share
     of observations inside central intervals against their nominal probability.
 

@@ -32,8 +32,8 @@ def predict_interval(
     Works with any fitted model whose `predict` has `return_std`, wherever it is: the
     groups reach it inside a Pipeline or a search as well, whatever the setting of
     metadata routing.  Bounds of a ``TransformedTargetRegressor`` come back through its
-    inverse function, which a mean and a standard deviation cannot: what such a model
-    predicts is the median of y, and not its mean.
+    inverse function, which a mean and a standard deviation cannot: the prediction of
+    such a model is the median of y, and not its mean.
 
     Parameters
     ----------
