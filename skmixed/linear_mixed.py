@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import ModuleType
 from typing import Any, ClassVar, Literal, Self, overload
@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._estimator import GaussianRegressor, LinearMean, NewRows, fit_of
-from ._input.factors import merge_terms, read_labels
+from ._input.factors import CONSTANT, merge_terms, read_labels
 from ._input.features import feature_positions
 from ._input.label_table import LabelTable, index_columns, open_table
 from ._input.labels import GroupsWarning
@@ -41,7 +41,14 @@ from ._results.mixed_fit import LinearMixedFit, fit_factors
 from ._results.mixed_report import MixedSummary, effects_table, summarize_mixed
 from ._results.structure import why_not_told
 from ._results.summary import Table
-from ._rows.dask import refuse_partitioned
+from ._rows.cells import equivalent_rows, join_cells, sum_cells
+from ._rows.columns import check_range
+from ._rows.dask import (
+    is_partitioned,
+    predict_partitions,
+    reduce_partitions,
+    table_like,
+)
 from ._typing import ColumnLike, Floats, MatrixLike
 
 
@@ -157,8 +164,8 @@ class LinearMixedRegressor(LinearMean, GaussianRegressor):
     See Also
     --------
     RandomEffects : A term as an object.
-    RandomInterceptRegressor : The model with one random intercept, for any number of
-        rows: its search is global, and it fits batches and Dask collections.
+    RandomInterceptRegressor : The model with one random intercept; its search is
+        global.
 
     Notes
     -----
@@ -237,8 +244,11 @@ class LinearMixedRegressor(LinearMean, GaussianRegressor):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_rows, n_features)
-            Features; label columns among them if `group_features` is set.
+        X : {array-like, sparse matrix, Dask collection} of shape (n_rows, n_features)
+            Features; label columns among them if `group_features` is set.  Partitions
+            of a Dask array or dataframe are summed where they are, as batches of
+            `partial_fit` are, and y, groups and weights are collections with the same
+            partitions.
         y : array-like of shape (n_rows,)
             Target.
         groups : array-like of shape (n_rows,) or table of shape (n_rows, n_columns), \
@@ -275,6 +285,69 @@ default=None
             If the search ends before the optimum.
         """
         new, messages = self._fitted(X, y, groups, sample_weight)
+        warn_all(messages)
+        return self._become(new)
+
+    def partial_fit(
+        self,
+        X: MatrixLike,
+        y: ColumnLike,
+        *,
+        groups: MatrixLike | None = None,
+        sample_weight: ColumnLike | None = None,
+    ) -> Self:
+        """Fit to these rows and all that were fitted before.
+
+        Exact: after any sequence of batches, in whatever order and with labels spread
+        over them, the model is that of `fit` on all the rows.  What is kept of the rows
+        is, for every combination of labels that they have, a figure per column of X
+        and random effect, and the square of the columns.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_rows, n_features)
+            Features, as in `fit`.
+        y : array-like of shape (n_rows,)
+            Target.
+        groups : array-like of shape (n_rows,) or table, default=None
+            Labels, as in `fit`; either all batches have them, or none.
+        sample_weight : array-like of shape (n_rows,), default=None
+            How many times each row counts, at least 0.
+
+        Returns
+        -------
+        self : LinearMixedRegressor
+
+        Raises
+        ------
+        ValueError
+            As `fit`; if the columns, the label columns, the slopes or the kind of
+            labels are not those of the rows before; if these were fitted by `fit` in
+            memory, which keeps no sums of its rows.  Then, and if it is interrupted,
+            the model stays as it was.
+
+        Examples
+        --------
+        >>> from skmixed import LinearMixedRegressor
+        >>> from skmixed.datasets import load_sleepstudy
+        >>> X, y, subjects = load_sleepstudy(return_X_y_groups=True)
+        >>> model = LinearMixedRegressor("(x0 | subject)")
+        >>> for rows in (slice(0, 50), slice(50, 180)):
+        ...     model = model.partial_fit(X[rows], y[rows], groups=subjects[rows])
+        >>> print(f"{model.log_likelihood_:.4f}")
+        -871.8141
+        """
+        terms, new = self._check_parameters(), copy(self)
+        before = getattr(new, "_fit", None)
+        if before is not None and before.cells is None:
+            raise ValueError(
+                "The model was fitted by `fit`, which keeps no sums of its rows that "
+                "others could join. Begin by partial_fit, on a clone of the model."
+            )
+        cells = _sum_rows(terms, before is None, new, X, y, groups, sample_weight)
+        if before is not None:
+            cells = join_cells(before.cells, cells)
+        new, messages = new._estimate(cells, terms, X)
         warn_all(messages)
         return self._become(new)
 
@@ -362,9 +435,11 @@ default=None
         303.7 +- 9.6 ms
         """
         check_flag(return_std, "return_std")
-        refuse_partitioned(X, self)
         fit = fit_of(self)
         some = positions_of(factors, fit.names_of_factors)
+        if is_partitioned(X):
+            how = {"factors": factors}
+            return self._predict_lazily("predict_mean", X, groups, return_std, **how)
         new = copy(self)._read_rows(X, groups, None, some)
         mean = fit.posterior.mean(new.X, new.codes, some)
         if return_std:
@@ -521,22 +596,32 @@ default=None
     def _fitted(self, X, y, groups=None, sample_weight=None):
         """A fitted copy, and the warnings about it."""
         terms = self._check_parameters()
-        refuse_partitioned(X, self)
         new = copy(self)
-        read = partial(read_labels, terms)
-        data = read_fit_data(new, X, y, groups, sample_weight, read_labels=read)
-        table = data.index
-        if table is not None:
-            table.check_present()
-        names = getattr(new, "feature_names_in_", None)
-        where = data.features, names, new.n_features_in_
-        factors = merge_terms(terms, table, *where)
-        mean = feature_positions(self.mean_features, X, data, "mean_features")
+        if is_partitioned(X):
+            how = partial(_sum_rows, terms, True)
+            rows = (X, y, groups, sample_weight)
+            cells = reduce_partitions(new, *rows, how, join_cells)
+            return new._estimate(cells, terms, table_like(X))
+        data = _read_rows(terms, True, new, X, y, groups, sample_weight)
+        return new._fit_rows(data, terms, X)
+
+    def _estimate(self, cells, terms, X):
+        """The estimator with the fit of these sums, and the warnings about it; X is a
+        table with the columns of the rows.
+        """
+        check_range(cells.sums.moments(), partial(column_name, self, cells.features))
+        data = equivalent_rows(cells)
+        new, messages = self._fit_rows(data, terms, X, is_sparse=cells.is_sparse)
+        return new._keep(replace(new._fit, cells=cells)), messages
+
+    def _fit_rows(self, data, terms, X, **options):
+        """The estimator with the fit of these rows, and the warnings about it."""
+        factors = _factors_of(self, data, terms)
         fit, found = fit_factors(
             data,
             factors,
-            mean,
-            new._names(),
+            feature_positions(self.mean_features, X, data, "mean_features"),
+            self._names(),
             uses_groups=terms is None or len(terms) > 0,
             method=self.method,
             alpha=float(self.alpha),
@@ -544,12 +629,17 @@ default=None
             max_iter=self.max_iter,
             seed=_seed(self.random_state),
             n_jobs=self.n_jobs,
-            names=partial(column_name, new, data.features),
+            names=partial(column_name, self, data.features),
+            **options,
         )
-        return new._keep(fit), list(_messages(found, fit))
+        return self._keep(fit), list(_messages(found, fit))
 
-    def _predict_lazily(self, method, X, groups, return_std):
-        refuse_partitioned(X, self)
+    def _predict_lazily(self, method, X, groups, return_std, **flags):
+        fit = fit_of(self)
+        if groups is None and self.group_features is None and fit.factors:
+            warn_of_population(max(fit.n_levels))
+        flags["return_std"] = return_std
+        return predict_partitions(copy(self), method, X, groups, flags)
 
     def _read_new(self, X, groups, y):
         return self._read_rows(X, groups, y)
@@ -587,6 +677,31 @@ default=None
             warn(NOTHING_LEARNED)
         known, moved, codes = fit.known.join(data.index)
         return self._keep(fit.observed(data.X, data.y, codes, known, moved))
+
+
+def _read_rows(terms, reset, estimator, X, y, groups, sample_weight):
+    """Validated rows of a fit; `estimator` takes the attributes of their columns."""
+    read = partial(read_labels, terms)
+    how = {"reset": reset, "read_labels": read}
+    data = read_fit_data(estimator, X, y, groups, sample_weight, **how)
+    if data.index is not None:
+        data.index.check_present()
+    return data
+
+
+def _sum_rows(terms, reset, estimator, X, y, groups, sample_weight):
+    """The sums over the cells of some rows."""
+    data = _read_rows(terms, reset, estimator, X, y, groups, sample_weight)
+    factors = _factors_of(estimator, data, terms)
+    columns = {j for factor in factors for j in factor.columns if j != CONSTANT}
+    return sum_cells(data, np.array(sorted(columns), dtype=int), estimator.n_jobs)
+
+
+def _factors_of(estimator, data, terms):
+    """The factors of a model of these rows."""
+    names = getattr(estimator, "feature_names_in_", None)
+    where = data.features, names, estimator.n_features_in_
+    return merge_terms(terms, data.index, *where)
 
 
 def _seed(random_state):

@@ -12,6 +12,7 @@ from .._input.label_table import KnownLabels, known_labels
 from .._likelihood import mixed_posterior
 from .._likelihood.mixed import evaluate
 from .._likelihood.mixed_posterior import MixedPosterior, make_room, observe
+from .._rows.cells import Cells
 from .._rows.mixed import Reduced
 from .._rows.term import Term
 from .._search.mixed import fit_mixed, likelihood_of
@@ -56,6 +57,8 @@ class LinearMixedFit(Fit):
         The rows, as far as the likelihood needs them.
     Lambdas : tuple of ndarray of shape (q, q)
         Where the likelihood is largest, in the order of elimination.
+    cells : Cells or None
+        Sums of the rows that others can join; None where they were in memory.
     """
 
     joint: ClassVar[ModuleType] = mixed_posterior
@@ -75,6 +78,7 @@ class LinearMixedFit(Fit):
     mean: np.ndarray
     reduced: Reduced
     Lambdas: tuple
+    cells: Cells | None = None
 
     @property
     def names_of_factors(self):

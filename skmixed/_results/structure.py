@@ -77,7 +77,7 @@ def why_not_told(terms, factors, found):
         effects = np.array(factors[t].effects, dtype=object)
         lost = list(effects[~told & (np.diag(Psi) == 0)])
         if lost:
-            yield _why(t, terms, lost)
+            yield _why(t, terms, lost, found.reduced.n)
         kept = list(effects[~told & (np.diag(Psi) > 0)])
         if kept:
             yield (
@@ -87,9 +87,9 @@ def why_not_told(terms, factors, found):
             )
 
 
-def _why(t, terms, lost):
+def _why(t, terms, lost, n_rows):
     term = terms[t]
-    name, n_rows = repr(term.name), len(term.codes)
+    name = repr(term.name)
     whole = len(lost) == term.n_columns
     same = [s for s in terms[:t] if _divide_alike(s, term)]
     if whole and same:
@@ -104,8 +104,8 @@ def _why(t, terms, lost):
     verb = "its variance is" if len(lost) == 1 else "their variances are"
     if term.n_levels == n_rows:
         return (
-            f"{name} has {n_rows} labels in {n_rows} rows, so that its {effects} "
-            f"cannot be told from the noise; {verb} set to 0."
+            f"{name} has {term.n_levels} labels in {term.n_levels} rows, so that its "
+            f"{effects} cannot be told from the noise; {verb} set to 0."
         )
     if term.n_levels == 1:
         return (

@@ -5,7 +5,10 @@ travels, and the sums are added up as a tree.  Dask is imported by functions onl
 run when a collection of Dask is passed.
 """
 
+from contextlib import contextmanager
 from copy import copy
+from functools import partial
+from itertools import pairwise
 from operator import add, itemgetter
 
 import numpy as np
@@ -68,15 +71,6 @@ def is_partitioned(X):
     return hasattr(X, "__dask_graph__") and hasattr(X, "to_delayed")
 
 
-def refuse_partitioned(X, estimator):
-    """Refuse a Dask collection where an estimator reads arrays only."""
-    if is_partitioned(X):
-        raise TypeError(
-            f"X is a Dask collection, which {type(estimator).__name__} does not read. "
-            "Pass the result of its compute()."
-        )
-
-
 def table_like(X):
     """A table without rows that has the columns of a collection."""
     return X if hasattr(X, "columns") else np.empty((0, X.shape[1]))
@@ -90,6 +84,30 @@ def summarize_partitions(estimator, X, y, groups, sample_weight, reset):
     """
     blocks = _blocks(X, y, groups, sample_weight)
     return _summary(estimator, _read_parts(estimator, blocks, True, reset))
+
+
+def reduce_partitions(estimator, X, y, groups, sample_weight, summarize, join):
+    """The joined sums of rows in partitions.
+
+    Parameters
+    ----------
+    estimator, X, y, groups, sample_weight
+        Sets the attributes of `estimator` that `summarize_partitions` sets.
+    summarize : callable
+        ``summarize(reader, X, y, groups, weight)`` gives the sums of a partition, and
+        sets these attributes of `reader`, a copy of the estimator.
+    join : callable
+        ``join(first, second, any_kind=True)`` gives the sums of both.
+    """
+    from dask import delayed
+
+    shared = delayed(estimator)
+    blocks = _blocks(X, y, groups, sample_weight)
+    parts = [
+        delayed(_sum_part)(shared, summarize, block, number, len(blocks))
+        for number, block in enumerate(blocks)
+    ]
+    return _joined(estimator, parts, join)
 
 
 def read_partitions(estimator, X, y, groups, sample_weight, need_labels):
@@ -148,8 +166,12 @@ def _read_parts(estimator, blocks, need_labels, reset):
 def _summary(estimator, read):
     from dask import delayed
 
-    parts = [delayed(_summarize_part)(part) for part in read]
-    statistics, columns = _compute_tree(parts, _join_parts)
+    return _joined(estimator, [delayed(_summarize_part)(part) for part in read], join)
+
+
+def _joined(estimator, parts, join):
+    """The sums of all parts; the estimator takes the attributes of the columns."""
+    statistics, columns = _compute_tree(parts, partial(_join_parts, join))
     if statistics is None:
         raise ValueError(f"The {len(parts)} partitions of X have no rows of weight.")
     vars(estimator).update(columns)
@@ -208,18 +230,45 @@ def predict_partitions(model, method, X, groups, flags):
 
 def _read_part(estimator, block, number, n_parts, need_labels, reset):
     """One partition, validated, or None if it has no rows; and its columns."""
-    X, y, groups, weight = block
     reader = copy(estimator)
-    if not X.shape[0] or (weight is not None and len(weight) and not np.any(weight)):
+    if _is_empty(block):
         return None, {}
+    with _about(number, n_parts):
+        data = read_fit_data(reader, *block, need_labels, reset)
+    return data, _columns_of(reader)
+
+
+def _sum_part(estimator, summarize, block, number, n_parts):
+    """The sums of one partition, or None if it has no rows; and its columns."""
+    reader = copy(estimator)
+    if _is_empty(block):
+        return None, {}
+    with _about(number, n_parts):
+        sums = summarize(reader, *block)
+    return sums, _columns_of(reader)
+
+
+def _is_empty(block):
+    """Whether a partition has no rows of weight."""
+    X, _, _, weight = block
+    none = weight is not None and len(weight) and not np.any(weight)
+    return not X.shape[0] or none
+
+
+@contextmanager
+def _about(number, n_parts):
+    """Name the partition in errors."""
     try:
-        data = read_fit_data(reader, X, y, groups, weight, need_labels, reset)
+        yield
     except (TypeError, ValueError) as error:
         error.add_note(f"This happened in partition {number} of {n_parts}.")
         raise
+
+
+def _columns_of(reader):
+    """The attributes of the columns that an estimator has read."""
     names = ("n_features_in_", "feature_names_in_")
-    columns = {name: vars(reader)[name] for name in names if name in vars(reader)}
-    return data, columns
+    return {name: vars(reader)[name] for name in names if name in vars(reader)}
 
 
 def _summarize_part(read):
@@ -239,7 +288,7 @@ def _groups_of_part(read, labels):
     )
 
 
-def _join_parts(*parts):
+def _join_parts(join, *parts):
     read = [part for part in parts if part[0] is not None]
     if len(read) < 2:
         return read[0] if read else parts[0]
@@ -278,6 +327,10 @@ def _blocks(X, *columns):
 
 
 def _partitions(collection):
+    if isinstance(collection, list):
+        return collection
+    if getattr(collection, "ndim", 1) == 2 and hasattr(collection, "rechunk"):
+        collection = collection.rechunk({1: -1})  # a table of labels
     return np.ravel(np.array(collection.to_delayed(), dtype=object)).tolist()
 
 
@@ -295,12 +348,16 @@ def _like(column, X):
         )
     from dask import array
 
-    column = np.asarray(column)
+    is_frame = hasattr(column, "columns")
+    column = column if is_frame else np.asarray(column)
     if len(column) != sum(lengths):
         raise ValueError(
             f"X has {sum(lengths)} rows and another argument {len(column)}; all need "
             "one entry per row."
         )
+    if is_frame:  # which an array would take the names from
+        rows, ends = getattr(column, "iloc", column), np.cumsum([0, *lengths])
+        return [rows[a:b] for a, b in pairwise(ends)]
     return array.from_array(column, chunks=(X.chunks[0], *column.shape[1:]))
 
 

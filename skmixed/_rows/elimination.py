@@ -242,7 +242,7 @@ def _visit(read, codes, n_levels, positions, origin, weight, n_jobs, upper):
         return _visit_run(block, bounds, codes, upper)
 
     R, rest, pieces = zip(*map_runs(run, bounds, n_jobs), strict=True)
-    R, left = _merge_pieces(np.concatenate(R), owner, n_levels, positions)
+    R, left = join_pieces(np.concatenate(R), owner, n_levels, positions)
     return R, left, stacked_root(list(rest)), pieces
 
 
@@ -412,7 +412,7 @@ def sweep(A, bounds, positions, R, done=0, axes=None):
         R[:, j, positions[:j]] = 0.0
 
 
-def _merge_pieces(R, owner, n_levels, positions):
+def join_pieces(R, owner, n_levels, positions):
     """R of the levels, whose pieces are rows once more; the rows that remain of these,
     and the level of each.
     """

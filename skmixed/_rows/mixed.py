@@ -53,7 +53,15 @@ class Reduced:
 
 
 def reduce_terms(
-    data, terms, mean, *, alpha, fit_intercept=True, n_jobs=None, names=str
+    data,
+    terms,
+    mean,
+    *,
+    alpha,
+    fit_intercept=True,
+    n_jobs=None,
+    names=str,
+    is_sparse=False,
 ):
     """Reduce rows to the sums that the likelihood of a linear mixed model needs.
 
@@ -70,6 +78,8 @@ def reduce_terms(
         See `skmixed._blocks.map_runs`.
     names : callable, default=str
         ``names(j)`` is the name of column j of X in messages, y being the last.
+    is_sparse : bool, default=False
+        Whether X has been reduced as a sparse matrix already.
 
     Returns
     -------
@@ -84,7 +94,7 @@ def reduce_terms(
         moments.columns(np.append(mean, p)),
         fit_intercept=fit_intercept,
         alpha=alpha,
-        tolerance=rank_tolerance(n, len(mean), sparse.issparse(data.X)),
+        tolerance=rank_tolerance(n, len(mean), is_sparse or sparse.issparse(data.X)),
     )
     floor = noise_floor(moments, columns.has_constant)
     gram, coordinates = chain_gram(elimination, columns, mean + 1, chain)

@@ -335,7 +335,6 @@ def test_the_signature():
     assert repr(
         LinearMixedRegressor(TEXT)
     ) == f"LinearMixedRegressor({TEXT!r})".replace("(", "(random_effects=", 1)
-    assert not hasattr(LinearMixedRegressor(), "partial_fit")
     with pytest.raises(NotFittedError):
         LinearMixedRegressor().predict(X)
 
@@ -437,15 +436,6 @@ def test_predictions_without_labels_warn(fitted):
     assert_array_equal(fitted.predict(X, groups=nobody), got)
     with pytest.warns(PopulationPredictionWarning):
         fitted.predict_mean(X, factors=["item"])
-
-
-def test_dask_collections_are_refused(fitted):
-    lazy = pytest.importorskip("dask.array").from_array(X.to_numpy())
-    for call in (fitted.predict, fitted.predict_mean):
-        with pytest.raises(TypeError, match="is a Dask collection, which LinearMixed"):
-            call(lazy, groups=LABELS)
-    with pytest.raises(TypeError, match="is a Dask collection, which LinearMixed"):
-        LinearMixedRegressor(TEXT).fit(lazy, Y, groups=LABELS)
 
 
 def test_updates(fitted):

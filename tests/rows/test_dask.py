@@ -14,6 +14,7 @@ from sklearn.base import clone
 
 from skmixed import (
     HeteroscedasticGaussianRegressor,
+    LinearMixedRegressor,
     PopulationPredictionWarning,
     RandomInterceptRegressor,
 )
@@ -363,3 +364,87 @@ def test_a_process_is_killed_during_the_search(many_rows, monkeypatch):
         model.fit(lazy_X, lazy_y, groups=lazy_groups)
     assert len(calls) > 5
     assert_same_search(model, expected)
+
+
+# ------------------------------------------------------------- the linear mixed model
+
+MIXED = "(a | school) + (1 | item)"
+ITEMS = TABLE.assign(item=[f"i{k}" for k in np.arange(300) * 7 % 11])
+SAME_MIXED = 1e-8  # the search of several factors ends by rounding of the value
+
+
+def assert_same_mixed(model, expected):
+    for name in ("coef_", "intercept_", "coef_covariance_", "log_likelihood_"):
+        value = getattr(expected, name)
+        scale = SAME_MIXED * np.abs(value).max()
+        assert_allclose(getattr(model, name), value, rtol=0, atol=scale)
+    for factor in expected.groups_:
+        assert_array_equal(model.groups_[factor], expected.groups_[factor])
+        value = expected.random_effects_[factor]
+        scale = SAME_MIXED * np.abs(value).max()
+        assert_allclose(model.random_effects_[factor], value, atol=scale)
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    expected = LinearMixedRegressor(MIXED)
+    return expected.fit(ITEMS[list("abc")], Y, groups=ITEMS[["school", "item"]])
+
+
+def test_a_mixed_model_of_dataframes_with_labels_that_differ_by_partition(mixed):
+    table = ITEMS.sort_values("school", kind="stable").reset_index(drop=True)
+    lazy = dd.from_pandas(table, npartitions=6)
+    lazy = dd.concat([lazy, lazy[lazy["a"] > 99]])  # without rows
+    X, groups = lazy[list("abc")], lazy[["school", "item"]]
+    model = LinearMixedRegressor(MIXED).fit(X, lazy["y"], groups=groups)
+    assert_same_mixed(model, mixed)
+    mean, std = model.predict(X, groups=groups, return_std=True)
+    want = mixed.predict(table[list("abc")], groups=table, return_std=True)
+    assert_allclose(mean.compute(), want[0], atol=SAME_MIXED * 10)
+    assert_allclose(std.compute(), want[1], rtol=SAME_MIXED)
+    mean = model.predict_mean(X, groups=groups, factors=["item"])
+    want = mixed.predict_mean(table[list("abc")], groups=table, factors=["item"])
+    assert_allclose(mean.compute(), want, atol=SAME_MIXED * 10)
+    with pytest.warns(PopulationPredictionWarning):
+        model.predict(X)
+
+
+def test_a_mixed_model_of_arrays(mixed):
+    lazy_X, lazy_y, _ = arrays()
+    terms = "(x0 | school) + (1 | item)"
+    model = LinearMixedRegressor(terms)
+    model.fit(lazy_X, lazy_y, groups=ITEMS[["school", "item"]])
+    assert_same_mixed(model, mixed)
+    labels = ITEMS[["school", "item"]].to_numpy(dtype=object)
+    lazy_groups = da.from_array(labels, chunks=(50, 1))
+    model = LinearMixedRegressor("(x0 | g0) + (1 | g1)")
+    model.fit(lazy_X, lazy_y, groups=lazy_groups)
+    assert_allclose(model.coef_, mixed.coef_, atol=SAME_MIXED)
+    labels[3, 1] = None
+    with pytest.raises(ValueError, match="missing") as caught:
+        model.fit(lazy_X, lazy_y, groups=labels)
+    assert "partition 0 of 5" in caught.value.__notes__[0]
+
+
+def _kill_once(block, marker):
+    """The block; the first process that asks for it dies."""
+    if marker.exists():
+        marker.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return block
+
+
+def test_a_process_is_killed_while_it_sums(mixed, tmp_path):
+    """The cluster computes again what it had."""
+    marker = tmp_path / "alive"
+    marker.touch()
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
+    with (
+        distributed.LocalCluster(**options, dashboard_address=":0") as local,
+        distributed.Client(local),
+    ):
+        lazy_X = arrays()[0].map_blocks(_kill_once, marker, dtype=float, meta=X[:0])
+        model = LinearMixedRegressor("(x0 | school) + (1 | item)")
+        model.fit(lazy_X, Y, groups=ITEMS[["school", "item"]])
+    assert not marker.exists()
+    assert_same_mixed(model, mixed)

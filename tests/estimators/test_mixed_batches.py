@@ -1,0 +1,166 @@
+"""Batches of the linear mixed model: `partial_fit` against `fit`, math.md (150)."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+
+from skmixed import GroupsWarning, LinearMixedRegressor
+from skmixed._input.label_table import LabelTable
+from skmixed._input.labels import GroupIndex
+from skmixed._input.table import Data
+from skmixed._rows.cells import equivalent_rows, sum_cells
+
+# Sums in another order: of one factor, and of several, or far apart, where the search
+# ends by rounding of the value, at which its arguments are known to the root of that.
+SAME, SAME_SEVERAL = 1e-10, 1e-8
+N = 240
+RNG = np.random.default_rng(4)
+GROUPS = pd.DataFrame({"s": RNG.integers(0, 12, N), "i": RNG.integers(0, 7, N)})
+GROUPS["class"] = GROUPS["s"] // 4
+GROUPS["item"] = [f"i{k}" for k in GROUPS["i"]]
+X = pd.DataFrame({"x": RNG.normal(size=N), "z": RNG.normal(size=N)})
+Y = 1 + 2 * X["x"] + (1 + X["x"]) * RNG.normal(size=12)[GROUPS["s"]]
+Y += (
+    RNG.normal(size=7)[GROUPS["i"]] * (1 + X["z"]) + RNG.normal(size=3)[GROUPS["class"]]
+)
+Y = (Y + RNG.normal(size=N)).to_numpy()
+BATCH = RNG.integers(0, 5, N)
+ONE = ["(x | s)", "(x || s)", "(0 + x | s)", "(1 | s)"]
+SEVERAL = ["(1 | s) + (1 | item)", "(x | s) + (z | item)", "(x | class/s)"]
+
+
+def in_batches(model, X=X, y=Y, groups=GROUPS, order=(3, 1, 0, 4, 2), **weights):
+    for number in order:
+        rows = np.flatnonzero(number == BATCH)
+        some = {name: values[rows] for name, values in weights.items()}
+        part = X.iloc[rows] if hasattr(X, "iloc") else X[rows]
+        model.partial_fit(part, y[rows], groups=groups.iloc[rows], **some)
+    return model
+
+
+def assert_same(model, expected, tolerance):
+    names = ["coef_", "intercept_", "coef_covariance_", "noise_variance_"]
+    pairs = [(getattr(model, name), getattr(expected, name)) for name in names]
+    pairs.append((model.log_likelihood_, expected.log_likelihood_))
+    for factor, labels in expected.groups_.items():
+        assert_array_equal(model.groups_[factor], labels)
+        for name in ("", "_std", "_conditional_std", "_covariance"):
+            of_both = [getattr(m, f"random_effects{name}_") for m in (model, expected)]
+            pairs.append(tuple(found[factor] for found in of_both))
+    for got, want in pairs:
+        scale = np.abs(want).max(initial=0)
+        assert_allclose(got, want, rtol=tolerance, atol=tolerance * scale)
+
+
+@pytest.mark.parametrize("far", [0.0, 1e6])
+@pytest.mark.parametrize("terms", ONE + SEVERAL)
+@pytest.mark.filterwarnings("ignore::skmixed.GroupsWarning")  # of small batches
+@pytest.mark.filterwarnings("ignore:The search stopped")
+def test_batches_in_any_order_are_one_fit(terms, far):
+    near = X.assign(x=X["x"] + far * (BATCH == 1), z=X["z"] - far)
+    y, tolerance = Y + far, SAME if terms in ONE and not far else SAME_SEVERAL
+    model = LinearMixedRegressor(terms)
+    expected = clone(model).fit(near, y, groups=GROUPS)
+    in_batches(model, near, y)
+    assert_same(model, expected, tolerance)
+    assert str(model.summary()) == str(expected.summary())
+    mean, std = model.predict(near, groups=GROUPS, return_std=True)
+    want_mean, want_std = expected.predict(near, groups=GROUPS, return_std=True)
+    assert_allclose(mean - far, want_mean - far, atol=1e-16 * far + tolerance * 10)
+    assert_allclose(std, want_std, rtol=tolerance)
+
+
+def test_factors_that_are_nested_at_first():
+    first = GROUPS.assign(i=GROUPS["s"] // 5)
+    groups = pd.concat([first[:100], GROUPS[100:]])
+    model = LinearMixedRegressor("(x | s) + (1 | i)")
+    for rows in (slice(0, 100), slice(100, N)):
+        model.partial_fit(X[rows], Y[rows], groups=groups[rows])
+    expected = LinearMixedRegressor("(x | s) + (1 | i)").fit(X, Y, groups=groups)
+    assert_same(model, expected, SAME_SEVERAL)
+
+
+def test_weights_sparse_rows_and_the_second_door():
+    weight = (np.arange(N) % 3).astype(float)
+    model = LinearMixedRegressor("(x0 | s)", method="ml", alpha=0.5)
+    options = {"groups": GROUPS, "sample_weight": weight}
+    expected = clone(model).fit(X.to_numpy(), Y, **options)
+    got = in_batches(clone(model), X.to_numpy(), sample_weight=weight)
+    assert_same(got, expected, SAME)
+    rows = sparse.csr_array(X.to_numpy())
+    assert_same(in_batches(clone(model), rows, sample_weight=weight), expected, SAME)
+    model = LinearMixedRegressor("(x | s)", group_features=["s"])
+    both, table = X.assign(s=GROUPS["s"]), GROUPS[[]]
+    for number in range(5):
+        rows = np.flatnonzero(number == BATCH)
+        model.partial_fit(both.iloc[rows], Y[rows])
+    assert table.shape == (N, 0)
+    assert_same(model, clone(model).fit(both, Y), SAME)
+
+
+def test_batches_without_labels():
+    model = LinearMixedRegressor("(1 | s)")
+    with pytest.warns(GroupsWarning, match="No `groups` were given"):
+        expected = clone(model).fit(X, Y)
+    for rows in (slice(0, 100), slice(100, N)):
+        with pytest.warns(GroupsWarning, match="No `groups` were given"):
+            model.partial_fit(X[rows], Y[rows])
+    assert_allclose(model.coef_, expected.coef_, rtol=SAME)
+    assert_allclose(model.log_likelihood_, expected.log_likelihood_, rtol=SAME)
+
+
+def test_a_fit_of_batches_is_continued_with_other_parameters():
+    model = in_batches(LinearMixedRegressor("(x | s)"), order=(0, 1))
+    stored = pickle.loads(pickle.dumps(model)).set_params(method="ml")
+    expected = LinearMixedRegressor("(x | s)", method="ml").fit(X, Y, groups=GROUPS)
+    assert_same(in_batches(stored, order=(2, 3, 4)), expected, SAME)
+
+
+def test_a_label_per_row_is_said_of_batches_too():
+    labels = np.arange(N)
+    model = LinearMixedRegressor()
+    message = f"{N} labels in {N} rows"
+    with pytest.warns(GroupsWarning, match=message):
+        model.fit(X, Y, groups=labels)
+    with pytest.warns(GroupsWarning, match=message):
+        clone(model).partial_fit(X, Y, groups=labels)
+
+
+def test_batches_that_do_not_fit_together_leave_the_model():
+    model = in_batches(LinearMixedRegressor("(x | s)"), order=(0, 1))
+    before = model.coef_
+    with pytest.raises(ValueError, match="can never match"):
+        model.partial_fit(X, Y, groups=GROUPS["s"].astype(str))
+    with pytest.raises(ValueError, match="label columns of the earlier rows are s, "):
+        model.partial_fit(X, Y)
+    with pytest.raises(ValueError, match="slopes of other columns"):
+        model.set_params(random_effects="(z | s)").partial_fit(X, Y, groups=GROUPS)
+    assert model.coef_ is before
+    whole = LinearMixedRegressor("(x | s)").fit(X, Y, groups=GROUPS)
+    with pytest.raises(ValueError, match="fitted by `fit`, which keeps no sums"):
+        whole.partial_fit(X, Y, groups=GROUPS)
+
+
+def test_equivalent_rows_have_the_moments_of_each_cell():
+    """Sums of all products of columns, within every cell and in all: math.md (150)."""
+    weight = RNG.uniform(0.5, 2, N)
+    labels, codes = np.unique(GROUPS["s"], return_inverse=True)
+    table = LabelTable(("s",), (GroupIndex(labels, codes),), ((0,),))
+    data = Data(X.to_numpy(), np.arange(2), table, Y, weight)
+    few = equivalent_rows(sum_cells(data, np.array([0])))
+    assert few.n_rows < N / 4
+
+    def moments(data, some, columns=slice(None)):
+        A = np.column_stack([np.ones(data.n_rows), data.X[:, 0], data.y, data.X[:, 1]])
+        return (A[some].T * data.weight[some]) @ A[some][:, columns]
+
+    assert_allclose(*(moments(each, slice(None)) for each in (few, data)), atol=1e-10)
+    for g in range(len(labels)):
+        some = [each.index.columns[0].codes == g for each in (few, data)]
+        pairs = zip([few, data], some, strict=True)
+        assert_allclose(*(moments(*pair, slice(2)) for pair in pairs), rtol=1e-10)
