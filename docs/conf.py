@@ -3,20 +3,25 @@
 python -m sphinx -W --keep-going -b html docs docs/_build/html
 """
 
+import sys
 import warnings
+from pathlib import Path
 
 import skmixed
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "skmixed"
 author = "the skmixed developers"
 version = release = skmixed.__version__
 
 extensions = [
+    "equations",
+    "matplotlib.sphinxext.plot_directive",
     "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx_gallery.gen_gallery",
 ]
 templates_path = ["_templates"]
@@ -28,6 +33,7 @@ exclude_patterns = [
     "sg_execution_times.rst",
     "auto_examples/sg_execution_times.rst",
 ]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 suppress_warnings = ["config.cache"]
 
@@ -37,6 +43,7 @@ html_static_path = ["_static"]
 html_css_files = ["skmixed.css"]
 html_show_sourcelink = False
 html_sidebars = {"*": []}  # pages that have no others below them
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "navbar_end": ["theme-switcher"],
     "header_links_before_dropdown": 5,
@@ -51,6 +58,11 @@ autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
 numpydoc_validation_checks = set()
+
+plot_basedir = "pictures"
+plot_formats = [("png", 160)]
+plot_html_show_formats = False
+plot_html_show_source_link = False
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",

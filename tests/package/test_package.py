@@ -311,7 +311,7 @@ RANGE = re.compile(r"\((\d+[a-z]?)\)\s*to\s*\((\d+[a-z]?)\)")
 def equations():
     """Numbers of the equations of docs/math.md, in their order."""
     page = (ROOT / "docs" / "math.md").read_text()
-    return re.findall(r"^    .*\((\d+[a-z]?)\)$", page, re.M)
+    return re.findall(r"\\tag\{(\d+[a-z]?)\}", page)
 
 
 def cited(folder):
