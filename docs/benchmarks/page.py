@@ -217,6 +217,17 @@ def past_memory_section(path):
     return f"{text}\n\n```text\n{path.read_text().strip()}\n```"
 
 
+def before_after_section(path):
+    """Tables that before_after.py printed, as they were."""
+    if not path.exists():
+        return ""
+    text = (
+        "## Beside an earlier revision\n\nPrinted by "
+        "`docs/benchmarks/before_after.py`, which explains the columns."
+    )
+    return f"{text}\n\n{path.read_text().strip()}"
+
+
 def versions_section(results):
     """Machines, dates, and versions of all packages that were run."""
     machines, dates, versions = {}, set(), {}
@@ -237,8 +248,10 @@ def versions_section(results):
     return f"{head}\n\n{table(['package', 'version'], rows)}"
 
 
-def page(results, picture, past_memory):
-    """The page as text; `picture` is the path of the plot from it, or None."""
+def page(results, picture, printed):
+    """The page as text; `picture` is the path of the plot from it, or None, and
+    `printed` are sections that other programs have printed.
+    """
     order = [name for name in PROBLEMS if name in results]
     results = {name: results[name] for name in order}
     sections = [INTRODUCTION.strip(), targets_section(results), losses_section(results)]
@@ -247,7 +260,7 @@ def page(results, picture, past_memory):
         if result.problem["family"] != "rows" or name == "million":
             sections.append(problem_section(name, result))
     sections.append(growth_section(results, picture))
-    sections.append(past_memory)
+    sections += printed
     sections.append(versions_section(results))
     return "\n\n".join(filter(None, sections)) + "\n"
 
@@ -266,8 +279,11 @@ def main():
         print("matplotlib is not installed: the plot is not drawn anew")
     if path.exists():
         picture = os.path.relpath(path, options.page.parent)
-    past_memory = past_memory_section(options.results / "past_memory.txt")
-    options.page.write_text(page(results, picture, past_memory))
+    printed = [
+        past_memory_section(options.results / "past_memory.txt"),
+        before_after_section(options.results / "before_after.md"),
+    ]
+    options.page.write_text(page(results, picture, printed))
     print(options.page)
 
 
