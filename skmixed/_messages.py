@@ -6,6 +6,10 @@ NO_GROUPS = (
 )
 
 
+NOT_JOINED = (
+    "The model was fitted by `fit` in memory, which keeps no sums of its rows that "
+    "others could join: it begins anew with these rows. Begin by partial_fit."
+)
 NOTHING_LEARNED = (
     "The group variance of the model is 0: the levels of groups stay 0, and nothing "
     "can be learned from these rows. Fit the model anew with them."

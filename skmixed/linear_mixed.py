@@ -36,7 +36,14 @@ from ._input.parameters import (
 )
 from ._input.table import read_fit_data, read_new_data
 from ._likelihood import mixed_posterior
-from ._messages import NO_GROUPS, NOTHING_LEARNED, column_name, count, exact_fit_message
+from ._messages import (
+    NO_GROUPS,
+    NOT_JOINED,
+    NOTHING_LEARNED,
+    column_name,
+    count,
+    exact_fit_message,
+)
 from ._results.mixed_fit import LinearMixedFit, fit_factors
 from ._results.mixed_report import MixedSummary, effects_table, summarize_mixed
 from ._results.structure import why_not_told
@@ -321,10 +328,15 @@ default=None
         Raises
         ------
         ValueError
-            As `fit`; if the columns, the label columns, the slopes or the kind of
-            labels are not those of the rows before; if these were fitted by `fit` in
-            memory, which keeps no sums of its rows.  Then, and if it is interrupted,
+            As `fit`, or if the columns, the label columns, the slopes or the kind of
+            labels are not those of the rows before.  Then, and if it is interrupted,
             the model stays as it was.
+
+        Warns
+        -----
+        GroupsWarning
+            If the model was fitted by `fit` in memory, which keeps no sums of its rows
+            that others could join: these rows are then the first.
 
         Examples
         --------
@@ -339,14 +351,12 @@ default=None
         """
         terms, new = self._check_parameters(), copy(self)
         before = getattr(new, "_fit", None)
-        if before is not None and before.cells is None:
-            raise ValueError(
-                "The model was fitted by `fit`, which keeps no sums of its rows that "
-                "others could join. Begin by partial_fit, on a clone of the model."
-            )
+        before = None if before is None else before.cells
+        if before is None and hasattr(new, "_fit"):
+            warn(NOT_JOINED)
         cells = _sum_rows(terms, before is None, new, X, y, groups, sample_weight)
         if before is not None:
-            cells = join_cells(before.cells, cells)
+            cells = join_cells(before, cells)
         new, messages = new._estimate(cells, terms, X)
         warn_all(messages)
         return self._become(new)

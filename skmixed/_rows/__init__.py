@@ -11,6 +11,6 @@ sample, parts, dask     batches that join; parts of the rows with their sums; pa
 memory                  a fit that does not fit into it
 likeness                groups whose rows are all alike
 grouped                 rows in group order, visited again (a variance for each row)
-term, mixed             one term of random effects; the reduction for all of them
+term, mixed, cells      one term of random effects; all of them; batches that join
 elimination, coordinates, nested, crossed     the effects of one factor, and of several
 """

@@ -141,9 +141,17 @@ def test_batches_that_do_not_fit_together_leave_the_model():
     with pytest.raises(ValueError, match="slopes of other columns"):
         model.set_params(random_effects="(z | s)").partial_fit(X, Y, groups=GROUPS)
     assert model.coef_ is before
-    whole = LinearMixedRegressor("(x | s)").fit(X, Y, groups=GROUPS)
-    with pytest.raises(ValueError, match="fitted by `fit`, which keeps no sums"):
-        whole.partial_fit(X, Y, groups=GROUPS)
+
+
+def test_batches_after_a_fit_in_memory_begin_anew():
+    model = LinearMixedRegressor("(x | s)").fit(X[:100], Y[:100], groups=GROUPS[:100])
+    rest = slice(100, N)
+    with pytest.warns(GroupsWarning, match="keeps no sums of its rows"):
+        model.partial_fit(X[rest], Y[rest], groups=GROUPS[rest])
+    expected = LinearMixedRegressor("(x | s)").fit(
+        X[rest], Y[rest], groups=GROUPS[rest]
+    )
+    assert_same(model, expected, SAME)
 
 
 def test_equivalent_rows_have_the_moments_of_each_cell():
