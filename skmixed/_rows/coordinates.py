@@ -33,7 +33,8 @@ class Coordinates:
 
     def to_user(self, Psi):
         """A covariance of the effects of the search, in the user's units."""
-        return self.basis @ Psi @ self.basis.T
+        found = self.basis @ Psi @ self.basis.T
+        return 0.5 * (found + np.swapaxes(found, -1, -2))  # symmetric to the last bit
 
 
 def choose_coordinates(Z, shift, blocks, n):

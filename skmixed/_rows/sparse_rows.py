@@ -116,7 +116,8 @@ class SparseRows:
         weighted = X.multiply(root[:, None]).tocsr()
         m = X.shape[1] + 2
         scatter = np.zeros((m, m))
-        of_X = self.R[:, :, 1:-1].reshape(-1, m - 2)
+        K, q, _ = self.R.shape
+        of_X = self.R[:, :, 1:-1].reshape(K * q, m - 2)
         scatter[1:-1, 1:-1] = (weighted.T @ weighted).toarray() - of_X.T @ of_X
         product = weighted.T @ self.left
         scatter[1:-1, [0, -1]], scatter[[0, -1], 1:-1] = product, product.T

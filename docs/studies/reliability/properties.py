@@ -30,6 +30,11 @@ def reason_of(message):
 def main(n_problems=20_000, n_jobs=2, first_seed=0):
     """Print the failures and the counts."""
     outcomes = harness.campaign(judge, any_problem, n_problems, n_jobs, first_seed)
+    print_reasons(outcomes)
+
+
+def print_reasons(outcomes):
+    """Print how many problems were refused, and why."""
     refused = (each.detail for each in outcomes if each.kind == "refused")
     for reason, count in Counter(map(reason_of, refused)).most_common():
         print(f"{count:6d}  {reason}")
