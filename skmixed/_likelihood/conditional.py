@@ -140,7 +140,9 @@ class Conditional:
             total += form if row is None else np.bincount(row, form, n)
         if len(self.dense):
             self._add_dense(total, Z, codes)
-        return total
+        # A level with fewer rows than effects leaves a direction open, beside which
+        # the variance of a row may be less than rounding.
+        return np.maximum(total, 0.0)
 
     def _own_weights(self, Z, codes):
         """Rows (None for all, each once), levels and weights (rows, q) of eps, for each

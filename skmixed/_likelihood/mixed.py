@@ -13,7 +13,7 @@ from scipy.linalg import block_diag
 from .._rows.crossed import CrossedGram
 from .._rows.gram import Gram
 from .._rows.nested import NestedGram
-from .._rows.qr import EPS
+from .._rows.qr import EPS, as_rows
 from .crossed import factorize_crossed
 from .factor import BlockCholesky, factorize
 from .nested import factorize_nested
@@ -318,7 +318,7 @@ def _whole(point, sizes):
         xs.append(eye[start : start + K * q].reshape(K, q, n_effects))
         start += K * q
     V = point.factor.variates(xs)
-    k = np.vstack([k.reshape(-1, k.shape[2]) for _, k in point.pulls])
+    k = np.vstack([as_rows(k) for _, k in point.pulls])
     N = V - k @ k.T
     return N, N if point.model.reml else V
 
@@ -330,7 +330,7 @@ def _squares(point, directions, number):
         u, k = point.pulls[t]
         x = np.zeros((*u.shape, number[-1]))
         x[:, :, number[t] : number[t + 1]] = np.einsum("kab,gb->gak", E, u)
-        flat = k.reshape(-1, k.shape[2])
+        flat = as_rows(k)
         w = w + flat.T @ x.reshape(len(flat), -1)
         xs.append(x)
     return point.factor.variates(xs) - w.T @ w

@@ -382,12 +382,23 @@ def joint_log_density(posterior, X, y, codes, owners, noise_variance):
     rows = joint_rows(posterior, X, codes, owners, noise_variance)
     residual, n = y - rows.mean, len(y)
     if n <= max(FEW_ROWS, len(posterior.conditional.dense)):
-        root = np.linalg.cholesky(_covariance(posterior.conditional, rows))
-        logdet = 2 * np.sum(np.log(np.diag(root)))
-        rss = np.sum(np.linalg.solve(root, residual) ** 2)
+        logdet, rss = _few_rows(posterior.conditional, rows, residual)
     else:
         logdet, rss = _many_rows(posterior.conditional, rows, residual)
     return -0.5 * (n * np.log(2 * np.pi) + logdet + rss)
+
+
+def _few_rows(conditional, rows, residual):
+    """log|V| and r'V^-1r by V itself.
+
+    In units of the noise its eigenvalues are 1 or more, but for rounding.
+    """
+    scale = 1 / np.sqrt(rows.noise_variance)
+    V = _covariance(conditional, rows) * np.outer(scale, scale)
+    values, vectors = np.linalg.eigh(V)
+    values = np.maximum(values, 1.0)
+    logdet = np.sum(np.log(values)) + np.sum(np.log(rows.noise_variance))
+    return logdet, np.sum((vectors.T @ (scale * residual)) ** 2 / values)
 
 
 def _many_rows(conditional, rows, residual):

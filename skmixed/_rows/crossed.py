@@ -13,6 +13,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from .coordinates import choose_coordinates
 from .elimination import eliminate_beside, origin_of, reader
+from .qr import EPS
 from .reduction import root_of_scatter
 from .sparse_rows import SparseRows
 
@@ -300,8 +301,8 @@ class _Beside:
         Z, weight = self.Z, self.weight
         *_, axes, product = self.eliminate(self.read, self.positions, self.origin)
         links = link(self.first.codes, self.first.n_levels, axes, Z, weight)
-        W22 = _left_of_effects(Z, weight, links, product)
-        return links, W22, _fit_on(W22, product)
+        W22, size = _left_of_effects(Z, weight, links, product)
+        return links, W22, _fit_on(W22, size, product)
 
     def count(self, a0):
         """Root of A - Z a0 after the elimination, and its product with Z."""
@@ -333,9 +334,9 @@ class _BesideSparse:
         rows, Z = self.rows, self.Z
         links = link(rows.codes, rows.n_levels, rows.dense[1], Z, rows.weight)
         product = rows.product_with(Z, links)
-        W22 = _left_of_effects(Z, rows.weight, links, product)
+        W22, size = _left_of_effects(Z, rows.weight, links, product)
         self.left = W22, product
-        return links, W22, _fit_on(W22, product)
+        return links, W22, _fit_on(W22, size, product)
 
     def count(self, a0):
         """The rest of the product with Z; the root is that of cross-products."""
@@ -344,15 +345,16 @@ class _BesideSparse:
 
 
 def _left_of_effects(Z, weight, links, product):
-    """W22; where the first factor spans a column of Z, nothing of that is left, and
-    `product` is 0 too.
+    """W22, and the squares of the columns of Z; where the first factor spans a column,
+    nothing of that is left, and `product` is 0 too.
     """
     weighted = Z if weight is None else Z.multiply(weight[:, None]).tocsr()
     whole = (Z.T @ weighted).toarray()
     W22 = whole - links.scatter(links.values)
-    spanned = np.diag(W22) <= SPANNED * np.diag(whole)
+    size = np.diag(whole)
+    spanned = np.diag(W22) <= SPANNED * size
     W22[spanned] = W22[:, spanned] = product[spanned] = 0.0
-    return W22
+    return W22, size
 
 
 def _counted_root(R22, W22, a0):
@@ -361,12 +363,15 @@ def _counted_root(R22, W22, a0):
     return root_of_scatter(R22.T @ R22 - a0.T @ W22 @ a0, scale)
 
 
-def _fit_on(W22, W2A):
-    """Nearly a solution of W22 a = W2A; W22 may be singular."""
+def _fit_on(W22, size, W2A):
+    """Nearly a solution of W22 a = W2A; W22 may be singular, and has the rounding of
+    the difference that it is, of columns whose squares are `size`.
+    """
     unit = np.sqrt(np.maximum(np.diag(W22), 0.0))
     unit = np.where(unit > 0, unit, 1.0)
     scaled = W22 / np.outer(unit, unit)
-    scaled[np.diag_indices_from(scaled)] += RIDGE
+    rounding = len(W22) * EPS * size / unit**2
+    scaled[np.diag_indices_from(scaled)] += RIDGE + rounding
     factor = cho_factor(scaled, overwrite_a=True, check_finite=False)
     a = np.zeros_like(W2A)
     for _ in range(2):  # once more for the ridge

@@ -20,6 +20,12 @@ def rows_root(A):
     return np.linalg.qr(A, mode="r") if root is None else root
 
 
+def as_rows(stack):
+    """A stack (K, q, m) as rows (K q, m); ``reshape(-1, m)`` refuses an m of 0."""
+    K, q, m = stack.shape
+    return stack.reshape(K * q, m)
+
+
 def stacked_root(parts, weight=None, offset=0.0):
     """Root of the rows of all parts, a block at a time.
 

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from .elimination import about_mean, eliminate_beside, origin_of, reader
+from .qr import as_rows
 from .reduction import SPARSE_TOLERANCE, root_of_scatter, without_offsets
 
 
@@ -116,8 +117,7 @@ class SparseRows:
         weighted = X.multiply(root[:, None]).tocsr()
         m = X.shape[1] + 2
         scatter = np.zeros((m, m))
-        K, q, _ = self.R.shape
-        of_X = self.R[:, :, 1:-1].reshape(K * q, m - 2)
+        of_X = as_rows(self.R[:, :, 1:-1])
         scatter[1:-1, 1:-1] = (weighted.T @ weighted).toarray() - of_X.T @ of_X
         product = weighted.T @ self.left
         scatter[1:-1, [0, -1]], scatter[[0, -1], 1:-1] = product, product.T

@@ -5,6 +5,7 @@ method in the entries of Lambda, which reaches singular covariances as it does o
 """
 
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
@@ -41,7 +42,8 @@ TINY = 1e-8
 UNTOLD = 1e-11
 # The logarithm of a noise variance is found up to this error.
 CONSISTENT = 1e-11
-# Below this many rows several optima are looked for, from so many random starts.
+# Below this many rows several optima are looked for, from so many random starts besides
+# others.
 FEW_ROWS, N_STARTS = 100, 8
 
 
@@ -108,7 +110,7 @@ def _best(zero, max_iter):
     best = search_from(start, max_iter, spent)
     n_effects = sum(K * q for K, q in model.gram.sizes)
     if n_effects >= start.factor_freedom or model.n < FEW_ROWS:
-        for other_start in random_starts(best.point):
+        for other_start in chain(single_starts(zero), random_starts(best.point)):
             other = search_from(other_start, max_iter, 1)
             total = best.n_evaluations + other.n_evaluations
             if other.point.value < best.point.value - best.point.rounding:
@@ -184,6 +186,17 @@ def _told_in_turn(F, parameters, sizes):
 # ------------------------------------------------------------------------------- starts
 
 
+def reach(model, Lambdas):
+    """The point at some covariances, or None where they are too far for double
+    precision.
+    """
+    try:
+        point = evaluate(model, Lambdas)
+    except np.linalg.LinAlgError:
+        return None
+    return point if np.isfinite(point.value) else None
+
+
 def no_variance(model):
     """The point at which no effect has a variance."""
     return evaluate(model, tuple(np.zeros((c.q, c.q)) for c in model.covariances))
@@ -202,17 +215,31 @@ def first_point(zero):
     near = None if zero.in_psi.is_exact else fisher_step(zero)
     if near is not None and _largest(near) < MODERATE:
         return near, count
-    free = evaluate(model, _free(model, range(n_terms)))
+    free = reach(model, _free(model, range(n_terms)))
+    within, more = (None, 0) if free is None else _within(free)
+    if within is not None:
+        return fisher_step(within), count + more + 2
+    return fisher_step(zero) if near is None else near, count + more + 1
+
+
+def _within(free):
+    """The point of the scatter of free effects, or None if the data do not tell it, and
+    the number of evaluations.
+    """
+    model, count = free.model, 0
+    n_terms, Lambdas = len(model.covariances), []
     left = free.factor_freedom - free.factor.effects_freedom
-    if left > 0.5:
-        noise_variance, Lambdas = max(free.factor.rss / left, model.floor), []
-        for t in range(n_terms):
-            alone = free if n_terms == 1 else evaluate(model, _free(model, [t]))
-            count += n_terms > 1
+    if left <= 0.5:
+        return None, count
+    noise_variance = max(free.factor.rss / left, model.floor)
+    for t in range(n_terms):
+        alone = free if n_terms == 1 else reach(model, _free(model, [t]))
+        count += n_terms > 1
+        if alone is not None:
             Lambdas.append(_scatter_of_term(alone, t, noise_variance))
-        if all(Lambda is not None for Lambda in Lambdas):
-            return fisher_step(evaluate(model, tuple(Lambdas))), count + 2
-    return fisher_step(zero) if near is None else near, count + 1
+        if alone is None or Lambdas[-1] is None:
+            return None, count
+    return reach(model, tuple(Lambdas)), count
 
 
 def _largest(point):
@@ -256,6 +283,26 @@ def _scatter_of_term(free, t, noise_variance):
     return covariance.root(covariance.project(Lambda))
 
 
+def single_starts(zero):
+    """Points at which one term has all that its free effects explain; each may be the
+    one that does, where rows are few or a row is far from all others.
+    """
+    model = zero.model
+    n_terms = len(model.covariances)
+    for t in range(n_terms) if n_terms > 1 else ():
+        free = reach(model, _free(model, [t]))
+        if free is None:
+            continue
+        left = max(free.factor_freedom - free.factor.effects_freedom, 0.5)
+        noise_variance = max(free.factor.rss / left, model.floor)
+        Lambdas = list(zero.Lambdas)
+        Lambda = _scatter_of_term(free, t, noise_variance)
+        Lambdas[t] = zero.Lambdas[t] if Lambda is None else Lambda
+        start = reach(model, tuple(Lambdas))
+        if start is not None:
+            yield start
+
+
 def random_starts(point):
     """Points with standard deviations that differ widely, between the resolution of the
     data and those of a given point.
@@ -271,7 +318,9 @@ def random_starts(point):
             A = random.normal(size=(covariance.q, 2 * covariance.q))
             A *= (std / np.linalg.norm(A, axis=1))[:, None]
             Lambdas.append(covariance.root(covariance.project(A @ A.T)))
-        yield evaluate(model, tuple(Lambdas))
+        start = reach(model, tuple(Lambdas))
+        if start is not None:
+            yield start
 
 
 def fisher_step(point):
@@ -284,19 +333,29 @@ def fisher_step(point):
     g = np.concatenate(
         [np.einsum("kab,ab->k", E, S) for E, S in zip(bases, point.scores, strict=True)]
     )
-    unit = 1 / np.sqrt(np.maximum(np.diag(F), np.finfo(float).tiny))
+    size = np.diag(F)
+    unit = np.where(size > 0, 1 / np.sqrt(np.where(size > 0, size, 1.0)), 0.0)
     values, vectors = np.linalg.eigh(F * np.outer(unit, unit))
     kept = values > FLAT * values[-1]
     step = -unit * (vectors[:, kept] / values[kept] @ (vectors[:, kept].T @ (unit * g)))
     if at_zero:  # these variances are in units of that of y; the rest is noise
         explained = point.in_psi.trace @ step / max(point.factor_freedom, 1.0)
         step = step / max(1.0 - explained, LEAST_NOISE)
+    for part in 0.1 ** np.arange(30):
+        new = reach(model, _changed(model, point, bases, part * step))
+        if new is not None:
+            return new
+    return point
+
+
+def _changed(model, point, bases, step):
+    """Lambdas after a step in the entries of every Psi."""
     Lambdas, start = [], 0
     for t, E in enumerate(bases):
         change = np.einsum("k,kab->ab", step[start : start + len(E)], E)
         start += len(E)
         Lambdas.append(_moved(model, point, t, change))
-    return evaluate(model, tuple(Lambdas))
+    return tuple(Lambdas)
 
 
 def _moved(model, point, t, change):
@@ -369,11 +428,8 @@ def _along(point, step, slack):
     """
     theta = point.model.pack(point.Lambdas)
     for part in 0.5 ** np.arange(30):
-        try:
-            new = evaluate(point.model, point.model.unpack(theta + part * step))
-        except np.linalg.LinAlgError:  # too far for double precision
-            continue
-        if new.value <= point.value + slack * point.rounding:
+        new = reach(point.model, point.model.unpack(theta + part * step))
+        if new is not None and new.value <= point.value + slack * point.rounding:
             return new
     return None
 
@@ -414,8 +470,9 @@ def escape(point):
             Lambda = covariance.root(Psi + tau * np.outer(v, v))
             Lambdas = list(point.Lambdas)
             Lambdas[t] = Lambda
-            new, count = evaluate(model, tuple(Lambdas)), count + 1
-            if new.value < point.value - STALLED * point.rounding:
+            new, count = reach(model, tuple(Lambdas)), count + 1
+            worth = point.value - STALLED * point.rounding
+            if new is not None and new.value < worth:
                 return new, count
     return None, count
 

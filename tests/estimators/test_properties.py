@@ -5,9 +5,11 @@ the same in every run.
 """
 
 from hypothesis import HealthCheck, given, settings
+from oracles import mixed_laws
 from oracles.dense import compare
 from oracles.laws import check
 from oracles.random_problems import any_problem, ordinary_problem
+from oracles.random_terms import any_mixed_problem
 
 # In log-likelihood: rounding of an optimum, and of one that is searched for by force.
 MISSED = 1e-4
@@ -30,3 +32,9 @@ def test_any_problem_is_refused_clearly_or_fitted(problem):
 def test_ordinary_problems_agree_with_the_dense_oracle(problem):
     gain = compare(problem)
     assert gain is None or gain < MISSED
+
+
+@settings(A_FEW, max_examples=50)
+@given(problem=any_mixed_problem())
+def test_any_mixed_problem_is_refused_clearly_or_fitted(problem):
+    mixed_laws.check(problem)

@@ -45,7 +45,7 @@ def check(problem):
     assert_predictive(predictions)
     for other in (laws.fit(problem)[0], pickle.loads(pickle.dumps(model))):
         laws.assert_same_bits(predict(other, problem), predictions)
-    if has_maximum(model, told):
+    if has_maximum(model, told) and not loses_digits(problem):
         assert_best(model, problem)
     laws.assert_unchanged(problem.data, before)
     return "fitted"
@@ -103,6 +103,11 @@ def has_maximum(model, told):
     return model.converged_ and not model.alpha and "exactly" not in told
 
 
+def loses_digits(problem):
+    """Whether columns far from zero are counted in the cross-products of a sparse X."""
+    return "cs" in problem.story["container"] and "offset" in problem.story["columns"]
+
+
 # ----------------------------------------------------------------- the criterion, dense
 
 
@@ -153,6 +158,13 @@ class Criterion:
         if self.reml:
             value += 2 * np.sum(np.log(np.abs(np.diag(R)[:p])))
         return -0.5 * value
+
+    def loss(self, roots):
+        """How many times y is larger than what is left of it, both whitened."""
+        root = np.linalg.cholesky(self.covariance(roots))
+        white = np.linalg.solve(root, np.column_stack([self.Q, self.y]))
+        R = np.linalg.qr(white, mode="r")
+        return np.linalg.norm(white[:, -1]) / abs(R[-1, -1])
 
     def unpack(self, x):
         """Roots of a vector of their free entries."""
@@ -251,7 +263,7 @@ def assert_best(model, problem):
         return
     best, n = criterion.at(roots), len(criterion.y)
     largest = np.max(np.diag(criterion.covariance(roots)) * criterion.weight)
-    allowed = (CRITERION + ROUNDING * largest) * (1 + n)
+    allowed = (CRITERION + ROUNDING * (largest + criterion.loss(roots))) * (1 + n)
     rng = np.random.default_rng(problem.story["seed"])
     unit = criterion.identity
     drawn = [
