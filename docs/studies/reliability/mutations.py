@@ -1,11 +1,12 @@
 """Is a small change of the code noticed by the tests of its stage?
 
-    python docs/studies/reliability/mutations.py [n_changes first_seed stage ...]
+    python docs/studies/reliability/mutations.py [n_changes seed first last]
 
 Draws places of the syntax tree of `_rows`, `_likelihood`, `_search` and `_results`, as
 many of each kind (a sign, a factor, a branch, a bound or an index off by one).  Each
 change is made alone in a copy of the package, and the tests of the same stage are run
-until one fails.  Prints the changes with the test that noticed each, and the count.
+until one fails.  Prints the changes with the test that noticed each, and the count;
+`first` and `last` choose some of them.
 `SEEN` lists the changes that cannot be noticed by a right result, with the reason; they
 are left out.
 """
@@ -131,11 +132,11 @@ def changes(root, path):
     return found
 
 
-def draw(root, n, seed, stages):
+def draw(root, n, seed):
     """n changes, as many of each kind, in the order in which they are drawn."""
     every = [
         change
-        for stage in stages
+        for stage in STAGES
         for path in sorted((root / "skmixed" / stage).glob("*.py"))
         for change in changes(root, path)
         if change.key not in SEEN
@@ -146,13 +147,20 @@ def draw(root, n, seed, stages):
     return [kinds[KINDS[i % len(KINDS)]][i // len(KINDS)] for i in range(n)]
 
 
-def run_tests(root, stage):
-    """The first test of a stage that fails; None if none does."""
+def run_tests(root, path):
+    """The first test of a module's stage that fails; None if none does.
+
+    Tests of a file of the module's name are run first.
+    """
+    _, stage, module = Path(path).parts
+    tests = root / "tests" / stage.strip("_")
+    files = sorted(tests.glob("test_*.py"))
+    files.sort(key=lambda file: file.name != f"test_{module}")
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
     env = os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         found = subprocess.run(
-            [*command, f"tests/{stage.strip('_')}"],
+            [*command, *files],
             cwd=root,
             env=env,
             capture_output=True,
@@ -167,9 +175,8 @@ def run_tests(root, stage):
     return failed[1] if failed else f"exit code {found.returncode}"
 
 
-def main(n_changes=60, seed=1, *stages):
+def main(n_changes=60, seed=1, first=1, last=None):
     """Print the changes, the test that noticed each, and how many were noticed."""
-    stages = stages or STAGES
     n_noticed = 0
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -178,22 +185,19 @@ def main(n_changes=60, seed=1, *stages):
             shutil.copytree(ROOT / name, root / name, ignore=ignore)
         for name in ("pyproject.toml", "README.md"):
             shutil.copy(ROOT / name, root / name)
-        for stage in stages:
-            if failed := run_tests(root, stage):
-                sys.exit(f"{stage}: {failed} fails without any change")
-        for i, change in enumerate(draw(root, n_changes, seed, stages)):
+        drawn = draw(root, n_changes, seed)[first - 1 : last]
+        for i, change in enumerate(drawn):
             path = root / change.path
             text = path.read_bytes()
             path.write_bytes(change.apply(text))
-            failed = run_tests(root, change.path.split("/")[1])
+            failed = run_tests(root, change.path)
             path.write_bytes(text)
             n_noticed += failed is not None
-            print(f"{i + 1:3d} {change.kind}: {change.path}:{change.line}")
+            print(f"{first + i:3d} {change.kind}: {change.path}:{change.line}")
             print(f"      {change.before}  ->  {change.after}")
             print(f"      {failed or 'NOT NOTICED'}", flush=True)
-    print(f"{n_noticed} of {n_changes} noticed")
+    print(f"{n_noticed} of {len(drawn)} noticed")
 
 
 if __name__ == "__main__":
-    numbers = [int(argument) for argument in sys.argv[1:3]]
-    main(*numbers, *sys.argv[3:])
+    main(*map(int, sys.argv[1:]))
