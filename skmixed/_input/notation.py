@@ -6,6 +6,8 @@ and backticks; whatever is left between them has to be a name.
 
 import numbers
 import re
+import reprlib
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
@@ -22,9 +24,14 @@ QUOTED = re.compile(r"`((?:[^`]|``)*)`")
 PLAIN = re.compile(r"(?![\d.]+\Z)[\w.]+")
 BRACKETED = re.compile(r"\[(-?\d{1,18}|True|False)\]", re.ASCII)
 BARS = {"full": "|", "diagonal": "||"}
+# The term that a whole formula holds, for the message that refuses it.
+TERM = re.compile(r"\([^()|]*\|[^()]*\)")
+# Texts are cut in messages beyond so many characters.
+SHORT = reprlib.Repr()
+SHORT.maxstring = 200
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, eq=False)
 class RandomEffects:
     """Random effects of a grouping factor, one term of a model.
 
@@ -97,6 +104,15 @@ class RandomEffects:
         for name, value in zip(self.__dataclass_fields__, values, strict=True):
             object.__setattr__(self, name, value)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether the texts are equal: of tuples, a mask would equal indices."""
+        if not isinstance(other, RandomEffects):
+            return NotImplemented
+        return str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
     @property
     def label_columns(self) -> tuple[str | int, ...]:
         """The label columns, several for a combination."""
@@ -138,11 +154,12 @@ def parse(text):
     if not text.strip():
         return ()
     if len(_cut(text, "~")) > 1:
-        term = re.search(r"\([^()]*\|[^()]*\)", text)
+        term = TERM.search(text)
+        example = SHORT.repr(term[0] if term else EXAMPLE)
         raise ValueError(
-            f"random_effects={text!r} is a whole formula. Only its terms with a bar go "
-            f"here, such as '{term[0] if term else EXAMPLE}'; the columns of the mean "
-            "are those of X."
+            f"random_effects={SHORT.repr(text)} is a whole formula. Only its terms "
+            f"with a bar go here, such as {example}; the columns of the mean are those "
+            "of X."
         )
     terms = [_parse_term(piece.strip(), text) for piece in _cut(text, "+")]
     return tuple(term for expanded in terms for term in expanded)
@@ -153,7 +170,7 @@ def as_text(column):
     if not isinstance(column, str):
         return f"[{column}]"
     quoted = f"`{column.replace('`', '``')}`"
-    return column if PLAIN.fullmatch(column) else quoted
+    return column if _is_plain(column) else quoted
 
 
 def _parse_term(piece, text):
@@ -167,20 +184,20 @@ def _parse_term(piece, text):
     ]
     if len(effects) - len(slopes) > 1 or ("0" in effects and not slopes):
         raise ValueError(
-            f"{piece!r}: left of the bar stand columns of X, after '0 +' where there "
-            "is no random intercept; '1' alone is a random intercept."
+            f"{SHORT.repr(piece)}: left of the bar stand columns of X, after '0 +' "
+            "where there is no random intercept; '1' alone is a random intercept."
         )
     form = {"intercept": "0" not in effects, "covariance": covariance}
     outer = accumulate(nested)
     try:
         return [RandomEffects(labels, slopes, **form) for labels in outer]
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{piece!r}: {error}") from None
+        raise type(error)(f"{SHORT.repr(piece)}: {error}") from None
 
 
 def _sides(piece, text):
     """The text left of the bar, that right of it, and the covariance of the effects."""
-    where = f"random_effects={text!r}: {piece!r}"
+    where = f"random_effects={SHORT.repr(text)}: {SHORT.repr(piece)}"
     if "|" not in QUOTED.sub("", piece):
         raise ValueError(
             f"{where} has no bar. Columns of the mean are those of X (or "
@@ -215,9 +232,9 @@ def _name(text, piece):
     """A column as it is written in a term: a name, or an index in brackets."""
     if not text:
         raise ValueError(
-            f"{piece!r}: a name is missing; a term is such as '{EXAMPLE}'."
+            f"{SHORT.repr(piece)}: a name is missing; a term is such as '{EXAMPLE}'."
         )
-    if PLAIN.fullmatch(text):
+    if _is_plain(text):
         return text
     if quoted := QUOTED.fullmatch(text):
         return quoted[1].replace("``", "`")
@@ -225,9 +242,18 @@ def _name(text, piece):
         value = bracketed[1]
         return value == "True" if value in ("True", "False") else int(value)
     raise ValueError(
-        f"{piece!r}: {text!r} is no column name. Make the column by a transformer "
-        "before the model; names with spaces or signs go in backticks."
+        f"{SHORT.repr(piece)}: {SHORT.repr(text)} is no column name. Make the "
+        "column by a transformer before the model; names with spaces or signs go in "
+        "backticks."
     )
+
+
+def _is_plain(name):
+    """Whether a name needs no backticks: letters, digits, dots and underscores.  Vowels
+    and accents that are characters of their own belong to the letter before them.
+    """
+    letters = [c for c in name if not unicodedata.category(c).startswith("M")]
+    return letters[:1] == [*name[:1]] and bool(PLAIN.fullmatch("".join(letters)))
 
 
 def _is_one(value):
@@ -245,7 +271,7 @@ def _columns(values, parameter):
     columns = tuple(str(c) if isinstance(c, str) else c for c in columns)
     if len(set(columns)) < len(columns) and not any(mask):
         twice = next(c for c in columns if columns.count(c) > 1)
-        raise ValueError(f"{parameter} names {twice!r} twice.")
+        raise ValueError(f"{parameter} names {SHORT.repr(twice)} twice.")
     return columns
 
 

@@ -18,6 +18,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from skmixed import PopulationPredictionWarning, RandomInterceptRegressor
+from skmixed._input.label_table import index_columns, known_labels, open_table
 from skmixed._input.labels import TABLE_ENTRIES_PER_ROW, index_groups
 from skmixed._input.scalars import kinds_of
 
@@ -314,6 +315,43 @@ def test_fit_and_predict(family, name):
     first = next(iter(FAMILIES[family].values()))
     model = RandomInterceptRegressor().fit(X, Y, groups=first)
     assert_same(model.predict(X, groups=groups), expected)
+
+
+def table_with(values):
+    """A table of two label columns, of which the labels are the second; None if they
+    are no column of a table of their own kind.
+    """
+    if isinstance(values, pl.Series):
+        return pl.DataFrame({"batch": INTS, "school": values})
+    if HAS_ARROW and isinstance(values, pa.Array | pa.ChunkedArray):
+        return pa.table({"batch": INTS, "school": values})
+    if isinstance(values, memoryview) or np.ndim(values) != 1:
+        return None
+    if isinstance(values, pd.Series):
+        values = values.array
+    return pd.DataFrame({"batch": INTS}).assign(school=values)
+
+
+@in_every_container
+def test_a_column_of_a_table_is_as_it_is_alone(family, name):
+    """The factors of a table are known and new one by one, also in combinations."""
+    table = table_with(FAMILIES[family][name])
+    if table is None:
+        return
+    school = codes_of(family)
+    read = index_columns(open_table(table, N), (1, 0), N)
+    assert_array_equal(read.columns[0].codes, school)
+    assert_array_equal(read.columns[1].codes, CODES)
+    first = pd.DataFrame(
+        {"batch": INTS, "school": list(next(iter(FAMILIES[family].values())))}
+    )
+    first = index_columns(open_table(first, N), (1, 0), N)
+    labels, _ = known_labels(first, ((0,), (0, 1)))
+    later = open_table(table, N)
+    later = index_columns(later, labels.positions_in(later), N)
+    of_school, of_both = labels.locate(later)
+    assert_array_equal(of_school.codes, school)
+    assert_array_equal(of_both.codes, CODES)
 
 
 @pytest.mark.parametrize("name", OTHERS)

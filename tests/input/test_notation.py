@@ -3,6 +3,8 @@
 import copy
 import pickle
 import re
+import sys
+import unicodedata
 
 import numpy as np
 import pytest
@@ -55,6 +57,27 @@ def test_canonical_texts():
     assert str(RandomEffects("s")) == "(1 | s)"
     assert str(RandomEffects("s", ["1"], intercept=False)) == "(0 + `1` | s)"
     assert str(RandomEffects(("a", "b c"), covariance="diagonal")) == "(1 || a:`b c`)"
+
+
+def test_every_letter_of_unicode_needs_no_backticks():
+    """Names of columns are words of any script, vowel signs and accents included."""
+    letters = [c for c in map(chr, range(sys.maxunicode + 1)) if c.isalpha()]
+    names = ["".join(letters[i : i + 64]) for i in range(0, len(letters), 64)]
+    words = ["दिन", unicodedata.normalize("NFD", "größe_é"), "วันที่", "x²", "ẋ.1"]
+    for name in names + words:
+        term = RandomEffects(name, [name])
+        assert str(term) == f"({name} | {name})"
+        assert parse(str(term)) == (term,)
+    # A mark without a letter, or a digit of another script, would be taken apart.
+    for name in ("\u0301", "\u0301a", "१", "1\u0301"):
+        assert str(RandomEffects(name)) == f"(1 | `{name}`)"
+
+
+def test_a_mask_is_no_list_of_indices():
+    mask, indices = RandomEffects("s", [True, False]), RandomEffects("s", [1, 0])
+    assert mask != indices
+    assert {mask: "mask"}.get(indices) is None
+    assert RandomEffects("s", [1]) != "([1] | s)"
 
 
 def test_containers_of_names_are_tuples():
@@ -172,6 +195,33 @@ def test_what_is_no_form_of_an_object():
         RandomEffects("s", intercept=False)
 
 
+LONG = 200_000
+TEXTS_OF_ANY_LENGTH = {
+    "name": f"({'x' * LONG} | s)",
+    "quoted": f"(`{'`` |' * LONG}` | s)",
+    "terms": " + ".join(f"(1 | s{i})" for i in range(LONG // 20)),
+    "nested": f"(1 | {'/'.join(f's{i}' for i in range(200))})",
+    "brackets": "(" * LONG,
+    "bars": f"y ~ ({'|' * LONG}",
+    "backticks": "`" * LONG + "`",
+    "no name": f"({'x ' * LONG} | s)",
+}
+
+
+@pytest.mark.parametrize("kind", ["name", "quoted", "terms", "nested"])
+def test_long_texts_are_terms(kind):
+    terms = parse(TEXTS_OF_ANY_LENGTH[kind])
+    assert parse(" + ".join(map(str, terms))) == terms
+
+
+@pytest.mark.parametrize("kind", ["brackets", "bars", "backticks", "no name"])
+def test_long_texts_are_refused_in_a_short_message(kind):
+    """Searches whose time grows with the square of the length would take minutes."""
+    with pytest.raises(ValueError, match=r"\.\.\.") as caught:
+        parse(TEXTS_OF_ANY_LENGTH[kind])
+    assert len(str(caught.value)) < 1000
+
+
 PIECES = st.sampled_from([*"()|+/:`[]01~ ,-", "||", "x", "s", "a b", "[0]", "(1 | s)"])
 
 
@@ -185,7 +235,9 @@ def test_any_text_is_terms_or_a_clear_error(text):
     assert parse(" + ".join(map(str, terms))) == terms
 
 
-COLUMNS = st.text(max_size=6) | st.integers(-99, 99)
+LETTERS = st.characters(categories=["L", "M", "N", "Pc"], include_characters=".` ")
+NAMES = st.text(max_size=6) | st.text(LETTERS, max_size=6)
+COLUMNS = NAMES | st.integers(-99, 99)
 
 
 @settings(derandomize=True, max_examples=300, deadline=None)
