@@ -83,7 +83,7 @@ def assemble(sample, structure):
     of_mean = moments.columns(np.append(structure.mean, n_features))
     of_variance = moments.columns(np.append(structure.variance, n_features))
     mean_columns = _mean_columns(of_mean, structure, tolerance)
-    variance_columns = _variance_columns(of_variance, structure, tolerance)
+    variance_columns = variance_columns_of(of_variance, structure, tolerance)
     share, columns = (
         _share(structure, free, moments.size),
         (mean_columns, variance_columns),
@@ -98,13 +98,18 @@ def assemble(sample, structure):
 def _average_offset(rows):
     """Weighted mean of the known part of the log-variance."""
     total, largest = rows.reduce(_offset_figures, join=_join_offsets)
+    check_offset(largest)
+    return float(total / rows.n)
+
+
+def check_offset(largest):
+    """Refuse known log-variances of which the largest in size is none."""
     if largest > LARGEST_OFFSET:
         raise ValueError(
             f"variance_offset has values up to {largest:.3g} in size, which are no "
             "logarithms of variances: these lie within "
             f"{LARGEST_OFFSET:g}. Give the logarithm of the known variance."
         )
-    return float(total / rows.n)
 
 
 def _offset_figures(part):
@@ -186,7 +191,8 @@ def _mean_columns(moments, structure, tolerance):
     return columns.whitened(moments)
 
 
-def _variance_columns(moments, structure, tolerance):
+def variance_columns_of(moments, structure, tolerance):
+    """Working columns of the log-variance, whose scatter is n times the identity."""
     absorbed = structure.effects and not structure.variance_alpha
     has_constant = structure.fit_variance_intercept and not absorbed
     norm = column_norms(moments.total)[:-1]

@@ -68,7 +68,7 @@ class LinearMixed:
     def unpack(self, theta):
         """Lambda of every term from all their free entries."""
         sizes = [len(c.entries[0]) for c in self.covariances]
-        parts = np.split(theta, np.cumsum(sizes)[:-1])
+        parts = np.split(theta, np.cumsum(sizes))[:-1]
         return tuple(
             c.unpack(part) for c, part in zip(self.covariances, parts, strict=True)
         )
@@ -76,7 +76,7 @@ class LinearMixed:
     def pack(self, Lambdas):
         """All free entries of the Lambdas."""
         pairs = zip(self.covariances, Lambdas, strict=True)
-        return np.concatenate([c.pack(Lambda) for c, Lambda in pairs])
+        return np.concatenate([np.empty(0), *(c.pack(L) for c, L in pairs)])
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,8 @@ class Point:
     def traces(self):
         """sum_g N_gg of every term, (q, q)."""
         found = []
-        for D, (_, k) in zip(self.factor.spread_sums, self.pulls, strict=True):
+        sums = self.factor.spread_sums[: len(self.Lambdas)]
+        for D, (_, k) in zip(sums, self.pulls, strict=True):
             flat = np.swapaxes(k, 1, 2).reshape(-1, k.shape[1])
             found.append(D - flat.T @ flat * self.model.reml)
         return found
@@ -180,10 +181,45 @@ class Point:
         )
         return replace(self, model=model, Lambdas=Lambdas)
 
+    @property
+    def x(self):
+        """theta."""
+        return self.model.pack(self.Lambdas)
+
+    @property
+    def units(self):
+        """Units of steps of theta: the standard deviation of each effect, and the part
+        of it that the data resolve.
+        """
+        found = [np.empty(0)]
+        pairs = zip(self.model.covariances, self.Lambdas, strict=True)
+        for t, (covariance, Lambda) in enumerate(pairs):
+            of_rows = np.sqrt(np.sum(Lambda**2, axis=1) + self.model.resolution(t))
+            found.append(of_rows[covariance.entries[0]])
+        return np.concatenate(found)
+
+    def at(self, x):
+        """The point at another theta."""
+        return evaluate(self.model, self.model.unpack(x))
+
+    def moved(self, Lambdas):
+        """The point of other covariances."""
+        return evaluate(self.model, Lambdas)
+
+    def held(self, noise_variance):
+        """The point with a given noise variance, or with a profiled one for None."""
+        model = replace(self.model, noise_variance=noise_variance)
+        return evaluate(model, self.Lambdas)
+
+    def hessian(self):
+        """See `hessian`."""
+        return hessian(self)
+
     def gradient(self):
         """d value / d theta: math.md (46)."""
         triples = zip(self.model.covariances, self.scores, self.Lambdas, strict=True)
-        return np.concatenate([c.pack(2 * S @ L) for c, S, L in triples])
+        parts = [c.pack(2 * S @ L) for c, S, L in triples]
+        return np.concatenate([np.empty(0), *parts])
 
 
 def evaluate(model, Lambdas):

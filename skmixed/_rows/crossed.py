@@ -4,6 +4,7 @@ The other factors' effects, d in all, are coupled to those of a level of the fir
 rows have both: sparse `Links`, and a dense matrix of sums of the eliminated rows.
 """
 
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -48,6 +49,14 @@ class Links:
     column: np.ndarray
     values: np.ndarray
     shape: tuple
+
+    def with_values(self, values):
+        """The same links with other values; the pairs of links are not looked for
+        again.
+        """
+        links = copy(self)
+        object.__setattr__(links, "values", values)
+        return links
 
     @cached_property
     def bounds(self):
@@ -189,21 +198,56 @@ class CrossedGram:
     sizes: tuple
 
 
-def link(codes, n_levels, axes, Z, weight):
-    """The links of columns Z (n, d), sparse, of rows with Q in `axes` (n, q)."""
+@dataclass(frozen=True)
+class Pattern:
+    """The places of links, and the entries of Z_2 that make them.
+
+    Attributes
+    ----------
+    group, column : ndarray of shape (E,)
+    shape : tuple of int
+        These are those of `Links`.
+    row : ndarray of shape (e,)
+        The row of each entry of Z_2.
+    entry : ndarray of shape (e,)
+    place : ndarray of shape (e,)
+        The link that the entry belongs to.
+    """
+
+    group: np.ndarray
+    column: np.ndarray
+    shape: tuple
+    row: np.ndarray
+    entry: np.ndarray
+    place: np.ndarray
+
+    def values(self, axes, weight):
+        """R12 of the links, for rows with Q in `axes` (n, q)."""
+        entry = self.entry
+        if weight is not None:
+            entry = entry * np.sqrt(weight)[self.row]
+        values = np.empty((len(self.group), axes.shape[1]))
+        for a, axis in enumerate(axes.T):
+            product = axis[self.row] * entry
+            values[:, a] = np.bincount(self.place, product, len(values))
+        return values
+
+
+def pattern(codes, n_levels, Z):
+    """The pattern of columns Z (n, d), sparse."""
     Z = sparse.csr_array(Z)
     d = Z.shape[1]
     row = np.repeat(np.arange(len(codes)), np.diff(Z.indptr))
     key = codes[row].astype(np.int64) * d + Z.indices
     present, place = np.unique(key, return_inverse=True)
-    place, entry = place.ravel(), Z.data
-    if weight is not None:
-        entry = entry * np.sqrt(weight)[row]
-    values = np.empty((len(present), axes.shape[1]))
-    for a, axis in enumerate(axes.T):
-        values[:, a] = np.bincount(place, axis[row] * entry, len(present))
-    group, column = np.divmod(present, d)
-    return Links(group, column, values, (n_levels, d))
+    return Pattern(*np.divmod(present, d), (n_levels, d), row, Z.data, place.ravel())
+
+
+def link(codes, n_levels, axes, Z, weight):
+    """The links of columns Z (n, d), sparse, of rows with Q in `axes` (n, q)."""
+    found = pattern(codes, n_levels, Z)
+    values = found.values(axes, weight)
+    return Links(found.group, found.column, values, found.shape)
 
 
 def indicator(codes, n_levels, Z):
@@ -301,7 +345,7 @@ class _Beside:
         Z, weight = self.Z, self.weight
         *_, axes, product = self.eliminate(self.read, self.positions, self.origin)
         links = link(self.first.codes, self.first.n_levels, axes, Z, weight)
-        W22, size = _left_of_effects(Z, weight, links, product)
+        W22, size = left_of_effects(Z, weight, links, product)
         return links, W22, _fit_on(W22, size, product)
 
     def count(self, a0):
@@ -334,7 +378,7 @@ class _BesideSparse:
         rows, Z = self.rows, self.Z
         links = link(rows.codes, rows.n_levels, rows.dense[1], Z, rows.weight)
         product = rows.product_with(Z, links)
-        W22, size = _left_of_effects(Z, rows.weight, links, product)
+        W22, size = left_of_effects(Z, rows.weight, links, product)
         self.left = W22, product
         return links, W22, _fit_on(W22, size, product)
 
@@ -344,7 +388,7 @@ class _BesideSparse:
         return None, product - W22 @ a0
 
 
-def _left_of_effects(Z, weight, links, product):
+def left_of_effects(Z, weight, links, product):
     """W22, and the squares of the columns of Z; where the first factor spans a column,
     nothing of that is left, and `product` is 0 too.
     """

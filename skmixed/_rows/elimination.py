@@ -172,6 +172,17 @@ def eliminate(read, codes, n_levels, positions, weight=None, n_jobs=None, upper=
     Elimination
     """
     origin = origin_of(read, positions)
+    R, rest, of_upper = eliminate_about(
+        origin, read, codes, n_levels, positions, weight, n_jobs, upper
+    )
+    n = float(len(codes) if weight is None else weight.sum())
+    return about_mean(origin, R, rest, positions, n, of_upper)
+
+
+def eliminate_about(origin, read, codes, n_levels, positions, weight, n_jobs, upper):
+    """`R`, `rest` and `upper` of an `Elimination`, of columns counted from `origin`,
+    (m,); the other parameters are those of `eliminate`.
+    """
     left_over = [not set(nest.positions) <= set(positions) for nest in upper]
     some = [nest for nest, left in zip(upper, left_over, strict=True) if left]
     R, left, rest, pieces = _visit(
@@ -179,9 +190,7 @@ def eliminate(read, codes, n_levels, positions, weight=None, n_jobs=None, upper=
     )
     merged, rest = _merge_upper(some, pieces, left, rest)
     merged = iter(merged)
-    of_upper = tuple(next(merged) if left else None for left in left_over)
-    n = float(len(codes) if weight is None else weight.sum())
-    return about_mean(origin, R, rest, positions, n, of_upper)
+    return R, rest, tuple(next(merged) if left else None for left in left_over)
 
 
 def origin_of(read, positions):

@@ -85,7 +85,7 @@ def reduce_terms(
     -------
     Reduced
     """
-    order, chain = _arrange(terms or (_nobody(data),), sparse.issparse(data.X))
+    order, chain = arrange_terms(terms, data)
     elimination = _eliminate(data, chain, n_jobs)
     moments = elimination.moments()
     check_range(moments, names)
@@ -128,11 +128,14 @@ def _nobody(data):
     return Term("", [None], codes, np.array([CONSTANT]), ((0,),))
 
 
-def _arrange(terms, is_sparse):
+def arrange_terms(terms, data):
     """The order of elimination, and the chain of terms that it begins with: all of them
     if they are nested, else the largest alone.  Of sparse rows only the effects of the
     innermost factor are eliminated, so that they need to span those of the others.
+
+    Without any term there is one of a single level, that all rows are in.
     """
+    terms, is_sparse = terms or (_nobody(data),), sparse.issparse(data.X)
     order = sorted(range(len(terms)), key=lambda t: (-terms[t].n_levels, t))
     chain = nest([terms[t] for t in order])
     if chain is not None and is_sparse:

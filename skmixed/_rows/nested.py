@@ -129,18 +129,23 @@ def chain_gram(elimination, columns, mean, chain):
         if E is not None:
             E = np.concatenate([*(read(E) for read in effects[at + 1 :]), work(E)], 2)
         upper.append(E)
+    R12 = np.concatenate([*around, gram.R12], axis=2)
+    return join_chain(chain, R11, R12, upper, gram.R22), coordinates
+
+
+def join_chain(chain, R11, R12, upper, R22):
+    """The Gram of a chain from its blocks."""
     spans = [set(term.columns) for term in chain.terms]
     closed = [set().union(*spans[at + 1 :]) <= spans[at] for at in range(len(spans))]
-    nested = NestedGram(
+    return NestedGram(
         R11=R11,
-        R12=np.concatenate([*around, gram.R12], axis=2),
+        R12=R12,
         upper=tuple(upper),
-        R22=gram.R22,
+        R22=R22,
         parents=_parents(chain.nests),
         sizes=tuple((term.n_levels, term.n_columns) for term in chain.terms),
         closed=tuple(closed),
     )
-    return nested, coordinates
 
 
 def _parents(nests):

@@ -5,11 +5,12 @@ method in the entries of Lambda, which reaches singular covariances as it does o
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 
 import numpy as np
 
-from .._likelihood.mixed import evaluate, hessian, information_at_zero
+from .._likelihood.mixed import evaluate, information_at_zero
 from .._rows.crossed import CrossedGram
 
 # The variance, in noise variances, at which effects are as good as free coefficients;
@@ -75,24 +76,40 @@ def best_covariances(zero, max_iter=100):
         return Optimum(zero, 1, True)
     if model.reml and model.penalty is not None:
         return _consistent(zero, max_iter)
-    return _best(zero, max_iter)
+    return best_of_starts(zero, max_iter)
 
 
 def _consistent(zero, max_iter):
-    """The optimum at the noise variance that it implies: secants in its logarithm."""
     first, spent = first_point(zero)
-    best, logs, gaps = None, [np.log(first.noise_variance)], []
-    start = first
+
+    def search(noise_variance, known):
+        if known is None:
+            return best_of_starts(no_variance(first.held(noise_variance).model), max_iter)
+        return search_from(known.held(noise_variance), max_iter, 1)
+
+    best = settle(search, first.noise_variance, max_iter)
+    return replace(best, n_evaluations=best.n_evaluations + spent)
+
+
+def settle(search, noise_variance, max_iter):
+    """The optimum at the noise variance that it implies: secants in its logarithm.
+
+    Parameters
+    ----------
+    search : callable
+        ``search(noise_variance, known)`` is the optimum at this noise variance; `known`
+        is that at another one, or None.
+    noise_variance : float
+        The first one.
+    max_iter : int
+    """
+    best, logs, gaps, spent = None, [np.log(noise_variance)], [], 0
     for _ in range(max_iter):
-        held = replace(start.model, noise_variance=float(np.exp(logs[-1])))
-        if best is None:
-            best = _best(no_variance(held), max_iter)
-        else:
-            best = search_from(evaluate(held, start.Lambdas), max_iter, 1)
+        known = None if best is None else best.point
+        best = search(float(np.exp(logs[-1])), known)
+        free = best.point.held(None)
         spent += best.n_evaluations + 1
-        free = replace(best.point.model, noise_variance=None)
-        start = evaluate(free, best.point.Lambdas)
-        gaps.append(np.log(start.noise_variance) - logs[-1])
+        gaps.append(np.log(free.noise_variance) - logs[-1])
         if abs(gaps[-1]) < CONSISTENT:
             break
         slope = -1.0
@@ -100,10 +117,10 @@ def _consistent(zero, max_iter):
             slope = min((gaps[-1] - gaps[-2]) / (logs[-1] - logs[-2]), -0.1)
         logs.append(logs[-1] - gaps[-1] / slope)
     converged = best.converged and abs(gaps[-1]) < CONSISTENT
-    return Optimum(start, spent, converged)
+    return Optimum(free, spent, converged)
 
 
-def _best(zero, max_iter):
+def best_of_starts(zero, max_iter):
     """The best optimum of one function of the covariances."""
     model = zero.model
     start, spent = first_point(zero)
@@ -186,15 +203,19 @@ def _told_in_turn(F, parameters, sizes):
 # ------------------------------------------------------------------------------- starts
 
 
-def reach(model, Lambdas):
-    """The point at some covariances, or None where they are too far for double
-    precision.
+def attempt(function, argument):
+    """A point that a function gives, or None where it is too far for double precision.
     """
     try:
-        point = evaluate(model, Lambdas)
+        point = function(argument)
     except np.linalg.LinAlgError:
         return None
     return point if np.isfinite(point.value) else None
+
+
+def reach(model, Lambdas):
+    """The point at some covariances, or None as of `attempt`."""
+    return attempt(partial(evaluate, model), Lambdas)
 
 
 def no_variance(model):
@@ -318,7 +339,7 @@ def random_starts(point):
             A = random.normal(size=(covariance.q, 2 * covariance.q))
             A *= (std / np.linalg.norm(A, axis=1))[:, None]
             Lambdas.append(covariance.root(covariance.project(A @ A.T)))
-        start = reach(model, tuple(Lambdas))
+        start = attempt(point.moved, tuple(Lambdas))
         if start is not None:
             yield start
 
@@ -382,7 +403,7 @@ def descend(point, max_iter):
     decrement, stuck = np.inf, 0
     for n_iter in range(max_iter):
         point = point.pivoted()
-        H, exact = hessian(point)
+        H, exact = point.hessian()
         before, (step, decrement) = decrement, _step(point, H)
         if decrement <= NOTHING * point.rounding:
             return Optimum(point, n_iter, True)
@@ -405,13 +426,7 @@ def _step(point, H):
     The Hessian has the absolute values of its eigenvalues, in units of the effects'
     standard deviations and of the data's resolution of them.
     """
-    model, unit = point.model, []
-    for t, (covariance, Lambda) in enumerate(
-        zip(model.covariances, point.Lambdas, strict=True)
-    ):
-        of_rows = np.sqrt(np.sum(Lambda**2, axis=1) + model.resolution(t))
-        unit.append(of_rows[covariance.entries[0]])
-    unit = np.concatenate(unit)
+    unit = point.units
     values, vectors = np.linalg.eigh(H * np.outer(unit, unit))
     size = np.abs(values)
     g = vectors.T @ (unit * point.gradient())
@@ -426,9 +441,9 @@ def _along(point, step, slack):
     """The first point along a step, ever more of it left out, that is not higher by
     more than so many rounding errors; None if there is none.
     """
-    theta = point.model.pack(point.Lambdas)
+    x = point.x
     for part in 0.5 ** np.arange(30):
-        new = reach(point.model, point.model.unpack(theta + part * step))
+        new = attempt(point.at, x + part * step)
         if new is not None and new.value <= point.value + slack * point.rounding:
             return new
     return None
@@ -451,7 +466,7 @@ def snap(point):
         Lambdas.append(L if kept.all() else covariance.root(Psi))
     if all(L is old for L, old in zip(Lambdas, point.Lambdas, strict=True)):
         return point, 0
-    new = evaluate(model, tuple(Lambdas))
+    new = point.moved(tuple(Lambdas))
     return (new if new.value <= point.value + point.rounding else point), 1
 
 
@@ -470,7 +485,7 @@ def escape(point):
             Lambda = covariance.root(Psi + tau * np.outer(v, v))
             Lambdas = list(point.Lambdas)
             Lambdas[t] = Lambda
-            new, count = reach(model, tuple(Lambdas)), count + 1
+            new, count = attempt(point.moved, tuple(Lambdas)), count + 1
             worth = point.value - STALLED * point.rounding
             if new is not None and new.value < worth:
                 return new, count

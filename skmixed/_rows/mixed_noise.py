@@ -1,0 +1,310 @@
+"""Rows of a linear mixed model whose noise variances are parameters: they are reduced
+anew at every one of their values (docs/math.md, 16).
+
+The rows are put in the order of the levels of the first factor, in working columns and
+in the columns of the effects of the search, once; a reduction reads them as they are.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+
+from .columns import Columns
+from .crossed import (
+    CrossedGram,
+    Pattern,
+    indicator,
+    left_of_effects,
+    pattern,
+)
+from .elimination import eliminate_about, eliminate_beside
+from .gram import Gram
+from .mixed import arrange_terms
+from .nested import Chain, join_chain
+
+
+@dataclass(frozen=True)
+class UnevenRows:
+    """The rows of a fit, in the order of the levels of the first factor.
+
+    Attributes
+    ----------
+    A : ndarray of shape (n, w)
+        A constant, the columns of the slopes of the factors of the chain, and working
+        columns [1 X y]; where factors cross, these are counted as A~ of a
+        `CrossedGram`.
+    kept : ndarray of shape (m,)
+        Positions of the working columns.
+    constant : ndarray
+        Positions among the working columns of those that are constant within levels of
+        the first factor.
+    positions : tuple of ndarray of shape (q,)
+        Of the columns of the effects of every factor of the chain; 0 is the constant.
+    moves : tuple of ndarray of shape (q,)
+    units : tuple of ndarray of shape (q,)
+        The columns of the effects of the search are those of A, plus the constant times
+        `moves`, in these units.
+    chain : Chain
+        The factors that are eliminated row by row.
+    codes : tuple of ndarray of shape (n,)
+        The level of each row, of all factors in the order of elimination.
+    Z : tuple of ndarray of shape (n, q)
+        The columns of their effects.
+    even : Gram, NestedGram or CrossedGram
+        Of equal variances.
+    beside : csr_array of shape (n, d), or None
+        The columns of the effects of the other factors, where factors cross.
+    links : Pattern or None
+    S : ndarray of shape (n, k)
+        Working columns of the log-variance, of mean 0, without a constant.
+    offset : ndarray of shape (n,)
+        The known part of the log-variance, of mean 0.
+    weight : ndarray of shape (n,)
+        Sample weights.
+    n_jobs : int or None
+    """
+
+    A: np.ndarray
+    kept: np.ndarray
+    constant: np.ndarray
+    positions: tuple
+    moves: tuple
+    units: tuple
+    chain: Chain
+    codes: tuple
+    Z: tuple
+    even: Gram | CrossedGram
+    beside: object
+    links: Pattern | None
+    S: np.ndarray
+    offset: np.ndarray
+    weight: np.ndarray
+    n_jobs: int | None
+
+    @property
+    def n_rows(self):
+        """Number of rows."""
+        return len(self.A)
+
+    @property
+    def work(self):
+        """The working columns [1 X y], (n, m), a new array."""
+        return self.A[:, self.kept]
+
+    def log_variance(self, gamma):
+        """The log-variance of each row, of mean 0, (n,)."""
+        return self.offset + self.S @ gamma
+
+    def gram(self, gamma):
+        """The Gram of the rows, divided by their noise standard deviations."""
+        weight = self.weight * np.exp(-self.log_variance(gamma))
+        if isinstance(self.even, CrossedGram):
+            return self._crossed(weight)
+        R, rest, upper = self._eliminated(weight)
+        kept, R11 = self.kept, self._effects(R, 0)
+        if len(self.chain.terms) == 1:
+            return Gram(R11, R[:, :, kept], rest[:, kept], self.even.multiplicity)
+        n_terms, of_upper = len(self.positions), []
+        for at, E in enumerate(upper, start=1):
+            if E is not None:
+                own = [self._effects(E, t) for t in range(at, n_terms)]
+                E = np.concatenate([*own, E[:, :, kept]], axis=2)
+            of_upper.append(E)
+        around = [self._effects(R, t) for t in range(1, n_terms)]
+        R12 = np.concatenate([*around, R[:, :, kept]], axis=2)
+        return join_chain(self.chain, R11, R12, of_upper, rest[:, kept])
+
+    def _effects(self, R, t):
+        """The columns of the effects of a factor, of some rows."""
+        columns = R[:, :, self.positions[t]] + R[:, :, :1] * self.moves[t]
+        return columns / self.units[t]
+
+    def _read(self, rows):
+        return self.A[rows].copy()
+
+    def _first(self):
+        """Arguments of an elimination of the first factor."""
+        first = self.chain.terms[0]
+        return self._read, self.codes[0], first.n_levels, self.positions[0]
+
+    def _eliminated(self, weight):
+        nests = tuple(
+            replace(nest, positions=place)
+            for nest, place in zip(
+                self.chain.nests, self.positions[1:], strict=True
+            )
+        )
+        origin = np.zeros(self.A.shape[1])
+        R, rest, upper = eliminate_about(
+            origin, *self._first(), weight, self.n_jobs, nests
+        )
+        self._clear(R, rest)
+        return R, rest, upper
+
+    def _clear(self, R, rest):
+        """A working column that is constant within levels by arithmetic shall be so to
+        the last digit.
+        """
+        columns = self.kept[self.constant]
+        rest[:, columns] = 0.0
+        R[:, 1:, columns] = 0.0
+
+    def _crossed(self, weight):
+        even, origin = self.even, np.zeros(self.A.shape[1])
+        R, rest, axes, product = eliminate_beside(
+            *self._first(), origin, weight, self.beside, self.n_jobs
+        )
+        self._clear(R, rest)
+        links = even.links.with_values(self.links.values(axes, weight))
+        W2A = product[:, self.kept]
+        W2A[:, self.constant] = 0.0
+        W22, _ = left_of_effects(self.beside, weight, links, W2A)
+        return replace(
+            even,
+            R11=self._effects(R, 0),
+            R12=R[:, :, self.kept],
+            R22=rest[:, self.kept],
+            links=links,
+            W22=W22,
+            W2A=W2A,
+        )
+
+
+def uneven_rows(data, terms, mean, reduced, of_variance, n_jobs=None):
+    """The rows of a reduction, to be reduced again under other variances.
+
+    Parameters
+    ----------
+    data : Data
+    terms : tuple of Term
+    mean : ndarray of shape (p,)
+        Positions of the columns of the mean among the features.
+    reduced : Reduced
+        Of these rows, with equal variances.
+    of_variance : tuple
+        Columns, from some of the features to working columns of the log-variance, the
+        positions of these features, and its known part, (n,), or None.
+    n_jobs : int, default=None
+    """
+    order, chain = arrange_terms(terms, data)
+    ordered = [*chain.terms, *(terms[t] for t in order[len(chain.terms) :])]
+    rows = np.argsort(ordered[0].codes, kind="stable")
+    codes = [term.codes[rows] for term in ordered]
+    coordinates = reduced.coordinates or (None,)
+    pairs = zip(ordered, coordinates, strict=True)
+    Z = [_effect_columns(data.X, term, c, rows) for term, c in pairs]
+    beside, links = None, None
+    if isinstance(reduced.gram, CrossedGram):
+        parts = zip(ordered[1:], Z[1:], codes[1:], strict=True)
+        parts = [indicator(code, term.n_levels, z) for term, z, code in parts]
+        beside = sparse.hstack(parts, format="csr")
+        links = pattern(codes[0], ordered[0].n_levels, beside)
+    slopes = _slopes(data, chain, coordinates, rows)
+    has_constant = chain.terms[0].has_constant
+    work, kept, constant = _working(data, mean, reduced, rows, beside, has_constant)
+    S, offset, weight = _of_variance(data, of_variance, rows)
+    A = np.column_stack([np.ones(len(rows)), slopes.columns, work])
+    return UnevenRows(
+        A=A,
+        kept=np.where(kept < 0, 0, 1 + slopes.columns.shape[1] + kept),
+        constant=constant,
+        positions=slopes.positions,
+        moves=slopes.moves,
+        units=slopes.units,
+        chain=chain,
+        codes=tuple(codes),
+        Z=tuple(Z),
+        even=reduced.gram,
+        beside=beside,
+        links=links,
+        S=S,
+        offset=offset,
+        weight=weight,
+        n_jobs=n_jobs,
+    )
+
+
+@dataclass(frozen=True)
+class _Slopes:
+    """Columns of the slopes of a chain, and fields of `UnevenRows` about them."""
+
+    columns: np.ndarray
+    positions: tuple
+    moves: tuple
+    units: tuple
+
+
+def _slopes(data, chain, coordinates, rows):
+    """The `_Slopes` of a chain.
+
+    Factors share the column of a feature: what the first one leaves of it is nothing
+    to the last digit.  It is centred if the first factor has random intercepts.
+    """
+    features = sorted({j for term in chain.terms for j in term.columns if j >= 0})
+    columns = _dense(data.X[:, features])[rows].astype(float)
+    shift = np.zeros(1 + len(features))  # the last one is that of the constant
+    for term, c in zip(chain.terms, coordinates, strict=False):
+        for j, origin in zip(term.columns, () if c is None else c.origin, strict=False):
+            if j >= 0 and origin and chain.terms[0].has_constant:
+                shift[features.index(j)] = origin
+    centred = chain.terms[0].has_constant & (shift[:-1] == 0)
+    if len(rows) and centred.any():
+        shift[:-1][centred] = columns[:, centred].mean(axis=0)
+    columns -= shift[:-1]
+    places = [
+        np.array([features.index(j) if j >= 0 else -1 for j in term.columns])
+        for term in chain.terms
+    ]
+    units, moves = [np.ones(1)], [np.zeros(1)]
+    if coordinates[0] is not None:
+        some = list(zip(places, coordinates, strict=False))
+        units = [c.unit for _, c in some]
+        moves = [shift[place] - c.origin for place, c in some]
+    positions = tuple(1 + place for place in places)
+    return _Slopes(columns, positions, tuple(moves), tuple(units))
+
+
+def _effect_columns(X, term, coordinates, rows):
+    """The columns of the effects of the search, (n, q)."""
+    Z = np.ones((len(rows), term.n_columns))
+    features = term.columns >= 0
+    if features.any():
+        Z[:, features] = _dense(X[:, term.columns[features]])[rows]
+        Z[:, features] -= coordinates.origin[features]
+        Z /= coordinates.unit
+    return Z
+
+
+def _working(data, mean, reduced, rows, beside, has_constant):
+    """Working columns that are not the constant of the rows, the place of each working
+    column among these, -1 for that constant, and those that are constant within levels.
+    """
+    columns: Columns = reduced.columns
+    X = columns.apply(data.X[:, mean])[rows]
+    ones = np.ones((len(rows), int(columns.has_constant)))
+    work = np.column_stack([ones, X, data.y[rows] - columns.y_shift])
+    constant, first = np.empty(0, dtype=int), int(columns.has_constant)
+    if has_constant:
+        constant = first + np.flatnonzero(~columns.within)
+    if beside is not None:
+        gram = reduced.gram
+        work[:, -1] -= work[:, :-1] @ gram.origin
+        work -= beside @ gram.a0
+    kept = np.arange(work.shape[1])
+    if columns.has_constant and has_constant:
+        work, kept = work[:, 1:], kept - 1
+    return work, kept, constant
+
+
+def _of_variance(data, of_variance, rows):
+    """S, the offset and the weights of the rows."""
+    columns, positions, offset = of_variance
+    S = columns.apply(data.X[:, positions])[rows]
+    weight = np.ones(len(rows)) if data.weight is None else data.weight[rows]
+    known = np.zeros(len(rows)) if offset is None else offset[rows].astype(float)
+    return S, known - weight @ known / weight.sum(), weight
+
+
+def _dense(X):
+    return X.toarray() if sparse.issparse(X) else np.asarray(X)

@@ -1,0 +1,251 @@
+"""The search for a log-variance beside any random effects (docs/math.md, section 16).
+
+Newton's method in gamma and in the entries of Lambda together, from several starts where
+rows are few.  One random intercept, and a model without random effects, are fitted by
+the search of `row_variances`.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from scipy import sparse
+
+from .._input.labels import GroupIndex
+from .._likelihood.assembly import Structure, check_offset, variance_columns_of
+from .._likelihood.mixed_noise import Uneven
+from .._likelihood.one_variance import is_exact
+from .._rows.columns import Columns, rank_tolerance
+from .._rows.mixed_noise import uneven_rows
+from .._rows.sample import sample_in_memory, summarize
+from .covariances import (
+    FEW_ROWS,
+    Optimum,
+    best_of_starts,
+    descend,
+    no_variance,
+    random_starts,
+    search_from,
+    settle,
+)
+from .problem import Problem, state_problem
+from .row_variances import best_optimum as best_of_one_factor
+
+# Up to so many rows several starts are searched: several optima are a matter of few
+# rows.
+SOME_ROWS = 2_000
+# Length of a start along a column of the log-variance, in standard deviations of it.
+ALONG_COLUMN = 2.0
+# Most columns that have starts of their own.
+MOST_STARTS = 10
+# Tolerance and iterations of the search for one random intercept.
+TOLERANCE, MAX_ITER = 1e-10, 100
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The log-variance of a model.
+
+    Attributes
+    ----------
+    variance : ndarray of int
+        Positions among the features of its columns.
+    offset : int or None
+        Position of a known part of it.
+    alpha : float
+        Ridge penalty of its coefficients.
+    """
+
+    variance: np.ndarray
+    offset: int | None
+    alpha: float
+
+
+@dataclass(frozen=True)
+class Stated:
+    """The likelihood of a log-variance, and what it is made of.
+
+    Attributes
+    ----------
+    uneven : Uneven
+    columns : Columns
+        From its columns among the features to working ones, the constant first.
+    average_offset : float
+        Weighted mean of the known part of the log-variance.
+    problem : Problem or None
+        The same model as that of one random intercept, or of none; None if it has other
+        random effects.
+    """
+
+    uneven: Uneven
+    columns: Columns
+    average_offset: float
+    problem: Problem | None
+
+
+def state_noise(data, terms, mean, reduced, noise, *, reml, alpha, fit_intercept, jobs):
+    """The likelihood of a log-variance; the parameters are those of `fit_mixed`."""
+    structure = Structure(
+        reml=reml,
+        random=len(terms) > 0,
+        fixed=False,
+        effects=False,
+        mean=mean,
+        variance=noise.variance,
+        offset=noise.offset,
+        fit_intercept=fit_intercept,
+        fit_variance_intercept=True,
+        alpha=alpha,
+        variance_alpha=noise.alpha,
+    )
+    known = None
+    if noise.offset is not None:
+        known = data.X[:, [noise.offset]]
+        known = (known.toarray() if sparse.issparse(known) else known)[:, 0]
+        check_offset(np.abs(known).max())
+    problem = _one_factor(data, terms, structure)
+    if problem is None:
+        columns = _columns(data, structure)
+    else:
+        columns = problem.variance_columns
+    of_variance = columns, noise.variance, known
+    rows = uneven_rows(data, terms, mean, reduced, of_variance, jobs)
+    back = columns.back[:, 1:]
+    average = 0.0 if known is None else np.average(known, weights=data.weight)
+    uneven = Uneven(rows, noise.alpha * back.T @ back)
+    return Stated(uneven, columns, float(average), problem)
+
+
+def _columns(data, structure):
+    """Working columns of the log-variance."""
+    n, p = data.X.shape
+    moments = summarize(replace(data, index=None)).moments
+    tolerance = rank_tolerance(n, p, sparse.issparse(data.X))
+    return variance_columns_of(
+        moments.columns(np.append(structure.variance, p)), structure, tolerance
+    )
+
+
+def _one_factor(data, terms, structure):
+    """The `Problem` of a model of one random intercept, or of none; None if it has
+    others.
+    """
+    index = None
+    if terms:
+        (term, *others) = terms
+        if others or term.n_columns > 1 or not term.has_constant:
+            return None
+        index = GroupIndex(np.arange(term.n_levels), term.codes)
+    return state_problem(sample_in_memory(replace(data, index=index)), structure)
+
+
+def best_noise(stated, constant, max_iter):
+    """The best optimum.
+
+    Parameters
+    ----------
+    stated : Stated
+    constant : Optimum
+        That of gamma = 0, which is kept where it fits y exactly.
+    max_iter : int
+        Iterations of the search, from each start.
+    """
+    uneven, model = stated.uneven, constant.point.model
+    gamma = np.zeros(uneven.rows.S.shape[1])
+    start = uneven.at(model, gamma, Lambdas=constant.point.Lambdas)
+    if not len(gamma) or is_exact(start.noise_variance, model.floor):
+        return replace(constant, point=start)
+    found = _optimum_of_one_factor(stated, start)
+    if found is not None:
+        return found
+    if model.reml and model.penalty is not None:
+        search = partial(_held, start, max_iter)
+        found = settle(search, start.noise_variance, max_iter)
+    else:
+        found = _best(start, max_iter)
+    spent = found.n_evaluations + constant.n_evaluations
+    return replace(found, n_evaluations=spent)
+
+
+def _optimum_of_one_factor(stated, start):
+    """The optimum of one random intercept, or of no random effect, None where that is
+    at a bound of the log-variance, or there are others.
+    """
+    problem = stated.problem
+    if problem is None:
+        return None
+    found = best_of_one_factor(
+        problem.model, problem.constant, False, tol=TOLERANCE, max_iter=MAX_ITER
+    )
+    if found.point.kinked or not found.converged:
+        return None
+    _, gamma, psi = problem.model.split(found.point.theta)
+    variance = np.exp(gamma[0] + stated.average_offset)
+    Lambdas = tuple(np.sqrt(psi / variance) * np.eye(len(L)) for L in start.Lambdas)
+    point = start.uneven.at(start.model, gamma[1:], Lambdas=Lambdas)
+    return Optimum(point, found.n_iter, True)
+
+
+def _held(start, max_iter, noise_variance, known):
+    """The best optimum at a given sigma^2, from that at another one if it is known."""
+    if known is None:
+        return _best(start.held(noise_variance), max_iter)
+    return search_from(known.held(noise_variance), max_iter, 1)
+
+
+def _best(start, max_iter):
+    """The best of the optima that the starts lead to, those first that converged."""
+    best = search_from(start, max_iter, 1)
+    spent, model = best.n_evaluations, start.model
+    if start.uneven.rows.n_rows > SOME_ROWS:
+        return best
+    for other_start in _starts(start, max_iter):
+        try:
+            other = search_from(other_start(), max_iter, 1)
+        except np.linalg.LinAlgError:  # variances too far apart to begin with
+            continue
+        spent += other.n_evaluations
+        best = min(best, other, key=_merit)
+    n_effects = sum(K * q for K, q in model.gram.sizes)
+    if n_effects >= best.point.mixed.factor_freedom or model.n < FEW_ROWS:
+        for other_start in random_starts(best.point):
+            other = search_from(other_start, max_iter, 1)
+            spent += other.n_evaluations
+            best = min(best, other, key=_merit)
+    return replace(best, n_evaluations=spent)
+
+
+def _merit(optimum):
+    """Searches that converged come first; less is better."""
+    return not optimum.converged, optimum.point.value
+
+
+def _starts(start, max_iter):
+    """Functions that give further starts.
+
+    The log-variance of a model without random effects, and of covariances that are best
+    for it; and along each column of the log-variance, up and down.
+    """
+    yield partial(_without_effects, start, max_iter)
+    columns = np.eye(len(start.gamma))[:MOST_STARTS]
+    for gamma in columns:
+        for length in (ALONG_COLUMN, -ALONG_COLUMN):
+            yield partial(_with_covariances, start, length * gamma, max_iter)
+
+
+def _without_effects(start, max_iter):
+    none = replace(start, mixed=no_variance(start.model))
+    patterns = tuple(c.without(range(c.q)) for c in start.model.covariances)
+    model = replace(none.model, covariances=patterns)
+    gamma = descend(replace(none, mixed=no_variance(model)), max_iter).point.gamma
+    return _with_covariances(start, gamma, max_iter)
+
+
+def _with_covariances(start, gamma, max_iter):
+    """The point with the covariances that are best for a gamma."""
+    at = start.uneven.at(start.model, gamma, Lambdas=start.Lambdas)
+    if not any(c.blocks for c in start.model.covariances):
+        return at
+    found = best_of_starts(no_variance(at.model), max_iter)
+    return replace(at, mixed=found.point)
