@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._estimator import GaussianRegressor, LinearMean, NewRows, fit_of
 from ._input.factors import CONSTANT, merge_terms, read_labels
-from ._input.features import feature_positions
+from ._input.features import feature_positions, offset_position
 from ._input.label_table import LabelTable, index_columns, open_table
 from ._input.labels import GroupsWarning
 from ._input.notation import RandomEffects, read_terms
@@ -56,6 +56,7 @@ from ._rows.dask import (
     reduce_partitions,
     table_like,
 )
+from ._search.mixed_noise import Noise
 from ._typing import ColumnLike, Floats, MatrixLike
 
 
@@ -83,6 +84,10 @@ class LinearMixedRegressor(LinearMean, GaussianRegressor):
 
         y = intercept + x'coef + sum over factors of z'b[level] + e
         b[level] ~ N(0, Psi),   e ~ N(0, noise_variance)
+
+    or, with `variance_features`, ::
+
+        e ~ N(0, v),   log v = variance_intercept + x'variance_coef
 
     A *factor* is a column of group labels, or a combination of several.  Each of its
     levels has random effects b: an intercept, slopes of some columns z of X, or both.
@@ -112,6 +117,16 @@ class LinearMixedRegressor(LinearMean, GaussianRegressor):
     mean_features : "all" or list of str, int or bool, default="all"
         Names, indices or a mask of the columns of X that enter the mean.  A column with
         random slopes need not be among them.
+    variance_features : "all" or list of str, int or bool, default=()
+        Names, indices or a mask of the columns of X that the logarithm of the noise
+        variance depends on, beside an intercept.  Without any the noise is constant.
+    variance_alpha : float, default=0.0
+        Ridge penalty on the coefficients of the log-variance: adds ``variance_alpha / 2
+        * sum(variance_coef ** 2)``.
+    variance_offset : str or int, default=None
+        Name or index of a column of X that is a known part of the log-variance: it has
+        the coefficient 1, and does not enter the mean.  Precision weights w of other
+        programs are -log(w).  Keep a scaler from it.
     group_features : list of str or int, default=None
         Names or indices of the columns of X that hold group labels, for tools that
         cannot route `groups`.  None means that labels are passed as `groups`.
@@ -137,7 +152,17 @@ class LinearMixedRegressor(LinearMean, GaussianRegressor):
     intercept_std_ : float
         Standard error of `intercept_`, in the units of y.
     noise_variance_ : float
-        Variance of e, in squared units of y.
+        Variance of e, in squared units of y.  Absent where it is modelled.
+    variance_coef_ : ndarray of shape (n_features,)
+        Coefficients of the log-variance, per unit of the feature; 0 for columns that do
+        not enter.  This and the next two are there only where the noise is modelled, by
+        `variance_features` or `variance_offset`.
+    variance_intercept_ : float
+        Intercept of the log-variance: the logarithm of squared units of y.
+    variance_coef_covariance_ : ndarray of shape (1 + n_features, 1 + n_features)
+        Covariance of (`variance_intercept_`, `variance_coef_`): the inverse observed
+        information, or the average one (of the observed and the expected) where there
+        are more than 400 random effects.
     group_names_in_ : ndarray of shape (n_label_columns,)
         Names of the label columns that the model uses.
     groups_ : dict of str to ndarray of shape (n_levels,)
@@ -205,6 +230,9 @@ class LinearMixedRegressor(LinearMean, GaussianRegressor):
     _fit_kind: ClassVar[type] = LinearMixedFit
 
     noise_variance_: float
+    variance_coef_: Floats
+    variance_intercept_: float
+    variance_coef_covariance_: Floats
     group_names_in_: NDArray[np.object_]
     groups_: dict[str, NDArray[Any]]
     random_effects_: dict[str, Floats]
@@ -224,6 +252,9 @@ class LinearMixedRegressor(LinearMean, GaussianRegressor):
         fit_intercept: bool = True,
         alpha: float = 0.0,
         mean_features: Literal["all"] | ColumnLike = "all",
+        variance_features: Literal["all"] | ColumnLike = (),
+        variance_alpha: float = 0.0,
+        variance_offset: str | int | None = None,
         group_features: Sequence[str | int] | None = None,
         max_iter: int = 100,
         random_state: int | np.random.RandomState | None = None,
@@ -234,6 +265,9 @@ class LinearMixedRegressor(LinearMean, GaussianRegressor):
         self.fit_intercept = fit_intercept
         self.alpha = alpha
         self.mean_features = mean_features
+        self.variance_features = variance_features
+        self.variance_alpha = variance_alpha
+        self.variance_offset = variance_offset
         self.group_features = group_features
         self.max_iter = max_iter
         self.random_state = random_state
@@ -350,6 +384,7 @@ default=None
         -871.8141
         """
         terms, new = self._check_parameters(), copy(self)
+        _refuse_modelled_noise(self)
         before = getattr(new, "_fit", None)
         before = None if before is None else before.cells
         if before is None and hasattr(new, "_fit"):
@@ -598,6 +633,7 @@ default=None
         check_method(self.method)
         check_flag(self.fit_intercept, "fit_intercept")
         check_nonnegative(self.alpha, "alpha")
+        check_nonnegative(self.variance_alpha, "variance_alpha")
         check_jobs(self.n_jobs)
         check_count(self.max_iter, "max_iter")
         check_group_features(self.group_features)
@@ -608,6 +644,7 @@ default=None
         terms = self._check_parameters()
         new = copy(self)
         if is_partitioned(X):
+            _refuse_modelled_noise(self)
             how = partial(_sum_rows, terms, True)
             rows = (X, y, groups, sample_weight)
             cells = reduce_partitions(new, *rows, how, join_cells)
@@ -627,11 +664,14 @@ default=None
     def _fit_rows(self, data, terms, X, **options):
         """The estimator with the fit of these rows, and the warnings about it."""
         factors = _factors_of(self, data, terms)
+        offset = offset_position(self.variance_offset, X, data)
+        where = X, data, "mean_features", offset
         fit, found = fit_factors(
             data,
             factors,
-            feature_positions(self.mean_features, X, data, "mean_features"),
+            feature_positions(self.mean_features, *where),
             self._names(),
+            noise=_noise_of(self, X, data, offset),
             uses_groups=terms is None or len(terms) > 0,
             method=self.method,
             alpha=float(self.alpha),
@@ -714,6 +754,27 @@ def _factors_of(estimator, data, terms):
     return merge_terms(terms, data.index, *where)
 
 
+def _noise_of(estimator, X, data, offset):
+    """The log-variance of a model of these rows; None where the noise is constant."""
+    where = X, data, "variance_features", offset
+    variance = feature_positions(estimator.variance_features, *where)
+    if offset is None and not len(variance):
+        return None
+    return Noise(variance, offset, float(estimator.variance_alpha))
+
+
+def _refuse_modelled_noise(estimator):
+    """Refuse sums of rows where the noise is modelled, which depends on each row."""
+    features = estimator.variance_features
+    constant = isinstance(features, (list, tuple)) and not len(features)
+    if not constant or estimator.variance_offset is not None:
+        raise ValueError(
+            "variance_features and variance_offset need all rows in memory: batches "
+            "and Dask collections are reduced to sums, in which the noise of a row is "
+            "lost. Call fit with arrays, or leave the noise constant."
+        )
+
+
 def _seed(random_state):
     """An integer; None is a fixed one, so that fits can be repeated."""
     if random_state is None or isinstance(random_state, numbers.Integral):
@@ -757,6 +818,15 @@ def _messages(found, fit):
         yield message, UserWarning
     elif lost:
         yield " ".join(lost), GroupsWarning
+    elif found.uneven is not None and found.uneven.n_at_bounds:
+        yield (
+            f"{found.uneven.n_at_bounds} of {count(fit.n_rows, 'row')} have a noise "
+            "variance at the bounds or next to them, 1e-10 and 1e+10 times the "
+            "geometric mean: where rows can be fitted exactly, the likelihood has no "
+            "maximum. Use fewer variance features, a larger variance_alpha, or fewer "
+            "random effects.",
+            UserWarning,
+        )
     elif not found.converged:
         yield (
             f"The search stopped after {count(found.n_iter, 'evaluation')} of the "

@@ -80,7 +80,6 @@ def _sum_by_level(figures, parents, n_levels):
 
 def _crossed_times(factor, parts):
     gram = factor.gram
-    K, q = gram.sizes[0]
     k = parts[0].shape[2]
     carry = gram.links.matrices(factor.carry)
     right = np.vstack([part.reshape(-1, k) for part in parts[1:]])

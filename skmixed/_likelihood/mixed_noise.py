@@ -243,8 +243,9 @@ def second_of_all(point, directions):
     mixed = second(point.mixed, directions)
     squares = np.zeros((k + len(mixed.square),) * 2)
     squares[k:, k:] = mixed.squares
-    squares[:k] = _squares_of_gamma(point, directions)
-    squares[:, :k] = squares[:k].T
+    if k:
+        squares[:k] = _squares_of_gamma(point, directions)
+        squares[:, :k] = squares[:k].T
     found, S = point.rows, point.uneven.rows.S
     of_gamma = (found.w * found.e**2) @ S
     square = np.append(of_gamma, mixed.square)
@@ -276,9 +277,10 @@ def _squares_of_gamma(point, directions):
     of_h = found.h.T @ (found.w[:, None] * f)
     parts = [f.T @ left - of_h.T @ of_h]
     for E, (u, loading), of_term in zip(directions, mixed.pulls, sums, strict=True):
-        x = np.einsum("kab,gb->gak", E, u).reshape(u.size, -1)
+        x = np.einsum("kab,gb->gak", E, u).reshape(u.size, len(E))
         of_x = loading.reshape(u.size, -1).T @ x
-        parts.append(of_term.reshape(u.size, -1).T @ x - of_h.T @ of_x)
+        of_term = of_term.reshape(u.size, of_term.shape[2])
+        parts.append(of_term.T @ x - of_h.T @ of_x)
     return np.hstack(parts)
 
 
@@ -329,7 +331,10 @@ def _scatter(Z, h, weight):
     weighted = weight[:, None] * h
     of_both = Z.T @ weighted
     return np.block(
-        [[(Z.T @ (Z * weight[:, None])).toarray(), of_both], [of_both.T, h.T @ weighted]]
+        [
+            [(Z.T @ (Z * weight[:, None])).toarray(), of_both],
+            [of_both.T, h.T @ weighted],
+        ]
     )
 
 

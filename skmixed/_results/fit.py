@@ -80,6 +80,13 @@ class Fit:
         return replace(self, names=names)
 
     @property
+    def variance_names(self):
+        """Names of the parameters of the log-variance beside its intercept, a set; a
+        known part of it is one, as "offset of NAME".
+        """
+        return set()
+
+    @property
     def noise_differs_by_group(self):
         """Whether groups have noise variances of their own."""
         return False

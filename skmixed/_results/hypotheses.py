@@ -106,6 +106,15 @@ def _check_nested(smaller, larger):
             f"The mean of the smaller model has {', '.join(sorted(missing))}, that of "
             "the larger has not: the models are not nested."
         )
+    missing = smaller.variance_names - larger.variance_names
+    offsets = {n for n in larger.variance_names if n.startswith("offset of ")}
+    missing |= offsets - smaller.variance_names
+    if missing:
+        raise ValueError(
+            "The log-variance of one model has "
+            f"{', '.join(sorted(missing))}, that of the other has not: the models are "
+            "not nested."
+        )
     lost = _effects_missing_in(smaller, larger)
     if lost:
         raise ValueError(

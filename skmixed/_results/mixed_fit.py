@@ -19,7 +19,13 @@ from .._search.mixed import fit_mixed, likelihood_of
 from .fit import Fit, wide_mask
 from .inference import CoefficientUncertainty
 from .linear_mixed import condition_mixed
-from .mixed_inference import mixed_uncertainty, predictive_freedom
+from .log_variance import variance_names_of
+from .mixed_inference import (
+    mixed_uncertainty,
+    predictive_freedom,
+    variance_parameters,
+)
+from .mixed_noise import ModelledNoise, modelled_noise
 from .structure import facts
 from .summary import sizes_of
 
@@ -57,6 +63,9 @@ class LinearMixedFit(Fit):
         The rows, as far as the likelihood needs them.
     Lambdas : tuple of ndarray of shape (q, q)
         Where the likelihood is largest, in the order of elimination.
+    noise_model : ModelledNoise or None
+        The log-variance; None where the noise is constant.  `noise_variance` is the
+        geometric mean of the rows' then.
     cells : Cells or None
         Sums of the rows that others can join; None where they were in memory.
     """
@@ -78,6 +87,7 @@ class LinearMixedFit(Fit):
     mean: np.ndarray
     reduced: Reduced
     Lambdas: tuple
+    noise_model: ModelledNoise | None = None
     cells: Cells | None = None
 
     @property
@@ -147,7 +157,41 @@ class LinearMixedFit(Fit):
 
     def noise_variance_of(self, X, codes):
         """See `Fit`."""
+        if self.noise_model is not None:
+            return self.noise_model.log_variance.variance(X, codes)
         return np.full(X.shape[0], self.noise_variance)
+
+    @property
+    def variance_alpha(self):
+        """Ridge penalty of the log-variance."""
+        return 0.0 if self.noise_model is None else self.noise_model.alpha
+
+    @property
+    def variance_coefficients(self):
+        """(intercept, coefficients) of the log-variance, as `Fit.coefficients`."""
+        fitted = self.noise_model.log_variance
+        return self._wide(fitted.intercept, fitted.coef)
+
+    @property
+    def variance_names(self):
+        """See `Fit`."""
+        if self.noise_model is None:
+            return set()
+        return variance_names_of(self, self.noise_model.log_variance)
+
+    @property
+    def variance_covariance(self):
+        """Covariance of `variance_coefficients`."""
+        wide = np.append(0, 1 + self.features)
+        covariance = np.zeros((1 + len(self.names),) * 2)
+        covariance[np.ix_(wide, wide)] = self.noise_model.log_variance.covariance
+        return covariance
+
+    def variance_parameters(self):
+        """The `VarianceParameters` of the covariances and the level of the noise."""
+        if self.noise_model is not None:
+            return self.noise_model.components(self.point())
+        return variance_parameters(self.point())
 
     def coefficient_uncertainty(self):
         """See `Fit`."""
@@ -160,6 +204,8 @@ class LinearMixedFit(Fit):
             root = self.coefficients_root
             unknown = np.full((1, 1), np.nan)
             return CoefficientUncertainty(root, np.eye(root.shape[1])[None], unknown)
+        if self.noise_model is not None:
+            return self.noise_model.uncertainty(self.point(), self.coefficients_root)
         return mixed_uncertainty(self.point(), wide)
 
     def freedom_of(self, X, codes):
@@ -167,6 +213,8 @@ class LinearMixedFit(Fit):
         self.refuse_penalty()
         if self.is_exact:
             return np.full(X.shape[0], np.inf)
+        if self.noise_model is not None:
+            return self.noise_model.freedom(self.point(), self.posterior, X, codes)
         return predictive_freedom(self.point(), self.posterior, X, codes)
 
     def observed(self, X, y, codes, known, moved):
@@ -188,7 +236,7 @@ class LinearMixedFit(Fit):
 
         effects = [np.array(f.effects, dtype=object) for f in self.factors]
         return super().attributes() | {
-            "noise_variance_": self.noise_variance,
+            **self._noise_attributes(),
             "groups_": by_factor(self.known.labels_of),
             "random_effects_": by_factor(posterior.modes),
             "random_effects_std_": by_factor(
@@ -200,6 +248,17 @@ class LinearMixedFit(Fit):
             "random_effects_covariance_": by_factor(self.covariances.__getitem__),
             "random_effects_names_": by_factor(effects.__getitem__),
             "group_names_in_": np.array(self.known.names, dtype=object),
+        }
+
+    def _noise_attributes(self):
+        """Public attributes about the noise."""
+        if self.noise_model is None:
+            return {"noise_variance_": self.noise_variance}
+        coefficients = self.variance_coefficients
+        return {
+            "variance_coef_": coefficients[1:],
+            "variance_intercept_": float(coefficients[0]),
+            "variance_coef_covariance_": self.variance_covariance,
         }
 
 
@@ -237,6 +296,10 @@ def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **o
     found = fit_mixed(data, terms, mean=mean, reml=reml, alpha=alpha, **options)
     posterior = condition_mixed(found, data.X.shape[1])
     pairs = list(zip(found.ranks, found.identified, strict=True))
+    noise_model = None
+    if found.uneven is not None:
+        noise_model = modelled_noise(found, data.features, len(columns))
+    n_variances = 1 if noise_model is None else noise_model.columns.rank
     fit = LinearMixedFit(
         names=columns,
         features=data.features,
@@ -249,7 +312,9 @@ def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **o
         ),
         at_boundary=any(bool(rank < told.sum()) for rank, told in pairs),
         n_rows=found.reduced.n,
-        n_parameters=found.columns.rank + 1 + sum(f.n_parameters for f in factors),
+        n_parameters=found.columns.rank
+        + n_variances
+        + sum(f.n_parameters for f in factors),
         log_likelihood=found.log_likelihood,
         **_shares(data, posterior, found.noise_variance),
         n_iter=found.n_iter,
@@ -266,6 +331,7 @@ def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **o
         mean=found.mean,
         reduced=found.reduced,
         Lambdas=found.point.Lambdas,
+        noise_model=noise_model,
     )
     return fit, found
 

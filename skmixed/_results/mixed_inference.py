@@ -77,22 +77,34 @@ def variance_parameters(point):
     """The parameters of covariances of the rank that they have at a point, and their
     information: math.md (86).
     """
-    roots = [
-        _roots(c, Lambda, point.model.resolution(t))
-        for t, (c, Lambda) in enumerate(
-            zip(point.model.covariances, point.Lambdas, strict=True)
-        )
-    ]
-    directions = tuple(_directions(c.q, own) for c, own in _pairs(point, roots))
+    roots, directions = coordinates_of(point)
     found = second(point, directions)
     if found.is_exact:
         scores = point.scores if roots else ()
-        curvature = block_diag(np.zeros((0, 0)), *map(_curvature, scores, roots))
+        curvature = block_diag(np.zeros((0, 0)), *map(curvature_of, scores, roots))
         H = 2 * found.squares - found.traces + curvature
     else:
         profiled = _by_differences(point, roots)
         H = profiled + np.outer(found.square, found.square) / point.factor_freedom
     return _parameters(point, directions, found.square, H)
+
+
+def coordinates_of(point):
+    """The `Root`s of every term, and the directions of its coordinates."""
+    pairs = zip(point.model.covariances, point.Lambdas, strict=True)
+    roots = [
+        _roots(c, Lambda, point.model.resolution(t))
+        for t, (c, Lambda) in enumerate(pairs)
+    ]
+    return roots, tuple(_directions(c.q, own) for c, own in _pairs(point, roots))
+
+
+def all_directions(point):
+    """Directions of all entries of every Psi, in units of the data's resolution."""
+    return tuple(
+        c.symmetric * point.model.resolution(t)
+        for t, c in enumerate(point.model.covariances)
+    )
 
 
 def all_variance_parameters(point):
@@ -102,10 +114,7 @@ def all_variance_parameters(point):
     expected one, since second derivatives there are not those of an optimum.
     """
     parameters = variance_parameters(point)
-    directions = tuple(
-        c.symmetric * point.model.resolution(t)
-        for t, c in enumerate(point.model.covariances)
-    )
+    directions = all_directions(point)
     if sum(map(len, directions)) == len(parameters.information) - 1:
         return parameters
     found = second(point, directions)
@@ -186,7 +195,7 @@ def _directions(q, roots):
     return np.concatenate(parts)
 
 
-def _curvature(S, roots):
+def curvature_of(S, roots):
     """Second derivatives of tr(S L L') in a term's coordinates: 2 S_ac delta_bd."""
     parts = [np.zeros((0, 0))]
     for root in roots:
@@ -275,23 +284,45 @@ def predictive_freedom(point, posterior, X, codes):
     if point.at_floor:
         return np.full(X.shape[0], np.inf)
     parameters = all_variance_parameters(point)
-    C = coefficient_slopes(point, parameters.directions)
-    scale, freedom = point.noise_variance, np.empty(X.shape[0])
-    width = sum(term.modes.size for term in posterior.terms)
+
+    def read(rows, variance, slopes, h):
+        return parameters.freedom(1 + variance, slopes)
+
+    return over_rows(point, parameters.directions, posterior, X, codes, read)
+
+
+def over_rows(point, directions, posterior, X, codes, read):
+    """A figure of each row, some rows at a time.
+
+    Parameters
+    ----------
+    point : Point
+        The optimum, without a penalty.
+    directions : tuple of ndarray of shape (k_t, q, q)
+        Those of the covariances.
+    posterior, X, codes
+        As those of `predictive_freedom`.
+    read : callable
+        ``read(rows, variance, slopes, h)`` is the figure; `variance` is that of the
+        rows without their noise and `slopes` its derivatives along the directions, in
+        units of sigma^2, and `h` the rows of the errors of the coefficients.
+    """
+    C, figure = coefficient_slopes(point, directions), np.empty(X.shape[0])
+    scale, width = point.noise_variance, sum(t.modes.size for t in posterior.terms)
     wide = width if len(posterior.terms) > 1 else posterior.coef_root.shape[1]
     for rows in row_blocks(X.shape[0], 4 * wide):
         some = [code[rows] for code in codes]
-        variance = 1 + posterior.variance(X[rows], some) / scale
+        variance = posterior.variance(X[rows], some) / scale
         h = posterior.coefficient_rows(X[rows], some) / np.sqrt(scale)
         slopes = np.einsum("ni,kij,nj->nk", h, C, h)
         products = error_products(posterior, X[rows], some)
         start = 0
-        for E, t in zip(parameters.directions, posterior.order, strict=True):
+        for E, t in zip(directions, posterior.order, strict=True):
             own = slice(start, start + len(E))
             slopes[:, own] += np.einsum("kab,nab->nk", E, products[t])
             start += len(E)
-        freedom[rows] = parameters.freedom(variance, slopes)
-    return freedom
+        figure[rows] = read(rows, variance, slopes, h)
+    return figure
 
 
 # -------------------------------------------------------------------------- components

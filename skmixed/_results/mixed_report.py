@@ -7,12 +7,8 @@ from itertools import combinations
 
 import numpy as np
 
-from .mixed_inference import (
-    component_intervals,
-    noise_interval,
-    variance_parameters,
-)
-from .report import METHODS, coefficients_of
+from .mixed_inference import component_intervals, noise_interval
+from .report import METHODS, coefficients_of, log_variance_table
 from .summary import (
     Report,
     Table,
@@ -50,9 +46,13 @@ class MixedSummary(Report):
         2014, Methods in Ecology and Evolution 4, 133-142, and 5, 944-946).
     coefficients : Table
         `coef`, `std`, `t` or `z`, `df`, `p`, and the interval, `low` and `high`.
+    log_variance : Table or None
+        Of the log-variance, as of `coefficients` with `z`; None where the noise is
+        constant.
     variance_components : Table
         `std` of every effect and of the noise, `corr` of the effects that covary, and
-        the interval of either, `low` and `high`.
+        the interval of either, `low` and `high`.  The noise is the geometric mean of
+        that of the rows, without an interval, where it is modelled.
     notes : tuple of str
         The kind of the intervals, whatever is out of the ordinary, and how factors lie
         to each other.
@@ -69,15 +69,18 @@ class MixedSummary(Report):
     r2_marginal: float
     r2_conditional: float
     coefficients: Table
+    log_variance: Table | None
     variance_components: Table
     notes: tuple[str, ...]
 
     def sections(self) -> dict[str, Table]:
         """Headings and tables."""
-        return {
+        tables = {
             "Coefficients": self.coefficients,
+            "Log-variance": self.log_variance,
             "Variance components": self.variance_components,
         }
+        return {name: table for name, table in tables.items() if table is not None}
 
     def lines(self) -> list[str]:
         """The figures that are in no table, in sentences."""
@@ -95,7 +98,7 @@ def summarize_mixed(fit, coverage):
     """The summary of a fit, with intervals of this coverage."""
     parameters = None
     if not fit.alpha and not fit.is_exact:
-        parameters = variance_parameters(fit.point())
+        parameters = fit.variance_parameters()
     aic, bic = criteria(fit.log_likelihood, fit.n_parameters, fit.n_rows)
     shares = shares_of_variance(fit.explained, fit.between, fit.noise)
     names = fit.names_of_factors
@@ -111,6 +114,7 @@ def summarize_mixed(fit, coverage):
         r2_marginal=shares[0],
         r2_conditional=shares[1],
         coefficients=coefficients_of(fit, coverage),
+        log_variance=_log_variance(fit, coverage),
         variance_components=_components(fit, parameters, coverage),
         notes=(*_notes(fit, coverage), *fit.facts),
     )
@@ -128,16 +132,24 @@ def _components(fit, parameters, coverage):
             both = f"{factor.effects[i]}, {factor.effects[j]}"
             names.append(f"corr({both} | {factor.name})")
             rows.append([np.nan, *(figure[i, j] for figure in corr)])
-    noise = np.sqrt(fit.noise_variance)
-    ends = [np.nan, np.nan]
-    if parameters is not None:
+    noise, ends = np.sqrt(fit.noise_variance), [np.nan, np.nan]
+    if parameters is not None and fit.noise_model is None:
         found = noise_interval(parameters, coverage)
         ends = [float(found.low), float(found.high)]
-    names.append("noise")
+    names.append("noise" if fit.noise_model is None else "noise (geometric mean)")
     rows.append([noise, np.nan, *ends])
     figures = np.array(rows).T
     columns = ("std", "corr", "low", "high")
     return Table(tuple(names), dict(zip(columns, figures, strict=True)))
+
+
+def _log_variance(fit, coverage):
+    """The table of the log-variance; None where the noise is constant."""
+    if fit.noise_model is None:
+        return None
+    return log_variance_table(
+        fit, fit.noise_model.estimable, coverage, has_intercept=True
+    )
 
 
 def _of_factor(fit, parameters, t, coverage):
@@ -168,6 +180,10 @@ def _notes(fit, coverage):
             "freedom; of standard deviations normal for the logarithm, of correlations "
             "for Fisher's z."
         )
+    if fit.noise_model is not None:
+        yield "Intervals of the log-variance are normal."
+    if fit.variance_alpha:
+        yield f"Ridge penalty of the log-variance {fit.variance_alpha:g}."
     for t, (factor, rank) in enumerate(zip(fit.factors, fit.ranks, strict=True)):
         told, variance = fit.identified[t], np.diag(fit.covariances[t])
         for i in np.flatnonzero(~told):

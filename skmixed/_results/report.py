@@ -122,7 +122,7 @@ def summarize_fit(fit, coverage, distribution="t"):
         r2_marginal=shares[0],
         r2_conditional=shares[1],
         coefficients=coefficients_of(fit, coverage),
-        log_variance=_log_variance_table(fit, coverage) if uneven else None,
+        log_variance=_log_variance(fit, coverage) if uneven else None,
         variance_components=components(fit, coverage),
         group_test=None if fit.gain is None else ratio_test(fit.gain),
         notes=(
@@ -235,14 +235,19 @@ def _notes(fit, coverage):
 # -------------------------------------------------------------- a variance for each row
 
 
-def _log_variance_table(fit, coverage):
+def _log_variance(fit, coverage):
+    how = {"has_intercept": fit.fit_variance_intercept}
+    return log_variance_table(fit, fit.variance_estimable, coverage, **how)
+
+
+def log_variance_table(fit, estimable, coverage, *, has_intercept):
     """The table of the log-variance: of its intercept and the columns that enter."""
     names = np.array(["intercept", *fit.names], dtype=object)
     coef = fit.variance_coefficients
     std = np.sqrt(np.diag(fit.variance_covariance).clip(0))
     enters = (coef != 0) | (std > 0)
-    enters[0] = fit.fit_variance_intercept
-    std = np.where(fit.variance_estimable, std, np.nan)
+    enters[0] = has_intercept
+    std = np.where(estimable, std, np.nan)
     return coefficient_table(names[enters], coef[enters], std[enters], coverage)
 
 

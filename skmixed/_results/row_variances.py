@@ -14,7 +14,12 @@ from .inference import (
     row_variance_uncertainty,
     slope_in_group_variance,
 )
-from .log_variance import LogVariance, information_at, log_variance
+from .log_variance import (
+    LogVariance,
+    information_at,
+    log_variance,
+    variance_names_of,
+)
 from .log_variance import widen as widen_variance
 from .summary import sizes_of
 
@@ -63,6 +68,12 @@ class HeteroscedasticFit(GroupedFit):
         fitted = self.log_variance
         level = fitted.intercept if self.fit_variance_intercept else 0.0
         return self._wide(level, fitted.coef)
+
+    @property
+    def variance_names(self):
+        """See `Fit`."""
+        names = variance_names_of(self, self.log_variance)
+        return names | {"effects of groups"} if self.noise_differs_by_group else names
 
     @property
     def psi_std(self):

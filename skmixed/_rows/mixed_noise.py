@@ -131,9 +131,7 @@ class UnevenRows:
     def _eliminated(self, weight):
         nests = tuple(
             replace(nest, positions=place)
-            for nest, place in zip(
-                self.chain.nests, self.positions[1:], strict=True
-            )
+            for nest, place in zip(self.chain.nests, self.positions[1:], strict=True)
         )
         origin = np.zeros(self.A.shape[1])
         R, rest, upper = eliminate_about(

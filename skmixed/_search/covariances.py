@@ -84,7 +84,9 @@ def _consistent(zero, max_iter):
 
     def search(noise_variance, known):
         if known is None:
-            return best_of_starts(no_variance(first.held(noise_variance).model), max_iter)
+            return best_of_starts(
+                no_variance(first.held(noise_variance).model), max_iter
+            )
         return search_from(known.held(noise_variance), max_iter, 1)
 
     best = settle(search, first.noise_variance, max_iter)

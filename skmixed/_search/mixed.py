@@ -9,6 +9,7 @@ import numpy as np
 
 from .._likelihood.covariance import Covariance
 from .._likelihood.mixed import LinearMixed, Point, evaluate
+from .._likelihood.mixed_noise import UnevenPoint
 from .._likelihood.one_variance import (
     RandomIntercept,
     check_freedom,
@@ -23,6 +24,8 @@ from .covariances import (
     no_variance,
     told_variances,
 )
+from .mixed_noise import Stated, best_noise, state_noise
+from .problem import HIGHEST, LOWEST
 from .ratio import best_ratio
 
 # A rise of the deviance by less than this is none.
@@ -50,6 +53,12 @@ class MixedFit:
     converged : bool
     identified : tuple of ndarray of shape (q,)
         Whether the data can tell the variance of an effect.
+    stated : Stated or None
+        The likelihood of the log-variance; None where the noise is constant.
+    uneven : UnevenPoint or None
+        Its optimum, of which `point` is a part.
+    log_bounds : tuple of float
+        Least and largest log-variance of a row, the known part of it left out.
     """
 
     terms: tuple
@@ -59,6 +68,9 @@ class MixedFit:
     n_iter: int
     converged: bool
     identified: tuple
+    stated: Stated | None = None
+    uneven: UnevenPoint | None = None
+    log_bounds: tuple = (-np.inf, np.inf)
 
     @property
     def columns(self):
@@ -169,6 +181,7 @@ def fit_mixed(
     alpha=0.0,
     max_iter=100,
     seed=0,
+    noise=None,
     **reduction,
 ):
     """Fit a linear mixed model by (restricted) maximum likelihood.
@@ -188,6 +201,8 @@ def fit_mixed(
         Iterations of the search, from each start.
     seed : int, default=0
         Seed of the random starts.
+    noise : Noise, default=None
+        The log-variance; None where the noise is constant.
     **reduction
         `fit_intercept`, `n_jobs` and `names` of `reduce_terms`.
 
@@ -209,8 +224,18 @@ def fit_mixed(
         alpha=float(alpha),
         **reduction,
     )
+    stated = None
+    if noise is not None:
+        how = {"reml": reml, "alpha": float(alpha), "n_jobs": reduction.get("n_jobs")}
+        fit_intercept = reduction.get("fit_intercept", True)
+        stated = state_noise(data, terms, mean, reduced, noise, fit_intercept, **how)
+        reduced = stated.reduced
     model = replace(likelihood_of(reduced, terms, reml, float(alpha)), seed=seed)
     optimum, identified = best_optimum(model, reduced.order, max_iter)
+    modelled = {}
+    if noise is not None:
+        optimum, modelled = _with_noise(stated, optimum, max_iter)
+        reduced = replace(reduced, gram=optimum.point.model.gram)
     fit = MixedFit(
         terms=tuple(terms),
         mean=mean,
@@ -219,8 +244,18 @@ def fit_mixed(
         n_iter=optimum.n_evaluations,
         converged=optimum.converged,
         identified=(),
+        **modelled,
     )
     return replace(fit, identified=fit.of_user(identified))
+
+
+def _with_noise(stated, constant, max_iter):
+    """The optimum with a log-variance, and the fields of a fit about that."""
+    found = best_noise(stated, constant, max_iter)
+    level = np.log(constant.point.noise_variance) - stated.average_offset
+    bounds = float(level + np.log(LOWEST)), float(level + np.log(HIGHEST))
+    fields = {"stated": stated, "uneven": found.point, "log_bounds": bounds}
+    return replace(found, point=found.point.mixed), fields
 
 
 def likelihood_of(reduced, terms, reml, alpha):

@@ -1,15 +1,14 @@
 """The search for a log-variance beside any random effects (docs/math.md, section 16).
 
-Newton's method in gamma and in the entries of Lambda together, from several starts where
-rows are few.  One random intercept, and a model without random effects, are fitted by
-the search of `row_variances`.
+Newton's method in gamma and in the entries of Lambda together, from several starts
+where rows are few.  One random intercept, and a model without random effects, are
+fitted by the search of `row_variances`.
 """
 
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-
 from scipy import sparse
 
 from .._input.labels import GroupIndex
@@ -17,6 +16,7 @@ from .._likelihood.assembly import Structure, check_offset, variance_columns_of
 from .._likelihood.mixed_noise import Uneven
 from .._likelihood.one_variance import is_exact
 from .._rows.columns import Columns, rank_tolerance
+from .._rows.mixed import Reduced
 from .._rows.mixed_noise import uneven_rows
 from .._rows.sample import sample_in_memory, summarize
 from .covariances import (
@@ -64,13 +64,16 @@ class Noise:
 
 @dataclass(frozen=True)
 class Stated:
-    """The likelihood of a log-variance, and what it is made of.
+    """The likelihood of a log-variance, and how it is made.
 
     Attributes
     ----------
+    noise : Noise
     uneven : Uneven
     columns : Columns
         From its columns among the features to working ones, the constant first.
+    reduced : Reduced
+        Of the rows under the known parts of their variances.
     average_offset : float
         Weighted mean of the known part of the log-variance.
     problem : Problem or None
@@ -78,14 +81,30 @@ class Stated:
         random effects.
     """
 
+    noise: Noise
     uneven: Uneven
     columns: Columns
+    reduced: Reduced
     average_offset: float
     problem: Problem | None
 
 
-def state_noise(data, terms, mean, reduced, noise, *, reml, alpha, fit_intercept, jobs):
-    """The likelihood of a log-variance; the parameters are those of `fit_mixed`."""
+def state_noise(
+    data, terms, mean, reduced, noise, fit_intercept, *, reml, alpha, n_jobs
+):
+    """The likelihood of a log-variance.
+
+    Parameters
+    ----------
+    data, terms, mean, noise, reml, alpha, fit_intercept, n_jobs
+        As those of `fit_mixed`.
+    reduced : Reduced
+        Of the rows with equal variances.
+
+    Returns
+    -------
+    Stated
+    """
     structure = Structure(
         reml=reml,
         random=len(terms) > 0,
@@ -99,22 +118,30 @@ def state_noise(data, terms, mean, reduced, noise, *, reml, alpha, fit_intercept
         alpha=alpha,
         variance_alpha=noise.alpha,
     )
-    known = None
-    if noise.offset is not None:
-        known = data.X[:, [noise.offset]]
-        known = (known.toarray() if sparse.issparse(known) else known)[:, 0]
-        check_offset(np.abs(known).max())
+    known = _known_part(data, noise)
     problem = _one_factor(data, terms, structure)
-    if problem is None:
-        columns = _columns(data, structure)
-    else:
+    columns = _columns(data, structure)
+    if problem is not None:
         columns = problem.variance_columns
     of_variance = columns, noise.variance, known
-    rows = uneven_rows(data, terms, mean, reduced, of_variance, jobs)
+    rows = uneven_rows(data, terms, mean, reduced, of_variance, n_jobs)
+    average = 0.0
+    if known is not None:
+        average = float(np.average(known, weights=data.weight))
+        reduced = replace(reduced, gram=rows.gram(np.zeros(rows.S.shape[1])))
     back = columns.back[:, 1:]
-    average = 0.0 if known is None else np.average(known, weights=data.weight)
     uneven = Uneven(rows, noise.alpha * back.T @ back)
-    return Stated(uneven, columns, float(average), problem)
+    return Stated(noise, uneven, columns, reduced, average, problem)
+
+
+def _known_part(data, noise):
+    """The known part of the log-variance of each row, or None."""
+    if noise.offset is None:
+        return None
+    known = data.X[:, [noise.offset]]
+    known = (known.toarray() if sparse.issparse(known) else known)[:, 0]
+    check_offset(np.abs(known).max())
+    return known.astype(float)
 
 
 def _columns(data, structure):

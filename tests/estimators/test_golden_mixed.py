@@ -32,6 +32,7 @@ def fit(case):
         method=meta["method"].lower(),
         fit_intercept="1" in meta["X"],
         mean_features=[column for column in meta["X"] if column != "1"],
+        variance_features=[c for c in meta.get("X_var", []) if c != "1"],
     )
     return model.fit(case.X, case.y, groups=case.groups)
 
@@ -48,9 +49,20 @@ def fixed_effects(model, meta):
         "beta_se": np.append(model.intercept_std_, model.coef_std_)[order],
         "beta_cov": model.coef_covariance_[np.ix_(order, order)],
         "df_satt": summary.coefficients["df"][places],
+        **noise(model, meta),
         "aic": summary.aic,
         "bic": summary.bic,
     }
+
+
+def noise(model, meta):
+    """Figures of the noise."""
+    if "X_var" not in meta:
+        variance = model.noise_variance_
+        return {"sigma_f": np.sqrt(variance), "gamma": [np.log(variance)]}
+    names = ["1", *model.feature_names_in_]
+    gamma = np.append(model.variance_intercept_, model.variance_coef_)
+    return {"gamma": gamma[[names.index(column) for column in meta["X_var"]]]}
 
 
 def random_effects(model, meta):
@@ -92,8 +104,7 @@ def predictions(model, case):
     new = {"groups": case.new_groups}
     mean, covariance = model.predict(case.new_rows, **new, return_cov=True)
     return {
-        "sigma_f": np.sqrt(model.noise_variance_),
-        "gamma": [np.log(model.noise_variance_)],
+        "sd20": model.predict_noise_std(first, groups=labels),
         "loglik": model.log_likelihood_,
         "fitted20": model.predict(first, groups=labels),
         "fitted_marginal20": model.predict_mean(first, groups=labels, factors=[]),

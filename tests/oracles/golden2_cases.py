@@ -44,10 +44,11 @@ def read_case(name):
 
 
 def load(name):
-    """The case with the columns of the mean and of the effects, in a frame."""
+    """The case with the columns of the mean, the effects and the noise, in a frame."""
     meta = read_case(name)
     columns = _columns(meta["data"].removesuffix(".gz"))
     wanted = [*meta["X"], *(c for term in meta["terms"] for c in term["columns"])]
+    wanted += meta.get("X_var", [])
     used = [c for c in dict.fromkeys(wanted) if c != "1"]
     n = meta["n_obs"]
     X = pd.DataFrame({c: list(map(float, columns[c])) for c in used}, index=range(n))

@@ -1,0 +1,133 @@
+"""A log-variance beside any random effects: the criterion against the dense covariance,
+its derivatives against differences (docs/math.md, section 16).
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from oracles import mixed as dense
+from oracles.uneven import STRUCTURES, uneven_problem
+
+from skmixed._likelihood import mixed_noise
+from skmixed._likelihood.effects_of_rows import covariance_times, row_variances
+
+# Differences of a criterion of some hundreds with steps of 1e-5.
+DIFFERENCES = 1e-7
+STEP = 1e-5
+
+
+def differences(function, x):
+    """Central differences of a function of any shape."""
+    steps = STEP * np.eye(len(x))
+    return np.array([(function(x + e) - function(x - e)) / (2 * STEP) for e in steps])
+
+
+def settings():
+    return pytest.mark.parametrize(
+        ("reml", "alpha"), [(True, 0.0), (False, 0.0), (False, 3.0)]
+    )
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@settings()
+def test_value_is_that_of_the_dense_covariance(structure, reml, alpha):
+    """docs/math.md (110) and (111)."""
+    problem = uneven_problem(structure, reml=reml, alpha=alpha)
+    point = problem.point
+
+    at = problem.dense()
+
+    expected = -2 * dense.log_likelihood(at, reml)
+    ridge = point.gamma @ point.uneven.penalty @ point.gamma
+    beta = dense.coefficients(at)[0]
+    ridge += beta @ at.penalty @ beta
+    assert point.value == pytest.approx(expected + ridge, rel=1e-11)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@settings()
+def test_score_and_information_are_derivatives(structure, reml, alpha):
+    """docs/math.md (113), (114) and (116)."""
+    point = uneven_problem(structure, reml=reml, alpha=alpha).point
+
+    gradient = differences(lambda x: point.at(x).value, point.x)
+    hessian = differences(lambda x: point.at(x).gradient(), point.x)
+    H, is_exact = point.hessian()
+
+    assert is_exact
+    scale = np.abs(gradient).max()
+    np.testing.assert_allclose(point.gradient(), gradient, atol=DIFFERENCES * scale)
+    scale = np.abs(hessian).max()
+    np.testing.assert_allclose(H, hessian, atol=DIFFERENCES * scale)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_average_information_is_that_of_dense_products(structure, monkeypatch):
+    """docs/math.md (115)."""
+    monkeypatch.setattr(mixed_noise, "FEW_EFFECTS", 0)
+    problem = uneven_problem(structure)
+    point, at = problem.point, problem.dense()
+    covariances = point.model.covariances
+    directions = [
+        c.directions(L) for c, L in zip(covariances, point.Lambdas, strict=True)
+    ]
+
+    found = mixed_noise.second_of_all(point, directions)
+
+    V_inverse = np.linalg.inv(at.V)
+    covariance = np.linalg.inv(at.X.T @ V_inverse @ at.X)
+    P = V_inverse - V_inverse @ at.X @ covariance @ at.X.T @ V_inverse
+    variates = [V @ P @ at.y for V in problem.slopes_of_V(directions)]
+    expected = np.array([[f @ P @ g for g in variates] for f in variates])
+    assert not found.is_exact
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(found.squares, expected, atol=1e-10 * scale)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_rows_have_the_residuals_and_variances_of_the_posterior(structure):
+    """docs/math.md (112)."""
+    problem = uneven_problem(structure)
+    point, at = problem.point, problem.dense()
+
+    figures = point.rows
+
+    beta, _ = dense.coefficients(at)
+    gain = np.linalg.solve(at.V, dense.shared(at.terms, at.terms)).T
+    residual = at.y - at.X @ beta
+    e = (residual - gain @ residual)[problem.order]
+    left = dense.shared(at.terms, at.terms)
+    c = np.diag(left - gain @ left)[problem.order]
+    std = np.sqrt(point.noise_variance)
+    np.testing.assert_allclose(figures.e, e / std, atol=1e-10)
+    np.testing.assert_allclose(figures.uncertain, c / std**2, atol=1e-10)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_covariances_of_effects_agree_with_each_other(structure):
+    """Products with the covariance of the effects give the variances of rows."""
+    point = uneven_problem(structure).point
+    rows, sizes = point.uneven.rows, point.model.gram.sizes
+    some = np.arange(0, rows.n_rows, 17)
+    parts = []
+    for z, code, (K, q) in zip(rows.Z, rows.codes, sizes, strict=True):
+        part = np.zeros((K, q, len(some)))
+        part[code[some], :, np.arange(len(some))] = z[some]
+        parts.append(part)
+
+    products = covariance_times(point.mixed.factor, parts)
+
+    variance = sum(
+        np.sum(part * product, axis=(0, 1))
+        for part, product in zip(parts, products, strict=True)
+    )
+    expected = row_variances(point.mixed.factor, rows.Z, rows.codes)[some]
+    np.testing.assert_allclose(variance, expected, rtol=1e-10)
+
+
+def test_variances_that_are_too_far_apart_have_no_value():
+    point = uneven_problem("crossed").point
+    steep = replace(point, gamma=point.gamma * 1e3)
+    with pytest.raises(np.linalg.LinAlgError, match="too far apart"):
+        point.at(steep.x)
