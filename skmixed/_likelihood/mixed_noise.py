@@ -3,8 +3,9 @@ and its derivatives (docs/math.md, section 16).
 
     log v_j = log sigma^2 + o_j + s_j'gamma,   sum_j a_j (o_j + s_j'gamma) = 0
 
-At each gamma it is that of constant noise, of rows divided by their noise standard
-deviations: sigma^2 is profiled and covariances are in its units.
+This is math.md (110).  At each gamma the criterion is that of constant noise, of rows
+divided by their noise standard deviations: sigma^2 is profiled and covariances are in
+its units.
 """
 
 from dataclasses import dataclass, replace
@@ -40,7 +41,7 @@ class Uneven:
     penalty: np.ndarray
 
     def at(self, model, gamma, theta=None, Lambdas=None):
-        """The point at gamma of a likelihood, whose Gram is another one.
+        """The point at gamma of a likelihood, whose Gram is another one: math.md (111).
 
         Raises
         ------

@@ -296,10 +296,7 @@ def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **o
     found = fit_mixed(data, terms, mean=mean, reml=reml, alpha=alpha, **options)
     posterior = condition_mixed(found, data.X.shape[1])
     pairs = list(zip(found.ranks, found.identified, strict=True))
-    noise_model = None
-    if found.uneven is not None:
-        noise_model = modelled_noise(found, data.features, len(columns))
-    n_variances = 1 if noise_model is None else noise_model.columns.rank
+    noise_model = modelled_noise(found, data.features, len(columns))
     fit = LinearMixedFit(
         names=columns,
         features=data.features,
@@ -312,9 +309,7 @@ def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **o
         ),
         at_boundary=any(bool(rank < told.sum()) for rank, told in pairs),
         n_rows=found.reduced.n,
-        n_parameters=found.columns.rank
-        + n_variances
-        + sum(f.n_parameters for f in factors),
+        n_parameters=_n_parameters(found, factors),
         log_likelihood=found.log_likelihood,
         **_shares(data, posterior, found.noise_variance),
         n_iter=found.n_iter,
@@ -334,6 +329,12 @@ def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **o
         noise_model=noise_model,
     )
     return fit, found
+
+
+def _n_parameters(found, factors):
+    """Number of coefficients and variance parameters."""
+    n_variances = 1 if found.stated is None else found.stated.columns.rank
+    return found.columns.rank + n_variances + sum(f.n_parameters for f in factors)
 
 
 def _terms(data, factors):

@@ -118,19 +118,21 @@ def covariance_of(point, information):
 
 
 def modelled_noise(found, features, n_columns):
-    """The modelled noise of a fit.
+    """The modelled noise of a fit; None where the noise is constant.
 
     Parameters
     ----------
     found : MixedFit
-        With an `uneven` point.
     features : ndarray of shape (p,)
         Positions of the features among the columns of X.
     n_columns : int
         Number of these.
     """
     stated, point = found.stated, found.uneven
-    noise, columns = stated.noise, stated.columns
+    if point is None:
+        return None
+    structure, columns = stated.structure, stated.columns
+    positions = structure.variance
     roots, directions = coordinates_of(point)
     information = _information(point, roots, directions)
     wider = all_directions(point)
@@ -139,11 +141,11 @@ def modelled_noise(found, features, n_columns):
         of_all = _expected(point, wider)
     fitted = _log_variance(found, covariance_of(point.mixed, information))
     return ModelledNoise(
-        alpha=noise.alpha,
-        positions=noise.variance,
+        alpha=structure.variance_alpha,
+        positions=positions,
         columns=columns,
-        log_variance=widen(fitted, noise.variance, len(features), noise.offset),
-        estimable=wide_mask(columns.estimable, features[noise.variance], n_columns),
+        log_variance=widen(fitted, positions, len(features), structure.offset),
+        estimable=wide_mask(columns.estimable, features[positions], n_columns),
         slopes=coefficient_slopes_of_gamma(point),
         directions=directions,
         information=information,

@@ -10,7 +10,7 @@ columns, dependence     working columns and the way back; which others determine
 sample, parts, dask     batches that join; parts of the rows with their sums; partitions
 memory                  a fit that does not fit into it
 likeness                groups whose rows are all alike
-grouped                 rows in group order, visited again (a variance for each row)
+grouped, mixed_noise    rows in group order, visited again (a variance for each row)
 term, mixed, cells      one term of random effects; all of them; batches that join
 elimination, coordinates, nested, crossed     the effects of one factor, and of several
 """

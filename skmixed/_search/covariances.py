@@ -206,8 +206,7 @@ def _told_in_turn(F, parameters, sizes):
 
 
 def attempt(function, argument):
-    """A point that a function gives, or None where it is too far for double precision.
-    """
+    """A point that a function gives; None where it is too far for double precision."""
     try:
         point = function(argument)
     except np.linalg.LinAlgError:

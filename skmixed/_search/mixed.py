@@ -24,7 +24,7 @@ from .covariances import (
     no_variance,
     told_variances,
 )
-from .mixed_noise import Stated, best_noise, state_noise
+from .mixed_noise import Stated, best_noise, state_noise, structure_of
 from .problem import HIGHEST, LOWEST
 from .ratio import best_ratio
 
@@ -179,9 +179,8 @@ def fit_mixed(
     mean=None,
     reml=True,
     alpha=0.0,
-    max_iter=100,
-    seed=0,
     noise=None,
+    search=(100, 0),
     **reduction,
 ):
     """Fit a linear mixed model by (restricted) maximum likelihood.
@@ -197,12 +196,10 @@ def fit_mixed(
     reml : bool, default=True
     alpha : float, default=0.0
         Ridge penalty.
-    max_iter : int, default=100
-        Iterations of the search, from each start.
-    seed : int, default=0
-        Seed of the random starts.
     noise : Noise, default=None
         The log-variance; None where the noise is constant.
+    search : (int, int), default=(100, 0)
+        Iterations of the search, from each start, and the seed of the random starts.
     **reduction
         `fit_intercept`, `n_jobs` and `names` of `reduce_terms`.
 
@@ -224,11 +221,12 @@ def fit_mixed(
         alpha=float(alpha),
         **reduction,
     )
-    stated = None
+    (max_iter, seed), stated = search, None
     if noise is not None:
-        how = {"reml": reml, "alpha": float(alpha), "n_jobs": reduction.get("n_jobs")}
-        fit_intercept = reduction.get("fit_intercept", True)
-        stated = state_noise(data, terms, mean, reduced, noise, fit_intercept, **how)
+        how = {"reml": reml, "alpha": float(alpha)} | reduction
+        structure = structure_of(noise, terms, mean, **how)
+        n_jobs = reduction.get("n_jobs")
+        stated = state_noise(data, terms, reduced, structure, n_jobs)
         reduced = stated.reduced
     model = replace(likelihood_of(reduced, terms, reml, float(alpha)), seed=seed)
     optimum, identified = best_optimum(model, reduced.order, max_iter)

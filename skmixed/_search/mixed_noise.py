@@ -62,50 +62,12 @@ class Noise:
     alpha: float
 
 
-@dataclass(frozen=True)
-class Stated:
-    """The likelihood of a log-variance, and how it is made.
+def structure_of(noise, terms, mean, *, reml, alpha, fit_intercept=True, **_):
+    """The columns and the ridges of a model, as those of one with one factor.
 
-    Attributes
-    ----------
-    noise : Noise
-    uneven : Uneven
-    columns : Columns
-        From its columns among the features to working ones, the constant first.
-    reduced : Reduced
-        Of the rows under the known parts of their variances.
-    average_offset : float
-        Weighted mean of the known part of the log-variance.
-    problem : Problem or None
-        The same model as that of one random intercept, or of none; None if it has other
-        random effects.
+    `noise` is a `Noise`, and the other parameters are those of `fit_mixed`.
     """
-
-    noise: Noise
-    uneven: Uneven
-    columns: Columns
-    reduced: Reduced
-    average_offset: float
-    problem: Problem | None
-
-
-def state_noise(
-    data, terms, mean, reduced, noise, fit_intercept, *, reml, alpha, n_jobs
-):
-    """The likelihood of a log-variance.
-
-    Parameters
-    ----------
-    data, terms, mean, noise, reml, alpha, fit_intercept, n_jobs
-        As those of `fit_mixed`.
-    reduced : Reduced
-        Of the rows with equal variances.
-
-    Returns
-    -------
-    Stated
-    """
-    structure = Structure(
+    return Structure(
         reml=reml,
         random=len(terms) > 0,
         fixed=False,
@@ -118,27 +80,72 @@ def state_noise(
         alpha=alpha,
         variance_alpha=noise.alpha,
     )
-    known = _known_part(data, noise)
+
+
+@dataclass(frozen=True)
+class Stated:
+    """The likelihood of a log-variance, and how it is made.
+
+    Attributes
+    ----------
+    structure : Structure
+    uneven : Uneven
+    columns : Columns
+        From its columns among the features to working ones, the constant first.
+    reduced : Reduced
+        Of the rows under the known parts of their variances.
+    average_offset : float
+        Weighted mean of the known part of the log-variance.
+    problem : Problem or None
+        The same model as that of one random intercept, or of none; None if it has other
+        random effects.
+    """
+
+    structure: Structure
+    uneven: Uneven
+    columns: Columns
+    reduced: Reduced
+    average_offset: float
+    problem: Problem | None
+
+
+def state_noise(data, terms, reduced, structure, n_jobs=None):
+    """The likelihood of a log-variance.
+
+    Parameters
+    ----------
+    data, terms, n_jobs
+        As those of `fit_mixed`.
+    reduced : Reduced
+        Of the rows with equal variances.
+    structure : Structure
+        Of the columns, as `structure_of` gives it.
+
+    Returns
+    -------
+    Stated
+    """
+    known = _known_part(data, structure.offset)
     problem = _one_factor(data, terms, structure)
     columns = _columns(data, structure)
     if problem is not None:
         columns = problem.variance_columns
-    of_variance = columns, noise.variance, known
-    rows = uneven_rows(data, terms, mean, reduced, of_variance, n_jobs)
+    of_variance = columns, structure.variance, known
+    rows = uneven_rows(data, terms, structure.mean, reduced, of_variance, n_jobs)
     average = 0.0
     if known is not None:
         average = float(np.average(known, weights=data.weight))
         reduced = replace(reduced, gram=rows.gram(np.zeros(rows.S.shape[1])))
     back = columns.back[:, 1:]
-    uneven = Uneven(rows, noise.alpha * back.T @ back)
-    return Stated(noise, uneven, columns, reduced, average, problem)
+    uneven = Uneven(rows, structure.variance_alpha * back.T @ back)
+    return Stated(structure, uneven, columns, reduced, average, problem)
 
 
-def _known_part(data, noise):
+def _known_part(data, offset):
     """The known part of the log-variance of each row, or None."""
-    if noise.offset is None:
+    if offset is None:
         return None
-    known = data.X[:, [noise.offset]]
+    known = data.X[:, [offset]]
     known = (known.toarray() if sparse.issparse(known) else known)[:, 0]
     check_offset(np.abs(known).max())
     return known.astype(float)

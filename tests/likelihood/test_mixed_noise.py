@@ -131,3 +131,18 @@ def test_variances_that_are_too_far_apart_have_no_value():
     steep = replace(point, gamma=point.gamma * 1e3)
     with pytest.raises(np.linalg.LinAlgError, match="too far apart"):
         point.at(steep.x)
+
+
+def test_the_covariance_of_the_coefficients_moves_with_gamma():
+    problem = uneven_problem("crossed")
+    point = problem.point
+    root = np.linalg.inv(point.mixed.factor.root_inverse)
+
+    def covariance(x):
+        inverse = point.at(x).mixed.factor.root_inverse
+        return root @ inverse @ inverse.T @ root.T
+
+    k = len(point.gamma)
+    expected = differences(covariance, point.x)[:k]
+    found = mixed_noise.coefficient_slopes_of_gamma(point)
+    np.testing.assert_allclose(found, expected, atol=DIFFERENCES)

@@ -12,7 +12,7 @@ from skmixed._likelihood.mixed_noise import UnevenPoint
 from skmixed._rows.mixed import reduce_terms
 from skmixed._rows.term import CONSTANT, Term
 from skmixed._search.mixed import likelihood_of
-from skmixed._search.mixed_noise import Noise, state_noise
+from skmixed._search.mixed_noise import Noise, state_noise, structure_of
 
 N_ROWS = 160
 MEAN, VARIANCE = np.array([0, 1]), np.array([1, 2])
@@ -124,8 +124,8 @@ def uneven_problem(structure, *, reml=True, alpha=0.0, seed=0):
     data, terms = Data(X, np.arange(3), None, y, weight), tuple(terms)
     reduced = reduce_terms(data, terms, MEAN, alpha=alpha)
     noise = Noise(VARIANCE, None, 0.5)
-    how = {"reml": reml, "alpha": alpha, "n_jobs": None}
-    stated = state_noise(data, terms, MEAN, reduced, noise, True, **how)
+    structure = structure_of(noise, terms, MEAN, reml=reml, alpha=alpha)
+    stated = state_noise(data, terms, reduced, structure)
     model = likelihood_of(reduced, terms, reml, alpha)
     Lambdas = tuple(
         np.tril(rng.normal(size=(c.q, c.q))) * c.symmetric.any(axis=0)
