@@ -410,7 +410,7 @@ class RandomInterceptRegressor(LinearGroupedRegressor):
             `group_std` and `noise_std` (in the units of y), `intraclass_correlation`
             and `intercept`, of shape (2,); `coef` of shape (n_features, 2).  An end
             that the data do not give is 0, or infinite (1 for the correlation); NaN
-            where there is no such parameter.
+            where there is no such parameter, or the coefficient is not estimable.
 
         Raises
         ------

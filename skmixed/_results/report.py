@@ -88,7 +88,9 @@ def component_intervals(fit, coverage):
 
 
 def coefficient_intervals(fit, coverage):
-    """Those of (intercept, coefficients) by maximum likelihood, (1 + p, 2)."""
+    """Those of (intercept, coefficients) by maximum likelihood, (1 + p, 2); NaN where
+    they are not estimable.
+    """
     columns, model = fit.likelihood()
     contrasts, offset = fit.to_user(columns)
     if fit.noise_variance <= model.floor:
@@ -96,7 +98,8 @@ def coefficient_intervals(fit, coverage):
     model = replace(model, reml=False)
     ratio = best_ratio(model).ratio if fit.is_identified else 0.0
     profile = Profile(model, ratio, contrasts, fit.is_identified)
-    return profile.coefficient_intervals(coverage) + offset[:, None]
+    ends = profile.coefficient_intervals(coverage) + offset[:, None]
+    return np.where(fit.estimable[:, None], ends, np.nan)
 
 
 def summarize_fit(fit, coverage, distribution="t"):

@@ -15,6 +15,7 @@ from scipy import sparse
 from skmixed import (
     GroupsWarning,
     HeteroscedasticGaussianRegressor,
+    LinearMixedRegressor,
     RandomInterceptRegressor,
 )
 from skmixed._estimator import fit_of
@@ -37,7 +38,11 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize("make", KINDS, ids=["one variance", "row variances"])
+@pytest.mark.parametrize(
+    "make",
+    [*KINDS, lambda **options: LinearMixedRegressor("(1 | group)", **options)],
+    ids=["one variance", "row variances", "linear mixed"],
+)
 @pytest.mark.parametrize("name, intercept", CODINGS)
 def test_the_restricted_likelihood_is_lme4s(name, intercept, make):
     model = make(fit_intercept=intercept == "intercept")
@@ -87,6 +92,19 @@ def test_a_summary_names_dependent_columns_and_shows_no_standard_error(make):
     )
     assert_allclose(summary.aic, dropped.summary().aic, atol=LME4)
     assert not any("determined" in note for note in dropped.summary().notes)
+
+
+def test_a_coefficient_that_others_determine_has_no_profile():
+    """The others have that of the fit without the dependent columns."""
+    x = FRAME[["x", "kind_b"]]
+    y, groups = FRAME["y"], FRAME["group"]
+    twice = x.assign(again=x["x"])
+    found = RandomInterceptRegressor().fit(twice, y, groups=groups).profile_intervals()
+    expected = RandomInterceptRegressor().fit(x, y, groups=groups).profile_intervals()
+    assert np.isnan(found["coef"][[0, 2]]).all()
+    assert_allclose(found["coef"][1], expected["coef"][1], rtol=1e-7)
+    assert_allclose(found["intercept"], expected["intercept"], rtol=1e-7)
+    assert_allclose(found["group_std"], expected["group_std"], rtol=1e-7)
 
 
 def test_so_does_that_of_the_log_variance():

@@ -13,17 +13,22 @@ are left out.
 
 import ast
 import copy
+import multiprocessing
 import os
 import random
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
+# All that the tests import and that takes time.
+BEFORE = ("scipy.stats", "sklearn.ensemble", "pandas", "polars", "dask")
 STAGES = ("_rows", "_likelihood", "_search", "_results")
 LIMIT = 900  # seconds: a change that makes the tests hang is noticed
 KINDS = ("sign", "factor", "branch", "off by one")
@@ -150,34 +155,48 @@ def draw(root, n, seed):
 def run_tests(root, path):
     """The first test of a module's stage that fails; None if none does.
 
-    Tests of a file of the module's name are run first.
+    Tests of a file of the module's name are run first, in a process that has imported
+    all but the package.
     """
     _, stage, module = Path(path).parts
-    tests = root / "tests" / stage.strip("_")
-    files = sorted(tests.glob("test_*.py"))
+    files = sorted((root / "tests" / stage.strip("_")).glob("test_*.py"))
     files.sort(key=lambda file: file.name != f"test_{module}")
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
-    env = os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        found = subprocess.run(
-            [*command, *files],
-            cwd=root,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT,
-        )
-    except subprocess.TimeoutExpired:
+    output = root / "output.txt"
+    child = multiprocessing.get_context("fork").Process(
+        target=_pytest, args=(root, list(map(str, files)), output)
+    )
+    child.start()
+    child.join(LIMIT)
+    if child.is_alive():
+        child.kill()
+        child.join()
         return f"more than {LIMIT} s"
-    if found.returncode == 0:
+    if child.exitcode == 0:
         return None
-    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", found.stdout, re.M)
-    return failed[1] if failed else f"exit code {found.returncode}"
+    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", output.read_text(), re.M)
+    if failed is None:
+        sys.exit(output.read_text())
+    return failed[1]
+
+
+def _pytest(root, files, output):
+    """Run the tests of some files with the package in `root`, and exit by them."""
+    sys.path.insert(0, str(root))
+    os.chdir(root)
+    os.environ |= {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    with output.open("w") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+        code = pytest.main(["-q", "-x", "-p", "no:cacheprovider", "--tb=no", *files])
+        sys.stdout.flush()
+        os._exit(int(code))
 
 
 def main(n_changes=60, seed=1, first=1, last=None):
     """Print the changes, the test that noticed each, and how many were noticed."""
     n_noticed = 0
+    for name in BEFORE:
+        import_module(name)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         ignore = shutil.ignore_patterns("__pycache__")
