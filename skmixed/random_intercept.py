@@ -23,7 +23,7 @@ from ._input.table import read_fit_data
 from ._likelihood.normal import normal_interval
 from ._messages import column_name
 from ._results.one_variance import RandomInterceptFit, fit_statistics
-from ._results.report import profile_intervals, summarize_fit
+from ._results.report import profile_intervals, refuse_profile, summarize_fit
 from ._results.summary import Summary
 from ._rows.columns import check_range
 from ._rows.dask import is_partitioned, summarize_partitions
@@ -429,11 +429,7 @@ class RandomInterceptRegressor(LinearGroupedRegressor):
         """
         fit = fit_of(self)
         check_coverage(coverage)
-        if fit.alpha:
-            raise ValueError(
-                f"alpha={fit.alpha}: a penalised likelihood has no confidence "
-                "intervals. Fit with alpha=0."
-            )
+        refuse_profile(fit.alpha)
         return profile_intervals(fit, coverage, parameters)
 
     def _summarize(self, X, y, groups, sample_weight, reset=True):

@@ -48,19 +48,7 @@ def profile_intervals(fit, coverage, parameters=None):
     -------
     intervals : dict of str to ndarray
     """
-    every = (*COMPONENTS, "intercept", "coef")
-    parameters = [parameters] if isinstance(parameters, str) else parameters
-    if parameters is not None and not isinstance(parameters, Iterable):
-        raise TypeError(
-            f"parameters is a name or a list of names, got {parameters!r:.60}."
-        )
-    asked = every if parameters is None else tuple(parameters)
-    unknown = [name for name in asked if name not in (*every, *fit.names)]
-    if unknown:
-        raise ValueError(
-            f"parameters has {unknown[0]!r}, which is none of {', '.join(every)} and "
-            f"no column of X ({', '.join(fit.names)})."
-        )
+    asked = read_parameters(parameters, (*COMPONENTS, "intercept", "coef"), fit.names)
     found = {}
     if set(asked) & set(COMPONENTS):
         found = component_intervals(fit, coverage)
@@ -70,6 +58,34 @@ def profile_intervals(fit, coverage, parameters=None):
         named |= {"intercept": coefficients[0], "coef": coefficients[1:]}
         found = named | found
     return {name: found[name] for name in asked}
+
+
+def read_parameters(parameters, every, columns):
+    """The names of parameters that are asked for, `every` one if nothing is said; names
+    of columns are those of single coefficients.
+    """
+    parameters = [parameters] if isinstance(parameters, str) else parameters
+    if parameters is not None and not isinstance(parameters, Iterable):
+        raise TypeError(
+            f"parameters is a name or a list of names, got {parameters!r:.60}."
+        )
+    asked = every if parameters is None else tuple(parameters)
+    unknown = [name for name in asked if name not in (*every, *columns)]
+    if unknown:
+        raise ValueError(
+            f"parameters has {unknown[0]!r}, which is none of {', '.join(every)} and "
+            f"no column of X ({', '.join(columns)})."
+        )
+    return asked
+
+
+def refuse_profile(alpha):
+    """Refuse intervals of a likelihood with a ridge penalty."""
+    if alpha:
+        raise ValueError(
+            f"alpha={alpha}: a penalised likelihood has no confidence intervals. Fit "
+            "with alpha=0."
+        )
 
 
 def component_intervals(fit, coverage):

@@ -1,0 +1,116 @@
+"""The likelihood of a linear mixed model as a function of roots of its covariances that
+are free in part only (docs/math.md, section 16).
+
+With a parameter held, the roots are affine in those parameters that stay free.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .mixed import Point, evaluate, second
+
+
+@dataclass(frozen=True)
+class Roots:
+    """Roots M_t of the covariances Psi_t = M_t M_t', affine in free parameters.
+
+    Attributes
+    ----------
+    fixed : tuple of ndarray of shape (q, q)
+        M_t where all free parameters are 0, in units of y.
+    free : tuple of ndarray of shape (k_t, q, q)
+        The derivatives of M_t in the free parameters of the term.
+    noise_variance : float or None
+        None if its logarithm is the last of the free parameters.
+    """
+
+    fixed: tuple
+    free: tuple
+    noise_variance: float | None = None
+
+    def at(self, x):
+        """M_t of every term."""
+        parts = np.split(x, np.cumsum([len(A) for A in self.free]))
+        triples = zip(self.fixed, parts[:-1], self.free, strict=True)
+        return [M + np.einsum("k,kab->ab", part, A) for M, part, A in triples]
+
+
+@dataclass(frozen=True)
+class HeldPoint:
+    """The likelihood at one value of the free parameters; a point of `minimise`.
+
+    Attributes
+    ----------
+    x : ndarray of shape (n,)
+    roots : Roots
+    point : Point
+    """
+
+    x: np.ndarray
+    roots: Roots
+    point: Point
+    kinked = False
+
+    @property
+    def value(self):
+        """The deviance, with the penalty if there is one."""
+        return self.point.value
+
+    @property
+    def rounding(self):
+        """Rounding error of the value."""
+        return self.point.rounding
+
+
+def evaluate_held(model, roots, x):
+    """The likelihood at some free parameters: math.md (130)."""
+    variance = roots.noise_variance
+    variance = float(np.exp(x[-1])) if variance is None else variance
+    Lambdas = tuple(M / np.sqrt(variance) for M in roots.at(x))
+    point = evaluate(replace(model, noise_variance=variance), Lambdas)
+    return HeldPoint(x, roots, point)
+
+
+def derivatives(at):
+    """Gradient and Hessian of the value in the free parameters, or what stands for the
+    second: math.md (131) and (132).
+    """
+    point, free = at.point, at.roots.free
+    std, n = np.sqrt(point.noise_variance), sum(map(len, free))
+    E, curvatures, start = [], np.zeros((n + 1, n + 1)), 0
+    for A, Lambda, S in zip(free, point.Lambdas, point.scores, strict=True):
+        half = A @ Lambda.T / std
+        # The last direction is that of log sigma^2, at fixed roots.
+        E.append(np.concatenate([half + half.mT, -(Lambda @ Lambda.T)[None]]))
+        some = slice(start, start + len(A))
+        inner = np.einsum("iab,ac,jcb->ij", A, S, A)
+        curvatures[some, some] = 2 * inner / point.noise_variance
+        curvatures[some, -1] = curvatures[-1, some] = -np.tensordot(E[-1][:-1], S)
+        curvatures[-1, -1] -= np.sum(E[-1][-1] * S)
+        start += len(A)
+    found, J = second(point, E), _places(list(map(len, free)))
+    slopes = [np.tensordot(e, S) for e, S in zip(E, point.scores, strict=True)]
+    gradient = J.T @ np.concatenate([np.empty(0), *slopes])
+    traces = found.squares - found.traces if found.is_exact else 0.0
+    hessian = J.T @ (found.squares + traces) @ J + curvatures
+    border = J.T @ found.square
+    relative = point.factor.rss / point.noise_variance
+    gradient[-1] += point.factor_freedom - relative
+    hessian[-1] += border
+    hessian[:, -1] += border
+    hessian[-1, -1] += relative
+    kept = n + (at.roots.noise_variance is None)
+    return gradient[:kept], hessian[:kept, :kept]
+
+
+def _places(sizes):
+    """The direction of a term's last parameter is a part of that of log sigma^2."""
+    n = sum(sizes)
+    J, start = np.zeros((n + len(sizes), n + 1)), 0
+    for t, size in enumerate(sizes):
+        rows = start + t + np.arange(size)
+        J[rows, start + np.arange(size)] = 1.0
+        J[start + t + size, -1] = 1.0
+        start += size
+    return J
