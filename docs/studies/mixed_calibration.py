@@ -56,9 +56,7 @@ def nested(rng):
     n_schools = 2 * N_LEVELS
     n_classes = 2 * N_CLASSES
     sizes = n_schools, n_schools * n_classes
-    levels = [
-        std * rng.normal(size=n) for std, n in zip(STD[:2], sizes, strict=True)
-    ]
+    levels = [std * rng.normal(size=n) for std, n in zip(STD[:2], sizes, strict=True)]
     school = np.repeat(np.arange(N_LEVELS), N_CLASSES * N_PUPILS)
     number = np.tile(np.repeat(np.arange(N_CLASSES), N_PUPILS), N_LEVELS)
     known, new = np.arange(N_LEVELS), N_LEVELS + np.arange(N_LEVELS)
@@ -105,13 +103,17 @@ def report(design, shares):
     for kind in shares[0]:
         values = 100 * np.array([each[kind] for each in shares])
         error = values.std(axis=0, ddof=1) / np.sqrt(n_sets)
-        cells = [f"{m:9.2f} +- {e:.2f}" for m, e in zip(values.mean(0), error)]
+        cells = [
+            f"{m:9.2f} +- {e:.2f}" for m, e in zip(values.mean(0), error, strict=True)
+        ]
         print(f"{design:8} {kind:12}{n_sets:6d} sets" + "".join(cells), flush=True)
 
 
 def main(n_sets=1000, first_seed=0):
     """Print the percentages of both designs."""
-    print(f"{COVERAGE:.0%} intervals" + " " * 21 + "by t".rjust(16) + "normal".rjust(17))
+    print(
+        f"{COVERAGE:.0%} intervals" + " " * 21 + "by t".rjust(16) + "normal".rjust(17)
+    )
     found = {design: [] for design in DESIGNS}
     for number in range(n_sets):
         for design, shares in found.items():

@@ -153,7 +153,7 @@ def parse(text):
     """Terms of a text such as ``(days | subject) + (1 | item)``, a tuple."""
     if not text.strip():
         return ()
-    if len(_cut(text, "~")) > 1:
+    if len(split_outside(text, "~")) > 1:
         term = TERM.search(text)
         example = SHORT.repr(term[0] if term else EXAMPLE)
         raise ValueError(
@@ -161,7 +161,7 @@ def parse(text):
             f"with a bar go here, such as {example}; the columns of the mean are those "
             "of X."
         )
-    terms = [_parse_term(piece.strip(), text) for piece in _cut(text, "+")]
+    terms = [_parse_term(piece.strip(), text) for piece in split_outside(text, "+")]
     return tuple(term for expanded in terms for term in expanded)
 
 
@@ -175,12 +175,12 @@ def as_text(column):
 
 def _parse_term(piece, text):
     """The terms of ``(left | right)``: several where the right side is nested."""
-    left, right, covariance = _sides(piece, text)
-    effects = [effect.strip() for effect in _cut(left, "+")]
+    left, right, covariance = split_term(piece, text)
+    effects = [effect.strip() for effect in split_outside(left, "+")]
     slopes = [_name(effect, piece) for effect in effects if effect not in ("0", "1")]
     nested = [
-        [_name(label.strip(), piece) for label in _cut(combination, ":")]
-        for combination in _cut(right, "/")
+        [_name(label.strip(), piece) for label in split_outside(combination, ":")]
+        for combination in split_outside(right, "/")
     ]
     if len(effects) - len(slopes) > 1 or ("0" in effects and not slopes):
         raise ValueError(
@@ -195,7 +195,7 @@ def _parse_term(piece, text):
         raise type(error)(f"{SHORT.repr(piece)}: {error}") from None
 
 
-def _sides(piece, text):
+def split_term(piece, text):
     """The text left of the bar, that right of it, and the covariance of the effects."""
     where = f"random_effects={SHORT.repr(text)}: {SHORT.repr(piece)}"
     if "|" not in QUOTED.sub("", piece):
@@ -203,9 +203,11 @@ def _sides(piece, text):
             f"{where} has no bar. Columns of the mean are those of X (or "
             "mean_features); terms are such as '(cond | subject)'."
         )
-    sides = _cut(piece[1:-1], "|")
+    sides = split_outside(piece[1:-1], "|")
     uncorrelated = len(sides) == 3 and not sides[1]
-    in_brackets = piece[0] == "(" and piece[-1] == ")" and len(_cut(piece, "|")) == 1
+    in_brackets = (
+        piece[0] == "(" and piece[-1] == ")" and len(split_outside(piece, "|")) == 1
+    )
     if not in_brackets or not (len(sides) == 2 or uncorrelated):
         raise ValueError(
             f"{where} is no term in brackets with one bar, such as '{EXAMPLE}', or "
@@ -214,7 +216,7 @@ def _sides(piece, text):
     return sides[0], sides[-1], "diagonal" if uncorrelated else "full"
 
 
-def _cut(text, separator):
+def split_outside(text, separator):
     """The pieces of a text between separators outside of brackets and backticks."""
     pieces, start, depth, quoted = [], 0, 0, False
     for i, character in enumerate(text):

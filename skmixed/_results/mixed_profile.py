@@ -115,18 +115,40 @@ def mixed_profile_intervals(fit, coverage, parameters=None):
     -------
     intervals : dict of str to ndarray of shape (2,), or (n_features, 2) for "coef"
     """
-    components = names_of_components(fit)
-    every = (*components, "intercept", "coef")
+    every = (*names_of_components(fit), "intercept", "coef")
     asked = read_parameters(parameters, every, fit.names)
     found = {name: np.full(2, np.nan) for name in (*every, *fit.names)}
-    if not fit.is_exact:  # else nothing is left to tell anything from
-        found |= _component_intervals(fit, coverage, set(asked) & set(components))
-        coefficients = set(asked) - set(components)
-        if "coef" in asked:
-            coefficients = coefficients - {"coef"} | set(fit.names)
-        found |= _coefficient_intervals(fit, coverage, coefficients)
+    for name, (make, lowest, offset) in parameters_of(fit, asked).items():
+        found[name] = interval(make(), lowest, coverage) + offset
     found["coef"] = np.array([found[name] for name in fit.names]).reshape(-1, 2)
     return {name: found[name] for name in asked}
+
+
+def rise(fit, name, value):
+    """The rise of the deviance from its least where a parameter is held at a value."""
+    make, lowest, offset = parameters_of(fit, [name])[name]
+    parameter = make()
+    return _rise(
+        parameter, {parameter.estimate: parameter.start}, lowest, value - offset
+    )
+
+
+def parameters_of(fit, asked):
+    """Those of the parameters that the data tell: a dict of names to a function that
+    makes the `Parameter`, the least deviance, and its origin.
+    """
+    if fit.is_exact:  # nothing is left to tell anything from
+        return {}
+    point, components = fit.point(), set(names_of_components(fit))
+    found = {
+        name: (make, point.value, 0.0)
+        for name, make in _components(fit, point)
+        if name in asked
+    }
+    coefficients = {*asked} - components
+    if "coef" in asked:
+        coefficients |= set(fit.names)
+    return found | dict(_coefficients(fit, point, coefficients))
 
 
 def names_of_components(fit):
@@ -149,26 +171,19 @@ def _pairs(factor):
 # -------------------------------------------------------------------------- components
 
 
-def _component_intervals(fit, coverage, asked):
-    """Those of the components that are asked for, as far as the data tell them."""
-    point, makers = fit.point(), {}
+def _components(fit, point):
+    """Names and functions that make a `Parameter`, of what the data tell."""
     for t, factor in enumerate(fit.factors):
         told = fit.identified[t]
-        for i, effect in enumerate(factor.effects):
-            if told[i]:
-                make = partial(_std, fit, point, t, i)
-                makers[f"std({effect} | {factor.name})"] = make
+        for i in np.flatnonzero(told):
+            name = f"std({factor.effects[i]} | {factor.name})"
+            yield name, partial(_std, fit, point, t, i)
         for i, j in _pairs(factor):
             if told[i] and told[j]:
                 both = f"{factor.effects[i]}, {factor.effects[j]}"
                 make = partial(_correlation, fit, point, t, i, j)
-                makers[f"corr({both} | {factor.name})"] = make
-    makers["noise_std"] = partial(_noise, fit, point)
-    return {
-        name: interval(make(), point.value, coverage)
-        for name, make in makers.items()
-        if name in asked
-    }
+                yield f"corr({both} | {factor.name})", make
+    yield "noise_std", partial(_noise, fit, point)
 
 
 def _std(fit, point, t, i):
@@ -281,26 +296,23 @@ def _start(entries, point):
 # ------------------------------------------------------------------------ coefficients
 
 
-def _coefficient_intervals(fit, coverage, asked):
-    """Those of the coefficients that are asked for and estimable, by maximum
+def _coefficients(fit, point, asked):
+    """The entries of `parameters_of` of coefficients that are estimable, by maximum
     likelihood, whatever the fit is by: math.md (134).
     """
     names = np.array(["intercept", *fit.names], dtype=object)[fit.entries]
     told = fit.estimable[fit.entries]
     wanted = [k for k, name in enumerate(names) if told[k] and name in asked]
     if not wanted:
-        return {}
-    point = fit.point()
+        return
     if point.model.reml:
         model = replace(point.model, reml=False)
         point = best_optimum(model, fit.order, MAX_ITER)[0].point
     J, offset = fit.columns.to_user(fit.fit_intercept)
     J, offset = J[int(not fit.fit_intercept) :], offset[int(not fit.fit_intercept) :]
-    found = {}
     for k in wanted:
-        ends = interval(_coefficient(fit, point, J[k]), point.value, coverage)
-        found[names[k]] = ends + offset[k]
-    return found
+        make = partial(_coefficient, fit, point, J[k])
+        yield names[k], (make, point.value, offset[k])
 
 
 def _coefficient(fit, point, c):
@@ -345,7 +357,11 @@ def _end(parameter, lowest, quantile, sign):
     """
     last = parameter.high if sign > 0 else parameter.low
     near, step = parameter.estimate, FIRST_STEP * parameter.unit
-    excess = partial(_excess, parameter, {near: parameter.start}, lowest, quantile)
+    solved = {near: parameter.start}
+
+    def excess(value):
+        return np.sqrt(_rise(parameter, solved, lowest, value)) - quantile
+
     if near == last:
         return last
     for _ in range(N_STEPS):
@@ -361,9 +377,9 @@ def _end(parameter, lowest, quantile, sign):
     return sign * np.inf
 
 
-def _excess(parameter, solved, lowest, quantile, value):
-    """The root of the rise of the deviance where a value is held, less the quantile;
-    searches start from the nearest value of those that are `solved`.
+def _rise(parameter, solved, lowest, value):
+    """The rise of the deviance where a value is held; the search starts from the
+    nearest value of those that are `solved`.
     """
     near = min(solved, key=lambda known: abs(known - value))
     found = _best(parameter, value, solved[near])
@@ -372,7 +388,7 @@ def _excess(parameter, solved, lowest, quantile, value):
         deviance = parameter.ceiling
     else:
         solved[value] = found.x
-    return np.sqrt(max(deviance - lowest, 0.0)) - quantile
+    return max(min(deviance, parameter.ceiling) - lowest, 0.0)
 
 
 def _best(parameter, value, start):
