@@ -113,7 +113,7 @@ def from_formula(
     X = of_mean.drop(columns="Intercept", errors="ignore")
     names, terms = list(X.columns), []
     for piece in pieces:
-        columns, found = _term(piece, read)
+        columns, found = _term(piece, read, formula)
         new = [name for name in columns.columns if name not in X.columns]
         X = X.join(columns[new])
         terms += found
@@ -150,14 +150,16 @@ def _parts(formula):
     return response, " + ".join(mean) or "1", terms
 
 
-def _term(piece, read):
+def _term(piece, read, formula):
     """The columns of one term's slopes, and the term, several where it is nested."""
-    left, right, covariance = split_term(piece, piece)
+    left, right, covariance = split_term(piece, f"{formula!r}: {piece!r}")
     columns = read(left.strip() or "1", piece)
     slopes = columns.drop(columns="Intercept", errors="ignore")
     form = {"intercept": "Intercept" in columns, "covariance": covariance}
     if not form["intercept"] and not slopes.shape[1]:
-        raise ValueError(f"{piece!r} has neither a random intercept nor a slope.")
+        raise ValueError(
+            f"{formula!r}: {piece!r} has neither a random intercept nor a slope."
+        )
     nested = parse(f"(1 | {right})")
     return slopes, [RandomEffects(t.groups, slopes.columns, **form) for t in nested]
 
@@ -186,12 +188,13 @@ def _reader(formula, data):
 
     def read(part, written):
         try:
-            columns = model_matrix(part, table, na_action="raise")
+            columns = model_matrix(part, table, context={}, na_action="raise")
         except (FormulaicError, ValueError, TypeError, SyntaxError) as error:
             known = ", ".join(map(str, data.columns))
+            fault = str(error).split("\n")[0]  # the rest is a drawing of the place
             raise ValueError(
-                f"{formula!r}: {written!r} cannot be read. {error} (The columns are "
-                f"{known}.)"
+                f"{formula!r}: {written!r} cannot be read. {fault} The columns are "
+                f"{known}."
             ) from error
         return columns.set_axis(data.index)
 
@@ -204,5 +207,5 @@ def _check_labels(labels, formula, data) -> None:
             known = ", ".join(map(str, data.columns))
             raise ValueError(
                 f"{formula!r} names the label column {label!r}, which is not in the "
-                f"table. (The columns are {known}.)"
+                f"table. The columns are {known}."
             )

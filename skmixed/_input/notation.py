@@ -175,7 +175,8 @@ def as_text(column):
 
 def _parse_term(piece, text):
     """The terms of ``(left | right)``: several where the right side is nested."""
-    left, right, covariance = split_term(piece, text)
+    where = f"random_effects={SHORT.repr(text)}: {SHORT.repr(piece)}"
+    left, right, covariance = split_term(piece, where)
     effects = [effect.strip() for effect in split_outside(left, "+")]
     slopes = [_name(effect, piece) for effect in effects if effect not in ("0", "1")]
     nested = [
@@ -195,9 +196,10 @@ def _parse_term(piece, text):
         raise type(error)(f"{SHORT.repr(piece)}: {error}") from None
 
 
-def split_term(piece, text):
-    """The text left of the bar, that right of it, and the covariance of the effects."""
-    where = f"random_effects={SHORT.repr(text)}: {SHORT.repr(piece)}"
+def split_term(piece, where):
+    """The text left of the bar, that right of it, and the covariance of the effects;
+    an error begins with `where`.
+    """
     if "|" not in QUOTED.sub("", piece):
         raise ValueError(
             f"{where} has no bar. Columns of the mean are those of X (or "

@@ -6,14 +6,18 @@ displays and need matplotlib, the extra `plots`.
 """
 
 from ._calibration import PredictiveCalibrationDisplay
+from ._correlation import EffectsCorrelationDisplay
 from ._effects import GroupEffectsDisplay
 from ._interval import predict_interval
+from ._lines import GroupLinesDisplay
 from ._profile import LikelihoodProfileDisplay
 from ._random_effects import RandomEffectsDisplay, RandomInterceptsDisplay
 from ._residuals import ResidualScaleDisplay, ResidualsDisplay
 
 __all__ = [
+    "EffectsCorrelationDisplay",
     "GroupEffectsDisplay",
+    "GroupLinesDisplay",
     "LikelihoodProfileDisplay",
     "PredictiveCalibrationDisplay",
     "RandomEffectsDisplay",

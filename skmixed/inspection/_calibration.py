@@ -9,7 +9,7 @@ from scipy.stats import binom
 
 from .._likelihood.normal import normal_cdf
 from .._typing import ColumnLike, EstimatorLike, Floats, MatrixLike
-from ._display import COLOURS, Display, by_kind, distribution_of, read_predictions
+from ._display import Display, by_kind, distribution_of, read_predictions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,8 +27,10 @@ class PredictiveCalibrationDisplay(Display):
     ----------
     pit : ndarray of shape (n_rows,)
         Values of the transform.
-    known : ndarray of bool of shape (n_rows,), default=None
-        Whether the model knows the group of a row; None draws all rows together.
+    known : ndarray of bool or str of shape (n_rows,), default=None
+        Whether the model knows the group of a row, or a text for every row, such as
+        "known subject, new item" of a model with several factors: rows of each kind are
+        drawn apart.  None draws all rows together.
     kind : {"pit", "coverage"}, default="pit"
 
     Attributes
@@ -73,7 +75,9 @@ class PredictiveCalibrationDisplay(Display):
             A model whose `predict` has `return_std`, or a Pipeline or a search around.
         X : array-like of shape (n_rows, n_features)
         y : array-like of shape (n_rows,)
-        groups : array-like of shape (n_rows,), default=None
+        groups : array-like of shape (n_rows,) or table, default=None
+            Group labels; those of several factors give a figure for each combination of
+            known and new that occurs.
         kind : {"pit", "coverage"}, default="pit"
         ax : matplotlib Axes, default=None
 
@@ -106,7 +110,7 @@ class PredictiveCalibrationDisplay(Display):
         ----------
         y_true, y_mean, y_std : array-like of shape (n_rows,)
             Observations, and the means and standard deviations predicted for them.
-        known : array-like of bool of shape (n_rows,), default=None
+        known : array-like of bool or str of shape (n_rows,), default=None
         kind : {"pit", "coverage"}, default="pit"
         ax : matplotlib Axes, default=None
 
@@ -133,7 +137,7 @@ class PredictiveCalibrationDisplay(Display):
             raise ValueError(f"kind is 'pit' or 'coverage', got {self.kind!r}.")
         ax = self._begin(ax)
         sets = by_kind(np.asarray(self.pit), self.known)
-        fewest = min(len(values) for values in sets.values())
+        fewest = min(len(values) for _, values, _ in sets)
         draw = self._draw_pit if self.kind == "pit" else self._draw_coverage
         draw(ax, sets, fewest)
         ax.legend(loc="best")
@@ -146,10 +150,10 @@ class PredictiveCalibrationDisplay(Display):
         per_bin = fewest / n_bins
         ax.axhspan(low / per_bin, high / per_bin, color="0.9", zorder=0)
         ax.axhline(1.0, color="0.5", linewidth=0.8, label="calibrated")
-        for name, values in sets.items():
+        for name, values, colour in sets:
             density, edges = np.histogram(values, n_bins, (0, 1), density=True)
             label = f"{name} ({len(values)} rows)"
-            ax.stairs(density, edges, color=COLOURS[name], linewidth=1.6, label=label)
+            ax.stairs(density, edges, color=colour, linewidth=1.6, label=label)
         ax.set(xlim=(0, 1), xlabel="predicted probability of less than was observed")
         ax.set_ylim(0, None)
         ax.set_ylabel("density")
@@ -163,11 +167,11 @@ class PredictiveCalibrationDisplay(Display):
             nominal, low / fewest, high / fewest, color="0.9", linewidth=0, zorder=0
         )
         ax.plot([0, 1], [0, 1], color="0.5", linewidth=0.8, label="calibrated")
-        for name, values in sets.items():
+        for name, values, colour in sets:
             inside = np.sort(2 * np.abs(values - 0.5))
             share = np.searchsorted(inside, nominal, side="right") / len(inside)
             label = f"{name} ({len(values)} rows)"
-            ax.plot(nominal, share, color=COLOURS[name], linewidth=1.6, label=label)
+            ax.plot(nominal, share, color=colour, linewidth=1.6, label=label)
         ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
         ax.set_xlabel("nominal probability of the interval")
         ax.set_ylabel("share of observations inside")

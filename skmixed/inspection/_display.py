@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KNOWN, NEW, ALL = "known groups", "new groups", "all rows"
-COLOURS = {KNOWN: "C0", NEW: "C1", ALL: "C0"}
 
 
 class Display:
@@ -66,8 +65,9 @@ def own_model(estimator):
 
 
 def distribution_of(estimator, X, groups):
-    """Whether the model knows the group of each row (None where it has no groups), and
-    the means and standard deviations that it predicts.
+    """Whether the model knows the group of each row (None where it has no groups; of
+    several factors a text that says which are known), and the means and standard
+    deviations that it predicts.
     """
     metadata = {} if groups is None else {"groups": groups}
     model, X = unwrap(estimator, X, metadata)
@@ -77,14 +77,26 @@ def distribution_of(estimator, X, groups):
 
 
 def _knows(model, X, groups):
-    """Whether a model knows the groups of each row, those of all its factors; None
-    where it has none.
+    """Whether a model knows the group of each row; of several factors a text for each
+    row, such as "known subject, new item"; None where it has no groups.
     """
     if not isinstance(model, GaussianRegressor) or not count_groups(model):
         return None
     codes = read_new(model, X, groups).codes
-    codes = codes if isinstance(codes, (list, tuple)) else [codes]
-    return np.all([of_factor >= 0 for of_factor in codes], axis=0)
+    if not isinstance(codes, (list, tuple)):
+        return codes >= 0
+    known = np.column_stack(codes) >= 0
+    if len(codes) == 1:
+        return known[:, 0]
+    kinds, place = np.unique(known, axis=0, return_inverse=True)
+    names = np.array([_kind_text(kind, model.groups_) for kind in kinds], dtype=object)
+    return names[place.ravel()]
+
+
+def _kind_text(known, factors):
+    """Such as "known subject, new item"."""
+    pairs = zip(known, factors, strict=True)
+    return ", ".join(f"{'known' if each else 'new'} {name}" for each, name in pairs)
 
 
 def noise_of(estimator, X, groups):
@@ -118,10 +130,16 @@ def read_predictions(y_true, y_mean, y_std=None):
 
 
 def by_kind(values, known):
-    """Rows of known and of new groups apart, as far as there are any."""
+    """Rows of known and of new groups apart, as far as there are any, or rows of each
+    text of `known`: their name, the rows and a colour.
+    """
     if known is None:
-        return {ALL: values}
-    known = np.asarray(known, dtype=bool)
+        return [(ALL, values, "C0")]
+    known = np.asarray(known)
     check_consistent_length(values, known)
-    sets = {KNOWN: values[known], NEW: values[~known]}
-    return {name: rows for name, rows in sets.items() if len(rows)}
+    if known.dtype.kind in "OUS":
+        kinds = sorted(set(known.tolist()), key=lambda kind: (kind.count("new"), kind))
+        return [(k, values[known == k], f"C{i}") for i, k in enumerate(kinds)]
+    known = known.astype(bool)
+    sets = (KNOWN, values[known], "C0"), (NEW, values[~known], "C1")
+    return [(name, rows, colour) for name, rows, colour in sets if len(rows)]

@@ -134,14 +134,15 @@ class GroupEffectsDisplay(Display):
         ValueError
             If X has no such column, or labels are missing.
         """
-        column = _column_of(X, feature)
-        codes, labels = _groups_of_lines(groups if by is None else by, len(column))
+        column = column_of(X, feature)
+        codes, labels = groups_of_lines(groups if by is None else by, len(column))
         size = np.bincount(codes, minlength=len(labels))
         drawn = np.sort(np.argsort(-size, kind="stable")[:MOST_LINES])
         table = Table(estimator, X, feature, column, groups)
         lines = [table.line(np.flatnonzero(codes == g)) for g in drawn]
-        population = table.without_groups() if _knows_groups(estimator) else None
-        rows = None
+        population = rows = None
+        if knows_groups(estimator):
+            population = table.of_new_groups().line(np.arange(len(column)))
         if y is not None:
             y = read_column(y, "y").ravel()
             check_consistent_length(y, column)
@@ -194,7 +195,7 @@ class GroupEffectsDisplay(Display):
         ax.scatter(values, y, c=colours, **style)
 
 
-def _column_of(X, feature):
+def column_of(X, feature):
     """A column of a table by name or position, as numbers (n,)."""
     if sparse.issparse(X) or not (hasattr(X, "shape") and len(X.shape) == 2):
         raise TypeError(
@@ -245,15 +246,28 @@ class Table:
             means[i] = predict_mean(model, X, metadata).mean()
         return values, means
 
-    def without_groups(self):
-        """The same for all rows, as rows of new groups."""
-        missing = self.groups
-        if missing is not None:
-            missing = np.full(np.shape(missing), None)
-        return replace(self, groups=missing).line(np.arange(len(self.column)))
+    def of_new_groups(self):
+        """The same rows, as rows of new groups."""
+        return replace(self, groups=_all_missing(self.groups))
 
 
-def _groups_of_lines(labels, n_rows):
+def _all_missing(groups):
+    """A column or a table of labels, all of them missing, with the names it has."""
+    if groups is None:
+        return None
+    n, names = len(groups), getattr(groups, "column_names", None)
+    if names is None and hasattr(groups, "columns"):
+        names = list(groups.columns)
+    if names is not None:
+        make = getattr(type(groups), "from_pydict", type(groups))
+        return make({name: [None] * n for name in names})
+    fields = getattr(getattr(groups, "dtype", None), "names", None)
+    if fields:
+        return np.full(n, None, dtype=[(name, object) for name in fields])
+    return np.full(np.shape(groups), None)
+
+
+def groups_of_lines(labels, n_rows):
     """Codes (n,) and labels of the groups that lines are about."""
     if labels is None:
         raise ValueError(
@@ -268,7 +282,7 @@ def _groups_of_lines(labels, n_rows):
     return index.codes, index.labels
 
 
-def _knows_groups(estimator):
+def knows_groups(estimator):
     """Whether the model has a population beside the groups that it gets as metadata."""
     model = find_model(estimator).model
     if not isinstance(model, GaussianRegressor) or not count_groups(model):

@@ -9,7 +9,6 @@ from scipy.stats import beta, chi2, norm
 
 from .._typing import ColumnLike, EstimatorLike, Floats, MatrixLike
 from ._display import (
-    COLOURS,
     Display,
     by_kind,
     distribution_of,
@@ -39,7 +38,7 @@ class ResidualsDisplay(Display):
         Predicted means, in the units of y.
     residual : ndarray of shape (n_rows,)
         Standardised residuals.
-    known : ndarray of bool of shape (n_rows,), default=None
+    known : ndarray of bool or str of shape (n_rows,), default=None
         Whether the model knows the group of a row; None draws all rows together.
     kind : {"fitted", "quantiles"}, default="fitted"
 
@@ -132,7 +131,7 @@ class ResidualsDisplay(Display):
         y_std : array-like of shape (n_rows,), default=None
             Standard deviations of their noise; None is the root mean square of the
             residuals.
-        known : array-like of bool of shape (n_rows,), default=None
+        known : array-like of bool or str of shape (n_rows,), default=None
         kind : {"fitted", "quantiles"}, default="fitted"
         ax : matplotlib Axes, default=None
 
@@ -174,11 +173,11 @@ class ResidualsDisplay(Display):
         ax.axhline(0.0, color="0.5", linewidth=0.8, zorder=0)
         for level in (-2.0, 2.0):
             ax.axhline(level, color="0.5", linewidth=0.8, linestyle=":", zorder=0)
-        for name, rows in sets.items():
+        for name, rows, colour in sets:
             label = f"{name} ({len(rows)} rows)"
-            ax.plot(*rows.T, label=label, color=COLOURS[name], **_dots(len(rows)))
+            ax.plot(*rows.T, label=label, color=colour, **_dots(len(rows)))
             if len(rows) >= ROWS_OF_A_TREND:
-                trend = {"color": COLOURS[name], "linewidth": 1.6, "marker": "o"}
+                trend = {"color": colour, "linewidth": 1.6, "marker": "o"}
                 ax.plot(*_binned_means(*rows.T), markeredgecolor="white", **trend)
         ax.set_xlabel("fitted value (units of y)")
         ax.set_ylabel("standardised residual")
@@ -187,14 +186,14 @@ class ResidualsDisplay(Display):
     @staticmethod
     def _draw_quantiles(ax, sets):
         ends = np.zeros(2)
-        for name, rows in sets.items():
+        for name, rows, colour in sets:
             n, label = len(rows), f"{name} ({len(rows)} rows)"
             rank = np.arange(1, n + 1)
             expected = norm.ppf((rank - 0.5) / n)
             low, high = norm.ppf(beta.interval(0.95, rank, n + 1 - rank))
             ax.fill_between(expected, low, high, color="0.9", linewidth=0, zorder=0)
             residual = np.sort(rows[:, 1])
-            ax.plot(expected, residual, label=label, color=COLOURS[name], **_dots(n))
+            ax.plot(expected, residual, label=label, color=colour, **_dots(n))
             ends = [min(ends[0], expected[0]), max(ends[1], expected[-1])]
         ax.plot(ends, ends, color="0.5", linewidth=0.8, label="normal", zorder=1)
         ax.set_xlabel("quantile of the normal distribution")
@@ -215,7 +214,7 @@ class ResidualScaleDisplay(Display):
         Observation minus predicted mean.
     std : ndarray of shape (n_rows,)
         Predicted standard deviation.
-    known : ndarray of bool of shape (n_rows,), default=None
+    known : ndarray of bool or str of shape (n_rows,), default=None
         Whether the model knows the group of a row; None draws all rows together.
 
     Attributes
@@ -284,7 +283,7 @@ class ResidualScaleDisplay(Display):
         ----------
         y_true, y_mean, y_std : array-like of shape (n_rows,)
             Observations, and the means and standard deviations predicted for them.
-        known : array-like of bool of shape (n_rows,), default=None
+        known : array-like of bool or str of shape (n_rows,), default=None
         n_bins : int, default=10
             Most bins.
         ax : matplotlib Axes, default=None
@@ -313,12 +312,12 @@ class ResidualScaleDisplay(Display):
         ax = self._begin(ax)
         rows = np.column_stack([self.std, self.residual])
         ends = []
-        for name, values in by_kind(rows, self.known).items():
+        for name, values, colour in by_kind(rows, self.known):
             std, scale, low, high = _binned_scale(*values.T, n_bins)
             ends += [std.min(), std.max()]
             bars = [scale - low, high - scale]
             ax.errorbar(
-                std, scale, yerr=bars, fmt="o", markersize=5, color=COLOURS[name],
+                std, scale, yerr=bars, fmt="o", markersize=5, color=colour,
                 label=f"{name} ({len(values)} rows)",
             )  # fmt: skip
         ends = np.array([0.95 * min(ends), 1.05 * max(ends)])

@@ -3,6 +3,8 @@
 import sys
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 import sklearn
 from numpy.testing import assert_allclose
@@ -22,7 +24,9 @@ from skmixed import (
     RandomInterceptRegressor,
 )
 from skmixed.inspection import (
+    EffectsCorrelationDisplay,
     GroupEffectsDisplay,
+    GroupLinesDisplay,
     LikelihoodProfileDisplay,
     PredictiveCalibrationDisplay,
     RandomEffectsDisplay,
@@ -501,13 +505,22 @@ def test_random_effects_that_are_not_there():
 
 
 def test_pictures_of_several_factors():
-    """A row is of known groups where those of all its factors are known."""
+    """Rows of each combination of known and new stand apart."""
     table = np.column_stack([GROUPS, np.arange(300) % 7])
     model = LinearMixedRegressor().fit(X, Y, groups=table)
     asked = table.copy()
     asked[:50, 0], asked[25:75, 1] = 99, 99
     display = PredictiveCalibrationDisplay.from_estimator(model, X, Y, groups=asked)
-    assert np.array_equal(display.known, np.arange(300) >= 75)
+    kinds = ["new g0, known g1", "new g0, new g1", "known g0, new g1"]
+    expected = np.repeat([*kinds, "known g0, known g1"], [25, 25, 25, 225])
+    assert display.known.tolist() == expected.tolist()
+    texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert texts[1:] == [
+        "known g0, known g1 (225 rows)",
+        "known g0, new g1 (25 rows)",
+        "new g0, known g1 (25 rows)",
+        "new g0, new g1 (25 rows)",
+    ]
     residuals = ResidualsDisplay.from_estimator(model, X, Y, groups=asked)
     mean = model.predict(X, groups=asked)
     assert_allclose(residuals.residual, (Y - mean) / np.sqrt(model.noise_variance_))
@@ -519,3 +532,65 @@ def test_pictures_of_several_factors():
     expected = model.predict_interval(X, groups=asked, distribution="t")
     found = predict_interval(model, X, groups=asked, distribution="t")
     assert_allclose(found, expected)
+
+
+@pytest.mark.parametrize("make", [np.asarray, pd.DataFrame, pl.DataFrame])
+def test_lines_of_groups_of_their_own_and_by_a_model(make):
+    """The own line is least squares, and the model's lies between it and that of a new
+    group where nothing else is in the model.
+    """
+    table = np.column_stack([GROUPS, np.arange(300) % 7])
+    if make is not np.asarray:
+        table = make({"g0": table[:, 0], "g1": table[:, 1]})
+    model = LinearMixedRegressor("(x0 | g0) + (1 | g1)", mean_features=[0])
+    model.fit(X[:, :1], Y, groups=table)
+    asked = {"groups": table, "by": GROUPS, "n_groups": 5}
+    display = GroupLinesDisplay.from_estimator(model, X[:, :1], Y, 0, **asked)
+    assert len(display.axes_) == len(display.lines) == 5
+    for label, rows, own in zip(display.labels, display.rows, display.own, strict=True):
+        some = label == GROUPS
+        assert_allclose(rows, np.column_stack([X[some, 0], Y[some]]))
+        slope, level = np.polyfit(*rows.T, 1)
+        assert_allclose(own[:, 1], level + slope * own[:, 0], rtol=1e-8)
+    line, new = display.lines[0], display.population[0]
+    slopes = model.coef_[0] + model.random_effects_["g0"][:, 1]
+    place = model.groups_["g0"].tolist().index(display.labels[0])
+    found = np.polyfit(*line.T, 1)[0], np.polyfit(*new.T, 1)[0]
+    assert_allclose(found, [slopes[place], model.coef_[0]], rtol=1e-8)
+
+
+def test_lines_of_any_model():
+    least_squares = LinearRegression().fit(X, Y)
+    axes = plt.figure().subplots(2)
+    constant = np.where(GROUPS[0] == GROUPS, 1.0, X[:, 0])
+    shown = np.column_stack([constant, X[:, 1:]])
+    some = np.isin(GROUPS, np.unique(GROUPS)[[0, 1]]) | (GROUPS[0] == GROUPS)
+    display = GroupLinesDisplay.from_estimator(
+        least_squares, shown[some], Y[some], 0, groups=GROUPS[some], n_groups=2, ax=axes
+    )
+    assert display.population is None
+    assert display.ax_ is axes[0]
+    assert [len(own) for own in display.own].count(0) <= 1
+    with pytest.raises(ValueError, match="ax has 1 axes for 2 groups"):
+        display.plot(plt.figure().add_subplot())
+
+
+def test_correlation_of_effects():
+    model = slopes()
+    display = EffectsCorrelationDisplay.from_estimator(model)
+    (factor,) = model.groups_
+    assert_allclose(display.effects, model.random_effects_[factor])
+    Psi = model.random_effects_covariance_[factor]
+    assert_allclose(display.correlation, Psi[0, 1] / np.sqrt(Psi[0, 0] * Psi[1, 1]))
+    points = display._ellipse()
+    squares = np.einsum("ij,ik,kj->j", points, np.linalg.inv(Psi), points)
+    assert_allclose(squares, chi2.ppf(0.9, 2), rtol=1e-6)
+    ax = plt.figure().add_subplot()
+    turned = EffectsCorrelationDisplay.from_estimator(
+        model, factor, effects=["x0", "intercept"], ax=ax
+    )
+    assert turned.ax_ is ax
+    assert_allclose(turned.effects, display.effects[:, ::-1])
+    for estimator in (MODEL, LinearMixedRegressor().fit(X, Y, groups=GROUPS)):
+        with pytest.raises(ValueError, match="two random effects of one factor"):
+            EffectsCorrelationDisplay.from_estimator(estimator)

@@ -1,0 +1,106 @@
+"""Models from formulas, by formulaic."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+
+from skmixed import LinearMixedRegressor
+from skmixed.datasets import load_sleepstudy
+from skmixed.formula import from_formula
+
+pytest.importorskip("formulaic")
+
+WORKED = Path(__file__).parents[1] / "worked"
+SLEEP = load_sleepstudy(as_frame=True).frame
+# lme4 1.1-31's restricted log-likelihoods are stored to six digits after the point.
+PRINTED = 1e-6
+
+
+def table(name):
+    return SLEEP if name == "sleepstudy" else pd.read_csv(WORKED / f"{name}.csv")
+
+
+@pytest.mark.parametrize(
+    "formula, name, expected",
+    [
+        ("Reaction ~ Days + (Days | Subject)", "sleepstudy", -871.814136),
+        ("Reaction ~ Days + (Days || Subject)", "sleepstudy", -871.834647),
+        ("diameter ~ 1 + (1 | plate) + (1 | sample)", "Penicillin", -165.430294),
+        ("strength ~ 1 + (1 | batch/cask)", "Pastes", -123.495373),
+        ("score ~ Machine + (Machine | Worker)", "Machines", -104.155609),
+        ("rt ~ cond + (cond | subject) + (cond | item)", "rt", -588.833302),
+        ("Reaction ~ 1 + (0 + Days | Subject)", "sleepstudy", -894.614490),
+        ("angle ~ recipe + temp + (1 | recipe:replicate)", "cake", -846.922156),
+    ],
+)
+def test_formulas_give_lme4s_numbers(formula, name, expected):
+    model, X, y, groups = from_formula(formula, table(name))
+    model.fit(X, y, groups=groups)
+    assert_allclose(model.log_likelihood_, expected, atol=PRINTED)
+
+
+def test_a_formula_is_a_model_and_its_data():
+    found = from_formula("log(Reaction) ~ 0 + Days + (1 | Subject)", SLEEP, method="ml")
+    assert (
+        found.model.get_params()
+        == LinearMixedRegressor(
+            "(1 | Subject)", fit_intercept=False, method="ml"
+        ).get_params()
+    )
+    assert list(found.X) == ["Days"]
+    assert_allclose(found.y, np.log(SLEEP["Reaction"]))
+    assert list(found.groups) == ["Subject"]
+    shuffled = SLEEP.sample(frac=1.0, random_state=0)
+    again = from_formula("log(Reaction) ~ 0 + Days + (1 | Subject)", shuffled)
+    assert again.X.index.equals(shuffled.index)
+    assert_allclose(again.y, np.log(shuffled["Reaction"]))
+    names = from_formula("score ~ Machine + (0 + Machine | Worker)", table("Machines"))
+    assert names.model.mean_features == ["Machine[T.B]", "Machine[T.C]"]
+    assert list(names.X)[2:] == ["Machine[A]", "Machine[B]", "Machine[C]"]
+
+
+@pytest.mark.parametrize(
+    "formula, fault",
+    [
+        ("Reaction + Days", "is no formula of one '~'"),
+        ("~ Days + (1 | Subject)", "is no formula of one '~'"),
+        ("Reaction ~ Days", "has no random effects"),
+        ("Reaction ~ Days + Days | Subject", "'Days | Subject' has a bar outside"),
+        ("Reaction ~ days + (1 | Subject)", "'days' cannot be read.*columns are Days"),
+        ("Reaction ~ Days + (days | Subject)", r"'\(days \| Subject\)' cannot be read"),
+        ("Reaction ~ Days + (1 | subject)", "label column 'subject', which is not in"),
+        ("Reaction ~ Days + (1 | log(Subject))", r"'log\(Subject\)' is no column name"),
+        ("Reaction ~ Days * (1 | Subject)", "is no term in brackets with one bar"),
+        ("Reaction ~ (0 | Subject)", "neither a random intercept nor a slope"),
+        ("Reaction ~ Days ++ (1 | Subject)", "cannot be read"),
+        ("Reaction ~ table + (1 | Subject)", "'table' cannot be read"),
+        ("Reaction + Days ~ 1 + (1 | Subject)", "y is one column of numbers.*gives 2"),
+    ],
+)
+def test_a_wrong_formula_names_its_fault(formula, fault):
+    with pytest.raises(ValueError, match=fault) as told:
+        from_formula(formula, SLEEP)
+    assert "\n" not in str(told.value)
+
+
+def test_wrong_arguments():
+    formula = "Reaction ~ Days + (1 | Subject)"
+    with pytest.raises(TypeError, match=r"data is a pandas.DataFrame, got a dict"):
+        from_formula(formula, {"Reaction": [1.0]})
+    with pytest.raises(TypeError, match="A formula is text such as"):
+        from_formula(SLEEP, formula)
+    with pytest.raises(TypeError, match="fit_intercept is what the formula says"):
+        from_formula(formula, SLEEP, fit_intercept=False)
+    missing = SLEEP.assign(Days=SLEEP["Days"].where(SLEEP.index > 0))
+    with pytest.raises(ValueError, match=r"'Days' cannot be read.*null values"):
+        from_formula(formula, missing)
+
+
+def test_without_formulaic_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "formulaic", None)
+    with pytest.raises(ImportError, match=r'pip install "scikit-mixed\[formula\]"'):
+        from_formula("Reaction ~ Days + (1 | Subject)", SLEEP)
