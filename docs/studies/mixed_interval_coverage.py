@@ -20,7 +20,7 @@ from scipy.stats import chi2
 
 from skmixed import LinearMixedRegressor
 from skmixed._estimator import fit_of
-from skmixed._results.mixed_profile import names_of_components, rise
+from skmixed._results.mixed_profile import names_of_components, profile_curve
 
 COVERAGE = 0.95
 GROUP_SIZES = (4, 12)
@@ -66,8 +66,11 @@ def covered(seed, n_groups):
     truth = [*BETA, *STDS, CORRELATION, NOISE_STD]
     low, high = np.vstack(found).T
     names = "intercept", *fit.names, *names_of_components(fit)
-    pairs = zip(names, truth, strict=True)
-    inside = [rise(fit, name, value) <= chi2.ppf(COVERAGE, 1) for name, value in pairs]
+    rises = [
+        profile_curve(fit, name, [value])[1]
+        for name, value in zip(names, truth, strict=True)
+    ]
+    inside = np.concatenate(rises) <= chi2.ppf(COVERAGE, 1)
     return np.append((low <= truth) & (truth <= high), inside)
 
 

@@ -124,13 +124,20 @@ def mixed_profile_intervals(fit, coverage, parameters=None):
     return {name: found[name] for name in asked}
 
 
-def rise(fit, name, value):
-    """The rise of the deviance from its least where a parameter is held at a value."""
-    make, lowest, offset = parameters_of(fit, [name])[name]
+def profile_curve(fit, name, values):
+    """The estimate of a parameter, and the rise of the deviance from its least where it
+    is held at some values (n,), which are in its range; NaN of what is not told.
+    """
+    values = np.asarray(values, dtype=float)
+    found = parameters_of(fit, [name])
+    if name not in found:
+        return np.nan, np.full(len(values), np.nan)
+    make, lowest, offset = found[name]
     parameter = make()
-    return _rise(
-        parameter, {parameter.estimate: parameter.start}, lowest, value - offset
-    )
+    solved, rises = {parameter.estimate: parameter.start}, np.empty(len(values))
+    for i in np.argsort(np.abs(values - offset - parameter.estimate)):
+        rises[i] = _rise(parameter, solved, lowest, values[i] - offset)
+    return parameter.estimate + offset, rises
 
 
 def parameters_of(fit, asked):

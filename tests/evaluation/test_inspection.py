@@ -295,9 +295,26 @@ def test_the_profile_of_the_likelihood():
     assert_allclose(display.interval, MODEL.profile_intervals()["group_std"], rtol=1e-6)
     assert_allclose(display.log_likelihood.max(), 0, atol=1e-8)
     best = np.argmax(display.log_likelihood)
-    assert_allclose(display.group_std[best], np.sqrt(MODEL.group_variance_), rtol=1e-6)
-    at_end = np.interp(display.interval, display.group_std, display.log_likelihood)
+    assert_allclose(display.values[best], np.sqrt(MODEL.group_variance_), rtol=1e-6)
+    at_end = np.interp(display.interval, display.values, display.log_likelihood)
     assert_allclose(at_end, -chi2.ppf(0.95, 1) / 2, atol=0.05)
+
+
+@pytest.mark.parametrize("kind", ["std(x0", "corr", "noise_std", "x1"])
+def test_the_profile_of_any_parameter(kind):
+    model = slopes()
+    (factor,) = model.groups_
+    names = f"std(x0 | {factor})", f"corr(intercept, x0 | {factor})", "noise_std", "x1"
+    name = next(each for each in names if each.startswith(kind))
+    display = LikelihoodProfileDisplay.from_estimator(model, name, n_points=25)
+    assert_allclose(display.interval, model.profile_intervals(parameters=name)[name])
+    assert_allclose(display.log_likelihood.max(), 0, atol=1e-8)
+    assert_allclose(display.values[np.argmax(display.log_likelihood)], display.best)
+    at_end = np.interp(display.interval, display.values, display.log_likelihood)
+    assert_allclose(at_end, -chi2.ppf(0.95, 1) / 2, atol=0.05)
+    assert display.ax_.get_xlabel() == name
+    with pytest.raises(ValueError, match="the picture is of one parameter"):
+        LikelihoodProfileDisplay.from_estimator(model, "coef")
 
 
 def test_what_has_no_profile_says_so():

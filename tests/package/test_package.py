@@ -40,6 +40,7 @@ STAGES = (
     "mixed_effects",
     "inspection",
     "inference",
+    "formula",
 )
 MAY_IMPORT = {
     "joblib": {"_blocks"},

@@ -134,6 +134,7 @@ def test_fitted_attributes() -> None:
     assert_type(UNEVEN.group_feature, str | int | None)
     assert_type(SLOPES.noise_variance_, float)
     assert_type(SLOPES.coef_covariance_, Floats)
+    assert_type(SLOPES.profile_intervals(parameters="noise_std"), dict[str, Floats])
 
 
 def test_any_regressor() -> None:
@@ -243,6 +244,10 @@ def test_pictures() -> None:
     assert_type(pit.plot(), inspection.PredictiveCalibrationDisplay)
     inspection.ResidualScaleDisplay.from_predictions(y, RANDOM.predict(X), y, n_bins=3)
     inspection.LikelihoodProfileDisplay.from_estimator(RANDOM).ax_.set_title("profile")
+    lines = inspection.GroupLinesDisplay.from_estimator(RANDOM, X, y, 0, groups=groups)
+    assert_type(lines, inspection.GroupLinesDisplay)
+    effects = inspection.EffectsCorrelationDisplay.from_estimator(SLOPES)
+    assert_type(effects.correlation, float)
     pyplot.close("all")
 
 
