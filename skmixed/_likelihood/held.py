@@ -77,9 +77,10 @@ def derivatives(at):
     second: math.md (131) and (132).
     """
     point, free = at.point, at.roots.free
+    scores = point.scores if free else ()
     std, n = np.sqrt(point.noise_variance), sum(map(len, free))
     E, curvatures, start = [], np.zeros((n + 1, n + 1)), 0
-    for A, Lambda, S in zip(free, point.Lambdas, point.scores, strict=True):
+    for A, Lambda, S in zip(free, point.Lambdas, scores, strict=True):
         half = A @ Lambda.T / std
         # The last direction is that of log sigma^2, at fixed roots.
         E.append(np.concatenate([half + half.mT, -(Lambda @ Lambda.T)[None]]))
@@ -90,7 +91,7 @@ def derivatives(at):
         curvatures[-1, -1] -= np.sum(E[-1][-1] * S)
         start += len(A)
     found, J = second(point, E), _places(list(map(len, free)))
-    slopes = [np.tensordot(e, S) for e, S in zip(E, point.scores, strict=True)]
+    slopes = [np.tensordot(e, S) for e, S in zip(E, scores, strict=True)]
     gradient = J.T @ np.concatenate([np.empty(0), *slopes])
     traces = found.squares - found.traces if found.is_exact else 0.0
     hessian = J.T @ (found.squares + traces) @ J + curvatures

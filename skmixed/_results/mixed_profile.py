@@ -410,4 +410,6 @@ def _best(parameter, value, start):
 
     start = np.where(np.abs(start) < NUDGE * scale, NUDGE * scale, start)
     evaluate = partial(evaluate_held, model, roots)
+    if not len(start):  # all that a model without random effects has is held
+        return evaluate(start)
     return minimise(evaluate, expand, start, tol=TOL, max_iter=MAX_ITER).point

@@ -42,8 +42,10 @@ class MixedSummary(Report):
         2 (n_parameters - log_likelihood); log(n_rows) n_parameters - 2 log_likelihood.
     r2_marginal, r2_conditional : float
         The shares of the variance that the features, and the features and random
-        effects together, explain (Nakagawa and Schielzeth 2013, with slopes Johnson
-        2014, Methods in Ecology and Evolution 4, 133-142, and 5, 944-946).
+        effects together, explain (Nakagawa, Johnson and Schielzeth 2017, Journal of the
+        Royal Society Interface 14, 20170213; with slopes the effects' part is the mean
+        of their variance over the rows: Johnson 2014, Methods in Ecology and Evolution
+        5, 944-946).
     coefficients : Table
         `coef`, `std`, `t` or `z`, `df`, `p`, and the interval, `low` and `high`.
     log_variance : Table or None

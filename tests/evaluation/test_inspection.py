@@ -23,6 +23,7 @@ from skmixed import (
     LinearMixedRegressor,
     RandomInterceptRegressor,
 )
+from skmixed.datasets import load_sleepstudy
 from skmixed.inspection import (
     EffectsCorrelationDisplay,
     GroupEffectsDisplay,
@@ -300,12 +301,19 @@ def test_the_profile_of_the_likelihood():
     assert_allclose(at_end, -chi2.ppf(0.95, 1) / 2, atol=0.05)
 
 
-@pytest.mark.parametrize("kind", ["std(x0", "corr", "noise_std", "x1"])
-def test_the_profile_of_any_parameter(kind):
-    model = slopes()
-    (factor,) = model.groups_
-    names = f"std(x0 | {factor})", f"corr(intercept, x0 | {factor})", "noise_std", "x1"
-    name = next(each for each in names if each.startswith(kind))
+def sleepstudy():
+    """A model whose covariance is regular."""
+    days, reaction, subjects = load_sleepstudy(return_X_y_groups=True, as_frame=True)
+    model = LinearMixedRegressor("(Days | Subject)")
+    return model.fit(days, reaction, groups=subjects)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["std(Days | Subject)", "corr(intercept, Days | Subject)", "noise_std", "Days"],
+)
+def test_the_profile_of_any_parameter(name):
+    model = sleepstudy()
     display = LikelihoodProfileDisplay.from_estimator(model, name, n_points=25)
     assert_allclose(display.interval, model.profile_intervals(parameters=name)[name])
     assert_allclose(display.log_likelihood.max(), 0, atol=1e-8)
@@ -593,7 +601,7 @@ def test_lines_of_any_model():
 
 
 def test_correlation_of_effects():
-    model = slopes()
+    model = sleepstudy()
     display = EffectsCorrelationDisplay.from_estimator(model)
     (factor,) = model.groups_
     assert_allclose(display.effects, model.random_effects_[factor])
@@ -604,7 +612,7 @@ def test_correlation_of_effects():
     assert_allclose(squares, chi2.ppf(0.9, 2), rtol=1e-6)
     ax = plt.figure().add_subplot()
     turned = EffectsCorrelationDisplay.from_estimator(
-        model, factor, effects=["x0", "intercept"], ax=ax
+        model, factor, effects=["Days", "intercept"], ax=ax
     )
     assert turned.ax_ is ax
     assert_allclose(turned.effects, display.effects[:, ::-1])
