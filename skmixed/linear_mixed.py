@@ -45,7 +45,7 @@ from ._messages import (
     exact_fit_message,
 )
 from ._results.mixed_fit import LinearMixedFit, fit_factors
-from ._results.mixed_profile import mixed_profile_intervals
+from ._results.mixed_profile import mixed_profile_intervals, refuse_modelled_noise
 from ._results.mixed_report import MixedSummary, effects_table, summarize_mixed
 from ._results.report import refuse_profile
 from ._results.structure import why_not_told
@@ -566,7 +566,7 @@ default=None
         ------
         ValueError
             If `coverage` is no probability, if `parameters` has a name that is not
-            known, or if the model has a ridge penalty.
+            known, or if the model has a ridge penalty or a modelled noise.
 
         Notes
         -----
@@ -591,6 +591,7 @@ default=None
         fit = fit_of(self)
         check_coverage(coverage)
         refuse_profile(fit.alpha)
+        refuse_modelled_noise(fit)
         return mixed_profile_intervals(fit, coverage, parameters)
 
     def random_effects_table(self, factor: str, *, total: bool = False) -> Table:

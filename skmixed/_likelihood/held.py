@@ -1,5 +1,5 @@
 """The likelihood of a linear mixed model as a function of roots of its covariances that
-are free in part only (docs/math.md, section 16).
+are free in part only (docs/math.md, section 18).
 
 With a parameter held, the roots are affine in those parameters that stay free.
 """

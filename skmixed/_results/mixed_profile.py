@@ -1,4 +1,4 @@
-"""Profile-likelihood intervals of a linear mixed model (docs/math.md, section 16).
+"""Profile-likelihood intervals of a linear mixed model (docs/math.md, section 18).
 
 A parameter is held at one value after the other, the likelihood being maximised over
 all others, until it has fallen by a quantile of chi-squared.  Nothing but the figures
@@ -156,6 +156,16 @@ def parameters_of(fit, asked):
     if "coef" in asked:
         coefficients |= set(fit.names)
     return found | dict(_coefficients(fit, point, coefficients))
+
+
+def refuse_modelled_noise(fit):
+    """Refuse a fit whose likelihood needs the rows."""
+    if fit.noise_model is not None:
+        raise ValueError(
+            "A fit with variance_features or variance_offset keeps no rows, without "
+            "which its likelihood cannot be profiled. `summary()` has intervals by "
+            "the information."
+        )
 
 
 def names_of_components(fit):

@@ -95,8 +95,8 @@ class LikelihoodProfileDisplay(Display):
         Raises
         ------
         TypeError, ValueError
-            If it is another model, or has no such parameter; if it has a ridge penalty,
-            or the data do not tell the parameter.
+            If it is another model, or has no such parameter; if it has a ridge penalty
+            or a modelled noise, or the data do not tell the parameter.
         """
         model = own_model(estimator)
         if not hasattr(model, "profile_intervals"):

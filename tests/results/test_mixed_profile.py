@@ -1,4 +1,4 @@
-"""Profile-likelihood intervals of linear mixed models (docs/math.md, section 16)."""
+"""Profile-likelihood intervals of linear mixed models (docs/math.md, section 18)."""
 
 import json
 import pickle
@@ -249,6 +249,8 @@ def test_intervals_of_some_parameters():
         sleepstudy(alpha=1.0).profile_intervals()
     with pytest.raises(ValueError, match="coverage"):
         model.profile_intervals(1.5)
+    with pytest.raises(ValueError, match="keeps no rows"):
+        sleepstudy(variance_features="all").profile_intervals()
 
 
 def test_no_interval_of_what_is_not_told():
