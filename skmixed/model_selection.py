@@ -51,7 +51,9 @@ class WithinGroupKFold(BaseCrossValidator):
     So the test rows belong to groups that are in the training rows too, and the scores
     tell how well a model predicts new rows of groups it knows; `GroupKFold`
     asks how well it predicts new groups.  Folds differ by one row at most, and so do a
-    group's shares of them.  The one row of a group of one row cannot be in both.
+    group's shares of them.  The one row of a group of one row cannot be in both.  Of a
+    table of labels the groups of every column are spread, as evenly as they let each
+    other.
 
     Parameters
     ----------
@@ -108,7 +110,7 @@ class WithinGroupKFold(BaseCrossValidator):
         self,
         X: MatrixLike | None,
         y: ColumnLike | None = None,
-        groups: ColumnLike | None = None,
+        groups: ColumnLike | MatrixLike | None = None,
     ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
         """Row numbers of training and test rows.
 
@@ -118,7 +120,7 @@ class WithinGroupKFold(BaseCrossValidator):
             Only its number of rows counts.
         y : array-like of shape (n_rows,), default=None
             Ignored.
-        groups : array-like of shape (n_rows,)
+        groups : array-like of shape (n_rows,) or table of shape (n_rows, n_columns)
             Group labels.
 
         Yields
