@@ -15,7 +15,7 @@ from ._effects import Table, column_of, groups_of_lines, knows_groups
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST_COLUMNS = 4  # of panels
+MOST_PANELS, MOST_COLUMNS = 12, 4
 PANEL = 2.3  # inches
 
 
@@ -89,7 +89,6 @@ class GroupLinesDisplay(Display):
         *,
         groups: ColumnLike | MatrixLike,
         by: ColumnLike | None = None,
-        n_groups: int = 12,
         ax: Any = None,
     ) -> Self:
         """Draw the lines of groups.
@@ -108,11 +107,10 @@ class GroupLinesDisplay(Display):
             Group labels, a table of them for a model of several factors.
         by : array-like of shape (n_rows,), default=None
             Labels that say which rows a panel is about; `groups` by default.
-        n_groups : int, default=12
-            Number of panels at most: groups spread evenly over their numbers of rows,
-            so that small and large ones are among them.
         ax : sequence of matplotlib Axes, default=None
-            One for each group.
+            As many as there are to be panels; None makes a new figure of up to 12.
+            Where there are more groups, those drawn are spread evenly over their
+            numbers of rows, so that small and large ones are among them.
 
         Returns
         -------
@@ -127,7 +125,8 @@ class GroupLinesDisplay(Display):
         """
         column = column_of(X, feature)
         codes, labels = groups_of_lines(groups if by is None else by, len(column))
-        drawn = _spread(np.bincount(codes, minlength=len(labels)), n_groups)
+        n_panels = MOST_PANELS if ax is None else np.size(ax)
+        drawn = _spread(np.bincount(codes, minlength=len(labels)), n_panels)
         values = np.column_stack([column, read_column(y, "y").ravel()])
         members = [np.flatnonzero(codes == g) for g in drawn]
         table = Table(estimator, X, feature, column, groups)
@@ -178,10 +177,10 @@ class GroupLinesDisplay(Display):
         ax.set_title(str(self.labels[i]), fontsize="medium")
 
 
-def _spread(sizes, n_groups):
+def _spread(sizes, most):
     """Positions of groups from the smallest to the largest, in the order of labels."""
     order = np.argsort(sizes, kind="stable")
-    n = min(len(sizes), max(int(n_groups), 1))
+    n = min(len(sizes), most)
     return np.sort(order[np.linspace(0, len(sizes) - 1, n).round().astype(int)])
 
 

@@ -569,7 +569,7 @@ def test_lines_of_groups_of_their_own_and_by_a_model(make):
         table = make({"g0": table[:, 0], "g1": table[:, 1]})
     model = LinearMixedRegressor("(x0 | g0) + (1 | g1)", mean_features=[0])
     model.fit(X[:, :1], Y, groups=table)
-    asked = {"groups": table, "by": GROUPS, "n_groups": 5}
+    asked = {"groups": table, "by": GROUPS, "ax": plt.figure().subplots(5)}
     display = GroupLinesDisplay.from_estimator(model, X[:, :1], Y, 0, **asked)
     assert len(display.axes_) == len(display.lines) == 5
     for label, rows, own in zip(display.labels, display.rows, display.own, strict=True):
@@ -591,7 +591,7 @@ def test_lines_of_any_model():
     shown = np.column_stack([constant, X[:, 1:]])
     some = np.isin(GROUPS, np.unique(GROUPS)[[0, 1]]) | (GROUPS[0] == GROUPS)
     display = GroupLinesDisplay.from_estimator(
-        least_squares, shown[some], Y[some], 0, groups=GROUPS[some], n_groups=2, ax=axes
+        least_squares, shown[some], Y[some], 0, groups=GROUPS[some], ax=axes
     )
     assert display.population is None
     assert display.ax_ is axes[0]
