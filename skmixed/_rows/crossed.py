@@ -25,6 +25,9 @@ MOST_CROSSED = 5_000
 SPANNED = 1e-12
 # Pairs of links that are worked on at once.
 PAIRS_AT_ONCE = 2**18
+# Links are worked on as dense rows of d numbers where products of these cost less: one
+# takes this part of the time of a pair of links.
+DENSE = 1 / 20
 # Added to the unit diagonal of a singular matrix that is solved with twice.
 RIDGE = 1e-10
 
@@ -100,9 +103,29 @@ class Links:
             yield slice(start, end), slice(before, int(ends[end - 1]))
             start, before = end, int(ends[end - 1])
 
+    @cached_property
+    def is_dense(self):
+        """Whether dense rows cost less than pairs of links."""
+        n_levels, d = self.shape
+        return n_levels * d**2 * DENSE < self.partners.sum()
+
+    def dense_blocks(self, values):
+        """Dense rows (q, k, d) of some levels, and a slice of these."""
+        n_levels, d = self.shape
+        step = max(PAIRS_AT_ONCE // d, 1)
+        for start in range(0, n_levels, step):
+            levels = slice(start, min(start + step, n_levels))
+            some = slice(self.bounds[start], self.bounds[levels.stop])
+            rows = np.zeros((values.shape[1], levels.stop - start, d))
+            rows[:, self.group[some] - start, self.column[some]] = values[some].T
+            yield rows, levels
+
     def scatter(self, values):
         """values'values (d, d), of other `values` in these places."""
         d = self.shape[1]
+        if self.is_dense:
+            blocks = (rows.reshape(-1, d) for rows, _ in self.dense_blocks(values))
+            return sum(A.T @ A for A in blocks)
         product = np.empty(len(self.second))
         for links, pairs in self.blocks():
             left = np.repeat(values[links], self.partners[links], axis=0)
@@ -117,6 +140,10 @@ class Links:
         """values C values' of every level, (K, q, q), for a symmetric C (d, d)."""
         n_levels, q = self.shape[0], values.shape[1]
         found, flat = np.zeros((n_levels, q, q)), C.ravel()
+        if self.is_dense:
+            for A, levels in self.dense_blocks(values):
+                found[levels] = np.einsum("agi,bgi->gab", A @ C, A, optimize=True)
+            return found
         for links, pairs in self.blocks():
             left = np.repeat(values[links], self.partners[links], axis=0)
             right = values.take(self.second[pairs], axis=0)
@@ -132,6 +159,8 @@ class Links:
     def form_sum(self, values, C):
         """The sum of `forms` over all levels, (q, q)."""
         q, flat = values.shape[1], C.ravel()
+        if self.is_dense:
+            return self.forms(values, C).sum(axis=0)
         total = np.zeros((q, q))
         for links, pairs in self.blocks():
             right = values.take(self.second[pairs], axis=0)
