@@ -45,6 +45,22 @@ def exact_fit_message(n, rank, noise_std):
     )
 
 
+# A noise standard deviation of more than this many of y is none that y shows.
+NOISY = 100
+
+
+def noisy_message(n_noisy, n_rows):
+    """The warning of rows whose fitted noise is far beyond the spread of y."""
+    return (
+        f"{n_noisy} of {count(n_rows, 'row')} "
+        f"{'has' if n_noisy == 1 else 'have'} a fitted noise standard deviation of "
+        f"more than {NOISY:g} times that of y: the log-variance is steep there, "
+        "and standard deviations and intervals mean little, of new rows least of "
+        "all. Use fewer variance features, features with fewer extremes, or a "
+        "larger variance_alpha."
+    )
+
+
 def why_not_identified(labels, n_rows, columns):
     """The reason why the group variance cannot be told from the noise, or None."""
     if len(labels) == 1:

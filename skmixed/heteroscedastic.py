@@ -25,7 +25,14 @@ from ._input.table import read_fit_data
 from ._likelihood.assembly import Structure
 from ._likelihood.one_variance import check_freedom, is_exact
 from ._likelihood.row_variances import count_noisy
-from ._messages import NO_GROUPS, column_name, count, exact_fit_message
+from ._messages import (
+    NO_GROUPS,
+    NOISY,
+    column_name,
+    count,
+    exact_fit_message,
+    noisy_message,
+)
 from ._results.group_messages import group_messages
 from ._results.report import summarize_fit
 from ._results.row_variances import HeteroscedasticFit, fit_optimum
@@ -37,9 +44,6 @@ from ._rows.sample import sample_in_memory
 from ._search.problem import HIGHEST, LOWEST, state_problem
 from ._search.row_variances import best_optimum
 from ._typing import ColumnLike, Floats, MatrixLike
-
-# A noise standard deviation of more than this many of y is none that y shows.
-NOISY = 100
 
 
 class HeteroscedasticGaussianRegressor(LinearGroupedRegressor):
@@ -471,15 +475,7 @@ def _noise_messages(n_rows, problem, point):
         return
     n_noisy = count_noisy(problem.model, point, 2 * np.log(NOISY * spread))
     if n_noisy:
-        yield (
-            f"{n_noisy} of {count(n_rows, 'row')} "
-            f"{'has' if n_noisy == 1 else 'have'} a fitted noise standard deviation of "
-            f"more than {NOISY:g} times that of y: the log-variance is steep there, "
-            "and standard deviations and intervals mean little, of new rows least of "
-            "all. Use fewer variance features, features with fewer extremes, or a "
-            "larger variance_alpha.",
-            UserWarning,
-        )
+        yield noisy_message(n_noisy, n_rows), UserWarning
 
 
 def _messages(estimator, read, problem, optimum, exact):

@@ -38,11 +38,13 @@ from ._input.table import read_fit_data, read_new_data
 from ._likelihood import mixed_posterior
 from ._messages import (
     NO_GROUPS,
+    NOISY,
     NOT_JOINED,
     NOTHING_LEARNED,
     column_name,
     count,
     exact_fit_message,
+    noisy_message,
 )
 from ._results.mixed_fit import LinearMixedFit, fit_factors
 from ._results.mixed_profile import mixed_profile_intervals, refuse_modelled_noise
@@ -880,14 +882,9 @@ def _messages(found, fit):
     elif lost:
         yield " ".join(lost), GroupsWarning
     elif found.uneven is not None and found.uneven.n_at_bounds:
-        yield (
-            f"{found.uneven.n_at_bounds} of {count(fit.n_rows, 'row')} have a noise "
-            "variance at the bounds or next to them, 1e-10 and 1e+10 times the "
-            "geometric mean: where rows can be fitted exactly, the likelihood has no "
-            "maximum. Use fewer variance features, a larger variance_alpha, or fewer "
-            "random effects.",
-            UserWarning,
-        )
+        yield _at_bounds(found.uneven.n_at_bounds, fit.n_rows), UserWarning
+    elif found.uneven is not None and _n_noisy(found.uneven, fit):
+        yield noisy_message(_n_noisy(found.uneven, fit), fit.n_rows), UserWarning
     elif not found.converged:
         yield (
             f"The search stopped after {count(found.n_iter, 'evaluation')} of the "
@@ -895,3 +892,20 @@ def _messages(found, fit):
             "the slopes.",
             ConvergenceWarning,
         )
+
+
+def _at_bounds(n_at_bounds, n_rows):
+    """The warning of rows whose noise is at the bounds of its range."""
+    return (
+        f"{n_at_bounds} of {count(n_rows, 'row')} have a noise variance at the bounds "
+        "or next to them, 1e-10 and 1e+10 times the geometric mean: where rows can be "
+        "fitted exactly, the likelihood has no maximum. Use fewer variance features, a "
+        "larger variance_alpha, or fewer random effects."
+    )
+
+
+def _n_noisy(point, fit):
+    """Number of rows whose noise is far beyond the spread of y."""
+    _, scatter = fit.response
+    highest = np.log(NOISY**2 * scatter / fit.n_rows / point.noise_variance)
+    return int(np.count_nonzero(point.log_variance > highest)) if scatter else 0

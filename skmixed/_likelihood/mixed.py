@@ -361,6 +361,8 @@ def _whole(point, sizes):
 
 def _squares(point, directions, number):
     """x_i'N x_j of all directions, (n, n)."""
+    if not number[-1]:
+        return np.zeros((0, 0))
     xs, w = [], 0.0
     for t, E in enumerate(directions):
         u, k = point.pulls[t]

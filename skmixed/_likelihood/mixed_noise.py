@@ -152,16 +152,20 @@ class UnevenPoint:
         return self if mixed is self.mixed else replace(self, mixed=mixed)
 
     @property
+    def log_variance(self):
+        """The log-variance of each row about that of their geometric mean, (n,)."""
+        return self.uneven.rows.log_variance(self.gamma)
+
+    @property
     def n_at_bounds(self):
         """Number of rows whose noise variance is at a bound, or next to it."""
-        spread = np.abs(self.uneven.rows.log_variance(self.gamma))
-        return int(np.count_nonzero(spread > WIDEST - NEXT_TO))
+        return int(np.count_nonzero(np.abs(self.log_variance) > WIDEST - NEXT_TO))
 
     @cached_property
     def rows(self):
         """The `RowFigures`: math.md (112)."""
         rows, factor = self.uneven.rows, self.mixed.factor
-        w = rows.weight * np.exp(-rows.log_variance(self.gamma))
+        w = rows.weight * np.exp(-self.log_variance)
         std = np.sqrt(self.noise_variance)
         turn = np.zeros((len(factor.contrast), len(factor.contrast)))
         turn[:, 0] = factor.contrast / std

@@ -341,3 +341,19 @@ def test_without_groups_the_noise_is_modelled_all_the_same():
     np.testing.assert_allclose(
         model.variance_coef_, one.fit(X, y).variance_coef_, **SAME
     )
+
+
+def test_rows_of_steep_noise_are_counted():
+    X, y, groups = crossed_data()
+    y += np.random.default_rng(1).normal(size=len(y)) * np.exp(0.8 * X[:, 1])
+    X[0, 1] = 12.0
+    with pytest.warns(UserWarning, match=r"of 240 rows ha\w+ a fitted noise"):
+        fit_crossed(X, y, groups)
+
+
+def test_a_likelihood_without_a_maximum_is_said():
+    """One row of its own can be fitted exactly."""
+    X, y, groups = crossed_data(100)
+    X = np.column_stack([X, np.arange(100) == 5])
+    with pytest.warns(UserWarning, match="have a noise variance at the bounds"):
+        fit_crossed(X, y, groups, method="ml", variance_features=[2])
