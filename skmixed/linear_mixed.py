@@ -229,6 +229,13 @@ class LinearMixedRegressor(LinearMean, GaussianRegressor):
     >>> model.random_effects_covariance_["Subject"].round(2)
     array([[612.09,   9.6 ],
            [  9.6 ,  35.07]])
+
+    and with every day each of them reacts less evenly:
+
+    >>> uneven = LinearMixedRegressor("(Days | Subject)", variance_features=["Days"])
+    >>> uneven = uneven.fit(d[["Days"]], d["Reaction"], groups=d["Subject"])
+    >>> uneven.predict_noise_std(d[["Days"]])[[0, 9]].round(1)
+    array([16.6, 35.7])
     """
 
     _fit_kind: ClassVar[type] = LinearMixedFit
@@ -829,7 +836,8 @@ def _noise_of(estimator, X, data, offset):
 def _refuse_modelled_noise(estimator):
     """Refuse sums of rows where the noise is modelled, which depends on each row."""
     features = estimator.variance_features
-    constant = isinstance(features, (list, tuple)) and not len(features)
+    constant = not isinstance(features, str) and features is not None
+    constant = constant and not len(features)
     if not constant or estimator.variance_offset is not None:
         raise ValueError(
             "variance_features and variance_offset need all rows in memory: batches "

@@ -20,7 +20,8 @@ from .._rows.mixed_noise import UnevenRows
 from .effects_of_rows import covariance_times, modes_of_columns, row_variances
 from .mixed import FEW_EFFECTS, Point, Second, evaluate, second
 
-# Noise variances of rows lie within these multiples of their geometric mean.
+# Noise variances of rows, but for a known part, lie within these multiples of their
+# geometric mean.
 WIDEST = np.log(1e10)
 # A log-variance this close to a bound counts as being at it.
 NEXT_TO = 1.0
@@ -48,8 +49,7 @@ class Uneven:
         LinAlgError
             If noise variances are too far apart.
         """
-        spread = self.rows.log_variance(gamma)
-        if not max(spread.max(), -spread.min()) <= WIDEST:
+        if not self.rows.spread(gamma).max() <= WIDEST:
             raise np.linalg.LinAlgError("noise variances too far apart")
         model = replace(model, gram=self.rows.gram(gamma))
         Lambdas = model.unpack(theta) if Lambdas is None else Lambdas
@@ -159,7 +159,8 @@ class UnevenPoint:
     @property
     def n_at_bounds(self):
         """Number of rows whose noise variance is at a bound, or next to it."""
-        return int(np.count_nonzero(np.abs(self.log_variance) > WIDEST - NEXT_TO))
+        spread = self.uneven.rows.spread(self.gamma)
+        return int(np.count_nonzero(spread > WIDEST - NEXT_TO))
 
     @cached_property
     def rows(self):

@@ -96,6 +96,10 @@ class UnevenRows:
         """The log-variance of each row, of mean 0, (n,)."""
         return self.offset + self.S @ gamma
 
+    def spread(self, gamma):
+        """The estimated part of the log-variance in size, (n,)."""
+        return np.abs(self.S @ gamma)
+
     def gram(self, gamma):
         """The Gram of the rows, divided by their noise standard deviations."""
         weight = self.weight * np.exp(-self.log_variance(gamma))

@@ -134,6 +134,18 @@ def test_a_constant_feature_changes_nothing():
     np.testing.assert_allclose(model.predict_noise_std(X[:3]), expected)
 
 
+def test_known_parts_may_be_further_apart_than_estimated_ones():
+    X, _, groups = crossed_data()
+    rng, known = np.random.default_rng(1), np.where(np.arange(len(X)) % 3, 20.0, -18.0)
+    y = X.sum(axis=1) + rng.normal(size=15)[groups["a"]]
+    y += rng.normal(size=len(X)) * np.exp(known / 2)
+    X = np.column_stack([X, known])
+    model = LinearMixedRegressor("(x0 | a)", variance_offset=2, mean_features=[0, 1])
+    model = model.fit(X, y, groups=groups)
+    np.testing.assert_allclose(model.coef_[:2], 1.0, atol=1e-3)  # by precise rows
+    assert model.variance_intercept_ == pytest.approx(0.0, abs=0.5)
+
+
 def test_a_known_part_of_the_log_variance():
     """Weights as precisions of lme4: the variance of a row is divided by them."""
     X, y, groups = crossed_data()
