@@ -9,10 +9,8 @@ read <- function(path) {
   d
 }
 
-one_glmmTMB <- function(formula, dispersion, d, reml, ...) {
-  control <- glmmTMBControl(...)
-  m <- suppressWarnings(glmmTMB(formula, d, dispformula = dispersion, REML = reml,
-                                control = control))
+one_glmmTMB <- function(formula, dispersion, d, reml) {
+  m <- suppressWarnings(glmmTMB(formula, d, dispformula = dispersion, REML = reml))
   c(loglik = -m$fit$objective,
     converged = m$fit$convergence == 0 && isTRUE(m$sdr$pdHess))
 }
@@ -45,9 +43,6 @@ for (k in seq_len(as.integer(arguments[3])) - 1) {
   dispersion <- as.formula(paste("~", about[2]))
   if (grepl("||", about[1], fixed = TRUE)) formula <- y ~ x0 + x1 + diag(x0 | g)
   add(k, "glmmTMB", attempt(one_glmmTMB(formula, dispersion, d, reml)))
-  add(k, "glmmTMB BFGS", attempt(one_glmmTMB(
-    formula, dispersion, d, reml, optimizer = optim,
-    optArgs = list(method = "BFGS"), optCtrl = list(maxit = 1000, reltol = 1e-14))))
   random <- c("(x0 | g)" = ~ x0 | g, "(x0 + x1 | g)" = ~ x0 + x1 | g)[[about[1]]]
   if (!is.null(random)) {
     some <- lapply(strsplit(about[2], " + ", fixed = TRUE)[[1]],
@@ -60,5 +55,5 @@ for (k in seq_len(as.integer(arguments[3])) - 1) {
       c(loglik = as.numeric(logLik(m)), converged = TRUE)
     }))
   }
+  write.csv(do.call(rbind, rows), file.path(folder, "peers.csv"), row.names = FALSE)
 }
-write.csv(do.call(rbind, rows), file.path(folder, "peers.csv"), row.names = FALSE)

@@ -5,10 +5,10 @@
 
 The first simulates small problems with slopes, nested and crossed factors, and a
 log-variance that is linear in one or two features, fits each here, by REML or ML in
-turns, and by glmmTMB (twice, with nlminb and with BFGS) and nlme (`modelled_noise.R`; R
-with these packages is needed).  It prints, for each of those, how many fits converged
-by their own account, how many of the log-likelihoods are higher, equal and lower, and
-the number of evaluations that the fits here took.  The second times one crossed design
+turns, and by glmmTMB and nlme (`modelled_noise.R`; R with these packages is needed).
+It prints, for each of those, how many of the log-likelihoods are higher, equal and
+lower, for fits that converged by their own account and for others, and the number of
+evaluations that the fits here took.  The second times one crossed design
 of 800 x 60 levels, 20,000 rows and three features of the log-variance, here and by
 glmmTMB, each in a process of its own that has fitted a small model before.
 """

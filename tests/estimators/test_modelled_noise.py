@@ -364,8 +364,17 @@ def test_rows_of_steep_noise_are_counted():
 
 
 def test_a_likelihood_without_a_maximum_is_said():
-    """One row of its own can be fitted exactly."""
-    X, y, groups = crossed_data(100)
-    X = np.column_stack([X, np.arange(100) == 5])
+    """Groups do not differ, and the row with a variance of its own has no residual."""
+    rng = np.random.default_rng(0)
+    groups = pd.DataFrame({"a": np.arange(100) % 10, "c": np.arange(100) // 10})
+    e = rng.normal(size=(10, 10))
+    e -= e.mean(axis=0)
+    e -= e.mean(axis=1, keepdims=True)
+    own = np.arange(100) == 5
+    y = np.where(own, 0.0, e.ravel())
+    X = own[:, None].astype(float)
+    model = LinearMixedRegressor(
+        "(1 | a) + (1 | c)", method="ml", mean_features=[], variance_features=[0]
+    )
     with pytest.warns(UserWarning, match="have a noise variance at the bounds"):
-        fit_crossed(X, y, groups, method="ml", variance_features=[2])
+        model.fit(X, y, groups=groups)
