@@ -312,7 +312,9 @@ def test_a_heteroscedastic_fit_without_a_cluster(monkeypatch, cluster_is_near):
     assert_same_search(model, expected)
 
 
-@pytest.mark.parametrize("kind", ["dense", "sparse", "weighted", "second door"])
+@pytest.mark.parametrize(
+    "kind", ["dense", "sparse", "weighted", "partly weighted", "second door"]
+)
 def test_few_rows_are_fetched(kind, monkeypatch):
     """The search makes no round trip, and ends with the same bits but for the order."""
 
@@ -328,6 +330,8 @@ def test_few_rows_are_fetched(kind, monkeypatch):
         # Dask does not join sparse blocks that divide the columns.
         lazy_X = lazy_X.rechunk({1: -1}).map_blocks(sparse.csr_array)
     if kind == "weighted":
+        weight = 1.0 + np.arange(300) % 3
+    if kind == "partly weighted":
         weight = np.ones(300)  # of the first partitions, as if there were none
         weight[150:] = np.arange(150) % 3
     if kind == "second door":

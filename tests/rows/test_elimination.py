@@ -145,3 +145,29 @@ def test_effects_that_the_first_factor_spans_are_told_apart_from_it():
     )
     left = np.diag(reduced.gram.W22)
     assert np.count_nonzero(left) == 4
+
+
+@pytest.mark.parametrize("outer", [[0], [1, 0], [-1, 0]], ids=str)
+def test_rows_of_a_chain_hold_the_effects_of_the_outer_factor(outer):
+    """In the columns of the search, whose origin is 0 without a random intercept."""
+    X, y, codes = rows()
+    around = codes // 5
+    terms = tuple(
+        Term("f", range(c.max() + 1), c.astype(np.int32), np.array(columns), ((0, 1),))
+        for c, columns in ((codes, [-1]), (around, outer))
+    )
+    data = Data(X, np.arange(3), None, y)
+    reduced = reduce_terms(data, terms, np.arange(3), alpha=0.0)
+    Z = np.column_stack([np.ones(N), X])[:, np.array(outer) + 1]
+    of_outer = reduced.coordinates[1]
+    assert of_outer.origin.any() == (outer[0] == -1 and len(outer) > 1)
+    Z = (Z - of_outer.origin) / of_outer.unit
+    gram, q = reduced.gram, len(outer)
+    scatter = np.zeros((around.max() + 1, q, q))
+    inner = gram.R12[..., :q]
+    np.add.at(scatter, gram.parents[0], np.swapaxes(inner, 1, 2) @ inner)
+    left = gram.upper[0][..., :q]
+    scatter += np.swapaxes(left, 1, 2) @ left
+    for h, found in enumerate(scatter):
+        own = Z[around == h]
+        assert_allclose(found, own.T @ own, atol=REORDERED)

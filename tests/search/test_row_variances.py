@@ -14,6 +14,7 @@ from oracles.reference import (
 from sklearn.base import clone
 
 from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
+from skmixed._search import row_variances
 
 
 @pytest.mark.parametrize("mean_groups", ["random", "fixed"])
@@ -234,3 +235,19 @@ def test_a_column_of_rounding_makes_no_start():
         variance_features=[0, 7, 1, 4, 8, 3, 5],
     )
     assert check(make(estimator, story)) == "fitted"
+
+
+def test_variances_without_a_factor_are_approached(monkeypatch):
+    """Half of the way, then a quarter, then none of it."""
+    tried = []
+
+    def fails(likelihood, theta):
+        tried.append(theta)
+        if theta.any():
+            raise np.linalg.LinAlgError
+        return "a point"
+
+    monkeypatch.setattr(row_variances, "evaluate", fails)
+    theta = np.array([4.0, -8.0])
+    assert row_variances._evaluate_towards(None, theta) == "a point"
+    assert_array_equal(tried, np.outer([1.0, 0.5, 0.25, 0.0], theta))
