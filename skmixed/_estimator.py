@@ -112,8 +112,7 @@ class NewRows:
 
     def integrated_interval(self, coverage):
         """Intervals (n, 2) of the distribution that is integrated over variances."""
-        targets = self.fit.integrated.observations(self.X, self.codes)
-        return targets.interval(coverage)
+        return self.fit.integrated.interval(self.X, self.codes, coverage)
 
     def integrated_sample(self, n_samples, random_state):
         """Draws of new observations from that distribution, (n, n_samples)."""
@@ -125,9 +124,19 @@ class NewRows:
         rows = self.X, y, self.codes, self.owner
         return self.fit.integrated.log_density(*rows)
 
-    def average_interval(self, coverage, distribution):
-        """Interval (2,) of the mean of the new observations."""
-        weight = np.full((1, self.data.n_rows), 1 / self.data.n_rows)
+    @property
+    def offers_integrated(self):
+        """Whether there is a distribution that is integrated over variances."""
+        return self.fit.offers_integrated
+
+    def integrated_row_density(self, y):
+        """Log-density of each observation under that distribution, (n,)."""
+        return self.fit.integrated.observations(self.X, self.codes).log_density(y)
+
+    def average_interval(self, weight, coverage, distribution):
+        """Intervals (m, 2) of sums of the new observations, whose weights are the rows
+        of `weight`.
+        """
         if distribution == "t":
             raise ValueError(
                 "average=True has no degrees of freedom for distribution='t'. Use "
@@ -135,10 +144,10 @@ class NewRows:
             )
         rows = weight, self.X, self.codes, self.owner
         if distribution == "integrated":
-            return self.fit.integrated.averages(*rows).interval(coverage)[0]
+            return self.fit.integrated.averages(*rows).interval(coverage)
         rows = *rows, self.noise_variance
         mean, variance = self.joint.weighted_sums_of(self.fit.posterior, *rows)
-        return np.ravel(normal_interval(mean, np.sqrt(variance), coverage))
+        return np.column_stack(normal_interval(mean, np.sqrt(variance), coverage))
 
     @cached_property
     def owner(self):
@@ -363,7 +372,7 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         groups: ColumnLike | None = None,
         coverage: float = 0.9,
         distribution: Literal["normal", "t", "integrated"] = "normal",
-        average: bool = False,
+        average: bool | MatrixLike = False,
     ) -> Floats:
         """Predict the interval that holds a new observation with a given probability.
 
@@ -385,29 +394,32 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
             degrees of freedom of each row's variance: wider intervals, which matter for
             new groups where the groups of the fit are few.  The integrated distribution
             averages over the variances that are compatible with the data, and holds
-            its promise from some five groups on; `RandomInterceptRegressor` offers it.
-        average : bool, default=False
+            its promise from some five groups on; `RandomInterceptRegressor` and
+            `LinearMixedRegressor` offer it.
+        average : bool or array-like of shape (n_sums, n_rows), default=False
             Whether the interval is that of the mean of the new observations of all
-            rows, in place of one interval a row.
+            rows, in place of one interval a row.  An array has the weights of other
+            sums: ``[[1, -1]]`` is the difference of two new observations.
 
         Returns
         -------
-        interval : ndarray of shape (n_rows, 2), or (2,) if ``average=True``
-            Lower and upper bound, in the units of y.
+        interval : ndarray of shape (n_rows, 2)
+            Lower and upper bound, in the units of y; (2,) if ``average=True``, and
+            (n_sums, 2) of weights.
 
         Raises
         ------
         ValueError
             If `coverage` is no probability; if `distribution` is not "normal" and the
             model is penalised; if it is "integrated" and the model offers none; if it
-            is "t" and `average` is True.
+            is "t" and `average` is not False, or is no array of weights.
         """
         check_coverage(coverage)
         check_distribution(distribution, ("normal", "t", "integrated"))
-        check_flag(average, "average")
         new = read_new(self, X, groups)
-        if average:
-            return new.average_interval(coverage, distribution)
+        if (weight := read_weights(average, new.data.n_rows)) is not None:
+            interval = new.average_interval(weight, coverage, distribution)
+            return interval if np.ndim(average) else interval[0]
         if distribution == "integrated":
             return new.integrated_interval(coverage)
         mean, std = new.mean(), new.std()
@@ -805,6 +817,20 @@ def read_new(estimator, X, groups, y=None):
     """Validated rows beside the fit that is to predict them, `NewRows` or alike."""
     check_is_fitted(estimator)
     return copy(estimator)._read_new(X, groups, y)  # which no other thread changes
+
+
+def read_weights(average, n_rows):
+    """Weights (n_sums, n_rows) of sums of rows; None where no sum is asked for."""
+    if np.ndim(average) == 0:
+        check_flag(average, "average")
+        return np.full((1, n_rows), 1 / n_rows) if average else None
+    weight = np.asarray(average, dtype=float)
+    if weight.ndim != 2 or weight.shape[1] != n_rows or not np.isfinite(weight).all():
+        raise ValueError(
+            f"average has shape {weight.shape}; weights of sums of rows are finite "
+            f"numbers of shape (n_sums, {n_rows})."
+        )
+    return weight
 
 
 def new_rows(fit, data):

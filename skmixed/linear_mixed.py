@@ -25,6 +25,7 @@ from ._input.notation import RandomEffects, read_terms
 from ._input.parameters import (
     check_count,
     check_coverage,
+    check_distribution,
     check_flag,
     check_group_features,
     check_jobs,
@@ -36,6 +37,7 @@ from ._input.parameters import (
 )
 from ._input.table import read_fit_data, read_new_data
 from ._likelihood import mixed_posterior
+from ._likelihood.normal import normal_interval
 from ._messages import (
     NO_GROUPS,
     NOISY,
@@ -502,7 +504,11 @@ default=None
             return mean, np.sqrt(fit.posterior.variance(new.X, new.codes, some))
         return mean
 
-    def summary(self, coverage: float = 0.95) -> MixedSummary:
+    def summary(
+        self,
+        coverage: float = 0.95,
+        distribution: Literal["t", "integrated"] = "t",
+    ) -> MixedSummary:
         """Estimates, their uncertainty, and how well the model describes the data.
 
         Coefficients have t tests and intervals with Satterthwaite's degrees of freedom.
@@ -514,6 +520,10 @@ default=None
         ----------
         coverage : float, default=0.95
             Probability of the intervals.
+        distribution : {"t", "integrated"}, default="t"
+            The intervals of coefficients and components: as above, or those of the
+            distribution that is integrated over the variances, as in
+            `predict_interval`; it is recommended where levels are fewer than 20.
 
         Returns
         -------
@@ -524,7 +534,8 @@ default=None
         Raises
         ------
         ValueError
-            If `coverage` is no probability.
+            If `coverage` is no probability; if `distribution` is "integrated" and the
+            model offers none.
 
         Examples
         --------
@@ -541,7 +552,60 @@ default=None
         """
         fit = fit_of(self)
         check_coverage(coverage)
-        return summarize_mixed(fit, coverage)
+        check_distribution(distribution, ("t", "integrated"))
+        return summarize_mixed(fit, coverage, distribution)
+
+    def random_effects_interval(
+        self,
+        factor: str,
+        coverage: float = 0.9,
+        distribution: Literal["integrated", "normal"] = "integrated",
+    ) -> Floats:
+        """Intervals of the random effects of the known levels of a factor.
+
+        Parameters
+        ----------
+        factor : str
+            Name of the factor, a key of `groups_`.
+        coverage : float, default=0.9
+            Probability of the intervals, above 0 and below 1.
+        distribution : {"integrated", "normal"}, default="integrated"
+            The integrated distribution counts the uncertainty of the variances, as in
+            `predict_interval`.  The normal one takes them as known: with `z` its
+            quantile it is ``random_effects_ +- z * random_effects_std_``, which holds
+            too little where levels are few.
+
+        Returns
+        -------
+        interval : ndarray of shape (n_levels, n_effects, 2)
+            In the order of `groups_` and `random_effects_names_`, in units of y per
+            unit of the effect's column.
+
+        Raises
+        ------
+        ValueError
+            If the model has no such factor, or `coverage` is no probability; if
+            `distribution` is "integrated" and the model offers none.
+
+        Examples
+        --------
+        >>> from skmixed import LinearMixedRegressor
+        >>> from skmixed.datasets import load_sleepstudy
+        >>> X, y, subjects = load_sleepstudy(return_X_y_groups=True)
+        >>> model = LinearMixedRegressor("(x0 | subject)").fit(X, y, groups=subjects)
+        >>> intercept, slope = model.random_effects_interval("subject")[0]
+        >>> slope.round()
+        array([ 5., 14.])
+        """
+        fit = fit_of(self)
+        (t,) = positions_of([factor], fit.names_of_factors)
+        check_coverage(coverage)
+        check_distribution(distribution, ("integrated", "normal"))
+        values, std = fit.effects(t)
+        if distribution == "integrated":
+            ends = fit.integrated.random_effects(t).interval(coverage)
+            return ends.reshape(*values.shape, 2)
+        return np.stack(normal_interval(values, std, coverage), axis=-1)
 
     def profile_intervals(
         self, coverage: float = 0.95, parameters: str | Sequence[str] | None = None

@@ -33,7 +33,12 @@ from ._evaluation.folds import (
     score_fold,
     unseen_share,
 )
-from ._input.parameters import check_coverage, check_flag, check_jobs
+from ._input.parameters import (
+    check_coverage,
+    check_distribution,
+    check_flag,
+    check_jobs,
+)
 from ._typing import ColumnLike, EstimatorLike, Floats, MatrixLike, SplitsLike
 
 __all__ = [
@@ -406,6 +411,7 @@ def cross_validate_groups(
     cv_new: SplitsLike | None = 5,
     new: Sequence[str | list[str]] | None = None,
     coverage: float = 0.9,
+    distribution: Literal["normal", "integrated"] = "normal",
     params: Mapping[str, Any] | None = None,
     n_jobs: int | None = None,
     verbose: int = 1,
@@ -441,6 +447,11 @@ def cross_validate_groups(
         "item"]]``: each is an argument of `NewGroupsKFold`.
     coverage : float, default=0.9
         Nominal probability of the intervals whose coverage is measured.
+    distribution : {"normal", "integrated"}, default="normal"
+        The distribution whose likelihoods and coverage are measured, as in
+        `predict_interval` of the models of this package: "integrated" for the models
+        that offer it, and the normal one for all others.  CRPS is that of the normal
+        distribution in either case.
     params : dict, default=None
         Further metadata for `fit` of those who request them, such as
         ``{"sample_weight": w}``; entries per row are split with the rows.
@@ -484,6 +495,7 @@ def cross_validate_groups(
     RandomInterceptRegressor     0.092     49.58    5.3308    5.0746     27.71     87.7%
     """
     check_coverage(coverage)
+    check_distribution(distribution, ("normal", "integrated"))
     check_jobs(n_jobs)
     models = name_estimators(estimators)
     for model in models.values():
@@ -499,6 +511,7 @@ def cross_validate_groups(
             sample,
             *split,
             coverage,
+            distribution,
         )
         for kind, name in keys
         for k, split in enumerate(splits[kind], start=1)

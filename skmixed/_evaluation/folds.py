@@ -15,9 +15,11 @@ from sklearn.utils import column_or_1d, indexable
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.parallel import Parallel, delayed
 
+from .._estimator import GaussianRegressor, read_new
 from .._input.any_table import take_rows
 from .._input.label_table import combine, index_columns, open_table
 from .._input.labels import check_present, index_groups
+from .._input.parameters import population_is_meant
 from .._input.table import check_table, read_column
 from .._likelihood.normal import nll_per_row, normal_covers, normal_crps, normal_nll
 from .any_model import (
@@ -27,6 +29,7 @@ from .any_model import (
     joint_log_density,
     predict_distribution,
     predict_mean,
+    requested,
     requested_keys,
     unwrap,
     warn_of_lost_labels,
@@ -221,7 +224,7 @@ def predict_fold(estimator, sample, train, test, return_std):
     return predict(model, new.X, new.metadata)
 
 
-def score_fold(estimator, sample, train, test, coverage):
+def score_fold(estimator, sample, train, test, coverage, distribution="normal"):
     """All scores of one fold, a dict; NaN without a standard deviation."""
     model, new = _fit_fold(estimator, sample, train, test)
     y, std = new.y, None
@@ -238,7 +241,27 @@ def score_fold(estimator, sample, train, test, coverage):
         scores["joint_nll"] = nll_per_row(density, len(y))
         scores["crps"] = float(np.mean(normal_crps(y, mean, std)))
         scores["coverage"] = float(np.mean(normal_covers(y, mean, std, coverage)))
+    if distribution == "integrated" and isinstance(model, GaussianRegressor):
+        scores |= _integrated_scores(model, new, coverage)
     return scores
+
+
+def _integrated_scores(model, new, coverage):
+    """Scores of the distribution that is integrated over the variances; none of a model
+    that offers no such distribution.
+    """
+    used = requested(model, "predict", new.metadata)
+    with population_is_meant():
+        rows = read_new(model, new.X, used.get("groups"), new.y)
+    if not rows.offers_integrated:
+        return {}
+    low, high = rows.integrated_interval(coverage).T
+    y, n = rows.data.y, len(new.y)
+    return {
+        "nll": -float(np.mean(rows.integrated_row_density(y))),
+        "joint_nll": nll_per_row(rows.integrated_log_density(y), n),
+        "coverage": float(np.mean((low <= y) & (y <= high))),
+    }
 
 
 def run_all(function, tasks, n_jobs, verbose, names=None):

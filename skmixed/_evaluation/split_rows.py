@@ -114,8 +114,23 @@ class SplitRows:
             for part in self.parts
         )
 
-    def average_interval(self, coverage, distribution):
-        """Interval (2,) of the mean of the new observations."""
+    @property
+    def offers_integrated(self):
+        """Whether there is a distribution that is integrated over variances."""
+        return all(part.new.offers_integrated for part in self.parts)
+
+    def integrated_row_density(self, y):
+        """Log-density of each observation under that distribution, (n,)."""
+        density = np.empty(len(self.codes))
+        for part in self.parts:
+            errors = y[part.rows] - part.offset
+            density[part.rows] = part.new.integrated_row_density(errors)
+        return density
+
+    def average_interval(self, weight, coverage, distribution):
+        """Intervals (m, 2) of sums of the new observations, whose weights are the rows
+        of `weight`.
+        """
         if len(self.parts) > 1:
             known = self.parts[0].rows
             raise ValueError(
@@ -124,8 +139,8 @@ class SplitRows:
                 "different models. Ask for each kind by itself."
             )
         (part,) = self.parts
-        interval = part.new.average_interval(coverage, distribution)
-        return interval + part.offset.mean()
+        interval = part.new.average_interval(weight, coverage, distribution)
+        return interval + (weight @ part.offset)[:, None]
 
     def _collect(self, figure):
         values = np.empty(len(self.codes))

@@ -10,6 +10,7 @@ mixed_noise, effects_of_rows                  the same with a log-variance
 assembly, row_variances     the criterion with a variance for each row
 residuals, visit, derivatives, arrow          its score and information
 posterior, mixed_posterior, conditional       new rows of one factor, and of any terms
-ratio_posterior, integrated, mixture          new rows if the variances are uncertain
+integrated, mixture         new rows if the variances are uncertain
+ratio_posterior, covariance_posterior         distributions of one variance, and of any
 joint_gradient, normal                        a loss; one normal distribution
 """

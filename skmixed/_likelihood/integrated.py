@@ -1,25 +1,32 @@
 """The predictive distribution that counts the uncertainty of the variances
 (docs/math.md, section 14).
 
-Given a component of the posterior distribution of the variance ratio, every linear
-target (a new observation, a random intercept, a mean of several rows, a coefficient) is
-t with the location and the squared scale that it has at that ratio, times the
-component's noise variance; so it is a mixture of t distributions.
+Given a component of the posterior distribution of the variances, every linear target
+(a new observation, a random intercept, a mean of several rows, a coefficient) is t with
+the location and the squared scale that it has at those variances, times the component's
+noise variance; so it is a mixture of t distributions.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from types import ModuleType
 
 import numpy as np
 from scipy.special import logsumexp
 
-from .mixture import mixture_interval, mixture_log_density, t_log_density
-from .posterior import joint_terms, sample, weighted_sums_of
-from .ratio_posterior import RatioPosterior
+from . import posterior as one_factor
+from .mixture import (
+    Components,
+    mixture_interval,
+    mixture_log_density,
+    t_log_density,
+)
 
 # Numbers of the posteriors at all components that are kept between two questions.
 KEPT = 2_000_000
+# Rows whose intervals are found at once, where posteriors are kept.
+AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -56,45 +63,60 @@ class Targets:
         )
 
 
+def no_structure(key, X, codes):
+    """The noise of rows that all have the noise variance of the component."""
+    return np.ones(X.shape[0])
+
+
 @dataclass(frozen=True)
 class Integrated:
     """A model whose variances are integrated over.
 
     Attributes
     ----------
-    over : RatioPosterior
+    over : Components
     at : callable
-        ``at(ratio)`` is the `Posterior` at a ratio and a noise variance of 1.
+        ``at(keys)`` is a list of the `Posterior` of components of these keys, at a
+        noise variance of 1.
+    n_numbers : int
+        About the number of numbers that one of them holds.
+    joint : module
+        Functions of several rows for a posterior of this kind.
+    noise : callable
+        ``noise(key, X, codes)`` is the noise of new rows, in noise variances of the
+        component.
     """
 
-    over: RatioPosterior
+    over: Components
     at: Callable
+    n_numbers: int
+    joint: ModuleType = one_factor
+    noise: Callable = no_structure
 
     @cached_property
     def _kept(self):
-        """Posteriors by their ratios, where they are small enough to be kept."""
-        first = self.at(self.over.ratio[-1])
-        ratios = np.unique(self.over.ratio)
-        if len(ratios) * (first.loading.size + first.coef_root.size) > KEPT:
+        """Posteriors by their keys, where they are small enough to be kept."""
+        keys = list(dict.fromkeys(self.over.keys.tolist()))
+        if len(keys) * self.n_numbers > KEPT:
             return {}
-        return {ratio: self.at(ratio) for ratio in ratios}
+        return dict(zip(keys, self.at(keys), strict=True))
 
-    def posterior(self, ratio):
-        """The `Posterior` at a ratio of the components."""
-        known = self._kept.get(ratio)
-        return self.at(ratio) if known is None else known
+    def posterior(self, key):
+        """The `Posterior` of components of this key."""
+        known = self._kept.get(key)
+        return self.at([key])[0] if known is None else known
 
     def each(self, read):
-        """``read(posterior)`` at every component: once for those of the same ratio."""
+        """``read(posterior, key)`` at every component: once for those of one key."""
         found, last = [], None
-        for ratio in self.over.ratio:
-            if ratio != last:
-                last, value = ratio, read(self.posterior(ratio))
+        for key in self.over.keys.tolist():
+            if key != last:
+                last, value = key, read(self.posterior(key), key)
             found.append(value)
         return found
 
     def targets(self, read):
-        """Targets of which ``read(posterior)`` gives means and variances, (n,) each."""
+        """Targets of which ``read(posterior, key)`` gives means and variances, (n,)."""
         means, variances = zip(*self.each(read), strict=True)
         scale = self.over.noise_variance[:, None]
         return Targets(
@@ -106,26 +128,51 @@ class Integrated:
 
     def observations(self, X, codes):
         """New observations of rows."""
-        return self.targets(
-            lambda known: (known.mean(X, codes), 1 + known.variance(X, codes))
-        )
+
+        def read(known, key):
+            variance = known.variance(X, codes) + self.noise(key, X, codes)
+            return known.mean(X, codes), variance
+
+        return self.targets(read)
+
+    def interval(self, X, codes, coverage):
+        """Central intervals of new observations of rows, (n, 2), some at a time."""
+        n = X.shape[0]
+        step, ends = AT_ONCE if self._kept else max(n, 1), np.empty((n, 2))
+        for start in range(0, n, step):
+            rows = slice(start, start + step)
+            some = codes[rows] if self.joint is one_factor else [c[rows] for c in codes]
+            ends[rows] = self.observations(X[rows], some).interval(coverage)
+        return ends
 
     def averages(self, weight, X, codes, owner):
         """Weighted sums of new observations, whose weights are the rows of `weight`."""
-        noise = np.ones(len(codes))
-        return self.targets(
-            lambda known: weighted_sums_of(known, weight, X, codes, owner, noise)
-        )
+
+        def read(known, key):
+            rows = X, codes, owner, self.noise(key, X, codes)
+            return self.joint.weighted_sums_of(known, weight, *rows)
+
+        return self.targets(read)
 
     def random_intercepts(self):
         """Random intercepts of the known groups."""
-        return self.targets(lambda known: (known.modes, known.modes_std() ** 2))
+        return self.targets(lambda known, key: (known.modes, known.modes_std() ** 2))
+
+    def random_effects(self, t):
+        """Random effects of the known levels of term t, level by level."""
+
+        def read(known, key):
+            variance = np.diagonal(known.error_covariance(t), axis1=1, axis2=2)
+            return known.modes(t).ravel(), variance.clip(0).ravel()
+
+        return self.targets(read)
 
     def log_density(self, X, y, codes, owner):
         """Joint log-density of new observations."""
 
-        def read(known):
-            return joint_terms(known, X, y, codes, owner, np.ones(len(y)))
+        def read(known, key):
+            rows = codes, owner, self.noise(key, X, codes)
+            return self.joint.joint_terms(known, X, y, *rows)
 
         squares, logdets = np.array(self.each(read)).T
         noise, n = self.over.noise_variance, len(y)
@@ -136,14 +183,16 @@ class Integrated:
 
     def sample(self, X, codes, owner, n_samples, random_state):
         """Draws (n, n_samples) of new observations from their joint distribution."""
-        c, freedom = len(self.over.ratio), self.over.freedom
-        component = random_state.choice(c, size=n_samples, p=self.over.probability)
+        keys, freedom = self.over.keys.tolist(), self.over.freedom
+        component = random_state.choice(
+            len(keys), size=n_samples, p=self.over.probability
+        )
         shrink = np.sqrt(freedom / random_state.chisquare(freedom, size=n_samples))
         draws = np.empty((X.shape[0], n_samples))
         for i in np.unique(component):
-            mine, known = component == i, self.posterior(self.over.ratio[i])
-            noise = np.ones(X.shape[0])
-            some = sample(known, X, codes, owner, noise, int(mine.sum()), random_state)
+            mine, known = component == i, self.posterior(keys[i])
+            rows = X, codes, owner, self.noise(keys[i], X, codes)
+            some = self.joint.sample(known, *rows, int(mine.sum()), random_state)
             mean = known.mean(X, codes)[:, None]
             scale = np.sqrt(self.over.noise_variance[i]) * shrink[mine]
             draws[:, mine] = mean + scale * (some - mean)

@@ -102,6 +102,12 @@ class MixedPosterior(Coefficients):
     order: tuple[int, ...]
     conditional: Conditional
 
+    @property
+    def n_numbers(self):
+        """About the number of numbers that it holds."""
+        of_terms = sum(term.loading.size for term in self.terms)
+        return of_terms + self.coef_root.size + self.conditional.dense.size
+
     def mean(self, X, codes, factors=None):
         """Mean of each row's y, (n,).
 
@@ -373,9 +379,15 @@ def sample(posterior, X, codes, owners, noise_variance, n_samples, random_state)
 
 
 def joint_log_density(posterior, X, y, codes, owners, noise_variance):
-    """Log-density of y under the joint normal distribution: math.md (84).
+    """Log-density of y under the joint normal distribution: math.md (84)."""
+    squares, logdet = joint_terms(posterior, X, y, codes, owners, noise_variance)
+    return -0.5 * (len(y) * np.log(2 * np.pi) + logdet + squares)
 
-    Few rows have it from their covariance matrix; many from the effects: those of the
+
+def joint_terms(posterior, X, y, codes, owners, noise_variance):
+    """r'S^-1 r and log|S| of the residuals r and joint covariance S of y: math.md (84).
+
+    Few rows have them from their covariance matrix; many from the effects: those of the
     first terms are eliminated by a sparse factor, which has no fill where they are
     nested, and the rest is dense.
     """
@@ -385,7 +397,7 @@ def joint_log_density(posterior, X, y, codes, owners, noise_variance):
         logdet, rss = _few_rows(posterior.conditional, rows, residual)
     else:
         logdet, rss = _many_rows(posterior.conditional, rows, residual)
-    return -0.5 * (n * np.log(2 * np.pi) + logdet + rss)
+    return rss, logdet
 
 
 def _few_rows(conditional, rows, residual):

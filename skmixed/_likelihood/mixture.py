@@ -5,8 +5,11 @@ Component i of value j has the location ``mean[i, j]``, the scale ``std[i, j]`` 
 probability ``probability[i]``.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
-from scipy.special import gammaln, logsumexp, stdtr, stdtrit
+from scipy.optimize import brentq
+from scipy.special import chdtrc, chdtri, gammaln, logsumexp, stdtr, stdtrit
 
 # The distribution function of t is read off a table in w = z / (1 + |z|), with an error
 # of some 1e-9.
@@ -26,6 +29,62 @@ NEWTON = 8
 MOST_STEPS = 120
 # Degrees of freedom with which Student's t is normal.
 NORMAL_FREEDOM = 1e10
+
+
+@dataclass(frozen=True)
+class Components:
+    """Points of the posterior distribution of variances; given one, any linear target
+    is t.
+
+    Attributes
+    ----------
+    keys : ndarray of shape (c,)
+        Of equal keys are components with the same covariance matrix V0; those of one
+        key stand together.
+    noise_variance : ndarray of shape (c,)
+        rss / freedom, the squared scale of the noise, in squared units of y.
+    probability : ndarray of shape (c,)
+    freedom : float
+        Degrees of freedom of every component, N - p.
+    """
+
+    keys: np.ndarray
+    noise_variance: np.ndarray
+    probability: np.ndarray
+    freedom: float
+
+    def variance_interval(self, multiple, coverage):
+        """Central interval (2,) of sigma^2 times `multiple`, a number for each
+        component: math.md (74).
+
+        Given a component, sigma^2 is its noise variance times `freedom` over a
+        chi-squared variable.
+        """
+        scale = multiple * self.noise_variance * self.freedom
+        positive = scale > 0
+        zero = self.probability[~positive].sum()
+
+        def below(log_value):
+            inside = chdtrc(self.freedom, scale[positive] * np.exp(-log_value))
+            return zero + self.probability[positive] @ inside
+
+        ends = []
+        for level in (0.5 - coverage / 2, 0.5 + coverage / 2):
+            if zero >= level:
+                ends.append(0.0)
+                continue
+            far = chdtri(self.freedom, np.array([0.5 * level, 1 - 0.5 * (1 - level)]))
+            low = np.log(scale[positive].min()) - np.log(far.max()) - 1
+            high = np.log(scale[positive].max()) - np.log(far.min()) + 1
+            ends.append(np.exp(brentq(lambda t, p=level: below(t) - p, low, high)))
+        return np.array(ends)
+
+    def point_interval(self, value, coverage):
+        """Central interval (2,) of a figure that a component determines, (c,)."""
+        order = np.argsort(value)
+        p = self.probability[order]
+        levels = 0.5 - coverage / 2, 0.5 + coverage / 2
+        return np.interp(levels, np.cumsum(p) - 0.5 * p, value[order])
 
 
 def mixture_interval(mean, std, probability, freedom, coverage):

@@ -83,6 +83,11 @@ class Posterior(Coefficients):
     loading: np.ndarray
     group_variance: float
 
+    @property
+    def n_numbers(self):
+        """About the number of numbers that it holds."""
+        return self.loading.size + self.coef_root.size
+
     def mean(self, X, codes):
         """Mean of each row's y; `codes` is -1 for a row of a new group."""
         mean = np.empty(X.shape[0])
@@ -172,6 +177,46 @@ def condition(columns, factor, scale, n_groups, part=None):
         loading=loading,
         group_variance=float(scale * factor.Lambda[0, 0] ** 2),
     )
+
+
+def condition_at(columns, gram, ratios, roots):
+    """Posteriors at several ratios and a noise variance of 1, all at once: with few
+    groups a call costs more than its arithmetic.
+
+    Parameters
+    ----------
+    columns : Columns
+    gram : Gram
+        Of all groups, of a random intercept.
+    ratios : ndarray of shape (c,)
+    roots : ndarray of shape (c, m, m)
+        math.md (13).
+    """
+    eye = np.broadcast_to(np.eye(roots.shape[1] - 1), roots[:, :-1, :-1].shape)
+    inverse = np.linalg.solve(roots[:, :-1, :-1], eye)
+    beta = (inverse @ roots[:, :-1, -1:])[:, :, 0]
+    D = 1 + ratios[:, None] * gram.group_size
+    share = ratios[:, None] * gram.R11[:, 0, 0] / D
+    X, y = gram.R12[:, 0, :-1], gram.R12[:, 0, -1]
+    modes, loading = share * (y - beta @ X.T), share[:, :, None] * (X @ inverse)
+    found = []
+    for i, ratio in enumerate(ratios):
+        coef, level = columns.coefficients(beta[i])
+        root = inverse[i]
+        found.append(
+            Posterior(
+                shift=columns.shift,
+                level=float(level),
+                coef=coef,
+                level_root=root[0] if columns.has_constant else np.zeros(len(root)),
+                coef_root=columns.back @ root,
+                modes=modes[i],
+                modes_variance=ratio / D[i],
+                loading=loading[i],
+                group_variance=float(ratio),
+            )
+        )
+    return found
 
 
 def widen(posterior, positions, n_features):

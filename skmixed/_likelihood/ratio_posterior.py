@@ -8,13 +8,10 @@ covariance V0 = I + r ZZ' is still positive definite, belong to it: in balanced 
 posterior of 1 + n r is then the pivot of the F test, so that intervals are exact.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import chdtrc, chdtri
 
 from .._rows.gram import pool
+from .mixture import Components
 from .one_variance import RandomIntercept, has_freedom
 
 # Distance in log r of the nodes of the trapezoidal rule, where the density is wide.
@@ -39,59 +36,6 @@ NEGLIGIBLE = 1e-6
 ROUNDING = 1e-10
 
 
-@dataclass(frozen=True)
-class RatioPosterior:
-    """Components of the posterior distribution; given one, any linear target is t.
-
-    Attributes
-    ----------
-    ratio : ndarray of shape (c,)
-        r of each component, at least 0.
-    noise_variance : ndarray of shape (c,)
-        rss(r) / freedom, the squared scale of the noise, in squared units of y.
-    probability : ndarray of shape (c,)
-    freedom : float
-        Degrees of freedom of every component, N - p.
-    """
-
-    ratio: np.ndarray
-    noise_variance: np.ndarray
-    probability: np.ndarray
-    freedom: float
-
-    def noise_interval(self, coverage):
-        """Central interval (2,) of the noise variance."""
-        return _interval(self, np.ones(len(self.ratio)), coverage)
-
-    def group_interval(self, coverage):
-        """Central interval (2,) of the group variance."""
-        return _interval(self, self.ratio, coverage)
-
-
-def _interval(over, multiple, coverage):
-    """Central interval of `multiple` times sigma^2, which given a component is its
-    noise variance times `freedom` over a chi-squared variable: math.md (74).
-    """
-    scale = multiple * over.noise_variance * over.freedom
-    positive = scale > 0
-
-    def below(log_value):
-        inside = chdtrc(over.freedom, scale[positive] * np.exp(-log_value))
-        zero = over.probability[~positive].sum()
-        return zero + over.probability[positive] @ inside
-
-    ends = []
-    for level in (0.5 - coverage / 2, 0.5 + coverage / 2):
-        if over.probability[~positive].sum() >= level:
-            ends.append(0.0)
-            continue
-        far = chdtri(over.freedom, np.array([0.5 * level, 1 - 0.5 * (1 - level)]))
-        low = np.log(scale[positive].min()) - np.log(far.max()) - 1
-        high = np.log(scale[positive].max()) - np.log(far.min()) + 1
-        ends.append(np.exp(brentq(lambda t, p=level: below(t) - p, low, high)))
-    return np.array(ends)
-
-
 def integrate_ratio(model):
     """The posterior distribution of the ratio, on nodes.
 
@@ -105,14 +49,15 @@ def integrate_ratio(model):
 
     Returns
     -------
-    RatioPosterior
+    Components
+        Their keys are the ratios, at least 0.
     """
     model = pooled(model)
     freedom = model.n - (model.gram.R12.shape[2] - 1)
     density, rss = _densities(model, np.zeros(1), freedom)
     if not has_freedom(model, freedom) or not np.isfinite(density[0]):
         scale = np.maximum(rss / max(freedom, 1.0), model.floor)
-        return RatioPosterior(np.zeros(1), scale, np.ones(1), float(freedom))
+        return Components(np.zeros(1), scale, np.ones(1), float(freedom))
     above, below = _above(model, freedom), _below(model, freedom)
     return _components(model, above, below, freedom)
 
@@ -136,7 +81,7 @@ def _components(model, above, below, freedom):
     ratio = np.concatenate([np.zeros(len(p_below)), above[0]])
     noise = np.concatenate([below[2], above[2]]) / freedom
     kept = probability > NEGLIGIBLE
-    return RatioPosterior(
+    return Components(
         ratio[kept],
         np.maximum(noise[kept], model.floor),
         probability[kept] / probability[kept].sum(),
@@ -190,11 +135,7 @@ def _densities_at_once(model, ratios, freedom):
     gram, m = model.gram, model.gram.R12.shape[2]
     S = gram.group_size
     D = 1 + ratios[:, None] * S
-    rows = gram.R12[:, 0] / np.sqrt(D)[:, :, None]
-    missing = max(m - len(gram.R12) - len(gram.R22), 0)  # for a square root
-    fixed = np.vstack([gram.R22, np.zeros((missing, m))])
-    fixed = np.broadcast_to(fixed, (len(ratios), *fixed.shape))
-    root = np.linalg.qr(np.concatenate([fixed, rows], axis=1), mode="r")
+    rows, root = roots(gram, ratios)
     eye = np.broadcast_to(np.eye(m - 1), (len(ratios), m - 1, m - 1))
     k = (np.sqrt(S / D)[:, :, None] * rows)[:, :, :-1]
     k = k @ np.linalg.solve(root[:, :-1, :-1], eye)
@@ -205,6 +146,19 @@ def _densities_at_once(model, ratios, freedom):
         density -= 0.5 * freedom * np.log(rss)
     density -= 0.5 * np.log(D) @ gram.multiplicity
     return density - np.log(diagonal[:, :-1]).sum(axis=1), rss
+
+
+def roots(gram, ratios):
+    """The rows of math.md (12), (c, K, m), and their roots (13), (c, m, m), of all
+    ratios at once.
+    """
+    m = gram.R12.shape[2]
+    D = 1 + ratios[:, None] * gram.group_size
+    rows = gram.R12[:, 0] / np.sqrt(D)[:, :, None]
+    missing = max(m - len(gram.R12) - len(gram.R22), 0)  # for a square root
+    fixed = np.vstack([gram.R22, np.zeros((missing, m))])
+    fixed = np.broadcast_to(fixed, (len(ratios), *fixed.shape))
+    return rows, np.linalg.qr(np.concatenate([fixed, rows], axis=1), mode="r")
 
 
 def _information(multiplicity, shrunk, k, freedom):

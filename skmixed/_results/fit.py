@@ -6,11 +6,21 @@ update puts another fit in its place.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from .._input.factors import INTERCEPT
 from .._likelihood.posterior import Coefficients, Posterior, make_room, observe
+
+PENALISED = (
+    "alpha={}: the variances of a penalised fit have no distribution. Use "
+    "distribution='normal', or fit with alpha=0."
+)
+UPDATED = (
+    "distribution='integrated' is that of the rows of the fit, but the random effects "
+    "were updated since. Fit with all rows, or use distribution='normal'."
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -152,23 +162,35 @@ class Fit:
         raise NotImplementedError
 
     @property
-    def offers_integrated(self):
-        """Whether `integrated` is there."""
-        return False
+    def why_not_integrated(self):
+        """Why `integrated` is not offered, a sentence; None where it is."""
+        return (
+            "distribution='integrated' is offered for models with one noise variance, "
+            "RandomInterceptRegressor and LinearMixedRegressor. Use 't' or 'normal'."
+        )
 
     @property
+    def offers_integrated(self):
+        """Whether `integrated` is there."""
+        return self.why_not_integrated is None
+
+    @cached_property
     def integrated(self):
-        """The distribution that counts the uncertainty of the variances, `Integrated`.
+        """The distribution that counts the uncertainty of the variances, `Integrated`;
+        it is made when it is asked for, kept with the fit, and not stored.
 
         Raises
         ------
         ValueError
             If it is not offered.
         """
-        raise ValueError(
-            "distribution='integrated' is offered for random intercepts with one noise "
-            "variance (RandomInterceptRegressor). Use 't' or 'normal'."
-        )
+        if not self.offers_integrated:
+            raise ValueError(self.why_not_integrated)
+        return self._integrate()
+
+    def _integrate(self):
+        """Make `integrated`."""
+        raise NotImplementedError
 
     def attributes(self):
         """Public attributes of the estimator."""

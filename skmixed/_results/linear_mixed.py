@@ -48,7 +48,7 @@ def _effects(fit, position, columns):
     coordinates, Lambda = fit.reduced.coordinates[position], point.Lambdas[position]
     modes, loading = _modes(point, position)
     return Effects(
-        columns=columns,
+        columns=np.asarray(columns),
         origin=coordinates.origin,
         unit=coordinates.unit,
         Psi=point.noise_variance * (Lambda @ Lambda.T),

@@ -25,6 +25,7 @@ from .mixed_inference import (
     predictive_freedom,
     variance_parameters,
 )
+from .mixed_integrated import integrate_mixed, why_not_integrated
 from .mixed_noise import ModelledNoise, modelled_noise
 from .structure import facts
 from .summary import sizes_of
@@ -217,6 +218,14 @@ class LinearMixedFit(Fit):
             return self.noise_model.freedom(self.point(), self.posterior, X, codes)
         return predictive_freedom(self.point(), self.posterior, X, codes)
 
+    @property
+    def why_not_integrated(self):
+        """See `Fit`."""
+        return why_not_integrated(self)
+
+    def _integrate(self):
+        return integrate_mixed(self)
+
     def observed(self, X, y, codes, known, moved):
         """The fit after further rows of levels `codes`; `known` are the labels then,
         and `moved` the places of the levels that the fit knows, both by factor.
@@ -225,7 +234,7 @@ class LinearMixedFit(Fit):
         posterior = make_room(self.posterior, moved, n_levels)
         noise_variance = self.noise_variance_of(X, codes)
         posterior = observe(posterior, X, y, codes, noise_variance)
-        return replace(self, known=known, posterior=posterior)
+        return replace(self, known=known, posterior=posterior, is_updated=True)
 
     def attributes(self):
         """See `Fit`."""

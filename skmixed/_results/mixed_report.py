@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 
 from .mixed_inference import component_intervals, noise_interval
-from .report import METHODS, coefficients_of, log_variance_table
+from .report import (
+    FEW,
+    FEW_GROUPS,
+    METHODS,
+    coefficient_ends,
+    coefficients_of,
+    integrated_note,
+    log_variance_table,
+    with_ends,
+)
 from .summary import (
     Report,
     Table,
@@ -96,7 +105,7 @@ class MixedSummary(Report):
         return [f"{self.n_rows:g} rows", *levels, fit_text(self), shares]
 
 
-def summarize_mixed(fit, coverage):
+def summarize_mixed(fit, coverage, distribution="t"):
     """The summary of a fit, with intervals of this coverage."""
     parameters = None
     if not fit.alpha and not fit.is_exact:
@@ -104,7 +113,7 @@ def summarize_mixed(fit, coverage):
     aic, bic = criteria(fit.log_likelihood, fit.n_parameters, fit.n_rows)
     shares = shares_of_variance(fit.explained, fit.between, fit.noise)
     names = fit.names_of_factors
-    return MixedSummary(
+    summary = MixedSummary(
         title=f"Linear mixed model fitted by {METHODS[fit.method]}",
         n_rows=fit.n_rows,
         n_levels=dict(zip(names, fit.n_levels, strict=True)),
@@ -118,8 +127,43 @@ def summarize_mixed(fit, coverage):
         coefficients=coefficients_of(fit, coverage),
         log_variance=_log_variance(fit, coverage),
         variance_components=_components(fit, parameters, coverage),
-        notes=(*_notes(fit, coverage), *fit.facts),
+        notes=(*_notes(fit, coverage), *_recommended(fit), *fit.facts),
     )
+    return _integrated(summary, fit, coverage) if distribution != "t" else summary
+
+
+def _integrated(summary, fit, coverage):
+    """The same summary, with intervals of the integrated distribution."""
+    ends = []
+    for t, factor in enumerate(fit.factors):
+        of_effects, of_pairs = _component_ends(fit, t, _pairs(factor), coverage)
+        ends += [*of_effects, *of_pairs]
+    over = fit.integrated.over
+    ends.append(np.sqrt(over.variance_interval(np.ones(len(over.keys)), coverage)))
+    return replace(
+        summary,
+        coefficients=with_ends(summary.coefficients, coefficient_ends(fit, coverage)),
+        variance_components=with_ends(summary.variance_components, np.array(ends)),
+        notes=(integrated_note(coverage), *list(_notes(fit, coverage))[1:], *fit.facts),
+    )
+
+
+def _component_ends(fit, t, pairs, coverage):
+    """Intervals of the standard deviations of the effects of a factor, and of the
+    correlations of pairs.
+    """
+    over, Psi = fit.integrated.over, fit.integrated.covariances(fit.order.index(t))
+    variance = np.diagonal(Psi, axis1=1, axis2=2)
+    yield [np.sqrt(over.variance_interval(v, coverage)) for v in variance.T]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        corr = Psi / np.sqrt(variance[:, :, None] * variance[:, None])
+    yield [over.point_interval(corr[:, i, j], coverage) for i, j in pairs]
+
+
+def _recommended(fit):
+    """The recommendation of the integrated distribution, where levels are few."""
+    few = [1 < n < FEW_GROUPS for n in fit.n_levels]
+    return [FEW] if fit.offers_integrated and any(few) else []
 
 
 def _components(fit, parameters, coverage):

@@ -1,7 +1,6 @@
 """The fit of a random-intercept model, from the statistics of its rows."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -15,13 +14,13 @@ from .._likelihood.one_variance import (
     evaluate,
     is_exact,
 )
-from .._likelihood.posterior import condition, of_groups
-from .._likelihood.ratio_posterior import integrate_ratio
+from .._likelihood.posterior import condition, condition_at, of_groups
+from .._likelihood.ratio_posterior import integrate_ratio, roots
 from .._messages import NO_GROUPS, exact_fit_message, why_not_identified
 from .._rows.columns import choose_columns, noise_floor, rank_tolerance
 from .._rows.sample import Statistics
 from .._search.ratio import Optimum, best_ratio
-from .fit import GroupedFit, response_of, variance_of, wide_mask
+from .fit import PENALISED, UPDATED, GroupedFit, response_of, variance_of, wide_mask
 from .inference import one_variance_uncertainty, predictive_freedom
 from .summary import sizes_of
 
@@ -79,31 +78,24 @@ class RandomInterceptFit(GroupedFit):
         )
 
     @property
-    def offers_integrated(self):
+    def why_not_integrated(self):
         """See `Fit`."""
-        return not self.alpha
-
-    @cached_property
-    def integrated(self):
-        """See `Fit`; kept with the fit, and not stored."""
         if self.alpha:
-            raise ValueError(
-                f"alpha={self.alpha}: the variances of a penalised fit have no "
-                "distribution. Use distribution='normal', or fit with alpha=0."
-            )
-        if self.is_updated:
-            raise ValueError(
-                "distribution='integrated' is that of the rows of the fit, but the "
-                "random intercepts were updated since. Fit with all rows, or use "
-                "distribution='normal'."
-            )
+            return PENALISED.format(self.alpha)
+        return UPDATED if self.is_updated else None
+
+    def _integrate(self):
         columns, model = self.likelihood()
 
-        def at(ratio):
-            unit = replace(evaluate(model, ratio), noise_variance=1.0)
-            return _posterior(self.statistics, columns, unit)
+        def at(ratios):
+            if len(ratios) > 1:
+                ratios = np.array(ratios)
+                gram = columns.gram(self.statistics.moments)
+                return condition_at(columns, gram, ratios, roots(model.gram, ratios)[1])
+            unit = replace(evaluate(model, ratios[0]), noise_variance=1.0)
+            return [_posterior(self.statistics, columns, unit)]
 
-        return Integrated(integrate_ratio(model), at)
+        return Integrated(integrate_ratio(model), at, self.posterior.n_numbers)
 
     def attributes(self):
         """See `Fit`."""

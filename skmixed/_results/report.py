@@ -156,21 +156,38 @@ def summarize_fit(fit, coverage, distribution="t"):
 def _integrated(summary, fit, coverage):
     """The same summary, with intervals of the integrated distribution."""
     over = fit.integrated.over
-    ends = coefficient_targets(fit).interval(coverage)[fit.entries]
-    ends[~fit.estimable[fit.entries]] = np.nan
-    variances = {"groups": over.group_interval, "noise": over.noise_interval}
+    multiples = {"groups": over.keys, "noise": np.ones(len(over.keys))}
     names = summary.variance_components.names
-    of_components = np.array([np.sqrt(variances[name](coverage)) for name in names])
-    note = f"Intervals: {coverage:.4g}, of the distribution integrated over variances."
+    of_components = np.sqrt(
+        [over.variance_interval(multiples[name], coverage) for name in names]
+    )
+    ends = coefficient_ends(fit, coverage)
     return replace(
         summary,
-        coefficients=_with_ends(summary.coefficients, ends),
-        variance_components=_with_ends(summary.variance_components, of_components),
-        notes=(note, *_notes_on_columns(fit), *_notes_on_groups(fit)[:1]),
+        coefficients=with_ends(summary.coefficients, ends),
+        variance_components=with_ends(summary.variance_components, of_components),
+        notes=(
+            integrated_note(coverage),
+            *_notes_on_columns(fit),
+            *_notes_on_groups(fit)[:1],
+        ),
     )
 
 
-def _with_ends(table, ends):
+def integrated_note(coverage):
+    """The kind of the intervals."""
+    return f"Intervals: {coverage:.4g}, of the distribution integrated over variances."
+
+
+def coefficient_ends(fit, coverage):
+    """Intervals of the integrated distribution for the table of coefficients."""
+    ends = coefficient_targets(fit).interval(coverage)[fit.entries]
+    ends[~fit.estimable[fit.entries]] = np.nan
+    return ends
+
+
+def with_ends(table, ends):
+    """The table with other intervals, (n_rows, 2)."""
     columns = table.columns | {"low": ends[:, 0], "high": ends[:, 1]}
     return replace(table, columns=columns)
 
@@ -178,7 +195,7 @@ def _with_ends(table, ends):
 def coefficient_targets(fit):
     """(intercept, coefficients) as targets of the integrated distribution."""
 
-    def read(posterior):
+    def read(posterior, key):
         known = replace(fit, posterior=posterior)
         return known.coefficients, known.coefficients_std**2
 

@@ -311,8 +311,8 @@ def best_optimum(model, order, max_iter):
     return (best if costs > NO_COST else simpler), told
 
 
-def _best_of_one(model):
-    """The optimum of a model with one variance, and whether it is identified."""
+def one_ratio(model):
+    """The likelihood of a model with one variance as a function of its ratio."""
     told = model.gram.R11[:, 0, 0] > 0
     gram = replace(
         model.gram,
@@ -320,7 +320,7 @@ def _best_of_one(model):
         R12=model.gram.R12[told],
         multiplicity=model.gram.multiplicity[told],
     )
-    one = RandomIntercept(
+    return RandomIntercept(
         gram=gram,
         n=model.n,
         reml=model.reml,
@@ -328,6 +328,10 @@ def _best_of_one(model):
         penalty=model.penalty,
         logdet_basis=model.logdet_basis,
     )
-    found = best_ratio(one)
+
+
+def _best_of_one(model):
+    """The optimum of a model with one variance, and whether it is identified."""
+    found = best_ratio(one_ratio(model))
     point = evaluate(model, (np.array([[np.sqrt(found.ratio)]]),))
     return Optimum(point, found.n_evaluations, True), [np.array([found.identified])]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from .._estimator import fit_of
 from .._input.factors import INTERCEPT
-from .._input.parameters import check_coverage
+from .._input.parameters import check_coverage, check_distribution
+from .._likelihood.normal import normal_interval
 from .._typing import EstimatorLike, Floats
 from ._display import Display, own_model, pyplot
 
@@ -35,8 +36,8 @@ class RandomInterceptsDisplay(Display):
     labels : ndarray of shape (n_groups,)
     intercepts : ndarray of shape (n_groups,)
         In the units of y.
-    std : ndarray of shape (n_groups,)
-        Standard deviation of their prediction errors.
+    interval : ndarray of shape (n_groups, 2)
+        Lower and upper ends.
     coverage : float, default=0.95
         Probability of the intervals.
 
@@ -47,8 +48,9 @@ class RandomInterceptsDisplay(Display):
 
     Notes
     -----
-    The intervals take the variances as known, which makes them too narrow where the
-    groups are few: where the group variance is estimated as 0 they have no width.
+    Intervals of the normal distribution take the variances as known, which makes them
+    too narrow where the groups are few: where the group variance is estimated as 0 they
+    have no width.  The integrated distribution counts that uncertainty.
 
     Examples
     --------
@@ -65,17 +67,22 @@ class RandomInterceptsDisplay(Display):
         *,
         labels: NDArray[Any],
         intercepts: Floats,
-        std: Floats,
+        interval: Floats,
         coverage: float = 0.95,
     ) -> None:
         self.labels = labels
         self.intercepts = intercepts
-        self.std = std
+        self.interval = interval
         self.coverage = coverage
 
     @classmethod
     def from_estimator(
-        cls, estimator: EstimatorLike, *, coverage: float = 0.95, ax: Axes | None = None
+        cls,
+        estimator: EstimatorLike,
+        *,
+        coverage: float = 0.95,
+        distribution: Literal["integrated", "normal"] | None = None,
+        ax: Axes | None = None,
     ) -> Self:
         """Draw the random intercepts of a fitted model.
 
@@ -84,6 +91,9 @@ class RandomInterceptsDisplay(Display):
         estimator : fitted estimator
             One of this package, or a Pipeline or a search around one.
         coverage : float, default=0.95
+        distribution : {"integrated", "normal"}, default=None
+            That of the intervals, as in `predict_interval`; None is the integrated one
+            where the model offers it.
         ax : matplotlib Axes, default=None
 
         Returns
@@ -96,6 +106,7 @@ class RandomInterceptsDisplay(Display):
             If it is another model, or has no random intercepts.
         """
         check_coverage(coverage)
+        _check_distribution(distribution)
         model = own_model(estimator)
         if hasattr(model, "random_effects_"):
             raise ValueError(
@@ -110,7 +121,7 @@ class RandomInterceptsDisplay(Display):
         display = cls(
             labels=model.groups_,
             intercepts=model.random_intercepts_,
-            std=model.random_intercepts_std_,
+            interval=_intercepts_interval(fit_of(model), coverage, distribution),
             coverage=coverage,
         )
         return display.plot(ax=ax)
@@ -133,7 +144,7 @@ class RandomInterceptsDisplay(Display):
             _, ax = pyplot().subplots(figsize=size, layout="constrained")
         ax = self._begin(ax)
         order = np.argsort(self.intercepts, kind="stable")
-        _draw_caterpillar(ax, self.intercepts, self.std, order, self.coverage)
+        _draw_caterpillar(ax, self.intercepts, self.interval, order, self.coverage)
         _name_groups(ax, self.labels, order)
         ax.set_xlabel("random intercept (units of y)")
         ax.set_title(f"Random intercepts of {n_groups} groups")
@@ -152,8 +163,8 @@ class RandomEffectsDisplay(Display):
     labels : ndarray of shape (n_levels,)
     effects : dict of str to ndarray of shape (n_levels,)
         Predictions by the name of the effect, in units of y per unit of its column.
-    std : dict of str to ndarray of shape (n_levels,)
-        Standard deviations of their prediction errors.
+    interval : dict of str to ndarray of shape (n_levels, 2)
+        Lower and upper ends.
     factor : str, default="groups"
     coverage : float, default=0.95
         Probability of the intervals.
@@ -167,8 +178,9 @@ class RandomEffectsDisplay(Display):
 
     Notes
     -----
-    The intervals take the variances as known, which makes them too narrow where the
-    levels are few.
+    Intervals of the normal distribution take the variances as known, which makes them
+    too narrow where the levels are few.  The integrated distribution counts that
+    uncertainty.
 
     Examples
     --------
@@ -189,13 +201,13 @@ class RandomEffectsDisplay(Display):
         *,
         labels: NDArray[Any],
         effects: dict[str, Floats],
-        std: dict[str, Floats],
+        interval: dict[str, Floats],
         factor: str = "groups",
         coverage: float = 0.95,
     ) -> None:
         self.labels = labels
         self.effects = effects
-        self.std = std
+        self.interval = interval
         self.factor = factor
         self.coverage = coverage
 
@@ -207,6 +219,7 @@ class RandomEffectsDisplay(Display):
         *,
         effects: Sequence[str] | None = None,
         coverage: float = 0.95,
+        distribution: Literal["integrated", "normal"] | None = None,
         ax: Any = None,
     ) -> Self:
         """Draw the random effects of a fitted model.
@@ -220,6 +233,9 @@ class RandomEffectsDisplay(Display):
         effects : list of str, default=None
             Names of the effects to be drawn; all of the factor by default.
         coverage : float, default=0.95
+        distribution : {"integrated", "normal"}, default=None
+            That of the intervals, as in `predict_interval`; None is the integrated one
+            where the model offers it.
         ax : matplotlib Axes or sequence of them, default=None
             One for each effect.
 
@@ -233,6 +249,7 @@ class RandomEffectsDisplay(Display):
             If it is another model, or has no such random effects.
         """
         check_coverage(coverage)
+        _check_distribution(distribution)
         found = _effects_of(own_model(estimator))
         factor = next(iter(found), None) if factor is None else factor
         if factor not in found:
@@ -241,17 +258,18 @@ class RandomEffectsDisplay(Display):
                 f"The model has no random effects of factor {factor!r}; its factors "
                 f"are: {known}."
             )
-        labels, values, std = found[factor]
+        labels, values, read = found[factor]
         names = list(values) if effects is None else list(effects)
         unknown = [name for name in names if name not in values]
         if unknown or not names:
             raise ValueError(
                 f"effects={names} of {factor!r}; its random effects are {list(values)}."
             )
+        interval = read(coverage, distribution)
         display = cls(
             labels=labels,
             effects={name: values[name] for name in names},
-            std={name: std[name] for name in names},
+            interval={name: interval[name] for name in names},
             factor=factor,
             coverage=coverage,
         )
@@ -280,7 +298,7 @@ class RandomEffectsDisplay(Display):
         self.axes_, self.ax_, self.figure_ = axes, axes[0], axes[0].figure
         order = np.argsort(next(iter(self.effects.values())), kind="stable")
         for one, (name, values) in zip(axes, self.effects.items(), strict=True):
-            _draw_caterpillar(one, values, self.std[name], order, self.coverage)
+            _draw_caterpillar(one, values, self.interval[name], order, self.coverage)
             one.set_xlabel(name)
             one.set_title(f"{name} | {self.factor}")
         _name_groups(axes[0], self.labels, order)
@@ -289,20 +307,54 @@ class RandomEffectsDisplay(Display):
 
 
 def _effects_of(model):
-    """Labels, random effects and their standard deviations by factor."""
+    """Labels, random effects and a function that gives their intervals, by factor."""
+    fit = fit_of(model)
     if not hasattr(model, "random_effects_"):
-        if not fit_of(model).has_random_intercepts:
+        if not fit.has_random_intercepts:
             return {}
-        values, std = model.random_intercepts_, model.random_intercepts_std_
-        return {ONE: (model.groups_, {INTERCEPT: values}, {INTERCEPT: std})}
+
+        def of_intercepts(*options):
+            return {INTERCEPT: _intercepts_interval(fit, *options)}
+
+        values = {INTERCEPT: model.random_intercepts_}
+        return {ONE: (model.groups_, values, of_intercepts)}
     found = {}
-    for factor, names in model.random_effects_names_.items():
-        values, std = model.random_effects_[factor], model.random_effects_std_[factor]
-        columns = [
-            dict(zip(names, figures.T, strict=True)) for figures in (values, std)
-        ]
-        found[factor] = (model.groups_[factor], *columns)
+    for t, (factor, names) in enumerate(model.random_effects_names_.items()):
+        values = dict(zip(names, model.random_effects_[factor].T, strict=True))
+        read = partial(_effects_intervals, fit, t, names)
+        found[factor] = (model.groups_[factor], values, read)
     return found
+
+
+def _check_distribution(distribution):
+    if distribution is not None:
+        check_distribution(distribution, ("integrated", "normal"))
+
+
+def _is_integrated(fit, distribution):
+    """Whether the integrated distribution is meant."""
+    if distribution is None:
+        return fit.offers_integrated
+    return distribution == "integrated"
+
+
+def _intercepts_interval(fit, coverage, distribution):
+    """Intervals (n_groups, 2) of random intercepts."""
+    if _is_integrated(fit, distribution):
+        return fit.integrated.random_intercepts().interval(coverage)
+    modes, std = fit.posterior.modes, fit.posterior.modes_std()
+    return np.column_stack(normal_interval(modes, std, coverage))
+
+
+def _effects_intervals(fit, t, names, coverage, distribution):
+    """Intervals (n_levels, 2) of the random effects of a factor, by their names."""
+    values, std = fit.effects(t)
+    if _is_integrated(fit, distribution):
+        ends = fit.integrated.random_effects(t).interval(coverage)
+        ends = ends.reshape(*values.shape, 2)
+    else:
+        ends = np.stack(normal_interval(values, std, coverage), axis=-1)
+    return {name: ends[:, i] for i, name in enumerate(names)}
 
 
 def _height(n_groups):
@@ -311,18 +363,18 @@ def _height(n_groups):
     return height if height < 9 else 4.8
 
 
-def _draw_caterpillar(ax, values, std, order, coverage):
+def _draw_caterpillar(ax, values, interval, order, coverage):
     """Effects with their intervals, from the bottom to the top."""
     modes, place = np.asarray(values)[order], np.arange(len(order))
-    half = norm.isf(0.5 - coverage / 2) * np.asarray(std)[order]
+    low, high = np.asarray(interval)[order].T
     ax.axvline(0.0, color="0.6", linewidth=0.8, zorder=0)
-    interval = f"{coverage:.4g} interval"
+    label = f"{coverage:.4g} interval"
     if len(order) <= MOST_BARS:
-        style = {"fmt": "o", "markersize": 4, "linewidth": 1.2}
-        ax.errorbar(modes, place, xerr=half, label=interval, **style)
+        ax.hlines(place, low, high, color="C0", linewidth=1.2, label=label)
+        ax.plot(modes, place, "o", color="C0", markersize=4)
         return
     band = {"color": "C0", "alpha": 0.3, "linewidth": 0, "step": "mid"}
-    ax.fill_betweenx(place, modes - half, modes + half, label=interval, **band)
+    ax.fill_betweenx(place, low, high, label=label, **band)
     ax.plot(modes, place, color="C0", linewidth=1.5, label="prediction")
 
 

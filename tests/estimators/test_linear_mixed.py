@@ -714,7 +714,8 @@ corr(intercept, Days | Subject)       -  0.065551  -0.51839  0.6078
 noise                            25.592         -      22.8  28.725
 
 Intervals: 0.95; Student's t with Satterthwaite's degrees of freedom; of
-standard deviations normal for the logarithm, of correlations for Fisher's z."""
+standard deviations normal for the logarithm, of correlations for Fisher's z.
+With fewer than 20 groups, distribution="integrated" has intervals that hold."""
 
 
 def test_the_summary_of_sleepstudy():

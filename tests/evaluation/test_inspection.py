@@ -150,30 +150,39 @@ def test_what_cannot_give_intervals_says_so():
 def test_random_intercepts_are_drawn_in_order(estimator):
     display = RandomInterceptsDisplay.from_estimator(estimator)
     ax = display.ax_
-    (bars,) = ax.containers
-    modes = bars.lines[0].get_xdata()
-    assert_allclose(modes, np.sort(MODEL.random_intercepts_), rtol=1e-9)
+    assert_allclose(
+        ax.lines[1].get_xdata(), np.sort(MODEL.random_intercepts_), rtol=1e-9
+    )
     labels = [text.get_text() for text in ax.get_yticklabels()]
     order = np.argsort(MODEL.random_intercepts_)
     assert labels == [str(label) for label in MODEL.groups_[order]]
-    (segments,) = bars.lines[2]
-    widths = [np.ptp(segment[:, 0]) for segment in segments.get_segments()]
-    expected = 2 * norm.ppf(0.975) * MODEL.random_intercepts_std_[order]
-    assert_allclose(widths, expected, rtol=1e-9)
+    ends = [segment[:, 0] for segment in ax.collections[0].get_segments()]
+    expected = MODEL.random_intercepts_interval(0.95)[order]
+    assert_allclose(ends, expected, rtol=1e-6, atol=1e-9)
+    plain = RandomInterceptsDisplay.from_estimator(estimator, distribution="normal")
+    segments = plain.ax_.collections[0].get_segments()
+    widths = 2 * norm.ppf(0.975) * MODEL.random_intercepts_std_[order]
+    assert_allclose([np.ptp(s[:, 0]) for s in segments], widths, rtol=1e-9)
+    with pytest.raises(ValueError, match="distribution is"):
+        RandomInterceptsDisplay.from_estimator(estimator, distribution="t")
 
 
 def test_many_random_intercepts_are_a_band():
     n = 2000
     names = np.array([f"a long name of a group, {i}" for i in range(n)])
     display = RandomInterceptsDisplay(
-        labels=names, intercepts=np.linspace(-1, 1, n), std=np.full(n, 0.5)
+        labels=names,
+        intercepts=np.linspace(-1, 1, n),
+        interval=np.linspace(-1, 1, n)[:, None] + [-0.5, 0.5],
     ).plot()
-    assert not display.ax_.containers
     assert len(display.ax_.collections) == 1
+    assert len(display.ax_.collections[0].get_paths()) == 1
     texts = [text.get_text() for text in display.ax_.get_yticklabels()]
     assert not any("name" in text for text in texts)
     few = RandomInterceptsDisplay(
-        labels=names[:10], intercepts=np.arange(10.0), std=np.ones(10)
+        labels=names[:10],
+        intercepts=np.arange(10.0),
+        interval=np.arange(10.0)[:, None] + [-1, 1],
     ).plot()
     texts = [text.get_text() for text in few.ax_.get_yticklabels()]
     assert all(len(text) <= 24 for text in texts)
@@ -485,13 +494,16 @@ def test_random_effects_are_drawn_in_the_order_of_the_first():
     display = RandomEffectsDisplay.from_estimator(model)
     factor, (first, second) = display.factor, display.axes_
     order = np.argsort(model.random_effects_[factor][:, 0])
+    ends = model.random_effects_interval(factor, 0.95)[order]
     for ax, j in ((first, 0), (second, 1)):
-        (bars,) = ax.containers
         values = model.random_effects_[factor][order, j]
-        assert_allclose(bars.lines[0].get_xdata(), values)
-        widths = [np.ptp(s[:, 0]) for s in bars.lines[2][0].get_segments()]
-        std = model.random_effects_std_[factor][order, j]
-        assert_allclose(widths, 2 * norm.ppf(0.975) * std, rtol=1e-9)
+        assert_allclose(ax.lines[1].get_xdata(), values)
+        found = [s[:, 0] for s in ax.collections[0].get_segments()]
+        assert_allclose(found, ends[:, j], rtol=1e-9)
+    normal = RandomEffectsDisplay.from_estimator(model, distribution="normal")
+    std = model.random_effects_std_[factor][:, 0]
+    half = np.ptp(normal.interval["intercept"], axis=1) / 2
+    assert_allclose(half, norm.ppf(0.975) * std, rtol=1e-9)
     texts = [text.get_text() for text in first.get_yticklabels()]
     assert texts == [str(model.groups_[factor][i]) for i in order]
     assert second.get_title() == f"x0 | {factor}"
@@ -508,9 +520,9 @@ def test_random_effects_of_one_factor_are_its_intercepts():
     many = RandomEffectsDisplay(
         labels=np.arange(500),
         effects={"intercept": np.arange(500.0)},
-        std={"intercept": np.ones(500)},
+        interval={"intercept": np.arange(500.0)[:, None] + [-1, 1]},
     ).plot()
-    assert not many.ax_.containers
+    assert len(many.ax_.lines) == 2
 
 
 def test_random_effects_that_are_not_there():

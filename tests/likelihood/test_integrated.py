@@ -6,8 +6,9 @@ from numpy.testing import assert_allclose
 from oracles.integrated import components, probability_below
 from scipy.stats import t
 
-from skmixed import GroupsWarning, RandomInterceptRegressor
+from skmixed import GroupsWarning, LinearMixedRegressor, RandomInterceptRegressor
 from skmixed._estimator import fit_of
+from skmixed._likelihood import integrated
 from skmixed._likelihood.mixture import (
     mixture_cdf,
     mixture_interval,
@@ -15,6 +16,10 @@ from skmixed._likelihood.mixture import (
     mixture_quantile,
     t_log_density,
 )
+from skmixed._likelihood.one_variance import RandomIntercept, deviance, evaluate
+from skmixed._likelihood.ratio_posterior import integrate_ratio
+from skmixed._rows.gram import random_intercept_gram
+from skmixed.model_selection import cross_validate_groups
 
 # In probability, of an interval's end; the nodes are good for some 1e-7.
 PROBABILITY = 1e-5
@@ -23,6 +28,8 @@ DESIGNS = {
     "unbalanced": [2, 3, 8, 4, 5, 1, 9],
     "more rows": [12, 9, 10, 14, 11],
 }
+INTEGRATED = {"distribution": "integrated"}
+RIDGE = "RandomInterceptRegressor 2"  # the second model of a list
 
 
 def simulate(sizes, seed=1, group_std=0.5):
@@ -176,7 +183,7 @@ def test_a_ratio_that_nothing_tells_is_zero(labels):
     with pytest.warns(GroupsWarning):
         model = RandomInterceptRegressor().fit(X, y, groups=labels)
     over = fit_of(model).integrated.over
-    assert_allclose(over.ratio, 0)
+    assert_allclose(over.keys, 0)
     ends = model.predict_interval([[0.7]], groups=[5], distribution="integrated")
     A = with_intercept(X)
     inverse = np.linalg.inv(A.T @ A)
@@ -229,17 +236,102 @@ def test_an_average_is_that_of_the_joint_covariance():
     assert_allclose(high - low, 2 * 1.6448536269514722 * std)
 
 
+def test_nodes_cover_several_optima():
+    """Many large groups that hardly differ, and two small ones that differ much."""
+    y = np.r_[0.06 * (-1.0) ** np.arange(40), [9.0, -9.0]]
+    S = np.r_[np.full(40, 1000.0), [2.0, 2.0]]
+    within = np.array([[0.0, np.sqrt(S.sum() - len(y))]])
+    gram = random_intercept_gram(S, np.column_stack([np.ones(len(y)), y]), within)
+    model = RandomIntercept(gram, S.sum(), reml=True, floor=1e-20)
+    over = integrate_ratio(model)
+    grid = np.linspace(-20, 8, 4001)
+    values = np.exp(grid)
+    density = grid - 0.5 * np.log(S.sum())
+    for i, r in enumerate(values):
+        at = evaluate(model, r)
+        k = at.factor.projection()[:, 0, :-1] @ at.factor.root_inverse
+        shrunk, length = S / (1 + r * S), np.sum(k**2, axis=1)
+        trace = shrunk.sum() - length.sum()
+        square = np.sum(shrunk**2 - 2 * shrunk * length) + np.sum((k.T @ k) ** 2)
+        density[i] += 0.5 * np.log(square - trace**2 / (S.sum() - 1))
+        density[i] -= 0.5 * deviance(model, at)
+    p = np.exp(density - density.max())
+    peaks = np.flatnonzero((p[1:-1] > p[:-2]) & (p[1:-1] > p[2:]))
+    assert len(peaks) == 2
+    for figure in (np.log, lambda r: 1 / (1 + 2 * r), lambda r: r > 0.1):
+        expected = p @ figure(values) / p.sum()
+        assert_allclose(over.probability @ figure(over.keys), expected, atol=0.02)
+
+
+@pytest.mark.parametrize("kept", [0, 1 << 20])
+def test_blocks_and_posteriors_that_are_not_kept(kept, monkeypatch):
+    X, y, groups = simulate(DESIGNS["unbalanced"])
+    one = RandomInterceptRegressor().fit(X, y, groups=groups)
+    mixed = LinearMixedRegressor().fit(X, y, groups=groups)
+    ends = one.predict_interval(X, groups=groups, **INTEGRATED)
+    monkeypatch.setattr(integrated, "KEPT", kept)
+    monkeypatch.setattr(integrated, "AT_ONCE", 7)
+    for model in (one, mixed):
+        model.fit(X, y, groups=groups)
+        found = model.predict_interval(X, groups=groups, **INTEGRATED)
+        assert_allclose(found, ends, rtol=1e-8)
+        assert bool(fit_of(model).integrated._kept) == bool(kept)
+
+
+@pytest.mark.parametrize("name", ["normal", "integrated"])
+def test_weights_of_sums(name):
+    X, y, groups = simulate(DESIGNS["unbalanced"])
+    model = RandomInterceptRegressor().fit(X, y, groups=groups)
+    options = {"groups": [0, 0, 99], "distribution": name}
+    rows, weight = X[:3], [[1, 0, 0], [1 / 3] * 3, [1, -1, 0]]
+    first, mean, difference = model.predict_interval(rows, average=weight, **options)
+    assert_allclose(first, model.predict_interval(rows, **options)[0], rtol=1e-6)
+    whole = model.predict_interval(rows, average=True, **options)
+    assert_allclose(mean, whole, rtol=1e-6)
+    draws = model.sample_y(rows, n_samples=40_000, **options)
+    below = [np.mean(draws[0] - draws[1] < end) for end in difference]
+    assert_allclose(below, (0.05, 0.95), atol=4 * np.sqrt(0.05 * 0.95 / 40_000))
+    for wrong in ([1, 2, 3], [[1, 2]], [[1, np.inf, 0]]):
+        with pytest.raises(ValueError, match="weights of sums of rows are finite"):
+            model.predict_interval(rows, average=wrong, **options)
+
+
+def test_cross_validation_by_the_integrated_distribution():
+    X, y, groups = simulate([6] * 5, group_std=2.0)
+    models = [RandomInterceptRegressor(), RandomInterceptRegressor(alpha=1.0)]
+    options = {"groups": groups, "cv_known": 2, "cv_new": 5}
+    normal, found = (
+        cross_validate_groups(models, X, y, distribution=name, **options).scores
+        for name in ("normal", "integrated")
+    )
+    ours, ridge = found["new", "RandomInterceptRegressor"], ("new", RIDGE)
+    assert_allclose(found[ridge]["nll"], normal[ridge]["nll"])  # offers none
+    test = groups == 4
+    model = RandomInterceptRegressor().fit(X[~test], y[~test], groups=groups[~test])
+    rows = {"groups": groups[test], "distribution": "integrated"}
+    joint = -model.log_predictive_density(X[test], y[test], **rows) / test.sum()
+    each = [
+        -model.log_predictive_density(X[[i]], y[[i]], groups=[4], **INTEGRATED)
+        for i in np.flatnonzero(test)
+    ]
+    low, high = model.predict_interval(X[test], **rows).T
+    inside = np.mean((low <= y[test]) & (y[test] <= high))
+    assert np.isclose(ours["joint_nll"], joint).any()
+    assert np.isclose(ours["nll"], np.mean(each)).any()
+    assert np.isclose(ours["coverage"], inside).any()
+
+
 def test_the_interval_of_the_group_variance_is_that_of_draws():
     """math.md (74)."""
     X, y, groups = simulate(DESIGNS["unbalanced"], group_std=1.5)
     model = RandomInterceptRegressor().fit(X, y, groups=groups)
     over = fit_of(model).integrated.over
     rng = np.random.default_rng(0)
-    i = rng.choice(len(over.ratio), size=100_000, p=over.probability)
+    i = rng.choice(len(over.keys), size=100_000, p=over.probability)
     noise = over.noise_variance[i] * over.freedom / rng.chisquare(over.freedom, len(i))
     components = model.summary(0.9, distribution="integrated").variance_components
     ends = np.column_stack([components["low"], components["high"]]) ** 2
-    for draws, (low, high) in zip((over.ratio[i] * noise, noise), ends, strict=True):
+    for draws, (low, high) in zip((over.keys[i] * noise, noise), ends, strict=True):
         below = np.mean(draws < low), np.mean(draws < high)
         # Four standard errors of a share of 100,000.
         assert_allclose(below, (0.05, 0.95), atol=4 * np.sqrt(0.05 * 0.95 / 100_000))

@@ -79,3 +79,38 @@ def probability_below(at, X, y, groups, target, found):
         std = max(np.sqrt(scale * max(variance, 0.0)), 1e-12)
         below += probability * student.cdf((at - mean) / std, found[3])
     return below
+
+
+def log_density_of(X, y, V0, slopes):
+    """Log-density of parameters of V0, up to a constant, and the residual sum of
+    squares: the prior is the root of the determinant of their REML information.
+
+    Parameters
+    ----------
+    V0 : ndarray of shape (n, n)
+    slopes : list of ndarray of shape (n, n)
+        Derivatives of V0 in each parameter.
+    """
+    inverse = np.linalg.inv(V0)
+    information = X.T @ inverse @ X
+    P = inverse - inverse @ X @ np.linalg.solve(information, X.T @ inverse)
+    products, freedom = [P @ slope for slope in slopes], len(y) - X.shape[1]
+    trace = np.array([np.trace(A) for A in products])
+    prior = np.array([[np.sum(A * B.T) for A in products] for B in products])
+    prior -= np.outer(trace, trace) / freedom
+    rss = y @ P @ y
+    value = np.linalg.slogdet(prior)[1] - freedom * np.log(rss)
+    value -= np.linalg.slogdet(V0)[1] + np.linalg.slogdet(information)[1]
+    return value / 2, rss
+
+
+def conditional_t(X, y, V0, cross, own, x):
+    """Location and squared scale, in units of the noise, of a target with coefficients
+    x, covariance `cross` with y and variance `own`.
+    """
+    inverse = np.linalg.inv(V0)
+    information = X.T @ inverse @ X
+    beta = np.linalg.solve(information, X.T @ inverse @ y)
+    d = x - X.T @ inverse @ cross
+    variance = own - cross @ inverse @ cross + d @ np.linalg.solve(information, d)
+    return x @ beta + cross @ inverse @ (y - X @ beta), variance

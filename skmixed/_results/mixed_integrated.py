@@ -1,0 +1,134 @@
+"""The distribution of a linear mixed model that counts the uncertainty of its variances
+(docs/math.md, section 14).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .._likelihood import mixed_posterior
+from .._likelihood.covariance_posterior import (
+    MOST_PARAMETERS,
+    integrate_covariances,
+)
+from .._likelihood.integrated import Integrated
+from .._likelihood.mixed import FEW_EFFECTS, evaluate
+from .._likelihood.mixture import Components
+from .._likelihood.ratio_posterior import integrate_ratio
+from .._search.mixed import MixedFit, likelihood_of, one_ratio
+from .fit import PENALISED, UPDATED
+from .linear_mixed import condition_mixed
+
+OTHER = "Use distribution='t' or 'normal'."
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntegratedMixed(Integrated):
+    """A linear mixed model whose variances are integrated over.
+
+    Attributes beside those of `Integrated`
+    ---------------------------------------
+    to_user : list of callable
+        Covariances of the effects of the search in the user's units, by the order of
+        elimination.
+    Lambdas : callable
+        ``Lambdas(key)`` are those of components of this key, in that order.
+    """
+
+    to_user: list
+    Lambdas: Callable
+
+    def covariances(self, position):
+        """Psi / sigma^2 of the term at a position of the order of elimination, in the
+        user's units, given each component.
+        """
+        to_user = self.to_user[position]
+        halves = [self.Lambdas(key)[position] for key in self.over.keys.tolist()]
+        return np.array([to_user(half @ half.T) for half in halves])
+
+
+def why_not_integrated(fit):
+    """Why a `LinearMixedFit` has no integrated distribution; None where it has."""
+    if fit.alpha:
+        return PENALISED.format(fit.alpha)
+    if fit.is_updated:
+        return UPDATED
+    if fit.noise_model is not None:
+        return (
+            "distribution='integrated' is offered for models with one noise variance; "
+            f"this one models it. {OTHER}"
+        )
+    n_parameters = sum(factor.n_parameters for factor in fit.factors)
+    if n_parameters > MOST_PARAMETERS:
+        return (
+            f"distribution='integrated' is offered for up to {MOST_PARAMETERS} "
+            "variances and covariances, but the random effects have "
+            f"{n_parameters}. {OTHER}"
+        )
+    pairs = zip(fit.n_levels, fit.factors, strict=True)
+    n_effects = sum(n * len(factor.columns) for n, factor in pairs)
+    if len(fit.factors) > 1 and n_effects > FEW_EFFECTS:
+        return (
+            "distribution='integrated' is offered for several factors of up to "
+            f"{FEW_EFFECTS} random effects, but they have {n_effects}: so many tell "
+            f"the variances well enough. {OTHER}"
+        )
+    for factor, told, Psi in zip(
+        fit.factors, fit.identified, fit.covariances, strict=True
+    ):
+        if np.diag(Psi)[~told].any():
+            return (
+                "distribution='integrated' has no answer where the data do not tell a "
+                f"variance, here one of {factor.name}. Leave that effect out, or use "
+                "distribution='normal'."
+            )
+    return None
+
+
+def integrate_mixed(fit):
+    """The integrated distribution of a `LinearMixedFit`, `IntegratedMixed`."""
+    model = likelihood_of(fit.reduced, fit.factors, True, 0.0)
+    model = replace(model, covariances=_told(fit, model))
+    over, Lambdas = _components(fit, model)
+
+    def read(key):
+        point = replace(evaluate(model, Lambdas(key)), noise_variance=1.0)
+        found = MixedFit(fit.factors, fit.mean, fit.reduced, point, 0, True, ())
+        return condition_mixed(found, fit.features.size)
+
+    def at(keys):
+        return list(map(read, keys))
+
+    return IntegratedMixed(
+        over=over,
+        at=at,
+        n_numbers=fit.posterior.n_numbers,
+        joint=mixed_posterior,
+        to_user=[coordinates.to_user for coordinates in fit.reduced.coordinates],
+        Lambdas=Lambdas,
+    )
+
+
+def _told(fit, model):
+    """Patterns of the variances that the data tell."""
+    told = [fit.identified[t] for t in fit.order]
+    pairs = zip(model.covariances, told, strict=True)
+    return tuple(c.without(np.flatnonzero(~some)) for c, some in pairs)
+
+
+def _components(fit, model):
+    """Components, and the Lambdas of a key."""
+    n_parameters = sum(len(c.entries[0]) for c in model.covariances)
+    if fit.is_exact or not n_parameters:
+        freedom = max(model.n - fit.columns.rank, 1.0)
+        Lambdas = fit.Lambdas if fit.is_exact else [0 * L for L in fit.Lambdas]
+        point = evaluate(model, tuple(Lambdas))
+        known = np.array([point.noise_variance])
+        over = Components(np.zeros(1), known, np.ones(1), float(freedom))
+        return over, lambda key: tuple(Lambdas)
+    if [c.q for c in model.covariances] == [1]:
+        over = integrate_ratio(one_ratio(model))
+        return over, lambda key: (np.array([[np.sqrt(key)]]),)
+    over, nodes = integrate_covariances(model, fit.Lambdas)
+    return over, lambda key: nodes[int(key)]
