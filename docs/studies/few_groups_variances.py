@@ -4,10 +4,9 @@
 
 Random slopes, two crossed factors, and a random intercept beside a noise that depends
 on a feature; 6, 12 and 30 groups of 3 to 12 rows.  Counts how often 90 % intervals by
-the normal distribution, by Student's t and, where a model offers it, by the
-distribution that is integrated over the variances hold a new row of a new group, a row
-of a known one, the means of five of either, a random intercept, another effect, the
-intercept and the coefficients.
+the normal distribution, by Student's t and by the distribution that is integrated over
+the variances hold a new row of a new group, a row of a known one, the means of five of
+either, a random intercept, another effect, the intercept and the coefficients.
 """
 
 import sys
@@ -18,7 +17,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 from scipy.stats import t
 
-from skmixed import HeteroscedasticGaussianRegressor, LinearMixedRegressor
+from skmixed import LinearMixedRegressor
 from skmixed._estimator import read_new
 from skmixed._likelihood.mixture import mixture_interval
 from skmixed._results.report import coefficient_targets
@@ -57,7 +56,7 @@ def one_set(kind, G, strength, seed):
     table = pd.DataFrame({"g": g, "h": h})
     model = fitted(kind, X[:n], y[:n], table[:n])
     groups = table[["g", "h"][: 1 + (kind == "crossed")]][n:]
-    rows = read_new(model, X[n:], groups["g"] if kind == "noise" else groups)
+    rows = read_new(model, X[n:], groups)
     has_other = kind != "noise"
     other = [other[h[0] if kind == "crossed" else 0]] * has_other
     targets = np.concatenate([WEIGHTS @ y[n:], b[:1], other, [0.0, 1.0, 1.0]])
@@ -77,8 +76,8 @@ def one_set(kind, G, strength, seed):
 def fitted(kind, X, y, table):
     """The model of a kind."""
     if kind == "noise":
-        model = HeteroscedasticGaussianRegressor(variance_features=[1])
-        return model.fit(X, y, groups=table["g"])
+        model = LinearMixedRegressor("(1 | g)", variance_features=[1])
+        return model.fit(X, y, groups=table[["g"]])
     if kind == "slopes":
         return LinearMixedRegressor("(x0 | g)").fit(X, y, groups=table[["g"]])
     return LinearMixedRegressor("(1 | g) + (1 | h)").fit(X, y, groups=table)
@@ -118,8 +117,9 @@ def both(targets):
 def of_effects(fit, kind, level):
     """Means and standard deviations of the effects that are targets."""
     found = fit.integrated.random_effects(0)
-    if kind == "slopes":
-        return [(found.mean[:, :2], found.std[:, :2])]
+    if kind != "crossed":
+        some = slice(0, 1 + (kind == "slopes"))
+        return [(found.mean[:, some], found.std[:, some])]
     other, i = fit.integrated.random_effects(1), place_of(fit, level)
     pairs = (found, slice(0, 1)), (other, slice(i, i + 1))
     return [(f.mean[:, some], f.std[:, some]) for f, some in pairs]
@@ -127,9 +127,7 @@ def of_effects(fit, kind, level):
 
 def modes(fit, kind, level):
     """The same by the estimated variances."""
-    if kind == "noise":
-        return fit.posterior.modes[:1], fit.posterior.modes_std()[:1]
-    if kind == "slopes":
+    if kind != "crossed":
         return [figures[0] for figures in fit.effects(0)]
     i = place_of(fit, level)
     return [
@@ -164,7 +162,7 @@ def main(n_sets=500, n_jobs=1, *kinds):
     done = Parallel(n_jobs, return_as="generator")(tasks)
     head = "".join(f"{target:>12}" for target in TARGETS)
     print(f"90 % intervals of {n_sets} sets: normal / t / integrated\n")
-    print(f"{'kind':>8} {'groups':>6} {'effects':>8}{head}    99 %")
+    print(f"{'kind':>8} {'groups':>6} {'effects':>8}{head}    99 %", flush=True)
     shares = []
     for kind, G, strength in cells:
         some = list(islice(done, len(blocks)))

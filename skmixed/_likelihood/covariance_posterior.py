@@ -8,7 +8,7 @@ always the same ones, so that an interval has no noise of its own.
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import combinations
 
 import numpy as np
@@ -16,7 +16,8 @@ from scipy.optimize import minimize
 from scipy.special import chdtri, ndtri
 from scipy.stats.qmc import Sobol
 
-from .mixed import evaluate, second
+from .mixed import LinearMixed, evaluate, second
+from .mixed_noise import Uneven, second_of_all
 from .mixture import Components
 
 # Nodes of the distribution that is adapted, and of the one that is kept.
@@ -130,52 +131,106 @@ def _partial(L):
     return np.array(found)
 
 
-def log_density(model, pattern, theta):
-    """Logarithm of the posterior density of the coordinates, up to a constant, and the
-    `Point`: math.md (141).
+@dataclass(frozen=True)
+class Parameters:
+    """The parameters of a likelihood, but for the coefficients and the noise variance.
+
+    Attributes
+    ----------
+    model : LinearMixed
+        By REML, without a penalty, with the covariances that the data tell.
+    uneven : Uneven or None
+        Where the log-variance is modelled; its coefficients gamma come first.
     """
-    point = evaluate(model, pattern.Lambdas(theta))
-    information = second(point, pattern.directions(theta)).expected()
-    sign, logdet = np.linalg.slogdet(information)
-    if sign <= 0 or not np.isfinite(logdet):
-        return -np.inf, point
-    return 0.5 * logdet - 0.5 * point.value, point
+
+    model: LinearMixed
+    uneven: Uneven | None = None
+
+    @property
+    def pattern(self):
+        """Coordinates of the covariances."""
+        return Pattern(self.model.covariances)
+
+    @cached_property
+    def spread(self):
+        """Root mean squares of the columns of the log-variance, (k,)."""
+        if self.uneven is None:
+            return np.empty(0)
+        return np.sqrt(np.mean(self.uneven.rows.S**2, axis=0))
+
+    def start(self, Lambdas, gamma):
+        """The parameters at an optimum, variances of 0 raised to what is resolved."""
+        least = [self.model.resolution(t) for t in range(len(Lambdas))]
+        of_covariances = self.pattern.coordinates([L @ L.T for L in Lambdas], least)
+        return np.concatenate([self.spread * gamma, of_covariances])
+
+    def split(self, x):
+        """gamma and the coordinates of the covariances."""
+        k = len(self.spread)
+        return x[:k] / self.spread, x[k:]
+
+    def log_density(self, x):
+        """Logarithm of the posterior density, up to a constant, and the point: math.md
+        (141).
+        """
+        gamma, theta = self.split(x)
+        Lambdas, directions = (
+            self.pattern.Lambdas(theta),
+            self.pattern.directions(theta),
+        )
+        if self.uneven is None:
+            point = evaluate(self.model, Lambdas)
+            information = second(point, directions).expected()
+        else:
+            try:
+                point = self.uneven.at(self.model, gamma, Lambdas=Lambdas)
+            except np.linalg.LinAlgError:  # noise variances too far apart
+                return -np.inf, None
+            turn = np.append(1 / self.spread, np.ones(len(theta)))
+            information = second_of_all(point, directions).expected()
+            information *= np.outer(turn, turn)
+        sign, logdet = np.linalg.slogdet(information)
+        if sign <= 0 or not np.isfinite(logdet):
+            return -np.inf, point
+        return 0.5 * logdet - 0.5 * point.value, point
 
 
-def integrate_covariances(model, Lambdas):
+def integrate_covariances(model, Lambdas, uneven=None, gamma=()):
     """The posterior distribution of the covariances, on nodes.
 
     Parameters
     ----------
-    model : LinearMixed
-        By REML, without a penalty, with the covariances that the data tell.
+    model, uneven
+        See `Parameters`.
     Lambdas : tuple of ndarray of shape (q, q)
         At the optimum.
+    gamma : ndarray of shape (k,)
+        Coefficients of the log-variance there.
 
     Returns
     -------
     over : Components
         Their keys are positions among the nodes.
-    nodes : list of tuple of ndarray of shape (q, q)
-        Lambdas of the nodes.
+    points : list of Point or UnevenPoint
+        Of the nodes.
     """
-    pattern = Pattern(model.covariances)
-    least = [model.resolution(t) for t in range(len(Lambdas))]
-    start = pattern.coordinates([L @ L.T for L in Lambdas], least)
+    parameters = Parameters(model, uneven)
+    start = parameters.start(Lambdas, np.array(gamma))
 
-    def density(theta):
-        if np.abs(theta - start).max() > FARTHEST:
+    def density(x):
+        if np.abs(x - start).max() > FARTHEST:
             return -np.inf, None
-        return log_density(model, pattern, theta)
+        return parameters.log_density(x)
 
-    theta, points, weights = importance_nodes(density, start)
+    _, points, weights = importance_nodes(density, start)
+    mixed = points[0] if uneven is None else points[0].mixed
     over = Components(
-        np.arange(len(theta)),
+        np.arange(len(points)),
         np.array([point.noise_variance for point in points]),
         weights,
-        float(points[0].factor_freedom),
+        float(mixed.factor_freedom),
     )
-    return over, [point.Lambdas for point in points]
+    return over, points
 
 
 def importance_nodes(density, start):

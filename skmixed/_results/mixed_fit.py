@@ -1,6 +1,6 @@
 """The fit of a linear mixed model, as the estimator keeps it and copies from it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import ClassVar
 
@@ -11,6 +11,7 @@ from .._input.factors import INTERCEPT, Factor
 from .._input.label_table import KnownLabels, known_labels
 from .._likelihood import mixed_posterior
 from .._likelihood.mixed import evaluate
+from .._likelihood.mixed_noise import Uneven
 from .._likelihood.mixed_posterior import MixedPosterior, make_room, observe
 from .._rows.cells import Cells
 from .._rows.mixed import Reduced
@@ -25,7 +26,7 @@ from .mixed_inference import (
     predictive_freedom,
     variance_parameters,
 )
-from .mixed_integrated import integrate_mixed, why_not_integrated
+from .mixed_integrated import MOST_ROWS, integrate_mixed, why_not_integrated
 from .mixed_noise import ModelledNoise, modelled_noise
 from .structure import facts
 from .summary import sizes_of
@@ -69,6 +70,8 @@ class LinearMixedFit(Fit):
         geometric mean of the rows' then.
     cells : Cells or None
         Sums of the rows that others can join; None where they were in memory.
+    uneven : Uneven or None
+        The rows beside a modelled noise, if they are few; not stored.
     """
 
     joint: ClassVar[ModuleType] = mixed_posterior
@@ -90,6 +93,7 @@ class LinearMixedFit(Fit):
     Lambdas: tuple
     noise_model: ModelledNoise | None = None
     cells: Cells | None = None
+    uneven: Uneven | None = field(default=None, metadata={"stored": False})
 
     @property
     def names_of_factors(self):
@@ -226,6 +230,15 @@ class LinearMixedFit(Fit):
     def _integrate(self):
         return integrate_mixed(self)
 
+    def noise_at(self, gamma, X, codes):
+        """Variance of each row's noise, in units of its geometric mean, at coefficients
+        of the log-variance.
+        """
+        if gamma is None:
+            return np.ones(X.shape[0])
+        fitted = self.noise_model.at(gamma, self.noise_variance)
+        return fitted.variance(X, codes)
+
     def observed(self, X, y, codes, known, moved):
         """The fit after further rows of levels `codes`; `known` are the labels then,
         and `moved` the places of the levels that the fit knows, both by factor.
@@ -336,8 +349,16 @@ def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **o
         reduced=found.reduced,
         Lambdas=found.point.Lambdas,
         noise_model=noise_model,
+        uneven=_few_rows(found),
     )
     return fit, found
+
+
+def _few_rows(found):
+    """The rows beside a modelled noise, None where they are many."""
+    if found.stated is None or found.stated.uneven.rows.n_rows > MOST_ROWS:
+        return None
+    return found.stated.uneven
 
 
 def _n_parameters(found, factors):

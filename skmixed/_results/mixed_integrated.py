@@ -20,6 +20,8 @@ from .._search.mixed import MixedFit, likelihood_of, one_ratio
 from .fit import PENALISED, UPDATED
 from .linear_mixed import condition_mixed
 
+# Rows of the fit that are kept for the integral beside a modelled noise.
+MOST_ROWS = 20_000
 OTHER = "Use distribution='t' or 'normal'."
 
 
@@ -32,19 +34,20 @@ class IntegratedMixed(Integrated):
     to_user : list of callable
         Covariances of the effects of the search in the user's units, by the order of
         elimination.
-    Lambdas : callable
-        ``Lambdas(key)`` are those of components of this key, in that order.
+    node : callable
+        ``node(key)`` are the Lambdas of components of this key, in that order, and the
+        coefficients of the log-variance, None where the noise is constant.
     """
 
     to_user: list
-    Lambdas: Callable
+    node: Callable
 
     def covariances(self, position):
         """Psi / sigma^2 of the term at a position of the order of elimination, in the
         user's units, given each component.
         """
         to_user = self.to_user[position]
-        halves = [self.Lambdas(key)[position] for key in self.over.keys.tolist()]
+        halves = [self.node(key)[0][position] for key in self.over.keys.tolist()]
         return np.array([to_user(half @ half.T) for half in halves])
 
 
@@ -54,17 +57,22 @@ def why_not_integrated(fit):
         return PENALISED.format(fit.alpha)
     if fit.is_updated:
         return UPDATED
-    if fit.noise_model is not None:
+    if fit.variance_alpha:
+        return PENALISED.format(fit.variance_alpha).replace("alpha", "variance_alpha")
+    if fit.noise_model is not None and fit.uneven is None:
         return (
-            "distribution='integrated' is offered for models with one noise variance; "
-            f"this one models it. {OTHER}"
+            "distribution='integrated' beside a modelled noise reads the rows of the "
+            f"fit, which are kept up to {MOST_ROWS} of them, and not stored. Fit anew, "
+            "or use distribution='t' or 'normal'."
         )
     n_parameters = sum(factor.n_parameters for factor in fit.factors)
+    if fit.noise_model is not None:
+        n_parameters += fit.noise_model.n_working
     if n_parameters > MOST_PARAMETERS:
         return (
             f"distribution='integrated' is offered for up to {MOST_PARAMETERS} "
-            "variances and covariances, but the random effects have "
-            f"{n_parameters}. {OTHER}"
+            "variances, covariances and coefficients of the log-variance, but the "
+            f"model has {n_parameters}. {OTHER}"
         )
     pairs = zip(fit.n_levels, fit.factors, strict=True)
     n_effects = sum(n * len(factor.columns) for n, factor in pairs)
@@ -90,23 +98,33 @@ def integrate_mixed(fit):
     """The integrated distribution of a `LinearMixedFit`, `IntegratedMixed`."""
     model = likelihood_of(fit.reduced, fit.factors, True, 0.0)
     model = replace(model, covariances=_told(fit, model))
-    over, Lambdas = _components(fit, model)
+    over, node = _components(fit, model)
 
     def read(key):
-        point = replace(evaluate(model, Lambdas(key)), noise_variance=1.0)
-        found = MixedFit(fit.factors, fit.mean, fit.reduced, point, 0, True, ())
+        Lambdas, gamma = node(key)
+        if gamma is None:
+            point = evaluate(model, Lambdas)
+        else:
+            point = fit.uneven.at(model, gamma, Lambdas=Lambdas).mixed
+        point = replace(point, noise_variance=1.0)
+        reduced = replace(fit.reduced, gram=point.model.gram)
+        found = MixedFit(fit.factors, fit.mean, reduced, point, 0, True, ())
         return condition_mixed(found, fit.features.size)
 
     def at(keys):
         return list(map(read, keys))
+
+    def noise(key, X, codes):
+        return fit.noise_at(node(key)[1], X, codes)
 
     return IntegratedMixed(
         over=over,
         at=at,
         n_numbers=fit.posterior.n_numbers,
         joint=mixed_posterior,
+        noise=noise,
         to_user=[coordinates.to_user for coordinates in fit.reduced.coordinates],
-        Lambdas=Lambdas,
+        node=node,
     )
 
 
@@ -118,17 +136,24 @@ def _told(fit, model):
 
 
 def _components(fit, model):
-    """Components, and the Lambdas of a key."""
+    """Components, and a function that gives the node of a key."""
     n_parameters = sum(len(c.entries[0]) for c in model.covariances)
-    if fit.is_exact or not n_parameters:
+    gamma = None if fit.noise_model is None else fit.noise_model.gamma
+    if fit.is_exact or not (n_parameters or gamma is not None):
         freedom = max(model.n - fit.columns.rank, 1.0)
         Lambdas = fit.Lambdas if fit.is_exact else [0 * L for L in fit.Lambdas]
-        point = evaluate(model, tuple(Lambdas))
-        known = np.array([point.noise_variance])
+        node, known = (tuple(Lambdas), gamma), np.array([fit.noise_variance])
+        if not fit.is_exact:
+            known = np.array([evaluate(model, node[0]).noise_variance])
         over = Components(np.zeros(1), known, np.ones(1), float(freedom))
-        return over, lambda key: tuple(Lambdas)
-    if [c.q for c in model.covariances] == [1]:
+        return over, lambda key: node
+    if gamma is None and [c.q for c in model.covariances] == [1]:
         over = integrate_ratio(one_ratio(model))
-        return over, lambda key: (np.array([[np.sqrt(key)]]),)
-    over, nodes = integrate_covariances(model, fit.Lambdas)
+        return over, lambda key: ((np.array([[np.sqrt(key)]]),), None)
+    if gamma is None:
+        over, points = integrate_covariances(model, fit.Lambdas)
+        nodes = [(point.Lambdas, None) for point in points]
+    else:
+        over, points = integrate_covariances(model, fit.Lambdas, fit.uneven, gamma)
+        nodes = [(point.Lambdas, point.gamma) for point in points]
     return over, lambda key: nodes[int(key)]

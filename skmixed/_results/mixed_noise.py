@@ -5,7 +5,7 @@ The parameters are log sigma^2, gamma, and coordinates of every Psi / sigma^2 of
 rank that it has, sigma^2 being the geometric mean of the noise variances.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import block_diag
@@ -65,6 +65,22 @@ class ModelledNoise:
     information: np.ndarray
     all_directions: tuple
     all_information: np.ndarray
+
+    @property
+    def gamma(self):
+        """Coefficients of the working columns, the constant left out."""
+        coef = self.log_variance.coef[self.positions]
+        return np.linalg.lstsq(self.columns.back[:, 1:], coef, rcond=None)[0]
+
+    def at(self, gamma, noise_variance):
+        """The `LogVariance` of other coefficients of the working columns, in units of
+        the geometric mean `noise_variance`.
+        """
+        fitted, coef = self.log_variance, np.zeros(len(self.log_variance.coef))
+        coef[self.positions] = self.columns.back[:, 1:] @ gamma
+        unit = np.log(noise_variance)
+        bounds = tuple(bound - unit for bound in fitted.bounds)
+        return replace(fitted, coef=coef, level=fitted.level - unit, bounds=bounds)
 
     @property
     def n_working(self):

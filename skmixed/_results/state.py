@@ -12,10 +12,12 @@ import numpy as np
 
 def to_plain(value):
     """Dataclasses as dicts of their fields, in tuples too, and NumPy's scalars as
-    Python's numbers; all else as it is.
+    Python's numbers; all else as it is.  A field with ``"stored": False`` in its
+    metadata is left out.
     """
     if is_dataclass(value):
-        return {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
+        stored = [f.name for f in fields(value) if f.metadata.get("stored", True)]
+        return {name: to_plain(getattr(value, name)) for name in stored}
     if isinstance(value, np.generic):
         return value.item()
     return tuple(map(to_plain, value)) if type(value) is tuple else value

@@ -11,7 +11,7 @@ from scipy.stats import t as student
 
 from skmixed import GroupsWarning, LinearMixedRegressor, RandomInterceptRegressor
 from skmixed._estimator import fit_of
-from skmixed._likelihood.covariance_posterior import Pattern, log_density
+from skmixed._likelihood.covariance_posterior import Parameters, Pattern
 from skmixed._search.mixed import likelihood_of
 
 # In probability, of the end of an interval by 128 quasi-random nodes.
@@ -76,25 +76,31 @@ def test_one_variance_is_that_of_random_intercepts(weights):
     assert_allclose(one.random_intercepts_interval(), of_effects[:, 0], rtol=1e-8)
 
 
+TERMS = ["(x0 | a)", "(x0 + x1 || a)", "(1 | a/b)", "(x0 | a) + (1 | c)"]
+
+
 @pytest.mark.parametrize(
-    "terms", ["(x0 | a)", "(x0 + x1 || a)", "(1 | a/b)", "(x0 | a) + (1 | c)"]
+    "terms, columns", [*((t, []) for t in TERMS), ("(x0 | a)", [1]), ("(1 | a)", [0])]
 )
-def test_the_density_is_that_of_dense_matrices(terms):
+def test_the_density_is_that_of_dense_matrices(terms, columns):
     """math.md (140) and (141)."""
-    model, table = fitted(terms)
+    model, table = fitted(terms, variance_features=columns)
     fit, (X, y, _) = fit_of(model), simulate()
     likelihood = likelihood_of(fit.reduced, fit.factors, True, 0.0)
-    pattern = Pattern(likelihood.covariances)
+    parameters = Parameters(likelihood, fit.uneven)
     A, rng = np.column_stack([np.ones(len(X)), X]), np.random.default_rng(0)
-    found, expected = [], []
-    for theta in rng.normal(scale=0.7, size=(3, pattern.size)):
-        found.append(log_density(likelihood, pattern, theta)[0])
-        step = 1e-5 * np.eye(len(theta))
-        V0, *moved = (
-            dense(fit, pattern.Lambdas(v), X, table)
-            for v in (theta, *(theta + step), *(theta - step))
-        )
-        k = len(theta)
+
+    def V0_at(x):
+        gamma, theta = parameters.split(x)
+        V0 = dense(fit, parameters.pattern.Lambdas(theta), X, table)
+        noise = fit.noise_at(gamma if columns else None, X, None)
+        return V0 + np.diag(noise - 1)
+
+    found, expected, k = [], [], len(columns) + parameters.pattern.size
+    for x in rng.normal(scale=0.7, size=(3, k)):
+        found.append(parameters.log_density(x)[0])
+        step = 1e-5 * np.eye(k)
+        V0, *moved = map(V0_at, (x, *(x + step), *(x - step)))
         slopes = [(u - d) / 2e-5 for u, d in zip(moved[:k], moved[k:], strict=True)]
         expected.append(log_density_of(A, y, V0, slopes)[0])
     # Differences of V0 are good for some 1e-9.
@@ -159,9 +165,11 @@ def test_intervals_are_those_of_brute_force():
             assert abs(below - level) < NODES
 
 
-@pytest.mark.parametrize("terms", ["(x0 | a)", "(1 | a) + (1 | c)"])
-def test_density_draws_and_intervals_agree(terms):
-    model, frame = fitted(terms)
+@pytest.mark.parametrize(
+    "terms, columns", [("(x0 | a)", []), ("(1 | a) + (1 | c)", []), ("(1 | a)", [1])]
+)
+def test_density_draws_and_intervals_agree(terms, columns):
+    model, frame = fitted(terms, variance_features=columns)
     row, where = [[0.7, 0.1]], frame.iloc[[0]]
     options = {"groups": where, **INTEGRATED}
     low, high = model.predict_interval(row, coverage=0.9, **options)[0]
@@ -194,6 +202,29 @@ def test_ml_and_reml_fits_have_the_same():
         ends.append(model.predict_interval(X[:9], groups=frame[:9], **INTEGRATED))
     # The nodes begin at the optimum, which differs.
     assert_allclose(*ends, atol=0.02 * np.ptp(ends))
+
+
+def test_modelled_noise():
+    """A noise that grows with a feature has intervals that do."""
+    X, _, table = simulate(n_rows=20)
+    noise = np.random.default_rng(2).normal(size=len(X))
+    y = X[:, 0] + table[:, 0] + np.exp(X[:, 1]) * noise
+    model = LinearMixedRegressor("(1 | g)", variance_features=[1])
+    model.fit(X, y, groups=table[:, 0])
+    rows, options = [[0.0, -1.0], [0.0, 1.0]], {"groups": [0, 0], "coverage": 0.9}
+    normal = np.ptp(model.predict_interval(rows, **options), axis=1)
+    found = np.ptp(model.predict_interval(rows, **options, **INTEGRATED), axis=1)
+    assert found[1] > 3 * found[0]
+    assert_allclose(found, normal, rtol=0.25)
+    again = pickle.loads(pickle.dumps(model))
+    with pytest.raises(ValueError, match="which are kept up to 20000 of them, and not"):
+        again.predict_interval(rows, **options, **INTEGRATED)
+    ridge = LinearMixedRegressor("(1 | g)", variance_features=[1], variance_alpha=1.0)
+    ridge.fit(X, y, groups=table[:, 0])
+    with pytest.raises(
+        ValueError, match=r"variance_alpha=1\.0: the variances of a pen"
+    ):
+        ridge.predict_interval(rows, **options, **INTEGRATED)
 
 
 def test_the_normal_interval_of_effects():
@@ -237,7 +268,7 @@ def test_no_integral_without_a_likelihood_of_all_rows():
     many = LinearMixedRegressor("(x0 + x1 + x2 + x3 | a)")
     wide = np.random.default_rng(0).normal(size=(len(y), 4))
     many.fit(wide, y, groups=frame)
-    with pytest.raises(ValueError, match=r"up to 10 variances and covariances.* 15"):
+    with pytest.raises(ValueError, match=r"up to 10 variances, covariances.* 15"):
         many.predict_interval(wide[:2], **options)
 
 
