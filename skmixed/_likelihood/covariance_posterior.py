@@ -103,7 +103,7 @@ class Pattern:
                 corr *= CORRELATED
                 np.fill_diagonal(corr, 1.0)
                 found += [0.5 * np.log(variance), _partial(np.linalg.cholesky(corr))]
-        return np.concatenate(found)
+        return np.concatenate([np.empty(0), *found])
 
 
 def _root(theta, m):

@@ -227,6 +227,17 @@ def test_modelled_noise():
         ridge.predict_interval(rows, **options, **INTEGRATED)
 
 
+def test_modelled_noise_without_random_effects():
+    X, _, _ = simulate()
+    rng = np.random.default_rng(1)
+    y = X[:, 0] + np.exp(0.5 * X[:, 1]) * rng.normal(size=len(X))
+    model = LinearMixedRegressor("", variance_features=[1]).fit(X, y)
+    rows = [[0.0, -1.0], [0.0, 1.0]]
+    normal = np.ptp(model.predict_interval(rows), axis=1)
+    found = np.ptp(model.predict_interval(rows, **INTEGRATED), axis=1)
+    assert ((found > 1.02 * normal) & (found < 1.5 * normal)).all()
+
+
 def test_the_normal_interval_of_effects():
     model, _ = fitted("(x0 | a)")
     found = model.random_effects_interval("a", 0.9, "normal")
