@@ -55,16 +55,21 @@ def why_not_integrated(fit):
     """Why a `LinearMixedFit` has no integrated distribution; None where it has."""
     if fit.alpha:
         return PENALISED.format(fit.alpha)
-    if fit.is_updated:
-        return UPDATED
     if fit.variance_alpha:
         return PENALISED.format(fit.variance_alpha).replace("alpha", "variance_alpha")
+    if fit.is_updated:
+        return UPDATED
     if fit.noise_model is not None and fit.uneven is None:
         return (
             "distribution='integrated' beside a modelled noise reads the rows of the "
             f"fit, which are kept up to {MOST_ROWS} of them, and not stored. Fit anew, "
-            "or use distribution='t' or 'normal'."
+            f"or: {OTHER}"
         )
+    return _too_large(fit) or _not_told(fit)
+
+
+def _too_large(fit):
+    """Whether the model has too many parameters, or too many random effects."""
     n_parameters = sum(factor.n_parameters for factor in fit.factors)
     if fit.noise_model is not None:
         n_parameters += fit.noise_model.n_working
@@ -76,15 +81,20 @@ def why_not_integrated(fit):
         )
     pairs = zip(fit.n_levels, fit.factors, strict=True)
     n_effects = sum(n * len(factor.columns) for n, factor in pairs)
-    if len(fit.factors) > 1 and n_effects > FEW_EFFECTS:
+    several = len(fit.factors) > 1 or fit.noise_model is not None
+    if several and n_effects > FEW_EFFECTS:
         return (
-            "distribution='integrated' is offered for several factors of up to "
-            f"{FEW_EFFECTS} random effects, but they have {n_effects}: so many tell "
-            f"the variances well enough. {OTHER}"
+            f"distribution='integrated' is offered for up to {FEW_EFFECTS} random "
+            "effects of several factors, or beside a modelled noise, but there are "
+            f"{n_effects}: so many tell the variances well enough. {OTHER}"
         )
-    for factor, told, Psi in zip(
-        fit.factors, fit.identified, fit.covariances, strict=True
-    ):
+    return None
+
+
+def _not_told(fit):
+    """Whether the data do not tell a variance that the fit has."""
+    of_factors = zip(fit.factors, fit.identified, fit.covariances, strict=True)
+    for factor, told, Psi in of_factors:
         if np.diag(Psi)[~told].any():
             return (
                 "distribution='integrated' has no answer where the data do not tell a "

@@ -276,6 +276,15 @@ def test_no_integral_without_a_likelihood_of_all_rows():
     model.update_random_effects(X[:2], y[:2], groups=frame[:2])
     with pytest.raises(ValueError, match="effects were updated since"):
         model.predict_interval(X[:2], **options)
+    several = LinearMixedRegressor("(1 | a) + (1 | b)")
+    rng, n = np.random.default_rng(0), 900
+    labels = np.column_stack([rng.integers(0, 150, n), rng.integers(0, 300, n)])
+    labels = type(frame)(labels, columns=["a", "b"])
+    several.fit(rng.normal(size=(n, 1)), rng.normal(size=n), groups=labels)
+    with pytest.raises(
+        ValueError, match=r"offered for up to 400 random effects.* 4\d\d"
+    ):
+        several.predict_interval([[0.0]], groups=labels[:1], **INTEGRATED)
     many = LinearMixedRegressor("(x0 + x1 + x2 + x3 | a)")
     wide = np.random.default_rng(0).normal(size=(len(y), 4))
     many.fit(wide, y, groups=frame)
