@@ -121,7 +121,7 @@ class RandomInterceptsDisplay(Display):
         display = cls(
             labels=model.groups_,
             intercepts=model.random_intercepts_,
-            interval=_intercepts_interval(fit_of(model), coverage, distribution),
+            interval=_intercepts_interval(model, coverage, distribution),
             coverage=coverage,
         )
         return display.plot(ax=ax)
@@ -314,7 +314,7 @@ def _effects_of(model):
             return {}
 
         def of_intercepts(*options):
-            return {INTERCEPT: _intercepts_interval(fit, *options)}
+            return {INTERCEPT: _intercepts_interval(model, *options)}
 
         values = {INTERCEPT: model.random_intercepts_}
         return {ONE: (model.groups_, values, of_intercepts)}
@@ -338,8 +338,9 @@ def _is_integrated(fit, distribution):
     return distribution == "integrated"
 
 
-def _intercepts_interval(fit, coverage, distribution):
+def _intercepts_interval(model, coverage, distribution):
     """Intervals (n_groups, 2) of random intercepts."""
+    fit = fit_of(getattr(model, "known_model_", model))  # of any regressor as the mean
     if _is_integrated(fit, distribution):
         return fit.integrated.random_intercepts().interval(coverage)
     modes, std = fit.posterior.modes, fit.posterior.modes_std()

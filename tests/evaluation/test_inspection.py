@@ -21,6 +21,7 @@ from skmixed import (
     GroupsWarning,
     HeteroscedasticGaussianRegressor,
     LinearMixedRegressor,
+    MixedEffectsRegressor,
     RandomInterceptRegressor,
 )
 from skmixed.datasets import load_sleepstudy
@@ -165,6 +166,17 @@ def test_random_intercepts_are_drawn_in_order(estimator):
     assert_allclose([np.ptp(s[:, 0]) for s in segments], widths, rtol=1e-9)
     with pytest.raises(ValueError, match="distribution is"):
         RandomInterceptsDisplay.from_estimator(estimator, distribution="t")
+
+
+def test_random_intercepts_of_any_regressor():
+    mean = MixedEffectsRegressor(LinearRegression(), random_state=0)
+    mean.fit(X, Y, groups=GROUPS)
+    display = RandomInterceptsDisplay.from_estimator(mean)
+    expected = mean.known_model_.random_intercepts_interval(0.95)
+    assert_allclose(display.interval, expected)
+    assert_allclose(display.intercepts, mean.random_intercepts_)
+    effects = RandomEffectsDisplay.from_estimator(mean)
+    assert_allclose(effects.interval["intercept"], expected)
 
 
 def test_many_random_intercepts_are_a_band():
