@@ -165,8 +165,9 @@ class Fit:
     def why_not_integrated(self):
         """Why `integrated` is not offered, a sentence; None where it is."""
         return (
-            "distribution='integrated' is offered for models with one noise variance, "
-            "RandomInterceptRegressor and LinearMixedRegressor. Use 't' or 'normal'."
+            "distribution='integrated' is offered by RandomInterceptRegressor, and by "
+            "LinearMixedRegressor, whose variance_features model the noise. Use one of "
+            "them, or distribution='t' or 'normal'."
         )
 
     @property
