@@ -19,7 +19,6 @@ from ._input.parameters import check_coverage, check_distribution
 from ._results.hypotheses import Contrast, compare_fits, contrast_of
 from ._results.mixed_fit import LinearMixedFit
 from ._results.mixed_report import MixedSummary, summarize_mixed
-from ._results.one_variance import RandomInterceptFit
 from ._results.report import summarize_fit
 from ._results.summary import LikelihoodRatioTest, Summary
 from ._typing import EstimatorLike, MatrixLike
@@ -76,15 +75,8 @@ def summary(
     check_coverage(coverage)
     check_distribution(distribution, ("t", "integrated"))
     fit, is_transformed = _named_fit(estimator)
-    if distribution != "t" and not isinstance(fit, RandomInterceptFit):
-        raise ValueError(
-            f"The model offers no {distribution} distribution of its parameters; "
-            "RandomInterceptRegressor does."
-        )
-    if isinstance(fit, LinearMixedFit):
-        found = summarize_mixed(fit, coverage)
-    else:
-        found = summarize_fit(fit, coverage, distribution)
+    summarize = summarize_mixed if isinstance(fit, LinearMixedFit) else summarize_fit
+    found = summarize(fit, coverage, distribution)
     if is_transformed:
         note = "All figures are of y as TransformedTargetRegressor transforms it."
         found = replace(found, notes=(*found.notes, note))

@@ -423,8 +423,12 @@ def test_a_wrapped_summary_of_the_integrated_distribution():
     pipe.fit(X, Y, randominterceptregressor__groups=GROUPS)
     expected = str(pipe[-1].summary(distribution="integrated"))
     assert str(summary(pipe, distribution="integrated")) == expected
+    mixed = make_pipeline(FunctionTransformer(), LinearMixedRegressor())
+    mixed.fit(X, Y, linearmixedregressor__groups=GROUPS)
+    low = summary(mixed, distribution="integrated").coefficients["low"]
+    assert_allclose(low, pipe[-1].summary(0.95, "integrated").coefficients["low"])
     uneven = HeteroscedasticGaussianRegressor().fit(X, Y, groups=GROUPS)
-    with pytest.raises(ValueError, match="offers no integrated distribution"):
+    with pytest.raises(ValueError, match="is offered by RandomInterceptRegressor, and"):
         summary(uneven, distribution="integrated")
     with pytest.raises(ValueError, match="distribution is 't' or 'integrated', got"):
         summary(pipe, distribution="normal")
