@@ -5,9 +5,8 @@ and tables come.
 
 fit, state                  the frozen fit; the same as plain arrays, for pickles
 one_variance, row_variances, mixed_fit        the fit of each kind of model
-linear_mixed                effects of a linear mixed model, and its new rows
+linear_mixed, mixed_integrated                effects of a linear mixed model, new rows
 mixed_noise                 its log-variance where that is modelled
-mixed_integrated            the same if the variances are uncertain
 fixed_groups, log_variance  effects of groups, coefficients of the log-variance
 inference, mixed_inference  degrees of freedom, standard errors of variances
 profile, hypotheses         profile-likelihood intervals; tests between fits
