@@ -643,8 +643,8 @@ default=None
 
         Notes
         -----
-        A parameter takes some 50 evaluations of the likelihood, from the figures that
-        the fit keeps: milliseconds with a few thousand levels, and as much time as
+        A parameter takes some 60 to 100 evaluations of the likelihood, from the figures
+        that the fit keeps: about 0.1 s with a few thousand levels, and as much time as
         several fits where factors cross in thousands of levels each.
 
         Examples

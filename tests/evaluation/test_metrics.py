@@ -9,8 +9,11 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import integrate
 from scipy.stats import multivariate_normal, norm
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import r2_score, root_mean_squared_error
+from sklearn.pipeline import make_pipeline
 
-from skmixed import RandomInterceptRegressor
+from skmixed import LinearMixedRegressor, RandomInterceptRegressor
 from skmixed.metrics import (
     gaussian_crps,
     gaussian_nll,
@@ -18,7 +21,12 @@ from skmixed.metrics import (
     interval_score,
     joint_gaussian_nll,
     make_distribution_scorer,
+    neg_crps_scorer,
+    neg_joint_nll_scorer,
+    neg_nll_scorer,
+    neg_rmse_scorer,
     pit_values,
+    r2_scorer,
 )
 
 SAME = 1e-10  # another way to the same figure
@@ -289,3 +297,30 @@ def test_refused_options():
         joint_gaussian_nll([1.0, 2.0], 0.0, 0.0, 1.0, ["a", "a"])
     with pytest.raises(ValueError, match="`groups` has 1 labels"):
         joint_gaussian_nll([1.0, 2.0], 0.0, 1.0, 1.0, ["a"])
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_scorers_take_tables_of_labels(wrapped):
+    """Known and new labels, factor by factor."""
+    rng = np.random.default_rng(4)
+    labels = pd.DataFrame({"a": np.arange(120) % 8, "b": rng.integers(5, size=120)})
+    X = rng.normal(size=(120, 2))
+    y = X[:, 0] + rng.normal(size=8)[labels["a"]] + rng.normal(size=5)[labels["b"]]
+    y += 0.5 * rng.normal(size=120)
+    model = LinearMixedRegressor("(1 | a) + (x0 | b)").fit(X, y, groups=labels)
+    asked = labels.assign(a=labels["a"].where(np.arange(120) > 40, 99))
+    estimator = model
+    if wrapped:
+        estimator = make_pipeline(FrozenEstimator(model))
+    mean, std = model.predict(X, groups=asked, return_std=True)
+    density = model.log_predictive_density(X, y, groups=asked)
+    expected = {
+        neg_nll_scorer: -gaussian_nll(y, mean, std),
+        neg_crps_scorer: -gaussian_crps(y, mean, std),
+        neg_joint_nll_scorer: density / 120,
+        r2_scorer: r2_score(y, mean),
+        neg_rmse_scorer: -root_mean_squared_error(y, mean),
+    }
+    for scorer, value in expected.items():
+        found = scorer(estimator, X, y, groups=asked)
+        assert_allclose(found, value, rtol=SAME)

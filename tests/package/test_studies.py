@@ -89,3 +89,22 @@ def test_any_regressor_beside_others():
     assert "| smooth | 240, 30 | " in study.every_set(scores, sets, names)
     plain = study.vars_of(tasks[0])
     assert np.array_equal(study.task_of(plain).train, tasks[0].train)
+
+
+def test_intervals_hold_the_truth_with_random_slopes():
+    study = load("mixed_interval_coverage")
+    n_sets = 12
+    shares = np.mean([study.covered(seed, 30) for seed in range(n_sets)], axis=0)
+    # As above, for 16 figures.
+    error = np.sqrt(study.COVERAGE * (1 - study.COVERAGE) / n_sets)
+    assert (np.abs(shares - study.COVERAGE) < 4 * error + 0.5 / n_sets).all()
+
+
+@pytest.mark.parametrize("design", ["crossed", "nested"])
+def test_predictive_intervals_of_several_factors_hold(design):
+    study = load("mixed_calibration")
+    sets = [study.judge(design, seed) for seed in range(12)]
+    for kind in sets[0]:
+        shares = np.array([each[kind] for each in sets])
+        error = shares.std(axis=0, ddof=1) / np.sqrt(len(sets))
+        assert (np.abs(shares.mean(axis=0) - study.COVERAGE) < 4 * error + 0.01).all()
