@@ -1,5 +1,6 @@
 """Free memory, as far as the operating system tells."""
 
+import os
 from pathlib import Path
 
 GB = 1e9
@@ -18,7 +19,8 @@ def free_memory():
     """Bytes of memory that can be had; None where the system does not tell.
 
     Linux hands out more than it has, and ends processes that use it, so that nothing
-    raises a MemoryError there.
+    raises a MemoryError there.  Elsewhere it is all that the machine has, as macOS
+    tells, beyond which a fit would swap for hours; Windows refuses by itself.
     """
     found = []
     for line in _text(MEMINFO).splitlines():
@@ -28,7 +30,14 @@ def free_memory():
         figures = _text(Path(limit)).strip(), _text(Path(use)).strip()
         if all(text.isdigit() for text in figures):
             found.append(int(figures[0]) - int(figures[1]))
-    return min(found, default=None)
+    return min(found, default=_physical())
+
+
+def _physical():
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 def check_memory(needed, subject, remedy):
@@ -47,7 +56,7 @@ def check_memory(needed, subject, remedy):
     if free is not None and needed > free:
         raise MemoryError(
             f"{subject} needs about {needed / GB:.3g} GB for the fit, and "
-            f"{max(free, 0) / GB:.3g} GB are free. {remedy}"
+            f"{max(free, 0) / GB:.3g} GB can be had. {remedy}"
         )
 
 

@@ -132,7 +132,7 @@ def test_a_fit_that_memory_cannot_hold_is_refused_before_it_begins(
         patch.setattr(memory, "free_memory", lambda: 12e9)
         message = (
             "A sparse X of 30000 rows and 30000 columns with 30000 groups needs about "
-            "43.2 GB for the fit, and 12 GB are free. Use fewer columns"
+            "43.2 GB for the fit, and 12 GB can be had. Use fewer columns"
         )
         with pytest.raises(MemoryError, match=message):
             estimator.fit(X, np.arange(float(n)), groups=np.arange(n))
@@ -155,7 +155,12 @@ def test_free_memory_is_the_least_that_the_system_tells(monkeypatch, tmp_path):
     assert memory.free_memory() == 1_000_000
     (tmp_path / "max").write_text("max\n")  # no limit
     assert memory.free_memory() == 2000 * 1024
+    # macOS tells how much there is, and Windows nothing.
     monkeypatch.setattr(memory, "MEMINFO", tmp_path / "absent")
+    sizes = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1000}
+    monkeypatch.setattr("os.sysconf", sizes.__getitem__)
+    assert memory.free_memory() == 4_096_000
+    monkeypatch.delattr("os.sysconf")
     assert memory.free_memory() is None
     X, y, groups = simulate()
     RandomInterceptRegressor().fit(sparse.csr_array(X), y, groups=groups)
