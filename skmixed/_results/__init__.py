@@ -9,7 +9,8 @@ linear_mixed, mixed_integrated                effects of a linear mixed model, n
 mixed_noise                 its log-variance where that is modelled
 fixed_groups, log_variance  effects of groups, coefficients of the log-variance
 inference, mixed_inference  degrees of freedom, standard errors of variances
-profile, hypotheses         profile-likelihood intervals; tests between fits
+profile, mixed_profile, hypotheses            profile-likelihood intervals of both kinds
+    of models; tests between fits
 group_messages              facts about groups that the data could not tell
 report, mixed_report, summary, structure      the figures of a summary, its tables and
     facts about its factors
