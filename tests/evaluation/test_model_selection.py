@@ -22,10 +22,12 @@ from sklearn.model_selection import (
     BaseCrossValidator,
     GridSearchCV,
     GroupKFold,
+    GroupShuffleSplit,
     KFold,
     LeaveOneGroupOut,
     LeaveOneOut,
     ShuffleSplit,
+    StratifiedGroupKFold,
     cross_val_score,
     cross_validate,
 )
@@ -896,3 +898,18 @@ def test_models_of_several_factors_are_compared():
         model = LinearMixedRegressor().fit(x[train], y[train], groups=frame.iloc[train])
         expected = model.predict(x[test], groups=frame.iloc[test])
         assert_allclose(mean[test], expected, rtol=1e-6)
+
+
+def test_splitters_of_scikit_learn_take_one_column():
+    """A table gives errors, or folds that are wrong, as docs/groups.md says."""
+    table = np.array([[a, b] for a in range(6) for b in range(4)])
+    x, y = np.zeros((24, 1)), np.arange(24) % 2
+    for cv in (GroupKFold(3), LeaveOneGroupOut(), StratifiedGroupKFold(3)):
+        with pytest.raises((ValueError, IndexError, TypeError)):
+            list(cv.split(x, y, table))
+    beyond = GroupShuffleSplit(2, random_state=0).split(x, y, table)
+    assert max(test.max() for _, test in beyond) >= 24
+    silent = GroupKFold(3, shuffle=True, random_state=0).split(x, y, table)
+    assert sum(len(test) for _, test in silent) > 24
+    ours = NewGroupsKFold("g0", 3).split(x, y, table)
+    assert sum(len(test) for _, test in ours) == 24
