@@ -271,3 +271,16 @@ def test_no_interval_of_what_is_not_told():
     for end in found["noise_std"]:  # n (v / w - 1 + log(w / v)) is the rise
         ratio = (std / end) ** 2
         assert_allclose(n * (ratio - 1 - np.log(ratio)), chi2.ppf(0.95, 1), rtol=1e-6)
+
+
+def test_a_fit_in_batches_has_the_same_profiles():
+    """They need the figures that a fit keeps, and no rows."""
+    X, y, groups = load_sleepstudy(return_X_y_groups=True, as_frame=True)
+    names = ["std(Days | Subject)", "noise_std", "Days"]
+    expected = sleepstudy(method="ml").profile_intervals(parameters=names)
+    model = LinearMixedRegressor("(Days | Subject)", method="ml")
+    for rows in (slice(0, 75), slice(75, 180)):
+        model.partial_fit(X[rows], y[rows], groups=groups[rows])
+    found = model.profile_intervals(parameters=names)
+    for name, ends in expected.items():
+        assert_allclose(found[name], ends, rtol=FOUND)
