@@ -22,8 +22,8 @@ from .._rows.sample import sample_in_memory, summarize
 from .covariances import (
     FEW_ROWS,
     Optimum,
-    best_of_starts,
     descend,
+    first_point,
     no_variance,
     random_starts,
     search_from,
@@ -277,9 +277,9 @@ def _without_effects(start, max_iter):
 
 
 def _with_covariances(start, gamma, max_iter):
-    """The point with the covariances that are best for a gamma."""
+    """The point with covariances that are best for a gamma."""
     at = start.uneven.at(start.model, gamma, Lambdas=start.Lambdas)
     if not any(c.blocks for c in start.model.covariances):
         return at
-    found = best_of_starts(no_variance(at.model), max_iter)
-    return replace(at, mixed=found.point)
+    first, _ = first_point(no_variance(at.model))
+    return replace(at, mixed=search_from(first, max_iter).point)
