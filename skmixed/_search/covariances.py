@@ -16,6 +16,8 @@ from .._rows.crossed import CrossedGram
 # The variance, in noise variances, at which effects are as good as free coefficients;
 # where factors cross, digits are lost in proportion.
 FREE, FREE_CROSSED = 1e16, 1e8
+# Free effects tell the noise if they leave more degrees of freedom than this.
+LEAST_FREEDOM = 0.5
 # Effects with a variance below this, in noise variances, are not far larger.
 MODERATE = 100.0
 # A level tells about its effects where these have less than this part of that variance.
@@ -46,6 +48,8 @@ CONSISTENT = 1e-11
 # Below this many rows several optima are looked for, from so many random starts besides
 # others.
 FEW_ROWS, N_STARTS = 100, 8
+# With more effects than this there are fewer of them: a step costs the cube of effects.
+MANY_EFFECTS = 200
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def best_covariances(zero, max_iter=100):
 
 
 def _consistent(zero, max_iter):
-    first, spent = first_point(zero)
+    (first, *_), spent = first_points(zero)
 
     def search(noise_variance, known):
         if known is None:
@@ -124,12 +128,13 @@ def settle(search, noise_variance, max_iter):
 
 def best_of_starts(zero, max_iter):
     """The best optimum of one function of the covariances."""
-    model = zero.model
-    start, spent = first_point(zero)
+    (start, *others), spent = first_points(zero)
     best = search_from(start, max_iter, spent)
-    n_effects = sum(K * q for K, q in model.gram.sizes)
-    if n_effects >= start.factor_freedom or model.n < FEW_ROWS:
-        for other_start in chain(single_starts(zero), random_starts(best.point)):
+    n_effects = sum(K * q for K, q in zero.model.gram.sizes)
+    if n_effects >= start.factor_freedom or zero.model.n < FEW_ROWS:
+        part = (MANY_EFFECTS / max(n_effects, MANY_EFFECTS)) ** 3
+        random = random_starts(best.point, max(1, int(part * N_STARTS)))
+        for other_start in chain(others, random):
             other = search_from(other_start, max_iter, 1)
             total = best.n_evaluations + other.n_evaluations
             if other.point.value < best.point.value - best.point.rounding:
@@ -224,44 +229,59 @@ def no_variance(model):
     return evaluate(model, tuple(np.zeros((c.q, c.q)) for c in model.covariances))
 
 
-def first_point(zero):
-    """The start of the search, and the number of evaluations that it took.
+def first_points(zero):
+    """Points from which to search, the best one first, and the number of evaluations.
 
     If derivatives are cheap the effects are taken as free coefficients, all together
     for the noise, and those of one term at a time for their scatter; a step of Fisher
-    scoring leads on.  Else that step is made from no variance at all, and so it is
-    where the data leave no degree of freedom beside the effects; it leads far enough
-    unless effects are far larger than the noise.
+    scoring leads on from the best.  Else that step is made from no variance at all, and
+    so it is where the data leave no degree of freedom beside the effects; it leads far
+    enough unless effects are far larger than the noise.
     """
-    model, n_terms, count = zero.model, len(zero.model.covariances), 1
+    model, count = zero.model, 1
     near = None if zero.in_psi.is_exact else fisher_step(zero)
     if near is not None and _largest(near) < MODERATE:
-        return near, count
-    free = reach(model, _free(model, range(n_terms)))
-    within, more = (None, 0) if free is None else _within(free)
-    if within is not None:
-        return fisher_step(within), count + more + 2
-    return fisher_step(zero) if near is None else near, count + more + 1
+        return [near], count
+    free = reach(model, _free(model, range(len(model.covariances))))
+    points, more = ([], 0) if free is None else _within(free)
+    if points:
+        return [fisher_step(points[0]), *points[1:]], count + more + 1
+    return [fisher_step(zero) if near is None else near], count + more + 1
 
 
 def _within(free):
-    """The point of the scatter of free effects, or None if the data do not tell it, and
-    the number of evaluations.
+    """Points of the scatter of free effects, the best one first, and the number of
+    evaluations: all terms together, and each alone, since what is far from everything
+    else may be the effect of any of them.  There are none if the data do not tell the
+    scatter.
     """
-    model, count = free.model, 0
-    n_terms, Lambdas = len(model.covariances), []
-    left = free.factor_freedom - free.factor.effects_freedom
-    if left <= 0.5:
-        return None, count
-    noise_variance = max(free.factor.rss / left, model.floor)
-    for t in range(n_terms):
-        alone = free if n_terms == 1 else reach(model, _free(model, [t]))
-        count += n_terms > 1
-        if alone is not None:
-            Lambdas.append(_scatter_of_term(alone, t, noise_variance))
-        if alone is None or Lambdas[-1] is None:
-            return None, count
-    return reach(model, tuple(Lambdas)), count
+    model, n_terms = free.model, len(free.model.covariances)
+    alone = [free]
+    if n_terms > 1:
+        alone = [reach(model, _free(model, [t])) for t in range(n_terms)]
+    together, points = [], []
+    for t, point in enumerate(alone):
+        Lambda = None if point is None else _scatter_of_term(point, t, _noise(free))
+        together.append(Lambda)
+        if n_terms > 1 and Lambda is not None:
+            Lambdas = [np.zeros_like(L) for L in point.Lambdas]
+            Lambdas[t] = Lambda * np.sqrt(_noise(free) / _noise(point))
+            points.append(reach(model, tuple(Lambdas)))
+    if _left(free) > LEAST_FREEDOM and all(Lambda is not None for Lambda in together):
+        points.append(reach(model, tuple(together)))
+    count = len(points) + (len(alone) if n_terms > 1 else 0)
+    found = [point for point in points if point is not None]
+    return sorted(found, key=lambda point: point.value), count
+
+
+def _left(free):
+    """Degrees of freedom that free effects leave to the noise."""
+    return free.factor_freedom - free.factor.effects_freedom
+
+
+def _noise(free):
+    """The noise variance that free effects leave."""
+    return max(free.factor.rss / max(_left(free), LEAST_FREEDOM), free.model.floor)
 
 
 def _largest(point):
@@ -305,32 +325,12 @@ def _scatter_of_term(free, t, noise_variance):
     return covariance.root(covariance.project(Lambda))
 
 
-def single_starts(zero):
-    """Points at which one term has all that its free effects explain; each may be the
-    one that does, where rows are few or a row is far from all others.
-    """
-    model = zero.model
-    n_terms = len(model.covariances)
-    for t in range(n_terms) if n_terms > 1 else ():
-        free = reach(model, _free(model, [t]))
-        if free is None:
-            continue
-        left = max(free.factor_freedom - free.factor.effects_freedom, 0.5)
-        noise_variance = max(free.factor.rss / left, model.floor)
-        Lambdas = list(zero.Lambdas)
-        Lambda = _scatter_of_term(free, t, noise_variance)
-        Lambdas[t] = zero.Lambdas[t] if Lambda is None else Lambda
-        start = reach(model, tuple(Lambdas))
-        if start is not None:
-            yield start
-
-
-def random_starts(point):
+def random_starts(point, n_starts=N_STARTS):
     """Points with standard deviations that differ widely, between the resolution of the
     data and those of a given point.
     """
     random, model = np.random.default_rng(point.model.seed), point.model
-    for _ in range(N_STARTS):
+    for _ in range(n_starts):
         Lambdas = []
         for t, covariance in enumerate(model.covariances):
             least = np.sqrt(model.resolution(t))

@@ -23,7 +23,7 @@ from .covariances import (
     FEW_ROWS,
     Optimum,
     descend,
-    first_point,
+    first_points,
     no_variance,
     random_starts,
     search_from,
@@ -281,5 +281,5 @@ def _with_covariances(start, gamma, max_iter):
     at = start.uneven.at(start.model, gamma, Lambdas=start.Lambdas)
     if not any(c.blocks for c in start.model.covariances):
         return at
-    first, _ = first_point(no_variance(at.model))
+    (first, *_), _ = first_points(no_variance(at.model))
     return replace(at, mixed=search_from(first, max_iter).point)
