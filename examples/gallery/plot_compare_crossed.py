@@ -74,8 +74,9 @@ print(comparison)
 
 frame = comparison.to_frame()
 joint = frame["joint_nll"].unstack(0)[list(comparison.unseen)]
-ax = joint.loc[list(models)[1:]].T.plot.bar(rot=0, figsize=(7, 3.5))
-ax.set(ylabel="joint negative log-likelihood a row", ylim=(5.2, None), xlabel="")
+ax = joint.loc[list(models)[1:]].T.plot(style="o", figsize=(7, 3.5))
+ax.set(ylabel="joint negative log-likelihood a row", xlim=(-0.4, 3.4), xlabel="")
+ax.set_xticks(range(joint.shape[1]), joint.columns)
 ax.legend(title=None)
 ax.figure.set_layout_engine("constrained")
 
