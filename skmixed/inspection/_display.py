@@ -137,7 +137,7 @@ def by_kind(values, known):
         return [(ALL, values, "C0")]
     known = np.asarray(known)
     check_consistent_length(values, known)
-    if known.dtype.kind in "OUS":
+    if any(isinstance(kind, str) for kind in known[:1].tolist()):
         kinds = sorted(set(known.tolist()), key=lambda kind: (kind.count("new"), kind))
         return [(k, values[known == k], f"C{i}") for i, k in enumerate(kinds)]
     known = known.astype(bool)
