@@ -12,6 +12,8 @@ from skmixed._likelihood.derivatives import derivatives, metric
 from skmixed._likelihood.row_variances import evaluate
 from skmixed._search.row_variances import (
     _decide_psi,
+    _evaluate,
+    _expand,
     _leads_to,
     _merit,
     descend,
@@ -46,6 +48,35 @@ def state(estimator, X, y, groups=None):
 def log_variances(likelihood, theta):
     (part,) = likelihood.rows.parts.values
     return likelihood.trend(theta).at(part.variance_rows(slice(None)), part.codes)
+
+
+# --------------------------------------------------------------------- the anchored one
+
+
+@pytest.mark.parametrize("share", [0.2, 1.0, 5.0])
+def test_the_anchored_criterion_has_its_derivatives(share):
+    """Under REML with a ridge of fixed units, near its kappa and far from it."""
+    X, y, groups = data()
+    likelihood, constant = state(
+        HeteroscedasticGaussianRegressor(alpha=2.0), X, y, groups
+    )
+    theta = constant_start(likelihood, constant)
+    theta = theta + 0.1 * np.random.default_rng(2).random(len(theta))
+    kappa = share * likelihood.kappa(theta)
+    point = _evaluate(likelihood, theta, kappa)
+    anchor = point.value - evaluate(likelihood, theta, kappa).value
+    assert anchor == 0 if share == 1 else anchor > 1
+    found = _expand(likelihood, kappa, point, True)
+    step = 1e-5
+
+    def value(theta):
+        return _evaluate(likelihood, theta, kappa).value
+
+    differences = [
+        (value(theta + e) - value(theta - e)) / (2 * step)
+        for e in step * np.eye(len(theta))
+    ]
+    assert_allclose(found.gradient, differences, rtol=1e-6, atol=1e-6)
 
 
 # --------------------------------------------------------------------------- the metric
