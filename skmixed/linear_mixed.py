@@ -31,6 +31,7 @@ from ._input.parameters import (
     check_jobs,
     check_method,
     check_nonnegative,
+    check_solver,
     warn,
     warn_all,
     warn_of_population,
@@ -136,11 +137,18 @@ class LinearMixedRegressor(LinearMean, GaussianRegressor):
     group_features : list of str or int, default=None
         Names or indices of the columns of X that hold group labels, for tools that
         cannot route `groups`.  None means that labels are passed as `groups`.
+    solver : {"auto", "direct", "iterative"}, default="auto"
+        The way to solve for the effects of factors that cross.  "direct" has a matrix
+        of all effects beside those of the largest factor.  "iterative" multiplies by
+        sparse matrices, for any number of effects: the search needs no likelihood, so
+        that there is none, and `summary` says by how much its random probes may have
+        moved the variances.  "auto" is "direct" up to 5,000 such effects.  A single
+        factor, and nested ones, are solved directly in any case.
     max_iter : int, default=100
         The most iterations of the search, from each of its starts.
     random_state : int, RandomState instance or None, default=None
-        Seed of the random starts, which small data get beside the usual one.  None is a
-        fixed seed.
+        Seed of the random starts, which small data get beside the usual one, and of the
+        probes and draws of the iterative solver.  None is a fixed seed.
     n_jobs : int, default=None
         How many workers read the rows of a dense X; see :term:`n_jobs`.
 
@@ -189,7 +197,8 @@ class LinearMixedRegressor(LinearMean, GaussianRegressor):
         result; `summary` says which.
     log_likelihood_ : float
         The maximised criterion, constants included, the ridge penalty left out.  REML
-        criteria are comparable only between models with the same features.
+        criteria are comparable only between models with the same features.  NaN by the
+        iterative solver.
     n_iter_ : int
         Number of evaluations of the criterion in the search.
     converged_ : bool
@@ -269,6 +278,7 @@ class LinearMixedRegressor(LinearMean, GaussianRegressor):
         variance_alpha: float = 0.0,
         variance_offset: str | int | None = None,
         group_features: Sequence[str | int] | None = None,
+        solver: Literal["auto", "direct", "iterative"] = "auto",
         max_iter: int = 100,
         random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
@@ -282,6 +292,7 @@ class LinearMixedRegressor(LinearMean, GaussianRegressor):
         self.variance_alpha = variance_alpha
         self.variance_offset = variance_offset
         self.group_features = group_features
+        self.solver = solver
         self.max_iter = max_iter
         self.random_state = random_state
         self.n_jobs = n_jobs
@@ -770,6 +781,7 @@ default=None
         check_nonnegative(self.alpha, "alpha")
         check_nonnegative(self.variance_alpha, "variance_alpha")
         check_jobs(self.n_jobs)
+        check_solver(self.solver)
         check_count(self.max_iter, "max_iter")
         check_group_features(self.group_features)
         return read_terms(self.random_effects)
@@ -811,6 +823,7 @@ default=None
             method=self.method,
             alpha=float(self.alpha),
             fit_intercept=bool(self.fit_intercept),
+            solver=self.solver,
             search=(self.max_iter, _seed(self.random_state)),
             n_jobs=self.n_jobs,
             names=partial(column_name, self, data.features),

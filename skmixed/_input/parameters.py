@@ -78,6 +78,14 @@ def check_method(method):
     return method == "reml"
 
 
+def check_solver(solver):
+    """Refuse a value that is no solver."""
+    if solver not in ("auto", "direct", "iterative"):
+        raise ValueError(
+            f"solver is 'auto', 'direct' or 'iterative', got {solver!r:.60}."
+        )
+
+
 def check_nonnegative(value, name):
     """`value` as a float; refuses all but finite numbers of at least 0."""
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -18,6 +18,8 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import lapack, solve_triangular
 
+# As many rows as this have their joint density from their covariance matrix.
+FEW_ROWS = 100
 # Numbers at hand when sums over pairs of sparse entries are taken: a few megabytes.
 PAIRS_AT_ONCE = 2**20
 # A pivot of a covariance that is smaller than this share of the largest is rounding.
@@ -80,6 +82,11 @@ class Conditional:
     chain: SparseRows | None
     reach: SparseRows | None
     spread: tuple[np.ndarray, ...]
+
+    @property
+    def few_rows(self):
+        """So many rows have their joint density from their covariance matrix."""
+        return max(FEW_ROWS, len(self.dense))
 
     @property
     def n_sparse(self):

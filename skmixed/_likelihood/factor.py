@@ -31,6 +31,7 @@ class TriangularSystem:
     root: np.ndarray
     origin = 0.0  # the coefficients that y is counted from
     lost = 0.0  # the rounding error of the determinants, beside that of their size
+    is_sampled = False  # whether traces are estimated, and there is no determinant
 
     @cached_property
     def rss(self):

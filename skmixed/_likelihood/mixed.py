@@ -12,10 +12,12 @@ from scipy.linalg import block_diag
 
 from .._rows.crossed import CrossedGram
 from .._rows.gram import Gram
+from .._rows.iterative import IterativeGram
 from .._rows.nested import NestedGram
 from .._rows.qr import EPS, as_rows
 from .crossed import factorize_crossed
 from .factor import BlockCholesky, factorize
+from .iterative import factorize_iterative
 from .nested import factorize_nested
 from .one_variance import degrees_of_freedom, deviance, profile
 
@@ -222,10 +224,14 @@ class Point:
         return np.concatenate([np.empty(0), *parts])
 
 
-def evaluate(model, Lambdas):
-    """Factor and profiled noise variance at one value of the covariances."""
+def evaluate(model, Lambdas, near=None):
+    """Factor and profiled noise variance at one value of the covariances; `near` is a
+    factor that an iterative solver may start from.
+    """
     gram = model.gram
-    if isinstance(gram, NestedGram):
+    if isinstance(gram, IterativeGram):
+        factor = factorize_iterative(gram, Lambdas, model.penalty, near)
+    elif isinstance(gram, NestedGram):
         factor = factorize_nested(gram, Lambdas, model.penalty)
     elif isinstance(gram, CrossedGram):
         factor = factorize_crossed(gram, Lambdas, model.penalty)
@@ -310,7 +316,7 @@ def _second_of_several(point, directions):
     number = np.cumsum([0, *map(len, directions)])
     sizes = model.gram.sizes
     n_effects = sum(K * q for K, q in sizes)
-    if n_effects <= FEW_EFFECTS:
+    if n_effects <= FEW_EFFECTS and not point.factor.is_sampled:
         N_x, N = _whole(point, sizes)
         X = np.zeros((n_effects, n))
         products, start = [], 0
@@ -396,6 +402,18 @@ def _second_of_one(point, directions):
         traces += np.einsum("ipr,jrp->ij", C, C) - 2 * E @ products(kk, D) @ E.T
         trace = trace - np.einsum("ipp->i", C)
     return Second(traces, squares, trace, E @ uu.sum(axis=0).ravel(), point.freedom)
+
+
+def sampled_gradients(point, directions):
+    """Slopes of the value along directions by each of the probes, less their mean,
+    (n_probes, k): the error of an estimated trace is that of a mean of these.
+    """
+    parts = [
+        np.einsum("kab,pab->pk", E, N)
+        for E, N in zip(directions, point.factor.sampled_spreads, strict=True)
+    ]
+    slopes = np.concatenate(parts, axis=1)
+    return slopes - slopes.mean(axis=0)
 
 
 def information_at_zero(point, directions):

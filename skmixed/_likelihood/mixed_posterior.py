@@ -30,9 +30,8 @@ from .conditional import (
     semidefinite_root,
 )
 from .posterior import Coefficients, of_groups
+from .sampled import SampledConditional
 
-# As many rows as this have their joint density from their covariance matrix.
-FEW_ROWS = 100
 # Columns that are solved for at once where the density of many rows is taken.
 COLUMNS_AT_ONCE = 64
 # A direction with less than this part of the largest variance has none.
@@ -94,13 +93,13 @@ class MixedPosterior(Coefficients):
         In the order of the user.
     order : tuple of int
         Positions of the terms in the order of elimination.
-    conditional : Conditional
+    conditional : Conditional or SampledConditional
         Cov(b | y, beta) of all effects, in the order of elimination.
     """
 
     terms: tuple[Effects, ...]
     order: tuple[int, ...]
-    conditional: Conditional
+    conditional: Conditional | SampledConditional
 
     @property
     def n_numbers(self):
@@ -132,6 +131,11 @@ class MixedPosterior(Coefficients):
             variance[rows] += self.conditional.variance(*self._ordered(Z, some), len(h))
             variance[rows] += self._new_variance(Z, some, len(h))
         return variance
+
+    def variance_error(self, X, codes):
+        """Standard error of `variance` where that comes from draws, (n,)."""
+        Z, codes = self._ordered(*self._effects(X, codes, slice(None), None))
+        return self.conditional.variance_error(Z, codes, X.shape[0])
 
     def _new_variance(self, Z, codes, n):
         """Variance that the levels add which are not known, (n,)."""
@@ -393,7 +397,7 @@ def joint_terms(posterior, X, y, codes, owners, noise_variance):
     """
     rows = joint_rows(posterior, X, codes, owners, noise_variance)
     residual, n = y - rows.mean, len(y)
-    if n <= max(FEW_ROWS, len(posterior.conditional.dense)):
+    if n <= posterior.conditional.few_rows:
         logdet, rss = _few_rows(posterior.conditional, rows, residual)
     else:
         logdet, rss = _many_rows(posterior.conditional, rows, residual)

@@ -61,6 +61,12 @@ def compare_fits(smaller, larger):
 
 def _check_criteria(smaller, larger):
     for fit in (smaller, larger):
+        if np.isnan(fit.log_likelihood):
+            raise ValueError(
+                "A model is fitted by the iterative solver, which has no likelihood. "
+                "Fit both with solver='direct', or compare predictions "
+                "(skmixed.model_selection.cross_validate_groups)."
+            )
         penalties = fit.alpha, getattr(fit, "variance_alpha", 0.0)
         if any(penalties):
             raise ValueError(

@@ -5,8 +5,10 @@ from scipy import sparse
 
 from .._likelihood.conditional import conditional_of_chain, conditional_of_crossed
 from .._likelihood.crossed import CrossedFactor
+from .._likelihood.iterative import IterativeFactor
 from .._likelihood.mixed_posterior import Effects, MixedPosterior
 from .._likelihood.nested import NestedFactor
+from .._likelihood.sampled import sample_conditional
 
 
 def condition_mixed(fit, n_features):
@@ -74,6 +76,8 @@ def _conditional(fit):
         return conditional_of_chain([], [], [])
     factor, scale = fit.point.factor, fit.point.noise_variance
     places = fit.reduced.places
+    if isinstance(factor, IterativeFactor):
+        return sample_conditional(factor, scale)
     if isinstance(factor, CrossedFactor):
         links, q = factor.gram.links, factor.carry.shape[1]
         rows = (q * links.group[:, None] + np.arange(q)).ravel()

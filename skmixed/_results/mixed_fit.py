@@ -19,6 +19,7 @@ from .._rows.term import Term
 from .._search.mixed import fit_mixed, likelihood_of
 from .fit import Fit, wide_mask
 from .inference import CoefficientUncertainty
+from .iterative_fit import SampledFit, keep_sampled, kept_parameters, probe_errors
 from .linear_mixed import condition_mixed
 from .log_variance import variance_names_of
 from .mixed_inference import (
@@ -68,6 +69,8 @@ class LinearMixedFit(Fit):
     noise_model : ModelledNoise or None
         The log-variance; None where the noise is constant.  `noise_variance` is the
         geometric mean of the rows' then.
+    sampled : SampledFit or None
+        Of a fit by the iterative solver, which keeps no `reduced.gram`.
     cells : Cells or None
         Sums of the rows that others can join; None where they were in memory.
     uneven : Uneven or None
@@ -92,6 +95,7 @@ class LinearMixedFit(Fit):
     reduced: Reduced
     Lambdas: tuple
     noise_model: ModelledNoise | None = None
+    sampled: SampledFit | None = None
     cells: Cells | None = None
     uneven: Uneven | None = field(default=None, metadata={"stored": False})
 
@@ -140,6 +144,16 @@ class LinearMixedFit(Fit):
         reml = self.method == "reml"
         model = likelihood_of(self.reduced, self.factors, reml, self.alpha)
         return evaluate(model, self.Lambdas)
+
+    def probe_errors(self):
+        """See `iterative_fit.probe_errors`; None without an iterative solver."""
+        if self.sampled is None or self.alpha or self.is_exact:
+            return None
+        return probe_errors(self._kept()[1], self)
+
+    def _kept(self):
+        model = likelihood_of(self.reduced, self.factors, True, 0.0)
+        return kept_parameters(self.sampled, model, self.Lambdas, self.noise_variance)
 
     def effects(self, t):
         """Effects of the levels of a factor, and the standard deviations of their
@@ -196,7 +210,7 @@ class LinearMixedFit(Fit):
         """The `VarianceParameters` of the covariances and the level of the noise."""
         if self.noise_model is not None:
             return self.noise_model.components(self.point())
-        return variance_parameters(self.point())
+        return self._kept()[0] if self.sampled else variance_parameters(self.point())
 
     def coefficient_uncertainty(self):
         """See `Fit`."""
@@ -211,6 +225,10 @@ class LinearMixedFit(Fit):
             return CoefficientUncertainty(root, np.eye(root.shape[1])[None], unknown)
         if self.noise_model is not None:
             return self.noise_model.uncertainty(self.point(), self.coefficients_root)
+        if self.sampled:
+            known = self.variance_parameters().covariance
+            root = self.coefficients_root
+            return CoefficientUncertainty(root, self.sampled.slopes, known)
         return mixed_uncertainty(self.point(), wide)
 
     def freedom_of(self, X, codes):
@@ -220,6 +238,11 @@ class LinearMixedFit(Fit):
             return np.full(X.shape[0], np.inf)
         if self.noise_model is not None:
             return self.noise_model.freedom(self.point(), self.posterior, X, codes)
+        if self.sampled:
+            raise ValueError(
+                "distribution='t' needs the covariance of all effects, which a fit by "
+                "solver='iterative' does not have. Use 'normal'."
+            )
         return predictive_freedom(self.point(), self.posterior, X, codes)
 
     @property
@@ -243,6 +266,12 @@ class LinearMixedFit(Fit):
         """The fit after further rows of levels `codes`; `known` are the labels then,
         and `moved` the places of the levels that the fit knows, both by factor.
         """
+        if self.sampled:
+            raise ValueError(
+                "An update needs the covariance of all effects, which a fit by "
+                "solver='iterative' does not have. Fit anew with these rows, or by "
+                "solver='direct'."
+            )
         n_levels = [len(levels) for levels in known.levels]
         posterior = make_room(self.posterior, moved, n_levels)
         noise_variance = self.noise_variance_of(X, codes)
@@ -317,6 +346,11 @@ def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **o
     reml = method == "reml"
     found = fit_mixed(data, terms, mean=mean, reml=reml, alpha=alpha, **options)
     posterior = condition_mixed(found, data.X.shape[1])
+    sampled, reduced = None, found.reduced
+    if found.point.factor.is_sampled:
+        codes = [term.codes for term in terms]
+        sampled = keep_sampled(found.point, posterior, data.X, codes)
+        reduced = replace(reduced, gram=None)
     pairs = list(zip(found.ranks, found.identified, strict=True))
     noise_model = modelled_noise(found, data.features, len(columns))
     fit = LinearMixedFit(
@@ -346,7 +380,8 @@ def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **o
         is_exact=bool(found.exact),
         **_levels(data, terms),
         mean=found.mean,
-        reduced=found.reduced,
+        reduced=reduced,
+        sampled=sampled,
         Lambdas=found.point.Lambdas,
         noise_model=noise_model,
         uneven=_few_rows(found),

@@ -63,7 +63,8 @@ class MixedSummary(Report):
     variance_components : Table
         `std` of every effect and of the noise, `corr` of the effects that covary, and
         the interval of either, `low` and `high`.  The noise is the geometric mean of
-        that of the rows, without an interval, where it is modelled.
+        that of the rows, without an interval, where it is modelled.  By the iterative
+        solver also `mc_error`, the standard error by the choice of its random probes.
     notes : tuple of str
         The kind of the intervals, whatever is out of the ordinary, and how factors lie
         to each other.
@@ -185,8 +186,19 @@ def _components(fit, parameters, coverage):
     names.append("noise" if fit.noise_model is None else "noise (geometric mean)")
     rows.append([noise, np.nan, *ends])
     figures = np.array(rows).T
-    columns = ("std", "corr", "low", "high")
-    return Table(tuple(names), dict(zip(columns, figures, strict=True)))
+    columns = dict(zip(("std", "corr", "low", "high"), figures, strict=True))
+    errors = fit.probe_errors()
+    if errors is not None:
+        columns["mc_error"] = np.array(_in_rows(fit, *errors))
+    return Table(tuple(names), columns)
+
+
+def _in_rows(fit, of_factors, of_noise):
+    """Errors of standard deviations and correlations in the order of the table."""
+    rows = []
+    for factor, (std, corr) in zip(fit.factors, of_factors, strict=True):
+        rows += [*std, *(corr[i, j] for i, j in _pairs(factor))]
+    return [*rows, of_noise]
 
 
 def _log_variance(fit, coverage):
@@ -230,6 +242,13 @@ def _notes(fit, coverage):
         yield "Intervals of the log-variance are normal."
     if fit.variance_alpha:
         yield f"Ridge penalty of the log-variance {fit.variance_alpha:g}."
+    if fit.sampled is not None:
+        yield (
+            "Solver: iterative. Traces are estimated by random probes; mc_error is the "
+            "standard error that their choice adds. Standard deviations of predictions "
+            f"come from draws, with a relative error of {fit.sampled.std_error:.1%}. "
+            "There is no log-likelihood."
+        )
     for t, (factor, rank) in enumerate(zip(fit.factors, fit.ranks, strict=True)):
         told, variance = fit.identified[t], np.diag(fit.covariances[t])
         for i in np.flatnonzero(~told):

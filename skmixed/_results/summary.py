@@ -235,6 +235,8 @@ def levels_text(n_levels, noun, sizes):
 
 def fit_text(summary):
     """The criteria of a fit."""
+    if np.isnan(summary.log_likelihood):
+        return f"no log-likelihood ({summary.n_parameters} parameters)"
     return (
         f"log-likelihood {summary.log_likelihood:.4f}, AIC {summary.aic:.2f}, "
         f"BIC {summary.bic:.2f} ({summary.n_parameters} parameters)"

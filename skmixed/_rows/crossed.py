@@ -14,6 +14,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from .coordinates import choose_coordinates
 from .elimination import eliminate_beside, origin_of, reader
+from .memory import check_memory
 from .qr import EPS
 from .reduction import root_of_scatter
 from .sparse_rows import SparseRows
@@ -21,6 +22,8 @@ from .sparse_rows import SparseRows
 # Random effects beside those of the largest factor: their matrix is dense and has 200
 # megabytes at this size, and there are a few of them.
 MOST_CROSSED = 5_000
+# Matrices of that size that a fit holds at a time.
+MATRICES = 6
 # A column of Z_2 of which the first factor leaves less than this part is in its span.
 SPANNED = 1e-12
 # Pairs of links that are worked on at once.
@@ -287,16 +290,21 @@ def indicator(codes, n_levels, Z):
     return sparse.csr_array((Z.ravel(), columns.ravel(), starts), (n, n_levels * q))
 
 
+def is_large(terms):
+    """Whether the other terms have more effects than a dense matrix should."""
+    return sum(term.size for term in terms[1:]) > MOST_CROSSED
+
+
 def check_size(terms):
-    """Refuse more crossed effects than a dense matrix can hold."""
+    """Refuse a dense matrix that memory cannot hold."""
     size = sum(term.size for term in terms[1:])
-    if size > MOST_CROSSED:
-        names = ", ".join(f"{term.name} ({term.size:,})" for term in terms[1:])
-        raise ValueError(
-            f"The random effects beside those of the largest factor, {terms[0].name}, "
-            f"are {size:,}: {names}. They do not nest, and a model of crossed factors "
-            f"has at most {MOST_CROSSED:,} of them. Leave a factor out, or its slopes."
-        )
+    names = ", ".join(f"{term.name} ({term.size:,})" for term in terms[1:])
+    check_memory(
+        8 * MATRICES * size**2,
+        f"solver='direct' with {size:,} random effects beside those of the largest "
+        f"factor ({names})",
+        "Use solver='iterative', or 'auto'.",
+    )
 
 
 def crossed_gram(data, terms, elimination, gram, columns, mean, n_jobs=None):
@@ -325,8 +333,12 @@ def crossed_gram(data, terms, elimination, gram, columns, mean, n_jobs=None):
     coordinates : tuple of Coordinates
     """
     first, *others = terms
-    pairs = [_search_columns(data, term) for term in others]
-    Z = sparse.hstack([Z for Z, _ in pairs], format="csr")
+    pairs = [search_columns(data, term) for term in others]
+    columns_of = [
+        indicator(term.codes, term.n_levels, Z)
+        for term, (Z, _) in zip(others, pairs, strict=True)
+    ]
+    Z = sparse.hstack(columns_of, format="csr")
     if sparse.issparse(data.X):
         beside = _BesideSparse(data, first, Z)
     else:
@@ -453,8 +465,8 @@ def _fit_on(W22, size, W2A):
     return a
 
 
-def _search_columns(data, term):
-    """Columns (n, K q) of a term's effects in the search, and their coordinates."""
+def search_columns(data, term):
+    """Columns (n, q) of a term's effects in the search, and their coordinates."""
     n = data.X.shape[0]
     Z = np.ones((n, term.n_columns))
     features = term.columns >= 0
@@ -467,4 +479,4 @@ def _search_columns(data, term):
         Z -= shift
     rows = np.sqrt(weight)[:, None] * Z
     found = choose_coordinates(rows, shift, term.blocks, weight.sum())
-    return indicator(term.codes, term.n_levels, Z @ found.change), found
+    return Z @ found.change, found

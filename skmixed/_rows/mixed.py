@@ -11,9 +11,10 @@ from scipy import sparse
 
 from .columns import Columns, check_range, choose_columns, noise_floor, rank_tolerance
 from .coordinates import Coordinates
-from .crossed import CrossedGram, check_size, crossed_gram
+from .crossed import CrossedGram, check_size, crossed_gram, is_large
 from .elimination import eliminate, reader
 from .gram import Gram
+from .iterative import IterativeGram, iterative_gram
 from .nested import Chain, NestedGram, chain_gram, nest
 from .sparse_rows import SparseRows
 from .term import CONSTANT, Term
@@ -29,7 +30,7 @@ class Reduced:
 
     Attributes
     ----------
-    gram : Gram, NestedGram or CrossedGram
+    gram : Gram, NestedGram, CrossedGram or IterativeGram
         Of the working columns [X y] and the effects of the search.
     columns : Columns
     coordinates : tuple of Coordinates
@@ -43,7 +44,7 @@ class Reduced:
         Position of each of the user's levels among those of the Gram.
     """
 
-    gram: Gram | NestedGram | CrossedGram
+    gram: Gram | NestedGram | CrossedGram | IterativeGram
     columns: Columns
     coordinates: tuple[Coordinates, ...]
     n: float
@@ -62,6 +63,8 @@ def reduce_terms(
     n_jobs=None,
     names=str,
     is_sparse=False,
+    solver="auto",
+    seed=0,
 ):
     """Reduce rows to the sums that the likelihood of a linear mixed model needs.
 
@@ -80,6 +83,10 @@ def reduce_terms(
         ``names(j)`` is the name of column j of X in messages, y being the last.
     is_sparse : bool, default=False
         Whether X has been reduced as a sparse matrix already.
+    solver : {"auto", "direct", "iterative"}, default="auto"
+        Of factors that cross.
+    seed : int, default=0
+        Of the draws of the iterative solver.
 
     Returns
     -------
@@ -101,15 +108,25 @@ def reduce_terms(
     places = chain.places
     if len(chain.terms) < len(order):
         some = [terms[t] for t in order]
-        gram, of_others = crossed_gram(
-            data, some, elimination, gram, columns, mean + 1, n_jobs
-        )
-        coordinates += of_others
+        rows = data, some, elimination
+        if _is_iterative(some, solver):
+            gram, coordinates = iterative_gram(*rows, columns, mean + 1, seed)
+        else:
+            gram, of_others = crossed_gram(*rows, gram, columns, mean + 1, n_jobs)
+            coordinates += of_others
         floor *= CROSSED_FLOOR
         places = tuple(np.arange(term.n_levels) for term in some)
     if not terms:
         order = places = coordinates = ()
     return Reduced(gram, columns, coordinates, elimination.n, floor, order, places)
+
+
+def _is_iterative(terms, solver):
+    """Whether crossed terms are solved for iteratively."""
+    if solver == "iterative" or (solver == "auto" and is_large(terms)):
+        return True
+    check_size(terms)
+    return False
 
 
 def _eliminate(data, chain, n_jobs):
@@ -143,7 +160,6 @@ def arrange_terms(terms, data):
         chain = chain if all(inner.issuperset(t.columns) for t in terms) else None
     if chain is None:
         order.sort(key=lambda t: (-terms[t].size, t))
-        some = [terms[t] for t in order]
-        check_size(some)
-        chain = Chain((some[0],), (np.arange(some[0].n_levels),), ())
+        first = terms[order[0]]
+        chain = Chain((first,), (np.arange(first.n_levels),), ())
     return tuple(order), chain

@@ -405,7 +405,7 @@ def descend(point, max_iter):
     for n_iter in range(max_iter):
         point = point.pivoted()
         H, exact = point.hessian()
-        before, (step, decrement) = decrement, _step(point, H)
+        before, (step, decrement) = decrement, newton_step(point, H)
         if decrement <= NOTHING * point.rounding:
             return Optimum(point, n_iter, True)
         # The average information leaves the same part of every decrement.
@@ -421,7 +421,7 @@ def descend(point, max_iter):
     return Optimum(point, max_iter, False)
 
 
-def _step(point, H):
+def newton_step(point, H):
     """A step of theta and its decrement, within the longest step.
 
     The Hessian has the absolute values of its eigenvalues, in units of the effects'

@@ -17,6 +17,7 @@ from .._likelihood.one_variance import (
     has_freedom,
     is_exact,
 )
+from .._rows.iterative import IterativeGram
 from .._rows.mixed import Reduced, reduce_terms
 from .covariances import (
     Optimum,
@@ -24,6 +25,7 @@ from .covariances import (
     no_variance,
     told_variances,
 )
+from .iterative import best_iterative
 from .mixed_noise import Stated, best_noise, state_noise, structure_of
 from .problem import HIGHEST, LOWEST
 from .ratio import best_ratio
@@ -201,7 +203,7 @@ def fit_mixed(
     search : (int, int), default=(100, 0)
         Iterations of the search, from each start, and the seed of the random starts.
     **reduction
-        `fit_intercept`, `n_jobs` and `names` of `reduce_terms`.
+        `fit_intercept`, `n_jobs`, `names` and `solver` of `reduce_terms`.
 
     Returns
     -------
@@ -214,17 +216,12 @@ def fit_mixed(
         than the number of coefficients.
     """
     mean = np.arange(data.X.shape[1]) if mean is None else np.asarray(mean, dtype=int)
-    reduced = reduce_terms(
-        data,
-        terms,
-        mean,
-        alpha=float(alpha),
-        **reduction,
-    )
     (max_iter, seed), stated = search, None
+    how = {"alpha": float(alpha), "seed": seed} | reduction
+    reduced = reduce_terms(data, terms, mean, **how)
     if noise is not None:
-        how = {"reml": reml, "alpha": float(alpha)} | reduction
-        structure = structure_of(noise, terms, mean, **how)
+        _check_direct(reduced)
+        structure = structure_of(noise, terms, mean, reml=reml, **how)
         n_jobs = reduction.get("n_jobs")
         stated = state_noise(data, terms, reduced, structure, n_jobs)
         reduced = stated.reduced
@@ -245,6 +242,16 @@ def fit_mixed(
         **modelled,
     )
     return replace(fit, identified=fit.of_user(identified))
+
+
+def _check_direct(reduced):
+    """Refuse a log-variance beside the iterative solver."""
+    if isinstance(reduced.gram, IterativeGram):
+        raise ValueError(
+            "variance_features and variance_offset need solver='direct' where factors "
+            "cross; the iterative solver has constant noise. With more than 5,000 "
+            "effects beside the largest factor, choose it by hand."
+        )
 
 
 def _with_noise(stated, constant, max_iter):
@@ -300,6 +307,8 @@ def best_optimum(model, order, max_iter):
         return Optimum(zero, 1, True), all_told
     if [c.q for c in model.covariances] == [1]:
         return _best_of_one(model)
+    if isinstance(model.gram, IterativeGram):
+        return best_iterative(zero, order, max_iter)
     best, told = best_covariances(zero, max_iter), told_variances(zero, order)
     if all(some.all() for some in told):
         return best, told

@@ -1,0 +1,338 @@
+"""The factor of crossed terms by conjugate gradients (docs/math.md, section 18).
+
+Lambda'Z'WZ Lambda + I is never formed: the first term is eliminated level by level, and
+the others are solved for by products with sparse matrices.  Traces are estimated by
+probes that stay the same at all covariances; there is no determinant.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from .._rows.iterative import IterativeGram
+from .._rows.qr import stacked_root
+from .._rows.reduction import root_of_scatter
+from .factor import TriangularSystem, times
+
+# Probes of +-1 that traces are estimated from.
+N_PROBES = 20
+# Relative errors at which the conjugate gradients of columns of A, of working variates
+# and of probes end, in the norm of the preconditioner.
+OF_COLUMNS, OF_VARIATES, OF_PROBES, OF_DRAWS = 1e-10, 1e-8, 1e-7, 1e-6
+# Iterations after which a solution is given up.
+MOST_ITERATIONS = 2_000
+
+
+@dataclass(frozen=True)
+class Equations:
+    """C = I + Lambda'Z'WZ Lambda, as products.
+
+    Vectors of all effects are lists of arrays (K q,), one for each term.
+
+    Attributes
+    ----------
+    gram : IterativeGram
+    Lambdas : tuple of ndarray of shape (q, q)
+    """
+
+    gram: IterativeGram
+    Lambdas: tuple
+
+    @cached_property
+    def blocks(self):
+        """The diagonal blocks of C of every term, (K, q, q)."""
+        pairs = zip(self.Lambdas, self.gram.own, strict=True)
+        return [np.eye(len(L)) + times(times(L.T, own), L) for L, own in pairs]
+
+    @cached_property
+    def inverses(self):
+        """Inverses of the diagonal blocks of every term, (K, q, q)."""
+        return [1 / C if C.shape[1] == 1 else np.linalg.inv(C) for C in self.blocks]
+
+    def scaled(self, x):
+        """Lambda x."""
+        return [_by(L, one) for L, one in zip(self.Lambdas, x, strict=True)]
+
+    def back(self, b):
+        """Lambda'b."""
+        return [_by(L.T, one) for L, one in zip(self.Lambdas, b, strict=True)]
+
+    def weigh(self, b):
+        """Z'WZ b."""
+        found = [_levels(own, x) for own, x in zip(self.gram.own, b, strict=True)]
+        for (s, t), pairs in self.gram.between():
+            found[s] += pairs.matrix @ b[t]
+            found[t] += pairs.matrix.T @ b[s]
+        return found
+
+    def schur(self, x):
+        """S x of the effects beside the first term's, and what is passed on to these:
+        math.md (151).
+        """
+        rest = [_by(L, one) for L, one in zip(self.Lambdas[1:], x, strict=True)]
+        found = [_levels(G, b) for G, b in zip(self.gram.own[1:], rest, strict=True)]
+        first = np.zeros(self.gram.own[0].shape[0] * len(self.Lambdas[0]))
+        for (s, t), pairs in self.gram.between():
+            if s == 0:
+                first += pairs.matrix @ rest[t - 1]
+            else:
+                found[s - 1] += pairs.matrix @ rest[t - 1]
+                found[t - 1] += pairs.matrix.T @ rest[s - 1]
+        passed = _levels(self.inverses[0], _by(self.Lambdas[0].T, first))
+        own = _by(self.Lambdas[0], passed)
+        for (s, t), pairs in self.gram.between():
+            if s == 0:
+                found[t - 1] -= pairs.matrix.T @ own
+        parts = zip(x, self.Lambdas[1:], found, strict=True)
+        return [one + _by(L.T, b) for one, L, b in parts], passed
+
+    def solve(self, right, tolerance, near=None):
+        """C^-1 of a vector, and whether that was found; `near` is a start."""
+        passed = _levels(self.inverses[0], right[0])
+        own = _by(self.Lambdas[0], passed)
+        rest = [one.copy() for one in right[1:]]
+        for (s, t), pairs in self.gram.between():
+            if s == 0:
+                rest[t - 1] -= _by(self.Lambdas[t].T, pairs.matrix.T @ own)
+        x, found = self.solve_rest(rest, tolerance, near)
+        return [passed - self.schur(x)[1], *x], found
+
+    def solve_rest(self, right, tolerance, near=None):
+        """S^-1 of a vector, by conjugate gradients preconditioned by the blocks of
+        levels, and whether that was found.
+        """
+        x = [np.zeros_like(one) for one in right]
+        r = [one.copy() for one in right]
+        goal = tolerance**2 * _product(right, self._condition(right))
+        if near is not None:
+            x = [one.copy() for one in near]
+            r = [a - b for a, b in zip(r, self.schur(x)[0], strict=True)]
+        z = self._condition(r)
+        p, rz = [one.copy() for one in z], _product(r, z)
+        for _ in range(MOST_ITERATIONS):
+            if rz <= goal:
+                return x, True
+            q, _ = self.schur(p)
+            step = rz / _product(p, q)
+            for one, a, b, c in zip(x, r, p, q, strict=True):
+                one += step * b
+                a -= step * c
+            z = self._condition(r)
+            before, rz = rz, _product(r, z)
+            for one, b in zip(p, z, strict=True):
+                one *= rz / before
+                one += b
+        return x, False
+
+    def _condition(self, r):
+        pairs = zip(self.inverses[1:], r, strict=True)
+        return [_levels(inverse, one) for inverse, one in pairs]
+
+
+def _by(M, x):
+    """M times the effects of every level, x (K q,)."""
+    return M[0, 0] * x if len(M) == 1 else (x.reshape(-1, len(M)) @ M.T).ravel()
+
+
+def _levels(M, x):
+    """M_g (K, q, q) times the effects of every level, x (K q,)."""
+    q = M.shape[1]
+    if q == 1:
+        return M[:, 0, 0] * x
+    return np.einsum("gab,gb->ga", M, x.reshape(-1, q)).ravel()
+
+
+def _product(x, y):
+    return float(sum(a @ b for a, b in zip(x, y, strict=True)))
+
+
+@dataclass(frozen=True)
+class IterativeFactor(TriangularSystem):
+    """The factor of crossed terms at some Lambdas.
+
+    Attributes
+    ----------
+    equations : Equations
+    data_root : ndarray of shape (k, m)
+        Of A'V^-1A.
+    root : ndarray of shape (m, m)
+        The same with the penalty's rows, upper triangular.
+    solutions : list
+        C^-1 Lambda'Z'WA, a vector for each column of A.
+    projections : tuple of ndarray of shape (K, q, m)
+        Z'V^-1 A of every term.
+    near : list or None
+        `probed` at covariances close by.
+    converged : bool
+    """
+
+    equations: Equations
+    data_root: np.ndarray
+    root: np.ndarray
+    solutions: list
+    projections: tuple
+    near: list | None
+    converged: bool
+
+    is_sampled = True
+    logdet = np.nan
+
+    @property
+    def gram(self):
+        """The products."""
+        return self.equations.gram
+
+    @property
+    def origin(self):
+        """The coefficients that y is counted from."""
+        return self.gram.origin
+
+    @property
+    def is_zero(self):
+        """Whether no effect has a variance."""
+        return not any(L.any() for L in self.equations.Lambdas)
+
+    @cached_property
+    def probes(self):
+        """Vectors of +-1 of the effects beside the first term's."""
+        rng = np.random.default_rng([self.gram.seed, 2])
+        sizes = [K * q for K, q in self.gram.sizes[1:]]
+        return [
+            [2.0 * rng.integers(0, 2, size) - 1.0 for size in sizes]
+            for _ in range(N_PROBES)
+        ]
+
+    @cached_property
+    def probed(self):
+        """S^-1 of the probes."""
+        starts = [None] * N_PROBES if self.near is None else self.near
+        return [
+            self.equations.solve_rest(z, OF_PROBES, near)[0]
+            for z, near in zip(self.probes, starts, strict=True)
+        ]
+
+    @cached_property
+    def sampled_spreads(self):
+        """Estimates of `spread_sums` by each probe, (N_PROBES, q, q) for each term:
+        math.md (153).
+        """
+        gram, eq = self.gram, self.equations
+        if self.is_zero:
+            return [np.tile(own.sum(axis=0), (N_PROBES, 1, 1)) for own in gram.own]
+        q = len(eq.Lambdas[0])
+        exact = np.sum(np.eye(q) - eq.inverses[0], axis=0)
+        left = [np.tile(exact, (N_PROBES, 1, 1))]
+        left += [np.tile(K * np.eye(r), (N_PROBES, 1, 1)) for K, r in gram.sizes[1:]]
+        for k, (z, x) in enumerate(zip(self.probes, self.probed, strict=True)):
+            pairs = [(eq.schur(x)[1], eq.schur(z)[1]), *zip(x, z, strict=True)]
+            for part, (one, other) in zip(left, pairs, strict=True):
+                r = part.shape[1]
+                product = one.reshape(-1, r).T @ other.reshape(-1, r)
+                part[k] -= (product + product.T) / 2
+        inverses = [np.linalg.pinv(L) for L in eq.Lambdas]
+        return [i.T @ part @ i for part, i in zip(left, inverses, strict=True)]
+
+    @cached_property
+    def spread_sums(self):
+        """The sum of the blocks (Z'V^-1 Z)_gg of every term, (q, q)."""
+        return tuple(part.mean(axis=0) for part in self.sampled_spreads)
+
+    def products_at_zero(self):
+        """As that of `CrossedFactor`."""
+        own, found = self.gram.own, {}
+        for t, G in enumerate(own):
+            found[t, t] = np.einsum("gab,gcd->acbd", G, G)
+        for (s, t), pairs in self.gram.between():
+            (_, q), (_, r) = self.gram.sizes[s], self.gram.sizes[t]
+            M = pairs.matrix
+            parts = [[M[a::q][:, b::r] for b in range(r)] for a in range(q)]
+            found[s, t] = np.array(
+                [
+                    [
+                        [[x.multiply(z).sum() for z in second] for x in first]
+                        for second in parts
+                    ]
+                    for first in parts
+                ]
+            )
+        return found
+
+    def variates(self, xs):
+        """f'V^-1 f of the columns f = sum_t Z_t x_t; each x_t is (K, q, k)."""
+        eq, columns = self.equations, range(xs[0].shape[2])
+        xs = [[np.ascontiguousarray(x[:, :, j]).ravel() for x in xs] for j in columns]
+        weighed = [eq.weigh(x) for x in xs]
+        rights = [eq.back(b) for b in weighed]
+        solved = [eq.solve(right, OF_VARIATES)[0] for right in rights]
+        whole = np.array([[_product(x, b) for b in weighed] for x in xs])
+        part = np.array([[_product(right, u) for u in solved] for right in rights])
+        return whole - (part + part.T) / 2
+
+
+def factorize_iterative(gram, Lambdas, penalty=None, near=None):
+    """Factor A'V^-1A of crossed terms without their determinant: math.md (152).
+
+    Parameters
+    ----------
+    gram : IterativeGram
+    Lambdas : tuple of ndarray of shape (q, q)
+    penalty : ndarray of shape (k, m), default=None
+        Rows P that add |P [-beta; 1]|^2 to the residual sum of squares.
+    near : IterativeFactor, default=None
+        At covariances close by.
+
+    Returns
+    -------
+    IterativeFactor
+    """
+    eq, m = Equations(gram, Lambdas), gram.root.shape[1]
+    columns = [
+        [np.ascontiguousarray(A[:, :, j]).ravel() for A in gram.products]
+        for j in range(m)
+    ]
+    starts = [None] * m if near is None else [u[1:] for u in near.solutions]
+    rights = [eq.back(column) for column in columns]
+    pairs = zip(rights, starts, strict=True)
+    solved = [eq.solve(right, OF_COLUMNS, start) for right, start in pairs]
+    solutions = [u for u, _ in solved]
+    weighed = [eq.weigh(eq.scaled(u)) for u in solutions]
+    left = [_minus(a, b) for a, b in zip(columns, weighed, strict=True)]
+    # The sum of squares at the solutions: their errors enter it squared.
+    products = np.array([[_product(r, u) for u in solutions] for r in rights])
+    of_C = [_plus(u, eq.back(b)) for u, b in zip(solutions, weighed, strict=True)]
+    fitted = np.array([[_product(c, u) for u in solutions] for c in of_C])
+    scatter = gram.root.T @ gram.root - products - products.T + (fitted + fitted.T) / 2
+    data_root = root_of_scatter(scatter, np.sqrt(np.sum(gram.root**2, axis=0)))
+    parts = [data_root]
+    if penalty is not None:  # of beta, not of what y is counted from
+        of_y = penalty[:, -1] - penalty[:, :-1] @ gram.origin
+        parts.append(np.column_stack([penalty[:, :-1], of_y]))
+    R = stacked_root(parts)
+    root = np.zeros((m, m))
+    root[: len(R)] = R
+    return IterativeFactor(
+        equations=eq,
+        data_root=data_root,
+        root=root,
+        solutions=solutions,
+        projections=_by_levels(left, gram.sizes),
+        near=None if near is None or near.is_zero else near.probed,
+        converged=all(found for _, found in solved),
+    )
+
+
+def _minus(x, y):
+    return [a - b for a, b in zip(x, y, strict=True)]
+
+
+def _plus(x, y):
+    return [a + b for a, b in zip(x, y, strict=True)]
+
+
+def _by_levels(vectors, sizes):
+    """Vectors of all effects as arrays (K, q, number of vectors), by terms."""
+    return tuple(
+        np.stack([x[t].reshape(K, q) for x in vectors], axis=2)
+        for t, (K, q) in enumerate(sizes)
+    )

@@ -1,0 +1,103 @@
+"""The search for the covariances without the likelihood's value (docs/math.md, 18).
+
+The score is estimated by probes that stay the same, so that it is a function with a
+root: Newton's method with the average information finds that.
+"""
+
+import logging
+from dataclasses import replace
+from time import perf_counter
+
+import numpy as np
+
+from .._likelihood.mixed import evaluate
+from .covariances import (
+    Optimum,
+    fisher_step,
+    newton_step,
+    no_variance,
+    told_variances,
+)
+
+LOG = logging.getLogger("skmixed")
+# The search ends at a decrement below this: the covariances are then within a
+# thousandth of their standard errors.
+CONVERGED = 1e-6
+# No variance along any direction is less than this part of the resolution while the
+# search lasts, and one below the second figure is 0 at its end.
+LEAST, NONE = 1e-8, 1e-6
+
+
+def best_iterative(zero, order, max_iter):
+    """The root of the score, and which variances the data can tell.
+
+    Parameters
+    ----------
+    zero : Point
+        Without any variance.
+    order : tuple of int
+        Positions of the terms among the user's.
+    max_iter : int
+
+    Returns
+    -------
+    optimum : Optimum
+    identified : list of ndarray of shape (q,)
+    """
+    told = told_variances(zero, order)
+    if not all(some.all() for some in told):
+        pairs = zip(zero.model.covariances, told, strict=True)
+        without = tuple(c.without(np.flatnonzero(~some)) for c, some in pairs)
+        zero = no_variance(replace(zero.model, covariances=without))
+    start, point = perf_counter(), fisher_step(zero)
+    last, length = np.inf, 1.0
+    for n_iter in range(max_iter):
+        point = point.pivoted()
+        H, _ = point.hessian()
+        step, decrement = newton_step(point, H)
+        LOG.info(
+            "evaluation %d: decrement %.2g, noise variance %.6g, %.1f s",
+            n_iter + 2,
+            decrement,
+            point.noise_variance,
+            perf_counter() - start,
+        )
+        if decrement <= CONVERGED:
+            return Optimum(_ended(point), n_iter + 2, point.factor.converged), told
+        # A decrement that rises is a step too far: the next ones are shorter.
+        length = length / 2 if decrement > last else min(1.0, 2 * length)
+        last = decrement
+        theta = point.model.pack(point.Lambdas) + length * step
+        Lambdas = _raised(point.model, point.model.unpack(theta), LEAST)
+        point = evaluate(point.model, Lambdas, point.factor)
+    return Optimum(_ended(point), max_iter + 1, False), told
+
+
+def _raised(model, Lambdas, least, to=None):
+    """Lambdas whose variances along all directions are at least a part of what the data
+    resolve; smaller ones are set to that, or to the part `to`.
+    """
+    found = []
+    for t, (covariance, Lambda) in enumerate(
+        zip(model.covariances, Lambdas, strict=True)
+    ):
+        some = np.ix_(covariance.effects, covariance.effects)
+        values, vectors = np.linalg.eigh((Lambda @ Lambda.T)[some])
+        low = values < least * model.resolution(t)
+        if not low.any():
+            found.append(Lambda)
+            continue
+        values[low] = (least if to is None else to) * model.resolution(t)
+        Psi = np.zeros_like(Lambda)
+        Psi[some] = (vectors * values) @ vectors.T
+        found.append(covariance.root(covariance.project(Psi)))
+    return tuple(found)
+
+
+def _ended(point):
+    """The point without the variances that are next to nothing."""
+    Lambdas = _raised(point.model, point.Lambdas, NONE, 0.0)
+    pairs = zip(Lambdas, point.Lambdas, strict=True)
+    if all(new is old for new, old in pairs):
+        return point
+    return evaluate(point.model, Lambdas, point.factor)
