@@ -805,13 +805,14 @@ default=None
         """
         check_range(cells.sums.moments(), partial(column_name, self, cells.features))
         data = equivalent_rows(cells)
-        new, messages = self._fit_rows(data, terms, X, is_sparse=cells.is_sparse)
+        new, messages = self._fit_rows(data, terms, X)
         return new._keep(replace(new._fit, cells=cells)), messages
 
-    def _fit_rows(self, data, terms, X, **options):
+    def _fit_rows(self, data, terms, X):
         """The estimator with the fit of these rows, and the warnings about it."""
         factors = _factors_of(self, data, terms)
         offset = offset_position(self.variance_offset, X, data)
+        seed = _seed(self.random_state)
         where = X, data, "mean_features", offset
         fit, found = fit_factors(
             data,
@@ -823,11 +824,10 @@ default=None
             method=self.method,
             alpha=float(self.alpha),
             fit_intercept=bool(self.fit_intercept),
-            solver=self.solver,
-            search=(self.max_iter, _seed(self.random_state)),
+            search=(self.max_iter, seed),
+            solver=(self.solver, seed),
             n_jobs=self.n_jobs,
             names=partial(column_name, self, data.features),
-            **options,
         )
         return self._keep(fit), list(_messages(found, fit))
 

@@ -38,6 +38,8 @@ class Data:
     y : ndarray of shape (n,) or None
     weight : ndarray of shape (n,) or None
         None if all weights are 1.
+    from_sparse : bool
+        Whether X stands for rows of a sparse matrix.
     """
 
     X: object
@@ -45,6 +47,12 @@ class Data:
     index: GroupIndex | None
     y: np.ndarray | None = None
     weight: np.ndarray | None = None
+    from_sparse: bool = False
+
+    @property
+    def is_sparse(self):
+        """Whether the digits of X are those of a sparse matrix."""
+        return self.from_sparse or sparse.issparse(self.X)
 
     @property
     def n_rows(self):

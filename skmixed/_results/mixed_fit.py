@@ -346,11 +346,6 @@ def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **o
     reml = method == "reml"
     found = fit_mixed(data, terms, mean=mean, reml=reml, alpha=alpha, **options)
     posterior = condition_mixed(found, data.X.shape[1])
-    sampled, reduced = None, found.reduced
-    if found.point.factor.is_sampled:
-        codes = [term.codes for term in terms]
-        sampled = keep_sampled(found.point, posterior, data.X, codes)
-        reduced = replace(reduced, gram=None)
     pairs = list(zip(found.ranks, found.identified, strict=True))
     noise_model = modelled_noise(found, data.features, len(columns))
     fit = LinearMixedFit(
@@ -380,8 +375,7 @@ def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **o
         is_exact=bool(found.exact),
         **_levels(data, terms),
         mean=found.mean,
-        reduced=reduced,
-        sampled=sampled,
+        **_solved(found, posterior, data, terms),
         Lambdas=found.point.Lambdas,
         noise_model=noise_model,
         uneven=_few_rows(found),
@@ -412,6 +406,15 @@ def _terms(data, factors):
         for t, f in enumerate(factors)
     )
     return known, terms
+
+
+def _solved(found, posterior, data, terms):
+    """Fields of the fit that depend on the solver."""
+    if not found.point.factor.is_sampled:
+        return {"reduced": found.reduced}
+    codes = [term.codes for term in terms]
+    sampled = keep_sampled(found.point, posterior, data.X, codes)
+    return {"reduced": replace(found.reduced, gram=None), "sampled": sampled}
 
 
 def _levels(data, terms):

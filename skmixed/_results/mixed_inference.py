@@ -84,7 +84,7 @@ def variance_parameters(point):
         curvature = block_diag(np.zeros((0, 0)), *map(curvature_of, scores, roots))
         H = 2 * found.squares - found.traces + curvature
     elif point.factor.is_sampled:  # the average information
-        H = found.squares + block_diag(*map(_curvature, point.scores, roots))
+        H = found.squares + block_diag(*map(curvature_of, point.scores, roots))
     else:
         profiled = _by_differences(point, roots)
         H = profiled + np.outer(found.square, found.square) / point.factor_freedom

@@ -9,7 +9,6 @@ rows have the same sums: they are fitted in the place of the rows themselves.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 
 from .._input.label_table import LabelTable, combine
 from .._input.labels import GroupIndex, join_labels
@@ -75,13 +74,12 @@ def sum_cells(data, slopes, n_jobs=None):
         codes = np.column_stack([index.codes for index in table.columns])
         levels, cell = combine(codes, list(map(len, labels)))
     how = cell, len(levels), np.append(0, 1 + slopes)
-    is_sparse = sparse.issparse(data.X)
-    if is_sparse:
+    if data.is_sparse:
         sums = SparseRows(data.X, data.y, data.weight, *how).eliminate()
     else:
         sums = eliminate(reader(data.X, data.y), *how, data.weight, n_jobs)
     where = table.names, labels, table.of_terms, levels, data.features
-    return Cells(*where, slopes, is_sparse, sums)
+    return Cells(*where, slopes, data.is_sparse, sums)
 
 
 def join_cells(first, second, any_kind=False):
@@ -175,7 +173,8 @@ def equivalent_rows(cells):
         codes = cells.codes[cell].astype(np.int32).T
         columns = map(GroupIndex, cells.labels, codes)
         index = LabelTable(cells.names, tuple(columns), cells.of_terms)
-    return Data(rows[:, :-1], cells.features, index, rows[:, -1], weight)
+    columns = rows[:, :-1], cells.features, index, rows[:, -1], weight
+    return Data(*columns, from_sparse=cells.is_sparse)
 
 
 def _points(size, mean, deviations, owner):

@@ -62,9 +62,7 @@ def reduce_terms(
     fit_intercept=True,
     n_jobs=None,
     names=str,
-    is_sparse=False,
-    solver="auto",
-    seed=0,
+    solver=("auto", 0),
 ):
     """Reduce rows to the sums that the likelihood of a linear mixed model needs.
 
@@ -81,12 +79,9 @@ def reduce_terms(
         See `skmixed._blocks.map_runs`.
     names : callable, default=str
         ``names(j)`` is the name of column j of X in messages, y being the last.
-    is_sparse : bool, default=False
-        Whether X has been reduced as a sparse matrix already.
-    solver : {"auto", "direct", "iterative"}, default="auto"
-        Of factors that cross.
-    seed : int, default=0
-        Of the draws of the iterative solver.
+    solver : (str, int), default=("auto", 0)
+        The solver of factors that cross, "auto", "direct" or "iterative", and the seed
+        of its draws.
 
     Returns
     -------
@@ -101,7 +96,7 @@ def reduce_terms(
         moments.columns(np.append(mean, p)),
         fit_intercept=fit_intercept,
         alpha=alpha,
-        tolerance=rank_tolerance(n, len(mean), is_sparse or sparse.issparse(data.X)),
+        tolerance=rank_tolerance(n, len(mean), data.is_sparse),
     )
     floor = noise_floor(moments, columns.has_constant)
     gram, coordinates = chain_gram(elimination, columns, mean + 1, chain)
@@ -109,8 +104,8 @@ def reduce_terms(
     if len(chain.terms) < len(order):
         some = [terms[t] for t in order]
         rows = data, some, elimination
-        if _is_iterative(some, solver):
-            gram, coordinates = iterative_gram(*rows, columns, mean + 1, seed)
+        if _is_iterative(some, solver[0]):
+            gram, coordinates = iterative_gram(*rows, columns, mean + 1, solver[1])
         else:
             gram, of_others = crossed_gram(*rows, gram, columns, mean + 1, n_jobs)
             coordinates += of_others

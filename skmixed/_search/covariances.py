@@ -12,6 +12,7 @@ import numpy as np
 
 from .._likelihood.mixed import evaluate, information_at_zero
 from .._rows.crossed import CrossedGram
+from .._rows.iterative import IterativeGram
 
 # The variance, in noise variances, at which effects are as good as free coefficients;
 # where factors cross, digits are lost in proportion.
@@ -221,6 +222,8 @@ def attempt(function, argument):
 
 def reach(model, Lambdas):
     """The point at some covariances, or None as of `attempt`."""
+    if isinstance(model.gram, IterativeGram):  # it has no value
+        return evaluate(model, Lambdas)
     return attempt(partial(evaluate, model), Lambdas)
 
 

@@ -217,7 +217,7 @@ def fit_mixed(
     """
     mean = np.arange(data.X.shape[1]) if mean is None else np.asarray(mean, dtype=int)
     (max_iter, seed), stated = search, None
-    how = {"alpha": float(alpha), "seed": seed} | reduction
+    how = {"alpha": float(alpha)} | reduction
     reduced = reduce_terms(data, terms, mean, **how)
     if noise is not None:
         _check_direct(reduced)
