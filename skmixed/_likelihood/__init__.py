@@ -3,14 +3,14 @@
 Comes in: a `Gram` and a point.  Goes out: factor, value, derivatives, and the
 distribution of coefficients, random effects and new rows.
 
-factor, nested, crossed     the block-Cholesky factor: the heart; for several factors
+factor, nested, crossed, iterative            the heart; the same for several factors
 one_variance, condensed     the criterion of a random intercept; with fewer columns
 mixed, covariance           the criterion of any terms; the covariance of one term
 held                        the same with a parameter held, for profiles
 mixed_noise, effects_of_rows                  the same with a log-variance
 assembly, row_variances     the criterion with a variance for each row
 residuals, visit, derivatives, arrow          its score and information
-posterior, mixed_posterior, conditional       new rows of one factor, and of any terms
+posterior, mixed_posterior, conditional, sampled    new rows of one factor, of any terms
 integrated, mixture         new rows if the variances are uncertain
 ratio_posterior, covariance_posterior         distributions of one variance, and of any
 joint_gradient, normal                        a loss; one normal distribution

@@ -420,15 +420,20 @@ def information_at_zero(point, directions):
     """The expected information where no effect has a variance, but for the part of the
     coefficients in the traces of products: MINQUE(0).
     """
+    traces = traces_at_zero(point, directions)
+    pairs = zip(directions, point.traces, strict=True)
+    trace = np.concatenate([np.einsum("kab,ab->k", E, N) for E, N in pairs])
+    return traces - np.outer(trace, trace) / point.factor_freedom
+
+
+def traces_at_zero(point, directions):
+    """tr(Z'Z E_i Z'Z E_j) of all effects, (k, k)."""
     products, found = point.factor.products_at_zero(), {}
     for (s, t), T in products.items():
         found[s, t] = np.einsum("iac,acbd,jbd->ij", directions[s], T, directions[t])
         found[t, s] = found[s, t].T
     terms = range(len(directions))
-    traces = np.block([[found[s, t] for t in terms] for s in terms])
-    pairs = zip(directions, point.traces, strict=True)
-    trace = np.concatenate([np.einsum("kab,ab->k", E, N) for E, N in pairs])
-    return traces - np.outer(trace, trace) / point.factor_freedom
+    return np.block([[found[s, t] for t in terms] for s in terms])
 
 
 def coefficient_slopes(point, directions):

@@ -10,7 +10,7 @@ from itertools import chain
 
 import numpy as np
 
-from .._likelihood.mixed import evaluate, information_at_zero
+from .._likelihood.mixed import evaluate, information_at_zero, traces_at_zero
 from .._rows.crossed import CrossedGram
 from .._rows.iterative import IterativeGram
 
@@ -178,7 +178,10 @@ def told_variances(zero, order):
     model, found = zero.model, zero.in_psi
     pairs = list(enumerate(model.covariances))
     F, of_V = found.traces, found.trace
-    if not found.is_exact:
+    free = zero.factor_freedom
+    if zero.factor.is_sampled:
+        F, of_V, free = _beside_coefficients(zero)
+    elif not found.is_exact:
         F, of_V = found.squares, found.square
     parameters = [
         (order[t], i != j, t, i)
@@ -187,9 +190,19 @@ def told_variances(zero, order):
     ]
     unit = np.array([model.resolution(t) for _, _, t, _ in parameters])
     scale = np.append(1.0, unit)
-    F = np.block([[zero.factor_freedom, of_V], [of_V[:, None], F]])
+    F = np.block([[free, of_V], [of_V[:, None], F]])
     F *= np.outer(scale, scale)
     return _told_in_turn(F, parameters, [c.q for _, c in pairs])
+
+
+def _beside_coefficients(zero):
+    """The expected information of a model without coefficients, in the covariances and
+    in part of the noise, and the degrees of freedom.
+    """
+    bases = [c.symmetric for c in zero.model.covariances]
+    pairs = zip(bases, zero.factor.spread_sums, strict=True)
+    trace = np.concatenate([np.einsum("kab,ab->k", E, N) for E, N in pairs])
+    return traces_at_zero(zero, bases), trace, zero.model.n
 
 
 def _told_in_turn(F, parameters, sizes):

@@ -23,6 +23,9 @@ LOG = logging.getLogger("skmixed")
 # The search ends at a decrement below this: the covariances are then within a
 # thousandth of their standard errors.
 CONVERGED = 1e-6
+# So does it after a step below this, in standard deviations of the effects and their
+# resolution: variances at the least value below stay there.
+STILL = 1e-6
 # No variance along any direction is less than this part of the resolution while the
 # search lasts, and one below the second figure is 0 at its end.
 LEAST, NONE = 1e-8, 1e-6
@@ -53,7 +56,7 @@ def best_iterative(zero, order, max_iter):
     last, length = np.inf, 1.0
     for n_iter in range(max_iter):
         point = point.pivoted()
-        H, _ = point.hessian()
+        (H, _), units = point.hessian(), point.units
         step, decrement = newton_step(point, H)
         LOG.info(
             "evaluation %d: decrement %.2g, noise variance %.6g, %.1f s",
@@ -69,7 +72,10 @@ def best_iterative(zero, order, max_iter):
         last = decrement
         theta = point.model.pack(point.Lambdas) + length * step
         Lambdas = _raised(point.model, point.model.unpack(theta), LEAST)
+        moved = (point.model.pack(Lambdas) - point.model.pack(point.Lambdas)) / units
         point = evaluate(point.model, Lambdas, point.factor)
+        if np.linalg.norm(moved) <= STILL:
+            return Optimum(_ended(point), n_iter + 3, point.factor.converged), told
     return Optimum(_ended(point), max_iter + 1, False), told
 
 
