@@ -204,17 +204,29 @@ def targets_section(results):
     return "## Targets\n\n" + table(["", "found", "target", ""], cells)
 
 
-def past_memory_section(path):
-    """What past_memory.py printed, as it was."""
+PAST_MEMORY = """
+### past memory, and past one process
+
+Printed by `docs/benchmarks/past_memory.py`: rows that are made a chunk at a time, by \
+`partial_fit`; and chunks that the processes of a cluster hold, here all of them on \
+the machine above.
+"""
+WITH_SLOPE = """
+The same with a random slope, by `LinearMixedRegressor` (`--slope`):
+"""
+LARGE_CROSSED = """
+### crossed factors with many levels
+
+Printed by `docs/benchmarks/large_crossed.py`: the iterative solver. Standard deviations \
+are those of the first factor, the second, and the noise (truth 1, 0.7, 1).
+"""
+
+
+def printed_section(text, path):
+    """What a program printed, as it was, after a text."""
     if not path.exists():
         return ""
-    text = (
-        "### past memory, and past one process\n\nPrinted by "
-        "`docs/benchmarks/past_memory.py`: rows that are made a chunk at a time, by "
-        "`partial_fit`; and chunks that the processes of a cluster hold, here all of "
-        "them on the machine above."
-    )
-    return f"{text}\n\n```text\n{path.read_text().strip()}\n```"
+    return f"{text.strip()}\n\n```text\n{path.read_text().strip()}\n```"
 
 
 def before_after_section(path):
@@ -280,7 +292,9 @@ def main():
     if path.exists():
         picture = os.path.relpath(path, options.page.parent)
     printed = [
-        past_memory_section(options.results / "past_memory.txt"),
+        printed_section(PAST_MEMORY, options.results / "past_memory.txt"),
+        printed_section(WITH_SLOPE, options.results / "past_memory_slope.txt"),
+        printed_section(LARGE_CROSSED, options.results / "large_crossed.txt"),
         before_after_section(options.results / "before_after.md"),
     ]
     options.page.write_text(page(results, picture, printed))

@@ -246,7 +246,7 @@ def _notes(fit, coverage):
         yield (
             "Solver: iterative. Traces are estimated by random probes; mc_error is the "
             "standard error that their choice adds. Standard deviations of predictions "
-            f"come from draws, with a relative error of {fit.sampled.std_error:.1%}. "
+            f"come from draws, with an error of {fit.sampled.std_error:.1g} of them. "
             "There is no log-likelihood."
         )
     for t, (factor, rank) in enumerate(zip(fit.factors, fit.ranks, strict=True)):
