@@ -217,8 +217,8 @@ The same with a random slope, by `LinearMixedRegressor` (`--slope`):
 LARGE_CROSSED = """
 ### crossed factors with many levels
 
-Printed by `docs/benchmarks/large_crossed.py`: the iterative solver. Standard deviations \
-are those of the first factor, the second, and the noise (truth 1, 0.7, 1).
+Printed by `docs/benchmarks/large_crossed.py`: the iterative solver. Standard \
+deviations are those of the first factor, the second, and the noise (truth 1, 0.7, 1).
 """
 
 
