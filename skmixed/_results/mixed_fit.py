@@ -141,6 +141,11 @@ class LinearMixedFit(Fit):
 
     def point(self):
         """The likelihood at its largest."""
+        if self.sampled is not None:
+            raise ValueError(
+                "A fit by the iterative solver has no likelihood. Fit by "
+                "solver='direct'."
+            )
         reml = self.method == "reml"
         model = likelihood_of(self.reduced, self.factors, reml, self.alpha)
         return evaluate(model, self.Lambdas)

@@ -183,12 +183,13 @@ def _pairs(first, second, weight):
     (one, Z), (other, Z_other) = first, second
     q, r = one.n_columns, other.n_columns
     shape = one.n_levels * q, other.n_levels * r
-    total = sparse.csr_array(shape)
+    parts = []
     for a in range(q):
         for b in range(r):
             entries = _weighted(Z[:, a] * Z_other[:, b], weight)
             where = q * one.codes + a, r * other.codes + b
-            total = total + sparse.coo_array((entries, where), shape=shape).tocsr()
+            parts.append(sparse.coo_array((entries, where), shape=shape).tocsr())
+    total = sum(parts[1:], start=parts[0])
     total.sort_indices()
     return Pairs(total.data, total.indices, total.indptr, shape)
 

@@ -388,11 +388,11 @@ def test_weights_are_repetitions():
             assert_allclose(modes, other_modes, atol=1e-5)
 
 
-def test_too_many_crossed_effects_are_refused(monkeypatch):
-    monkeypatch.setattr(crossed, "MOST_CROSSED", 8)
+def test_more_crossed_effects_than_memory_holds_are_refused(monkeypatch):
+    monkeypatch.setattr(crossed, "MATRICES", 10**12)
     X, y, first, other, _ = simulate()
     terms = [term(first, [-1], ((0,),), "a"), term(other, [-1], ((0,),), "item")]
-    with pytest.raises(ValueError, match=r"item \(9\).* at most 8"):
+    with pytest.raises(MemoryError, match=r"9 random effects .*item \(9\).*iterative"):
         fit(X, y, terms)
 
 
