@@ -239,3 +239,11 @@ def test_sparse_rows(models):
     model.fit(sparse.csr_array(X), Y, groups=LABELS)
     assert_allclose(model.coef_, got.coef_, rtol=1e-6)
     assert_allclose(model.noise_variance_, got.noise_variance_, rtol=1e-6)
+
+
+def test_progress_is_logged(caplog):
+    with caplog.at_level("INFO", logger="skmixed"):
+        LinearMixedRegressor(solver="iterative").fit(
+            TABLE, Y, groups=LABELS[["g", "h"]]
+        )
+    assert caplog.messages[0].startswith("evaluation 2: decrement ")
