@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 
 from .._rows.iterative import IterativeGram
 from .._rows.qr import stacked_root
@@ -49,6 +50,17 @@ class Equations:
     def inverses(self):
         """Inverses of the diagonal blocks of every term, (K, q, q)."""
         return [1 / C if C.shape[1] == 1 else np.linalg.inv(C) for C in self.blocks]
+
+    @cached_property
+    def conditioners(self):
+        """Inverses of the diagonal blocks of S of each of its terms, (K, q, q)."""
+        first, L = self.inverses[0], self.Lambdas[0]
+        M, found = times(times(L, first), L.T), []
+        for (s, t), pairs in self.gram.between():
+            if s == 0:
+                L, own = self.Lambdas[t], _schur_blocks(pairs, M, len(self.Lambdas[t]))
+                found.append(self.blocks[t] - times(times(L.T, own), L))
+        return [1 / S if S.shape[1] == 1 else np.linalg.inv(S) for S in found]
 
     def scaled(self, x):
         """Lambda x."""
@@ -99,7 +111,7 @@ class Equations:
         return [passed - self.schur(x)[1], *x], found
 
     def solve_rest(self, right, tolerance, near=None):
-        """S^-1 of a vector, by conjugate gradients preconditioned by the blocks of
+        """S^-1 of a vector, by conjugate gradients preconditioned by the blocks of its
         levels, and whether that was found.
         """
         x = [np.zeros_like(one) for one in right]
@@ -126,8 +138,28 @@ class Equations:
         return x, False
 
     def _condition(self, r):
-        pairs = zip(self.inverses[1:], r, strict=True)
+        pairs = zip(self.conditioners, r, strict=True)
         return [_levels(inverse, one) for inverse, one in pairs]
+
+
+def _schur_blocks(pairs, M, q):
+    """The diagonal blocks (K, q, q) of G'M G; M has blocks of the rows of G."""
+    r, G = M.shape[1], pairs.matrix
+    rows = np.repeat(np.arange(G.shape[0]), np.diff(pairs.indptr))
+    if q == r == 1:
+        weight = pairs.data**2 * M[rows, 0, 0]
+        return np.bincount(pairs.indices, weight, G.shape[1])[:, None, None]
+    n_levels = len(M)
+    starts = np.arange(0, r * r * n_levels + 1, r)
+    columns = r * np.arange(n_levels)[:, None, None] + np.arange(r)
+    columns = np.broadcast_to(columns, M.shape).ravel()
+    blocks = sparse.csr_array((M.ravel(), columns, starts), shape=(G.shape[0],) * 2)
+    G, MG = G.tocsc(), (blocks @ G).tocsc()
+    found = np.empty((G.shape[1] // q, q, q))
+    for i in range(q):
+        for j in range(q):
+            found[:, i, j] = G[:, i::q].multiply(MG[:, j::q]).sum(axis=0)
+    return found
 
 
 def _by(M, x):
