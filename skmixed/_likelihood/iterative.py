@@ -1,4 +1,4 @@
-"""The factor of crossed terms by conjugate gradients (docs/math.md, section 18).
+"""The factor of crossed terms by conjugate gradients (docs/math.md, section 19).
 
 Lambda'Z'WZ Lambda + I is never formed: the first term is eliminated level by level, and
 the others are solved for by products with sparse matrices.  Traces are estimated by

@@ -1,4 +1,4 @@
-"""The covariance of crossed effects given the data, by draws (docs/math.md, 18).
+"""The covariance of crossed effects given the data, by draws (docs/math.md, 19).
 
 As `conditional`, where the covariance of all effects is too large to be kept.  The
 variance of a row's own effects, given all others, is exact; only what the others add

@@ -1,5 +1,5 @@
 """The figures that a fit by the iterative solver keeps in the place of its likelihood
-(docs/math.md, section 18).
+(docs/math.md, section 19).
 """
 
 from dataclasses import dataclass

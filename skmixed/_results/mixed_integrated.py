@@ -59,6 +59,11 @@ def why_not_integrated(fit):
         return PENALISED.format(fit.variance_alpha).replace("alpha", "variance_alpha")
     if fit.is_updated:
         return UPDATED
+    if fit.sampled is not None:
+        return (
+            "distribution='integrated' needs the likelihood, which a fit by "
+            f"solver='iterative' does not have. {OTHER}"
+        )
     if fit.noise_model is not None and fit.uneven is None:
         return (
             "distribution='integrated' beside a modelled noise reads the rows of the "

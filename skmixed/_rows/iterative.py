@@ -1,4 +1,4 @@
-"""Crossed factors with too many effects for a dense matrix (docs/math.md, section 18).
+"""Crossed factors with too many effects for a dense matrix (docs/math.md, section 19).
 
 Nothing is eliminated: the products of the columns of all effects are kept, sparse where
 they are about two factors, for a solver that multiplies by them.

@@ -1,4 +1,4 @@
-"""The search for the covariances without the likelihood's value (docs/math.md, 18).
+"""The search for the covariances without the likelihood's value (docs/math.md, 19).
 
 The score is estimated by probes that stay the same, so that it is a function with a
 root: Newton's method with the average information finds that.

@@ -1,4 +1,4 @@
-"""Conjugate gradients, probes and draws against dense matrices: docs/math.md, 18."""
+"""Conjugate gradients, probes and draws against dense matrices: docs/math.md, 19."""
 
 from dataclasses import replace
 
@@ -209,6 +209,8 @@ def test_what_the_iterative_solver_does_not_have(models):
     rows = {"X": TABLE, "groups": LABELS}
     with pytest.raises(ValueError, match="distribution='t' needs the covariance"):
         got.predict_interval(**rows, distribution="t")
+    with pytest.raises(ValueError, match="'integrated' needs the likelihood"):
+        got.predict_interval(**rows, distribution="integrated")
     with pytest.raises(ValueError, match="An update needs the covariance"):
         got.update_random_effects(y=Y, **rows)
     two = {"X": pd.concat([TABLE] * 2), "groups": pd.concat([LABELS] * 2)}
