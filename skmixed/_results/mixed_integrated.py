@@ -62,7 +62,7 @@ def why_not_integrated(fit):
     if fit.sampled is not None:
         return (
             "distribution='integrated' needs the likelihood, which a fit by "
-            f"solver='iterative' does not have. {OTHER}"
+            "solver='iterative' does not have. Use 'normal'."
         )
     if fit.noise_model is not None and fit.uneven is None:
         return (
