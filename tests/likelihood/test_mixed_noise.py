@@ -9,7 +9,7 @@ import pytest
 from oracles import mixed as dense
 from oracles.uneven import STRUCTURES, uneven_problem
 
-from skmixed._likelihood import mixed_noise
+from skmixed._likelihood import effects_of_rows, mixed_noise
 from skmixed._likelihood.effects_of_rows import covariance_times, row_variances
 
 # Differences of a criterion of some hundreds with steps of 1e-5.
@@ -146,3 +146,13 @@ def test_the_covariance_of_the_coefficients_moves_with_gamma():
     expected = differences(covariance, point.x)[:k]
     found = mixed_noise.coefficient_slopes_of_gamma(point)
     np.testing.assert_allclose(found, expected, atol=DIFFERENCES)
+
+
+@pytest.mark.parametrize("structure", ["crossed", "three"])
+def test_levels_are_worked_on_some_at_a_time(structure, monkeypatch):
+    point = uneven_problem(structure).point
+    rows, factor = point.uneven.rows, point.mixed.factor
+    expected = row_variances(factor, rows.Z, rows.codes)
+    monkeypatch.setattr(effects_of_rows, "AT_ONCE", 3 * len(factor.covariance))
+    found = row_variances(factor, rows.Z, rows.codes)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
