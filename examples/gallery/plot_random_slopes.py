@@ -19,6 +19,7 @@ import pandas as pd
 
 from skmixed import LinearMixedRegressor
 from skmixed.datasets import load_sleepstudy
+from skmixed.inspection import GroupLinesDisplay, LikelihoodProfileDisplay
 
 data = load_sleepstudy(as_frame=True).frame
 X, y, subjects = data[["Days"]], data["Reaction"], data["Subject"]
@@ -35,27 +36,20 @@ gain = slopes.log_likelihood_ - levels.log_likelihood_
 print(f"log-likelihood gained by slopes: {gain:.1f}")
 
 # %%
-# Each person's own least-squares line, the common line, and the line of the model,
+# The profile of the likelihood says how well the data tell the correlation of levels
+# and slopes: not at all whether it is positive.
+
+display = LikelihoodProfileDisplay.from_estimator(
+    slopes, "corr(intercept, Days | Subject)", n_points=41
+)
+
+# %%
+# Each person's own least-squares line, the line of somebody new, and that of the model,
 # which is between the two. Lines that the data of one person tell well are moved less.
 
-days = pd.DataFrame({"Days": np.linspace(0, 9, 10)})
-shown = [308, 309, 335, 337, 350, 370]
-figure, axes = plt.subplots(
-    2, 3, figsize=(8, 5), sharex=True, sharey=True, layout="constrained"
-)
-for ax, subject in zip(axes.flat, shown, strict=True):
-    own = subjects == subject
-    line = np.polyfit(X.loc[own, "Days"], y[own], 1)
-    same = np.full(len(days), subject)
-    ax.plot(X.loc[own, "Days"], y[own], "o", color="0.5")
-    ax.plot(days, np.polyval(line, days), ":", color="C1", label="own line")
-    common = slopes.predict_mean(days, factors=[])
-    ax.plot(days, common, color="0.7", label="common line")
-    ax.plot(days, slopes.predict(days, groups=same), color="C0", label="model")
-    ax.set_title(f"subject {subject}")
-axes[0, 0].legend()
-figure.supxlabel("days with three hours of sleep")
-figure.supylabel("reaction time (ms)")
+display = GroupLinesDisplay.from_estimator(slopes, X, y, "Days", groups=subjects)
+display.figure_.supxlabel("days with three hours of sleep")
+display.figure_.supylabel("reaction time (ms)")
 
 # %%
 # Intercept and slope of everybody, as the own lines have them and as the model does.
@@ -92,6 +86,7 @@ ax.legend()
 # The two models differ about the last day of somebody new. Without slopes, the
 # spread of people is the same on all days; with them, it grows, as it does in the data.
 
+days = pd.DataFrame({"Days": np.linspace(0, 9, 10)})
 new = np.full(len(days), None)
 figure, ax = plt.subplots(figsize=(6, 4.5), layout="constrained")
 for model, color, label in (
