@@ -175,8 +175,8 @@ class LinearMixedRegressor(LinearMean, GaussianRegressor):
         Intercept of the log-variance: the logarithm of squared units of y.
     variance_coef_covariance_ : ndarray of shape (1 + n_features, 1 + n_features)
         Covariance of (`variance_intercept_`, `variance_coef_`): the inverse observed
-        information, or the average one (of the observed and the expected) where there
-        are more than 400 random effects.
+        information, or the average one (of the observed and the expected) where
+        several factors have more than 400 random effects.
     group_names_in_ : ndarray of shape (n_label_columns,)
         Names of the label columns that the model uses.
     groups_ : dict of str to ndarray of shape (n_levels,)

@@ -18,6 +18,7 @@ from scipy.linalg import block_diag
 from .._rows.crossed import indicator
 from .._rows.mixed_noise import UnevenRows
 from .effects_of_rows import covariance_times, modes_of_columns, row_variances
+from .factor import transpose
 from .mixed import FEW_EFFECTS, Point, Second, evaluate, second
 
 # Noise variances of rows, but for a known part, lie within these multiples of their
@@ -240,10 +241,10 @@ def curvature_of_gamma(point, found):
     return curvature
 
 
-def second_of_all(point, directions):
+def second_of_all(point, directions, at_end=False):
     """`Second` in gamma and along directions of the covariances, (k_t, q, q) by terms.
 
-    It is exact where the effects are few.
+    It is exact where the effects are few, and with `at_end` where they are of one term.
     """
     sizes, k = point.model.gram.sizes, len(point.gamma)
     mixed = second(point.mixed, directions)
@@ -258,9 +259,10 @@ def second_of_all(point, directions):
     left = point.uneven.rows.weight - (point.noise - found.w * found.e**2)
     trace = np.append(left @ S, mixed.trace)
     traces = None
-    few = sum(K * q for K, q in sizes) <= FEW_EFFECTS
-    if few and mixed.is_exact:
-        traces = _traces(point, directions, mixed.traces)
+    few, one = sum(K * q for K, q in sizes) <= FEW_EFFECTS, len(point.Lambdas) == 1
+    if few or (at_end and one):
+        how = _traces_of_one if one else _traces
+        traces = how(point, directions, mixed.traces)
     return Second(traces, squares, trace, square, point.mixed.freedom)
 
 
@@ -314,6 +316,42 @@ def _traces(point, directions, of_covariances):
         mixed = _along(L @ products[i] @ L.T, directions, sizes)
         total[i, k:] = total[k:, i] = mixed
     return total
+
+
+def _traces_of_one(point, directions, of_covariances):
+    """`_traces` of one term, level by level."""
+    rows, found, k = point.uneven.rows, point.rows, len(point.gamma)
+    h = found.h if point.model.reml else found.h[:, :0]
+    own = point.mixed.factor.conditional_of(0)
+    M, M_h, _ = _level_scatter(rows, h, found.w)
+    A, M_h = np.eye(M.shape[1]) - M @ own, transpose(M_h)
+    G = [_level_scatter(rows, h, found.w * s) for s in rows.S.T]
+    turned = [(own @ of_Z, own @ of_both) for of_Z, of_both, _ in G]
+    total = np.zeros((k + len(of_covariances),) * 2)
+    total[k:, k:] = of_covariances
+    uncertain = found.uncertain + np.einsum("ij,ij->i", h, h)
+    weight = rows.weight - 2 * found.w * uncertain
+    total[:k, :k] = rows.S.T @ (weight[:, None] * rows.S)
+    for i, (of_Z, of_both, of_h) in enumerate(G):
+        for j in range(k):
+            total[i, j] += np.sum(turned[i][0] * transpose(turned[j][0]))
+            total[i, j] += 2 * np.sum(turned[i][1] * G[j][1]) + np.sum(of_h * G[j][2])
+        mixed = A @ of_both @ M_h
+        N = A @ of_Z @ transpose(A) - mixed - transpose(mixed)
+        N += transpose(M_h) @ of_h @ M_h
+        found_i = np.einsum("kab,ab->k", directions[0], N.sum(axis=0))
+        total[i, k:] = total[k:, i] = found_i
+    return total
+
+
+def _level_scatter(rows, h, weight):
+    """[Z_g h]' diag(weight) [Z_g h] of every level: (K, q, q), (K, q, p), and (p, p) of
+    all rows.
+    """
+    (z,), (codes,), ((K, _), *_) = rows.Z, rows.codes, rows.even.sizes
+    of_h = weight[:, None] * h
+    of_Z = sums_by_level(z, weight[:, None] * z, codes, K)
+    return of_Z, sums_by_level(z, of_h, codes, K), h.T @ of_h
 
 
 def _all_effects(point, sizes):

@@ -172,7 +172,7 @@ def modelled_noise(found, features, n_columns):
 
 def _information(point, roots, directions):
     """The observed information, or the average one: math.md (117)."""
-    found = second_of_all(point, directions)
+    found = second_of_all(point, directions, at_end=True)
     scores = point.scores if roots else ()
     H = found.squares + block_diag(
         curvature_of_gamma(point, found), *map(curvature_of, scores, roots)
@@ -186,7 +186,7 @@ def _expected(point, directions):
     """The expected information, which singular covariances have too; None where it is
     not known.
     """
-    found = second_of_all(point, directions)
+    found = second_of_all(point, directions, at_end=True)
     if not found.is_exact:
         return None
     H = found.traces
