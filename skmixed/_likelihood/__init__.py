@@ -6,8 +6,7 @@ distribution of coefficients, random effects and new rows.
 factor, nested, crossed, iterative            the heart; the same for several factors
 one_variance, condensed     the criterion of a random intercept; with fewer columns
 mixed, covariance           the criterion of any terms; the covariance of one term
-held                        the same with a parameter held, for profiles
-mixed_noise, effects_of_rows                  the same with a log-variance
+held, mixed_noise, effects_of_rows            with a parameter held; with a log-variance
 assembly, row_variances     the criterion with a variance for each row
 residuals, visit, derivatives, arrow          its score and information
 posterior, mixed_posterior, conditional, sampled    new rows of one factor, of any terms

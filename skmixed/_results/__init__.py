@@ -9,8 +9,7 @@ linear_mixed, mixed_integrated                effects of a linear mixed model, n
 mixed_noise, iterative_fit  its log-variance; the error of an iterative solver
 fixed_groups, log_variance  effects of groups, coefficients of the log-variance
 inference, mixed_inference  degrees of freedom, standard errors of variances
-profile, mixed_profile, hypotheses            profile-likelihood intervals of both kinds
-    of models; tests between fits
+profile, mixed_profile, hypotheses            profile-likelihood intervals, tests
 group_messages              facts about groups that the data could not tell
 report, mixed_report, summary, structure      the figures of a summary, its tables and
     facts about its factors

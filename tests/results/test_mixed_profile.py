@@ -92,7 +92,7 @@ def test_intervals_are_lme4s(name):
 
 
 def test_ends_are_those_of_lme4s_own_deviance():
-    """A covariance that is singular over a part of its profiles."""
+    """math.md (133), of a covariance that is singular over a part of its profiles."""
     intervals = orthodont(method="ml").profile_intervals()
     held = [each["value"] for each in STORED["held"]]
     assert_allclose(intervals["noise_std"], held[:2], rtol=FOUND)
@@ -136,7 +136,7 @@ def _parameters(estimator):
 @pytest.mark.parametrize("method", ["reml", "ml"])
 @pytest.mark.parametrize("terms", ["(x0 | a)", "(x0 | a) + (1 | b)", "(x0 | a/b)"])
 def test_derivatives_with_a_parameter_held(terms, method):
-    """math.md (131) and (132), away from the optimum."""
+    """math.md (130) to (132), away from the optimum."""
     rng = np.random.default_rng(5)
     labels = pd.DataFrame({"a": np.arange(60) % 6, "b": rng.integers(4, size=60)})
     X = rng.normal(size=(60, 2))
