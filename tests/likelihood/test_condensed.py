@@ -117,3 +117,10 @@ def test_many_columns_against_the_dense_oracle():
         assert value <= best + 1e-9
         if noise == group == 1:
             assert_allclose(value, best, rtol=1e-12)
+
+
+def test_roots_that_are_not_solved_for():
+    """Fewer rows than columns, and a column that the others nearly determine."""
+    assert condensed._is_well_conditioned(np.eye(3), 2)
+    assert not condensed._is_well_conditioned(np.eye(3)[:1], 2)
+    assert not condensed._is_well_conditioned(np.array([[1.0, 1.0], [0.0, 1e-9]]), 2)

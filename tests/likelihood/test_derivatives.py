@@ -485,6 +485,14 @@ def test_an_arrow_knows_whether_it_is_positive_definite(seed):
         assert arrow.is_positive_definite() == (smallest > 0)
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+def test_an_arrow_beyond_double_precision_is_not_positive_definite():
+    arrow = Arrow(
+        np.array([1e-300]), np.array([[1e200]]), np.eye(1), np.empty((2, 0)), np.eye(0)
+    )
+    assert not arrow.is_positive_definite()
+
+
 @pytest.mark.parametrize("n_groups", [1, 9])
 def test_couplings_may_be_written_out(n_groups):
     arrow = random_arrow(n_groups)

@@ -313,7 +313,8 @@ def test_a_heteroscedastic_fit_without_a_cluster(monkeypatch, cluster_is_near):
 
 
 @pytest.mark.parametrize(
-    "kind", ["dense", "sparse", "weighted", "partly weighted", "second door"]
+    "kind",
+    ["dense", "sparse", "weighted", "partly weighted", "second door", "no groups"],
 )
 def test_few_rows_are_fetched(kind, monkeypatch):
     """The search makes no round trip, and ends with the same bits but for the order."""
@@ -338,6 +339,10 @@ def test_few_rows_are_fetched(kind, monkeypatch):
         model = HeteroscedasticGaussianRegressor(group_feature="school")
         expected = clone(model).fit(TABLE[[*"abc", "school"]], Y)
         model.fit(frame()[[*"abc", "school"]], frame()["y"])
+    elif kind == "no groups":
+        model = HeteroscedasticGaussianRegressor(mean_groups=None)
+        expected = clone(model).fit(here, Y)
+        model.fit(lazy_X, lazy_y)
     else:
         model = HeteroscedasticGaussianRegressor()
         expected = clone(model).fit(here, Y, groups=GROUPS, sample_weight=weight)
