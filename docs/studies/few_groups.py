@@ -30,7 +30,7 @@ WEIGHTS = np.vstack([np.eye(2 * N_NEW)[FIRST], OF_NEW / N_NEW, ~OF_NEW / N_NEW])
 BLOCK = 50  # sets that a worker does at a time
 COVERAGES = (0.9, 0.99)
 METHODS = ("normal", "t", "integrated")
-TARGETS = ("row, new", "row, known", "mean, new", "mean, known", "b", "intercept")
+TARGETS = ("new", "known", "new, 5", "known, 5", "b", "intercept")
 TARGETS += ("within", "between")
 N_GROUPS = (5, 6, 8, 12, 20)
 CORRELATIONS = (0.0, 0.1, 0.4, 0.95)
@@ -141,7 +141,7 @@ def main(n_sets=1000, n_jobs=1):
     every = list(cells())
     tasks = (delayed(block)(cell, seeds) for cell in every for seeds in blocks)
     done = Parallel(n_jobs, return_as="generator")(tasks)
-    head = "".join(f"{target:>12}" for target in TARGETS)
+    head = "".join(f"{target:>10}" for target in TARGETS)
     print(f"90 % intervals of {n_sets} sets: normal / t / integrated\n")
     print(f"{'groups':>6} {'rows':>8} {'ICC':>5} {'features':>8}{head}")
     shares = []
@@ -149,7 +149,7 @@ def main(n_sets=1000, n_jobs=1):
         some = list(islice(done, len(blocks)))
         share = np.average(some, axis=0, weights=[len(seeds) for seeds in blocks])
         shares.append(share)
-        text = "".join(f"{_text(share[0, :, j]):>12}" for j in range(len(TARGETS)))
+        text = "".join(f"{_text(share[0, :, j]):>10}" for j in range(len(TARGETS)))
         print(_name(cell) + text, flush=True)
     report(every, np.array(shares))
 

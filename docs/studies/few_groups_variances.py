@@ -26,7 +26,7 @@ N_NEW = 5  # rows in a mean of new observations
 BLOCK = 20  # sets that a worker does at a time
 COVERAGES = (0.9, 0.99)
 METHODS = ("normal", "t", "integrated")
-TARGETS = ("row, new", "row, known", "mean, new", "mean, known", "b")
+TARGETS = ("new", "known", "new, 5", "known, 5", "b")
 TARGETS += ("b, other", "intercept", "x0", "x1")
 KINDS = ("slopes", "crossed", "noise")
 N_GROUPS = (6, 12, 30)
@@ -160,7 +160,7 @@ def main(n_sets=500, n_jobs=1, *kinds):
     cells = [(k, G, s) for k in kinds or KINDS for G in N_GROUPS for s in STDS]
     tasks = (delayed(block)(*cell, seeds) for cell in cells for seeds in blocks)
     done = Parallel(n_jobs, return_as="generator")(tasks)
-    head = "".join(f"{target:>12}" for target in TARGETS)
+    head = "".join(f"{target:>10}" for target in TARGETS)
     print(f"90 % intervals of {n_sets} sets: normal / t / integrated\n")
     print(f"{'kind':>8} {'groups':>6} {'effects':>8}{head}    99 %", flush=True)
     shares = []
@@ -168,7 +168,7 @@ def main(n_sets=500, n_jobs=1, *kinds):
         some = list(islice(done, len(blocks)))
         share = np.average(some, axis=0, weights=[len(seeds) for seeds in blocks])
         shares.append(share)
-        text = "".join(f"{_text(share[0, :, j]):>12}" for j in range(len(TARGETS)))
+        text = "".join(f"{_text(share[0, :, j]):>10}" for j in range(len(TARGETS)))
         told = share[1, 2][~np.isnan(share[1, 2])]
         least = f"{told.min():.1%}" if len(told) else "-"
         print(f"{kind:>8} {G:6} {strength:>8}{text}   {least}", flush=True)

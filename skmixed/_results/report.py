@@ -24,7 +24,7 @@ METHODS = {"reml": "restricted maximum likelihood", "ml": "maximum likelihood"}
 NOT_IDENTIFIED = "The data do not tell the group variance, which is set to 0."
 # Below this many groups the uncertainty of the variances matters for intervals.
 FEW_GROUPS = 20
-FEW = 'With fewer than 20 groups, distribution="integrated" has intervals that hold.'
+FEW = 'With fewer than 20 groups, distribution="integrated" is recommended.'
 AT_BOUNDARY = (
     "The group variance is 0, the end of its range: groups differ no more than the "
     "noise explains, and predictions are those of a model without groups."

@@ -715,7 +715,7 @@ noise                            25.592         -      22.8  28.725
 
 Intervals: 0.95; Student's t with Satterthwaite's degrees of freedom; of
 standard deviations normal for the logarithm, of correlations for Fisher's z.
-With fewer than 20 groups, distribution="integrated" has intervals that hold."""
+With fewer than 20 groups, distribution="integrated" is recommended."""
 
 
 def test_the_summary_of_sleepstudy():
