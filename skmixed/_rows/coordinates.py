@@ -16,11 +16,15 @@ class Coordinates:
         search: (z - origin) / unit, of unit mean square.
     origin, unit : ndarray of shape (q,)
         The origin is 0 where another one would change the model.
+    present : ndarray of shape (q,)
+        Whether anything is left of a column; of a constant one, counted from its mean,
+        there is nothing.
     """
 
     change: np.ndarray
     origin: np.ndarray
     unit: np.ndarray
+    present: np.ndarray
 
     @property
     def basis(self):
@@ -59,4 +63,4 @@ def choose_coordinates(Z, shift, blocks, n):
     change[0] += np.where(free, 0.0, shift)
     size = np.linalg.norm(Z @ change, axis=0) / np.sqrt(n)
     unit = np.where(size > 0, size, 1.0)
-    return Coordinates(change / unit, np.where(free, shift, 0.0), unit)
+    return Coordinates(change / unit, np.where(free, shift, 0.0), unit, size > 0)

@@ -266,11 +266,13 @@ def _with_noise(stated, constant, max_iter):
 def likelihood_of(reduced, terms, reml, alpha):
     """The likelihood of reduced rows."""
     columns = reduced.columns
+    covariances = []
+    for t, coordinates in zip(reduced.order, reduced.coordinates, strict=True):
+        pattern = Covariance(terms[t].n_columns, terms[t].blocks)
+        covariances.append(pattern.without(np.flatnonzero(~coordinates.present)))
     return LinearMixed(
         gram=reduced.gram,
-        covariances=tuple(
-            Covariance(terms[t].n_columns, terms[t].blocks) for t in reduced.order
-        ),
+        covariances=tuple(covariances),
         n=reduced.n,
         reml=reml,
         floor=reduced.floor,

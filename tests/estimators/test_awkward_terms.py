@@ -1,0 +1,213 @@
+"""Linear mixed models that random problems broke, one test each."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from oracles import mixed_laws
+from oracles.random_terms import make
+from scipy import sparse
+
+from skmixed import LinearMixedRegressor
+
+# Options of the estimator, and how the problem is drawn.
+STORIES = {
+    "an outlier that is the effect of its own level: 14 lower": (
+        {"method": "ml", "fit_intercept": True, "alpha": 0.0},
+        {
+            "n": 24,
+            "columns": ["normal"],
+            "target": "outlier",
+            "noise": 0.1,
+            "levels": ["random", "inside"],
+            "n_levels": 9,
+            "terms": [((), True, "|"), ((0,), False, "|")],
+            "weight": "real",
+            "table": "structured",
+            "labels": ["bytes", "float"],
+            "container": "fortran",
+            "unit": 0,
+            "units": [0],
+            "seed": 98685599,
+        },
+    ),
+    "an outlier among many rows: 13 lower": (
+        {"method": "ml", "fit_intercept": False, "alpha": 0.0},
+        {
+            "n": 79,
+            "columns": ["one row", "zero", "zero", "normal"],
+            "target": "outlier",
+            "noise": 0.001,
+            "levels": ["giant", "disconnected"],
+            "n_levels": 5,
+            "terms": [((), True, "|"), ((), True, "|")],
+            "weight": "counts",
+            "table": "structured",
+            "labels": ["float", "int"],
+            "container": "frame",
+            "unit": 13,
+            "units": [-44, 16, -9, -32],
+            "seed": 37,
+        },
+    ),
+    "a constant slope, whose variance moved at will: 111 lower": (
+        {"method": "ml", "fit_intercept": True, "alpha": 0.0},
+        {
+            "n": 40,
+            "columns": ["one row", "constant", "of groups"],
+            "target": "outlier",
+            "noise": 0.1,
+            "levels": ["singles", "same", "same"],
+            "n_levels": 9,
+            "terms": [
+                ((0, 2, 1), False, "||"),
+                ((2,), True, "|"),
+                ((0, 2, 1), True, "|"),
+            ],
+            "weight": "real",
+            "table": "array",
+            "labels": ["str", "str", "date"],
+            "container": "csr",
+            "unit": 26,
+            "units": [17, 19, 26],
+            "seed": 354,
+        },
+    ),
+    "the covariance of the rows is singular to rounding": (
+        {"method": "reml", "fit_intercept": True, "alpha": 0.0},
+        {
+            "n": 77,
+            "columns": ["normal", "normal"],
+            "target": "of groups",
+            "noise": 0.001,
+            "levels": ["giant"],
+            "n_levels": 31,
+            "terms": [((0, 1), True, "|")],
+            "weight": "ratio",
+            "table": "column",
+            "labels": ["Int64"],
+            "container": "fortran",
+            "unit": 0,
+            "units": [0, 0],
+            "seed": 58099,
+        },
+    ),
+    "a level with fewer rows than effects: variances of rows below 0": (
+        {"method": "reml", "fit_intercept": False, "alpha": 0.0},
+        {
+            "n": 41,
+            "columns": ["one row", "constant", "normal", "zero"],
+            "target": "model",
+            "noise": 0.001,
+            "levels": ["singles"],
+            "n_levels": 1,
+            "terms": [((2, 3, 0), True, "|")],
+            "weight": "counts",
+            "table": "frame",
+            "labels": ["negative"],
+            "container": "array",
+            "unit": 21,
+            "units": [-33, -5, -34, 5],
+            "seed": 50635,
+        },
+    ),
+    "columns that the first factor nearly spans": (
+        {"method": "ml", "fit_intercept": True, "alpha": 0.0},
+        {
+            "n": 14,
+            "columns": ["nearly of groups", "normal"],
+            "target": "of groups",
+            "noise": 0.1,
+            "levels": ["random", "crossed", "crossed"],
+            "n_levels": 7,
+            "terms": [
+                ((1, 0), False, "||"),
+                ((1, 0), False, "||"),
+                ((1, 0), False, "|"),
+            ],
+            "weight": "ratio",
+            "table": "structured",
+            "labels": ["float", "str", "large int"],
+            "container": "array",
+            "unit": 49,
+            "units": [9, 15],
+            "seed": 3,
+        },
+    ),
+    "a first step too far for double precision": (
+        {"method": "reml", "fit_intercept": True, "alpha": 0.0},
+        {
+            "n": 22,
+            "columns": ["constant", "nearly of groups", "normal"],
+            "target": "model",
+            "noise": 0.1,
+            "levels": ["giant", "crossed", "disconnected"],
+            "n_levels": 1,
+            "terms": [
+                ((2, 0, 1), True, "|"),
+                ((1, 0, 2), False, "|"),
+                ((1, 0), True, "|"),
+            ],
+            "weight": None,
+            "table": "array",
+            "labels": ["large int", "float", "date"],
+            "container": "frame",
+            "unit": 5,
+            "units": [-46, -6, -20],
+            "seed": 0,
+        },
+    ),
+    "an effect of which the data know nothing, in units 1e49 apart": (
+        {"method": "ml", "fit_intercept": True, "alpha": 1.0},
+        {
+            "n": 35,
+            "columns": ["sum", "binary", "one row", "one row", "binary", "normal"],
+            "target": "binary",
+            "noise": 0.001,
+            "levels": ["singles", "inside", "crossed"],
+            "n_levels": 13,
+            "terms": [((), True, "||"), ((2, 0), True, "|"), ((5, 2, 3), True, "|")],
+            "weight": "real",
+            "table": "array",
+            "labels": ["large int", "str", "int"],
+            "container": "csr",
+            "unit": 26,
+            "units": [0, 0, 49, -12, -4, 38],
+            "seed": 251127,
+        },
+    ),
+}
+
+
+def crossed(n=40, seed=0):
+    """y and two crossed columns of labels, with an effect of each."""
+    rng = np.random.default_rng(seed)
+    groups = np.column_stack([np.arange(n) % 6, rng.integers(5, size=n)])
+    y = rng.normal(size=6)[groups[:, 0]] + rng.normal(size=5)[groups[:, 1]]
+    return y + rng.normal(size=n), groups
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_crossed_factors_without_columns_of_x(container, fit_intercept):
+    """Arrays of no columns could not be reshaped."""
+    y, groups = crossed()
+    X = container(np.empty((len(y), 0)))
+    model = LinearMixedRegressor(fit_intercept=fit_intercept).fit(X, y, groups=groups)
+    assert model.converged_
+    assert model.predict(X, groups=groups).std() > 0.1
+
+
+def test_covariances_are_symmetric_to_the_last_bit():
+    rng = np.random.default_rng(2)
+    y, groups = crossed()
+    X = rng.normal([5.0, -3.0, 1.0], size=(len(y), 3))
+    model = LinearMixedRegressor("(x0 + x1 + x2 | g0)").fit(X, y, groups=groups[:, :1])
+    Psi = model.random_effects_covariance_["g0"]
+    assert_array_equal(Psi, Psi.T)
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_laws_hold(name):
+    """All of `oracles.mixed_laws`, the best of random covariances among them."""
+    options, story = STORIES[name]
+    assert mixed_laws.check(make(options, story)) == "fitted"
