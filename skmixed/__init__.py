@@ -10,6 +10,7 @@ and its docstring names its modules::
                   -> fit            _results     effects, intervals, tables for the user
     fit, predict  <-  random_intercept, heteroscedastic, ...   over _estimator
     any regressor as the mean  <-  mixed_effects               over _evaluation
+    a model and its X, y, groups from a formula  <-  formula   over linear_mixed
     scores, tables, pictures of any fitted model, ours or foreign
                   <-  metrics, model_selection, inspection     over _evaluation
 
