@@ -1,4 +1,4 @@
-"""The fit of a linear mixed model with constant noise (docs/math.md, section 11).
+"""The fit of a linear mixed model, constant or modelled noise (docs/math.md, 11, 16).
 
 From validated rows and terms to everything that is said about them.
 """
