@@ -218,7 +218,8 @@ LARGE_CROSSED = """
 ### crossed factors with many levels
 
 Printed by `docs/benchmarks/large_crossed.py`: the iterative solver. Standard \
-deviations are those of the first factor, the second, and the noise (truth 1, 0.7, 1).
+deviations are those of the first factor, the second, and the noise (truth 1, 0.7, 1). \
+The machine was busy with other programs, so that times are too long.
 """
 
 
