@@ -160,6 +160,7 @@ def _read(estimator, X, groups, *, y, reset, read_labels):
 def _check_columns(estimator, X, y, features, reset, checks):
     """Features and y as arrays, with scikit-learn's own checks and messages."""
     fitting = reset is not None
+    is_checked = fitting and getattr(y, "dtype", None) == np.float64
     if fitting:
         checks = {**checks, "y_numeric": True}
         if features is None:
@@ -170,7 +171,7 @@ def _check_columns(estimator, X, y, features, reset, checks):
         X = validate_data(estimator, X, reset=False, **checks)
     else:
         X = check_array(X, estimator=estimator, input_name="X", **checks)
-    if y is not None:
+    if y is not None and not is_checked:
         # Also after the checks of a fit, which find nothing missing among objects.
         y = check_array(
             column_or_1d(y), ensure_2d=False, dtype=np.float64, input_name="y"

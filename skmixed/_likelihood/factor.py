@@ -129,8 +129,7 @@ class BlockCholesky(TriangularSystem):
 
     def modes(self):
         """Conditional modes of the random effects, E(b_g | y), (K, q): math.md (14)."""
-        residual = (self.rows @ self.contrast)[:, :, None]
-        return times(self.Lambda, times(transpose(self.H), residual))[:, :, 0]
+        return self.effects_of(self.contrast[:, None])[:, :, 0]
 
     def modes_covariance(self):
         """Cov(b_g | y) with the coefficients known, (K, q, q): math.md (15)."""
@@ -138,19 +137,21 @@ class BlockCholesky(TriangularSystem):
         half = solve_lower(whitener(transpose(K)), transpose(self.Lambda))
         return times(transpose(half), half)
 
-    def modes_slope(self, root):
-        """(-d b_g / d beta) root, (K, q, k), the slope of math.md (16): an error root u
-        in beta moves b by minus this times u.
+    def effects(self, root):
+        """The modes and, beside them, (-d b_g / d beta) root, (K, q, 1 + k), the slope
+        of math.md (16): an error root u in beta moves b by minus this times u.
         """
-        rows = self._turn(self.rows, root)
-        return times(self.Lambda, times(transpose(self.H), rows))
+        padded = np.vstack([root, np.zeros((1, root.shape[1]))])
+        return self.effects_of(np.column_stack([self.contrast, padded]))
 
-    @staticmethod
-    def _turn(rows, root):
-        """The columns of X of `rows` (K, q, m), times `root` (m - 1, k)."""
-        m = rows.shape[2]
-        padded = np.vstack([root, np.zeros((1, root.shape[1]))])  # copies no rows
-        return (rows.reshape(-1, m) @ padded).reshape(*rows.shape[:2], -1)
+    def effects_of(self, columns):
+        """E(b_g | A) columns, (K, q, k), of `columns` (m, k)."""
+        turned = solve_lower(self.C, self._turned(columns))
+        return times(self.Lambda, times(transpose(self.H), turned))
+
+    def _turned(self, columns):
+        K, q, m = self.gram.R12.shape
+        return (self.gram.R12.reshape(-1, m) @ columns).reshape(K, q, -1)
 
     def projection(self):
         """Z_g'V_g^-1 A_g, (K, q, m)."""
@@ -193,18 +194,14 @@ class FixedGroups(BlockCholesky):
     effects' information, log|Z'R^-1Z|.
     """
 
-    def modes(self):
-        """Estimated effects of the groups, (K, q): math.md (26)."""
-        return self.rows @ self.contrast
-
     def modes_covariance(self):
         """Covariance of the effects with the coefficients taken as known, (K, q, q)."""
         inverse = solve_lower(self.C, np.eye(self.C.shape[-1]))
         return times(inverse, transpose(inverse))
 
-    def modes_slope(self, root):
-        """(-d b_g / d beta) root, (K, q, k), as that of the factor."""
-        return self._turn(self.rows, root)
+    def effects_of(self, columns):
+        """Estimates of the groups' effects, math.md (26), where A columns is y."""
+        return solve_lower(self.C, self._turned(columns))
 
 
 def factorize(gram, Lambda, penalty=None):

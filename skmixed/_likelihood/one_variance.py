@@ -124,47 +124,6 @@ def slope(likelihood, at):
     return value, logdet
 
 
-def slopes(likelihood, ratios):
-    """`slope` at many ratios, all at once: with few groups a call costs more than its
-    arithmetic.
-
-    Parameters
-    ----------
-    likelihood : RandomIntercept
-        Without a penalty.
-    ratios : ndarray of shape (n_ratios,)
-
-    Returns
-    -------
-    value, scale, at_floor : ndarray of shape (n_ratios,)
-        `at_floor` tells whether the noise variance is at its floor.
-    """
-    gram, m = likelihood.gram, likelihood.gram.R12.shape[2]
-    K = np.sqrt(ratios)[:, None] * gram.R11[:, 0, 0]
-    C = np.sqrt(1 + K**2)
-    H, rows = K / C, gram.R12[:, 0] / C[:, :, None]
-    missing = max(m - len(gram.R12) - len(gram.R22), 0)  # for a square root
-    fixed = np.vstack([gram.R22, np.zeros((missing, m))])
-    fixed = np.broadcast_to(fixed, (len(ratios), *fixed.shape))
-    root = np.linalg.qr(np.concatenate([fixed, rows], axis=1), mode="r")
-    beta = np.linalg.solve(root[:, :-1, :-1], root[:, :-1, -1:])
-    freedom = likelihood.n - (m - 1) * likelihood.reml
-    variance = np.full(len(ratios), likelihood.noise_variance or 0.0)
-    if likelihood.noise_variance is None and has_freedom(likelihood, freedom):
-        variance = root[:, -1, -1] ** 2 / freedom
-    pulled = H[:, :, None] * rows
-    residual = pulled[:, :, -1] - (pulled[:, :, :-1] @ beta)[:, :, 0]
-    logdet = H**2 @ gram.multiplicity
-    held = np.maximum(variance, likelihood.floor)
-    value = logdet - np.sum(residual**2, axis=1) / held
-    if likelihood.reml:
-        # NumPy 1 takes a matrix beside a stack of them for a stack of vectors.
-        eye = np.broadcast_to(np.eye(m - 1), (len(ratios), m - 1, m - 1))
-        inverse = np.linalg.solve(root[:, :-1, :-1], eye)
-        value -= np.sum((pulled[:, :, :-1] @ inverse) ** 2, axis=(1, 2))
-    return value, logdet, ~(variance > likelihood.floor)
-
-
 def deviance(likelihood, at):
     """-2 log-likelihood at one ratio, with all constants and in the user's units.
 

@@ -21,7 +21,7 @@ from .._rows.gram import random_intercept_gram
 from .._rows.reduction import reduce_rows
 from .factor import factorize
 
-PER_GROUP = 8  # arrays like the loading that are at hand for a block of groups
+PER_GROUP = 2  # arrays like the loading that are in cache for a block of groups
 
 
 @dataclass(frozen=True)
@@ -163,9 +163,9 @@ def condition(columns, factor, scale, n_groups, part=None):
     loading = np.empty((n_groups, len(root)))
     for groups in short_blocks(n_groups, PER_GROUP * loading.shape[1]):
         some = part(groups)
-        modes[groups] = some.modes()[:, 0]
+        turned = some.effects(root)[:, 0]
+        modes[groups], loading[groups] = turned[:, 0], turned[:, 1:]
         modes_variance[groups] = scale * some.modes_covariance()[:, 0, 0]
-        loading[groups] = some.modes_slope(root)[:, 0]
     return Posterior(
         shift=columns.shift,
         level=float(level),

@@ -55,14 +55,19 @@ def read_only(value):
     They are views, so that an array that the caller shares with others stays writable
     for them.
     """
-    if isinstance(value, np.ndarray) and value.flags.writeable:
-        value = value.view()
-        value.flags.writeable = False
+    if isinstance(value, np.ndarray):
+        if value.flags.writeable:
+            value = value.view()
+            value.flags.writeable = False
     elif is_dataclass(value):
         parts = {f.name: getattr(value, f.name) for f in fields(value)}
-        return replace(value, **{name: read_only(part) for name, part in parts.items()})
+        kept = {name: read_only(part) for name, part in parts.items()}
+        changed = any(kept[name] is not part for name, part in parts.items())
+        return replace(value, **kept) if changed else value
     elif type(value) is tuple:
-        return tuple(map(read_only, value))
+        kept = tuple(map(read_only, value))
+        changed = any(a is not b for a, b in zip(kept, value, strict=True))
+        return kept if changed else value
     elif type(value) is dict:
         return {key: read_only(part) for key, part in value.items()}
     return value

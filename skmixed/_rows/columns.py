@@ -5,6 +5,7 @@ coefficients come back in the user's units.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -147,7 +148,15 @@ class Columns:
         """The map for rows whose y is counted from `y_shift`."""
         return replace(self, y_shift=0.0)
 
+    @cached_property
+    def _is_plain(self):
+        """Whether the working columns are those of X."""
+        p, r = self.into.shape
+        return p == r and np.array_equal(self.into, np.eye(p))
+
     def _work(self, rows):
+        if self._is_plain:
+            return rows
         return np.column_stack([rows[:, :-1] @ self.into, rows[:, -1]])
 
     def penalty(self, alpha):
@@ -322,6 +331,8 @@ def _independent(within, between, tolerance, rounding, norm=None):
     norm = column_norms(np.vstack([within, between])) if norm is None else norm.copy()
     norm[norm == 0] = 1.0
     rounding = rounding / norm
+    if _clearly_independent(within / norm, max(tolerance, rounding.sum())):
+        return np.eye(p), np.eye(p), np.ones(p, dtype=bool)
     _, spanned = _select(np.vstack([within, between]) / norm, tolerance, rounding, p)
     rank = len(spanned)  # all columns together have it: no more are selected below
     chosen, from_within = _select(within / norm, tolerance, rounding, rank)
@@ -336,6 +347,17 @@ def _independent(within, between, tolerance, rounding, norm=None):
     into = _selection(p, kept)
     into[chosen, len(chosen) :] = -from_within[:, also]
     return into / norm[:, None], expand * norm, np.isin(kept, chosen)
+
+
+def _clearly_independent(A, least):
+    """Whether the rest of any column of A beside the others is longer than `least`,
+    in whichever order they are taken.
+    """
+    p = A.shape[1]
+    R = np.linalg.qr(A, mode="r")
+    if not 0 < p <= len(R) or np.abs(np.diag(R)).min() <= least:
+        return False
+    return np.linalg.norm(np.linalg.inv(R)) * least < 1
 
 
 def _selection(p, kept):

@@ -7,7 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._blocks import row_blocks
-from .qr import rows_root
+from .qr import rows_root, scatter_roots
+
+# Numbers in the rows of all groups up to which they are not pooled: an evaluation of
+# the criterion takes less time.
+FEW_NUMBERS = 20_000
 
 
 @dataclass(frozen=True)
@@ -68,13 +72,15 @@ def pool(gram, resolution=0.0):
     """The Gram with one block for many groups (q = 1).
 
     Groups of equal size S enter every likelihood through the scatter of their rows of
-    R12 alone, so a class of more than m of them is replaced by the m rows of its root.
-    This is exact, and the cost of an evaluation no longer depends on the number of
-    groups.  With ``resolution > 0`` sizes within that relative distance share a class,
+    R12 alone, so a class of more than m of them is replaced by the m rows of its root,
+    where that spares half of many rows.  This is exact, and the cost of an evaluation
+    no longer depends on the number of groups.  With ``resolution > 0`` sizes within that relative distance share a class,
     and each is replaced by the mean of its class.  This approximation finds the
     neighbourhood of optima.
     """
     root_size, multiplicity = gram.R11[:, 0, 0], gram.multiplicity
+    if not resolution and gram.R12.size <= FEW_NUMBERS:
+        return gram
 
     def read(groups):
         return gram.R12[groups, 0]
@@ -104,10 +110,13 @@ def pool_rows(read, root_size, multiplicity, R22, resolution=0.0):
     total = np.add.reduceat(multiplicity, starts)
     log_mean = np.add.reduceat(multiplicity * log_size[order], starts) / total
     member = np.repeat(np.arange(len(counts)), counts)
-    few = (counts <= m)[member]
-    large = np.flatnonzero(counts > m)
+    pays = m * len(order) > FEW_NUMBERS
+    pays &= 2 * np.minimum(counts, m).sum() <= len(order)
+    most = m if pays or resolution else len(order)
+    few = (counts <= most)[member]
+    large = np.flatnonzero(counts > most)
     members = [order[starts[k] : starts[k] + counts[k]] for k in large]
-    roots = [_root_of(read, groups, m) for groups in members]
+    roots = _roots_of(read, members, m)
     lengths = np.array([len(root) for root in roots], dtype=int)
     classes = np.concatenate([member[few], np.repeat(large, lengths)])
     return Gram(
@@ -116,6 +125,25 @@ def pool_rows(read, root_size, multiplicity, R22, resolution=0.0):
         R22=R22,
         multiplicity=(total / np.bincount(classes))[classes],
     )
+
+
+def _roots_of(read, classes, m):
+    """Roots of the rows of classes of groups."""
+    if not classes:
+        return []
+    scatter = np.zeros((len(classes), m, m))
+    bounds = np.cumsum([0, *map(len, classes)])
+    groups = np.concatenate(classes)
+    for rows in row_blocks(len(groups), m):
+        A = read(groups[rows])
+        first = np.searchsorted(bounds, rows.start, side="right") - 1
+        last = np.searchsorted(bounds, rows.stop, side="left")
+        for k in range(first, last):
+            start, stop = np.clip(bounds[k : k + 2] - rows.start, 0, len(A))
+            scatter[k] += A[start:stop].T @ A[start:stop]
+    roots, is_exact = scatter_roots(scatter)
+    pairs = zip(classes, roots, is_exact, strict=True)
+    return [root if exact else _root_of(read, some, m) for some, root, exact in pairs]
 
 
 def _root_of(read, groups, m):

@@ -123,10 +123,17 @@ class Moments:
     @cached_property
     def total(self):
         """Root (m, m) of the scatter about `shift`."""
-        return stacked_root([self.within, self.between_root(0.0)])
+        return stacked_root([self.within, self.between])
+
+    @cached_property
+    def between(self):
+        """Root of the scatter of the group means about `shift`."""
+        return stacked_root([self.mean], weight=self.size)
 
     def between_root(self, offset):
         """Root of the scatter of the group means about `shift` - `offset`."""
+        if not np.any(offset):
+            return self.between
         return stacked_root([self.mean], weight=self.size, offset=offset)
 
 
@@ -136,12 +143,22 @@ def moments_about_mean(origin, size, mean, within):
     """
     # Deviations of a column that is constant within groups are rounding; kept, they
     # would be information about its coefficient where the group variance is large.
-    from_origin = column_norms(stacked_root([mean], weight=size))
-    kept = column_norms(within) > 16 * EPS * from_origin
-    within = np.where(kept, within, 0.0)
+    rounding = 16 * EPS * np.sqrt(size.sum())
+    norm = column_norms(within)
+    kept = norm > rounding * _peak(mean)
+    if not kept.all():
+        kept = norm > 16 * EPS * column_norms(stacked_root([mean], weight=size))
+        within = np.where(kept, within, 0.0)
     shift = origin + size @ mean / size.sum()
     mean -= shift - origin
     return Moments(shift, size, mean, within)
+
+
+def _peak(mean):
+    """At least the largest absolute value of each column."""
+    if isinstance(mean, SparseMeans):
+        return abs(mean.matrix).max(axis=0).toarray().ravel() + np.abs(mean.offset)
+    return np.maximum(mean.max(axis=0), -mean.min(axis=0))
 
 
 def merge_pieces(size, mean, within, owner, n_groups):

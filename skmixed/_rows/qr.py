@@ -48,17 +48,28 @@ def stacked_root(parts, weight=None, offset=0.0):
 def _cholesky_root(A):
     """Root of A'A from columns of unit norm, or None if they are too close."""
     with np.errstate(over="ignore", under="ignore"):
-        scatter = A.T @ A
-    norm = np.sqrt(np.diag(scatter))
-    if not ((norm > 0) & (norm < np.inf)).all():
-        return None
-    scatter /= norm
-    scatter /= norm[:, None]
+        root, is_exact = scatter_roots(A.T @ A)
+    return root if is_exact else None
+
+
+def scatter_roots(scatter):
+    """Upper triangular roots of cross-products (..., m, m) from columns of unit norm,
+    and whether these are far enough from each other for them.
+    """
+    norm = np.sqrt(np.diagonal(scatter, axis1=-2, axis2=-1))
+    known = ((norm > 0) & (norm < np.inf)).all(axis=-1)
+    if not known.all():
+        eye = np.eye(norm.shape[-1])
+        scatter = np.where(known[..., None, None], scatter, eye)
+        norm = np.where(known[..., None], norm, 1.0)
+    scatter = scatter / norm[..., None] / norm[..., None, :]
     try:
-        root = np.linalg.cholesky(scatter).T
+        root = np.linalg.cholesky(scatter)
     except np.linalg.LinAlgError:
-        return None
-    return root * norm if np.diag(root).min() > CHOLESKY_LIMIT else None
+        return scatter, np.zeros(known.shape, dtype=bool)
+    diagonal = np.diagonal(root, axis1=-2, axis2=-1)
+    is_exact = known & (diagonal.min(axis=-1) > CHOLESKY_LIMIT)
+    return np.swapaxes(root, -1, -2) * norm[..., None, :], is_exact
 
 
 def column_norms(A):

@@ -16,10 +16,16 @@ from .._likelihood.one_variance import (
     evaluate,
     has_freedom,
     slope,
-    slopes,
 )
+from .._likelihood.size_classes import n_sizes, size_classes
 from .._rows.gram import pool
-from .roots import descending_roots, polish
+from .roots import (
+    bracket_points,
+    descending_roots,
+    interpolated_root,
+    polish,
+    root_between,
+)
 
 # The criterion depends on the variance ratio through its product with the sizes of the
 # groups.  Below this product it is the criterion of ratio 0.
@@ -34,11 +40,12 @@ CLEAR_GAIN = 1e-3
 NO_GAIN = 1e-11  # A smaller gain in -2 log-likelihood is rounding,
 NO_GAIN_PER_ROW = 1e-13  # and so is a smaller one per observation.
 
-# Work per evaluation (blocks times columns squared).  Beyond it the scan has groups of
-# similar sizes pooled, and optima are polished on the exact criterion.
+# A slope below this part of its positive terms is evaluated exactly in the scan, so
+# that signs next to roots, and what counts as flat, are those of the exact criterion.
+SMALL = 1e-6
+# Numbers in the cross-products of all sizes of groups.  Beyond it the scan has groups
+# of similar sizes pooled.
 EXACT_SCAN = 40_000
-AT_ONCE = 4_000  # Numbers in the blocks up to which several ratios are scanned at once,
-NUMBERS = 32_000  # and numbers in the blocks of all these ratios together.
 
 
 @dataclass(frozen=True)
@@ -69,28 +76,22 @@ def best_ratio(likelihood):
     at_zero = evaluate(exact, 0.0)
     if not has_freedom(exact, degrees_of_freedom(exact, at_zero.factor)):
         return Optimum(0.0, False, 1)  # nothing but rounding is left of y
-    scanned = exact
-    resolution = 0.02
-    while _work(scanned) > EXACT_SCAN and resolution < 0.5:
-        scanned = replace(exact, gram=pool(exact.gram, resolution))
-        resolution *= 2
-    counter = _CountedSlope(scanned)
+    slope_at = _Slope(exact)
     grid = ratio_grid(likelihood.gram)
-    values = counter.scan(grid)
-    roots = descending_roots(counter, grid, values)
-    if counter.flat:
-        return Optimum(0.0, False, counter.count)
-    if scanned is not exact:
-        counter = _CountedSlope(exact, counter.count)
-        roots = [polish(counter, root, grid[0], grid[-1]) for root in roots]
+    values = slope_at.scan(grid)
+    roots = descending_roots(
+        slope_at, grid, values, lambda *ends: slope_at.root(*ends, grid)
+    )
+    if slope_at.flat:
+        return Optimum(0.0, False, slope_at.count)
     if len(roots) == 1 and _falls_to(roots[0], grid, values):
-        return Optimum(float(np.exp(roots[0])), True, counter.count)
+        return Optimum(float(np.exp(roots[0])), True, slope_at.count)
     best, best_gain = 0.0, NO_GAIN + NO_GAIN_PER_ROW * likelihood.n
     for root in roots:
-        gain = _gain(exact, counter, grid[0], root)
+        gain = _gain(exact, slope_at, grid[0], root)
         if gain > best_gain:
             best, best_gain = float(np.exp(root)), gain
-    return Optimum(best, True, counter.count)
+    return Optimum(best, True, slope_at.count)
 
 
 def _falls_to(root, grid, values):
@@ -129,13 +130,22 @@ def _penalised(likelihood, at):
     return deviance(likelihood, at) + penalty / at.noise_variance
 
 
-class _CountedSlope:
+class _Slope:
     """The slope as a function of log(ratio), with a count of its evaluations, and
     whether it was flat at all of them.
+
+    Many at once are those of the cross-products of groups of equal size, or of similar
+    size where sizes are many.
     """
 
-    def __init__(self, likelihood, count=0):
-        self.likelihood, self.count, self.flat = likelihood, count, True
+    def __init__(self, likelihood):
+        self.likelihood, self.count, self.flat = likelihood, 0, True
+        resolution = 0.02
+        while _work(likelihood) > EXACT_SCAN and resolution < 0.5:
+            gram = pool(self.likelihood.gram, resolution)
+            likelihood = replace(self.likelihood, gram=gram)
+            resolution *= 2
+        self.classes = size_classes(likelihood)
 
     def __call__(self, t):
         at = evaluate(self.likelihood, np.exp(t))
@@ -147,19 +157,23 @@ class _CountedSlope:
 
     def scan(self, grid):
         """Its values at all points of a grid."""
-        likelihood = self.likelihood
-        n_numbers = likelihood.gram.R12.size + likelihood.gram.R22.size
-        if likelihood.penalty is not None or n_numbers > AT_ONCE:
-            return np.array([self(t) for t in grid])
-        some = np.array_split(np.exp(grid), -(-len(grid) * n_numbers // NUMBERS))
-        found = zip(*(slopes(likelihood, ratios) for ratios in some), strict=True)
-        value, scale, at_floor = map(np.concatenate, found)
-        rounded = at_floor | (np.abs(value) <= FLAT * scale)
-        self.count += int(np.sum(~rounded))
-        self.flat &= bool(rounded.all())
-        # Signs of rounding have to be those that a search between them will see.
-        value[rounded] = [self(t) for t in grid[rounded]]
+        value, scale, trusted = self.classes.slopes(np.exp(grid))
+        trusted &= np.abs(value) > SMALL * scale
+        self.count += int(trusted.sum())
+        self.flat &= not trusted.any()
+        value[~trusted] = [self(t) for t in grid[~trusted]]
         return value
+
+    def root(self, low, high, grid):
+        """The root between two neighbours on a grid, to full precision."""
+        points = bracket_points(low, high)
+        values, _, trusted = self.classes.slopes(np.exp(points))
+        self.count += len(points)
+        found = interpolated_root(values, low, high) if trusted.all() else None
+        if found is None:
+            return root_between(self, low, high)
+        near, steepness = found
+        return polish(self, near, grid[0], grid[-1], steepness)
 
 
 def ratio_grid(gram):
@@ -173,4 +187,4 @@ def ratio_grid(gram):
 
 
 def _work(likelihood):
-    return len(likelihood.gram.R12) * likelihood.gram.R12.shape[2] ** 2
+    return n_sizes(likelihood.gram) * likelihood.gram.R12.shape[2] ** 2

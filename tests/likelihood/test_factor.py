@@ -44,7 +44,7 @@ def test_factor_equals_dense_algebra(ratio):
     expected = np.diag(modes_covariance)
     assert_allclose(factor.modes_covariance()[:, 0, 0], expected, rtol=1e-6)
     assert_allclose(
-        factor.modes_slope(np.eye(4))[:, 0], gain @ D, rtol=1e-9, atol=1e-12
+        factor.effects(np.eye(4))[:, 0, 1:], gain @ D, rtol=1e-9, atol=1e-12
     )
 
 
@@ -87,7 +87,7 @@ def test_two_random_effects_equal_dense_algebra():
         assert_allclose(factor.modes()[g], gain @ residual[rows], rtol=1e-9)
         assert_allclose(factor.modes_covariance()[g], Psi - gain @ z[rows] @ Psi)
         assert_allclose(
-            factor.modes_slope(np.eye(D.shape[1]))[g],
+            factor.effects(np.eye(D.shape[1]))[g, :, 1:],
             gain @ D[rows],
             rtol=1e-9,
             atol=1e-12,

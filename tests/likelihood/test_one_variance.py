@@ -1,7 +1,5 @@
 """The criterion and its slope against dense densities and finite differences."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -14,7 +12,7 @@ from oracles.reference import (
 )
 from oracles.small import model_of
 
-from skmixed._likelihood.one_variance import deviance, evaluate, slope, slopes
+from skmixed._likelihood.one_variance import deviance, evaluate, slope
 
 # The dense oracle solves with matrices of condition up to 1e3, in double precision.
 DENSE = 1e-10
@@ -58,27 +56,6 @@ def test_slope_is_the_derivative(reml, log_ratio):
     )
     value, _ = slope(model, evaluate(model, np.exp(log_ratio)))
     assert_allclose(value, (up - down) / (2 * STEP), rtol=DIFFERENCES, atol=1e-6)
-
-
-@pytest.mark.parametrize("reml", [True, False])
-@pytest.mark.parametrize("floor", [1e-20, 1.0])
-def test_slopes_at_once_are_those_one_by_one(reml, floor):
-    """Within the rounding of the sum that a slope is the difference of; for few rows
-    and for no columns as well.
-    """
-    X, y, groups = simulate()
-    ratios = np.array([0.0, 1e-9, 0.4, 1e3, 1e25])
-    whole = model_of(X, y, groups, reml, floor=floor)
-    few = model_of(X[:6], y[:6], np.arange(6) // 2, reml, floor=floor)
-    gram = whole.gram
-    bare = replace(gram, R12=gram.R12[:, :, -1:], R22=gram.R22[:, -1:])
-    for model in (whole, few, replace(whole, gram=bare)):
-        at = [evaluate(model, ratio) for ratio in ratios]
-        values, scales = np.transpose([slope(model, one) for one in at])
-        found = slopes(model, ratios)
-        assert_allclose(found[1], scales, rtol=1e-12)
-        assert_allclose(found[0], values, rtol=1e-9, atol=1e-11 * scales.max())
-        assert found[2].tolist() == [one.at_floor for one in at]
 
 
 def test_slope_of_the_penalised_likelihood():

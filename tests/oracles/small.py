@@ -25,6 +25,7 @@ def gram_of(X, y, groups, weight=None):
     )
 
 
-def model_of(X, y, groups, reml, **kwargs):
+def model_of(X, y, groups, reml, weight=None, **kwargs):
     kwargs = {"floor": 1e-20, **kwargs}
-    return RandomIntercept(gram_of(X, y, groups), len(y), reml, **kwargs)
+    n = len(y) if weight is None else weight.sum()
+    return RandomIntercept(gram_of(X, y, groups, weight), n, reml, **kwargs)

@@ -11,10 +11,16 @@ from skmixed._likelihood.one_variance import RandomIntercept, evaluate, slope
 from skmixed._rows.gram import pool
 
 
+@pytest.mark.parametrize("close", [False, True])
 @pytest.mark.parametrize("ratio", [0.0, 0.3, 50.0])
-def test_pooling_groups_of_equal_size_is_exact(ratio):
-    X, y, groups = simulate(n=400, n_groups=100)
+def test_pooling_groups_of_equal_size_is_exact(ratio, close, monkeypatch):
+    """With columns that are too close for cross-products, too."""
+    X, y, groups = simulate(n=1600, n_groups=400)
+    X[:, 1] = X[:, 0] + 0.01 * X[:, 1] if close else X[:, 1]
     gram = gram_of(X, y, groups)
+    assert pool(gram) is gram  # few groups are as soon evaluated as pooled
+    monkeypatch.setattr("skmixed._rows.gram.FEW_NUMBERS", 0)
+    monkeypatch.setattr("skmixed._blocks.BLOCK_SIZE", 1)
     pooled = pool(gram)
     assert len(pooled.R11) < 60 < len(gram.R11)
     Lambda = np.array([[np.sqrt(ratio)]])
@@ -22,7 +28,7 @@ def test_pooling_groups_of_equal_size_is_exact(ratio):
     assert_allclose(many.logdet, one.logdet, rtol=1e-13)
     assert_allclose(np.abs(many.root), np.abs(one.root), rtol=1e-11)
     for reml in (True, False):
-        models = (RandomIntercept(g, 400, reml, 1e-20) for g in (gram, pooled))
+        models = (RandomIntercept(g, 1600, reml, 1e-20) for g in (gram, pooled))
         ours, theirs = (slope(m, evaluate(m, ratio)) for m in models)
         assert_allclose(ours, theirs, rtol=1e-10, atol=1e-10)
 

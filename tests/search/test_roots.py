@@ -7,7 +7,12 @@ from oracles.laws import check
 from oracles.random_problems import make
 
 from skmixed import RandomInterceptRegressor
-from skmixed._search.roots import descending_roots, polish
+from skmixed._search.roots import (
+    bracket_points,
+    descending_roots,
+    interpolated_root,
+    polish,
+)
 
 
 def test_roots_are_the_rising_ones():
@@ -19,6 +24,26 @@ def test_roots_are_the_rising_ones():
 def test_a_root_is_found_however_far_the_approximation_is(near):
     """In steps that double; the root of the approximation may be off by any number."""
     assert_allclose(polish(lambda t: t**3 - 1.0, near, -2.0, 2.0), 1.0, rtol=1e-12)
+
+
+def test_secant_steps_find_a_root_from_a_derivative():
+    """Few of them; a wrong derivative only costs more."""
+    for steepness in (3.0, 1.0, 40.0, 1e-9):
+        calls = []
+        root = polish(lambda t: calls.append(t) or t**3 - 1.0, 1.02, -2, 2, steepness)
+        assert_allclose(root, 1.0, rtol=1e-14)
+        assert len(calls) <= 6 or steepness != 3.0
+
+
+def test_interpolation_finds_a_root_of_an_analytic_function():
+    """Its poles are at a distance of pi, as those of the criterion."""
+    low, high = 2.0, 3.0
+    points = bracket_points(low, high)
+    root, slope = interpolated_root(np.tanh((points - 2.3) / 2), low, high)
+    assert_allclose(root, 2.3, rtol=1e-13)
+    assert_allclose(slope, 0.5, rtol=1e-10)
+    assert interpolated_root(np.tanh((2.3 - points) / 2), low, high) is None
+    assert interpolated_root(np.sin(40 * points), low, high) is None
 
 
 def test_an_approximation_without_a_root_nearby_stays():
