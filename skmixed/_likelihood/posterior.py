@@ -348,7 +348,9 @@ def block_log_density(read, owner, noise_variance, intercept_variance):
 def _block_terms(read, owner, noise_variance, intercept_variance):
     """r'S^-1 r and log|S|; arguments as in `block_log_density`."""
     owners, member = unique(owner)
-    moments = reduce_rows(read, member, len(owners), 1 / noise_variance)
+    moments = reduce_rows(
+        lambda rows: [read(rows)], member, len(owners), 1 / noise_variance
+    )
     gram = random_intercept_gram(
         moments.size, moments.mean + moments.shift, moments.within
     )

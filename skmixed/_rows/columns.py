@@ -353,9 +353,10 @@ def _clearly_independent(A, least):
     """Whether the rest of any column of A beside the others is longer than `least`,
     in whichever order they are taken.
     """
-    p = A.shape[1]
+    if not 0 < A.shape[1] <= len(A):
+        return False
     R = np.linalg.qr(A, mode="r")
-    if not 0 < p <= len(R) or np.abs(np.diag(R)).min() <= least:
+    if np.abs(np.diag(R)).min() <= least:
         return False
     return np.linalg.norm(np.linalg.inv(R)) * least < 1
 

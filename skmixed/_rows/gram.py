@@ -74,9 +74,9 @@ def pool(gram, resolution=0.0):
     Groups of equal size S enter every likelihood through the scatter of their rows of
     R12 alone, so a class of more than m of them is replaced by the m rows of its root,
     where that spares half of many rows.  This is exact, and the cost of an evaluation
-    no longer depends on the number of groups.  With ``resolution > 0`` sizes within that relative distance share a class,
-    and each is replaced by the mean of its class.  This approximation finds the
-    neighbourhood of optima.
+    no longer depends on the number of groups.  With ``resolution > 0`` sizes within
+    that relative distance share a class, and each is replaced by the mean of its class.
+    This approximation finds the neighbourhood of optima.
     """
     root_size, multiplicity = gram.R11[:, 0, 0], gram.multiplicity
     if not resolution and gram.R12.size <= FEW_NUMBERS:

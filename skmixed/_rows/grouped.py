@@ -233,7 +233,7 @@ class DensePart(Part):
             return reduce_centred(self.A, weight)
 
         def read(rows):
-            return self.A[rows, 1:]
+            return [self.A[rows, 1:]]
 
         return reduce_rows(
             read, self.codes, self.n_groups, weight, origins=self.origins
@@ -275,7 +275,7 @@ class SparsePart(Part):
             return reduce_sparse(self.X, self.y, self.codes, self.n_groups, weight)
 
         def read(rows):
-            return np.column_stack([self.X[rows].toarray(), self.y[rows]])
+            return self.X[rows].toarray(), self.y[rows][:, None].copy()
 
         return reduce_rows(read, self.codes, self.n_groups, weight)
 

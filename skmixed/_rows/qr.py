@@ -48,7 +48,12 @@ def stacked_root(parts, weight=None, offset=0.0):
 def _cholesky_root(A):
     """Root of A'A from columns of unit norm, or None if they are too close."""
     with np.errstate(over="ignore", under="ignore"):
-        root, is_exact = scatter_roots(A.T @ A)
+        return scatter_root(A.T @ A)
+
+
+def scatter_root(scatter):
+    """`_cholesky_root` of cross-products A'A."""
+    root, is_exact = scatter_roots(scatter)
     return root if is_exact else None
 
 
@@ -57,12 +62,15 @@ def scatter_roots(scatter):
     and whether these are far enough from each other for them.
     """
     norm = np.sqrt(np.diagonal(scatter, axis1=-2, axis2=-1))
-    known = ((norm > 0) & (norm < np.inf)).all(axis=-1)
-    if not known.all():
+    known = (norm < np.inf).all(axis=-1)
+    if not (known.all() and norm.all()):
         eye = np.eye(norm.shape[-1])
         scatter = np.where(known[..., None, None], scatter, eye)
-        norm = np.where(known[..., None], norm, 1.0)
-    scatter = scatter / norm[..., None] / norm[..., None, :]
+        scatter = scatter + eye * (norm == 0)[..., None]  # a root with a column of 0
+        unit = np.where(known[..., None] & (norm > 0), norm, 1.0)
+    else:
+        unit = norm
+    scatter = scatter / unit[..., None] / unit[..., None, :]
     try:
         root = np.linalg.cholesky(scatter)
     except np.linalg.LinAlgError:

@@ -13,10 +13,13 @@ from scipy import sparse
 from .._blocks import block_rows, cut, map_runs, row_blocks
 from .memory import check_memory
 from .moments import merge_pieces, moments_about_mean, sparse_means
-from .qr import EPS, column_norms, rows_root
+from .qr import EPS, column_norms, rows_root, scatter_root
 
 # Roots of blocks that are joined in one step: fewer and larger calls of LAPACK.
 ROOTS_AT_ONCE = 16
+# The scatter of rows about a row of their own piece may be so many times that about
+# their mean, on average twice.
+CANCELLED = 16.0
 # Cross-products square the condition number, so that a sparse X can tell dependent or
 # constant columns only to about the root of double precision.
 SPARSE_TOLERANCE = 1e-7
@@ -40,13 +43,13 @@ def reduce_data(data, n_jobs):
         return reduce_sparse(data.X, data.y, codes, n_groups, data.weight)
 
     def read(rows):
-        block = np.empty((len(data.y[rows]), p + 1))
+        y = np.array(data.y[rows])[:, None]
         if sparse.issparse(data.X):
-            block[:, :p] = data.X[rows].toarray()
-        else:
-            block[:, :p] = rows_of(data.X, rows)
-        block[:, p] = data.y[rows]
-        return block
+            return data.X[rows].toarray().astype(float, copy=False), y
+        X = rows_of(data.X, rows)
+        if X.base is not None or not X.flags.c_contiguous or X.dtype != y.dtype:
+            X = np.array(X, dtype=float, order="C")
+        return X, y
 
     return reduce_rows(read, codes, n_groups, data.weight, n_jobs)
 
@@ -72,8 +75,9 @@ def reduce_rows(read, codes, n_groups, weight=None, n_jobs=None, origins=None):
     Parameters
     ----------
     read : callable
-        ``read(rows)`` gives those rows of [X y] as a (len(rows), m) float64 array, a
-        new one if there are no `origins`; `rows` is a slice or an array of row numbers.
+        ``read(rows)`` gives those rows of [X y] as float64 arrays of some columns each,
+        new ones if there are no `origins`; `rows` is a slice or an array of row
+        numbers.
     codes : ndarray of shape (n,)
         The group of each row, 0 to ``n_groups - 1``, each at least once.
     n_groups : int
@@ -86,7 +90,7 @@ def reduce_rows(read, codes, n_groups, weight=None, n_jobs=None, origins=None):
         means that it does not.
     """
     order, bounds = rows_by_group(codes, n_groups)
-    first = read(slice(0, 1))[0]
+    first = np.concatenate(read(slice(0, 1)), axis=1)[0]
     bounds, owner = split_long(bounds, block_rows(len(first)))
     origin = first if origins is None else None
 
@@ -158,29 +162,69 @@ def _reduce_run(read, order, bounds, origin, m, weight):
     for i, j in pairwise(cuts):
         rows = slice(bounds[i], bounds[j])
         rows = rows if order is None else order[rows]
-        A = read(rows)
-        a = np.ones(len(A)) if weight is None else weight[rows]
-        starts, length = bounds[i:j] - bounds[i], np.diff(bounds[i : j + 1])
-        pieces = weighted_sums(a, bounds[i : j + 1] - bounds[i])
-        size[i:j] = pieces.sum(axis=1)
+        columns = read(rows)
+        pieces, length = bounds[i : j + 1] - bounds[i], np.diff(bounds[i : j + 1])
         if origin is not None:
             # Counted from a row of its own group, a row has lost the offset of the data
             # and the spread between groups, and all its own digits are left.
-            own = A[starts]
-            A -= spread(own, length)
-        mean[i:j] = pieces @ A / size[i:j, None]
-        if origin is None:  # the rows belong to the caller
-            A = A - spread(mean[i:j], length)
-        else:
-            A -= spread(mean[i:j], length)
-            mean[i:j] += own - origin
-        if weight is not None:
-            A *= np.sqrt(a)[:, None]
-        roots.append(rows_root(A))
-        A = None  # frees its memory before the next block is read
+            own = [A[pieces[:-1]] for A in columns]
+            for A, first in zip(columns, own, strict=True):
+                A -= spread(first, length)
+        a = None if weight is None else weight[rows]
+        summed = weighted_sums(np.ones(len(columns[0])) if a is None else a, pieces)
+        size[i:j] = length if a is None else summed.sum(axis=1)
+        sums = np.concatenate([summed @ A for A in columns], axis=1)
+        mean[i:j] = sums / size[i:j, None]
+        roots.append(_root_within(columns, a, mean[i:j], size[i:j], length))
+        if origin is not None:
+            mean[i:j] += np.concatenate(own, axis=1) - origin
+        columns = None  # frees their memory before the next block is read
         if len(roots) > ROOTS_AT_ONCE:
             roots = [rows_root(np.vstack(roots))]
     return size, mean, rows_root(np.vstack(roots))
+
+
+def _root_within(columns, a, mean, size, length):
+    """Root of the scatter of pieces of rows about their means.
+
+    From rows that are counted from one of their own piece the scatter of the means is
+    subtracted: where it is the larger part, so that digits would be lost, the means are
+    taken off the rows.
+    """
+    n, m = len(columns[0]), mean.shape[1]
+    root = _root_by_difference(columns, a, mean, size) if n > m else None
+    if root is not None:
+        return root
+    A = np.concatenate(columns, axis=1) - spread(mean, length)
+    return rows_root(A if a is None else A * np.sqrt(a)[:, None])
+
+
+@np.errstate(over="ignore", under="ignore", invalid="ignore")
+def _root_by_difference(columns, a, mean, size):
+    """The root from cross-products; None where they would cost digits."""
+    scatter = _scatter(columns, a)
+    total = np.diag(scatter).copy()
+    between = np.sqrt(size)[:, None] * mean
+    scatter -= between.T @ between
+    if (total <= CANCELLED * np.diag(scatter)).all():
+        return scatter_root(scatter)
+    return None
+
+
+def _scatter(columns, a):
+    """Weighted cross-products of columns that are in several arrays."""
+    m = sum(A.shape[1] for A in columns)
+    scatter, start = np.empty((m, m)), 0
+    for i, A in enumerate(columns):
+        end = start + A.shape[1]
+        weighted, at = A if a is None else a[:, None] * A, start
+        for B in columns[i:]:
+            some = slice(at, at + B.shape[1])
+            scatter[start:end, some] = weighted.T @ B
+            scatter[some, start:end] = scatter[start:end, some].T
+            at = some.stop
+        start = end
+    return scatter
 
 
 def weighted_sums(a, bounds):

@@ -9,7 +9,7 @@ from skmixed._rows.reduction import reduce_rows
 
 
 def reader(A):
-    return lambda rows: np.array(A[rows], dtype=float)
+    return lambda rows: [np.array(A[rows], dtype=float)]
 
 
 def moments_of(A, groups, weight=None, n_jobs=None):

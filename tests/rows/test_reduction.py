@@ -61,7 +61,7 @@ def test_moments_visit_each_row_once(monkeypatch):
     def read(rows):
         if rows != slice(0, 1):  # the row that means are counted from
             seen[rows] += 1
-        return np.column_stack([X, y])[rows]
+        return [np.column_stack([X, y])[rows]]
 
     monkeypatch.setattr(
         reduction, "rows_by_group", lambda *a: (None, np.array([0, 500]))
