@@ -37,13 +37,13 @@ def load(name):
     (y,) = matrix(meta, [meta["response"]]).T
     groups = None
     if meta["group"] is not None:
-        groups = np.array(_columns(meta["data"])[meta["group"]])
+        groups = np.array(text_of(meta["data"])[meta["group"]])
     return X, y, groups, meta
 
 
 def matrix(meta, names):
     """Columns of the case's data side by side; "1" is a column of ones."""
-    columns = _columns(meta["data"])
+    columns = text_of(meta["data"])
     n = len(columns[meta["response"]])
     return np.column_stack(
         [
@@ -97,7 +97,7 @@ def _worst_ratio(meta, key, got, level):
 
 
 @lru_cache(maxsize=4)
-def _columns(filename):
+def text_of(filename):
     """Column name -> list of strings."""
     header, *rows = csv.reader(read_text("data", filename).splitlines())
     return dict(zip(header, zip(*rows, strict=True), strict=True))
