@@ -43,6 +43,7 @@ from ._rows.qr import column_norms
 from ._rows.sample import sample_in_memory
 from ._search.problem import HIGHEST, LOWEST, state_problem
 from ._search.row_variances import best_optimum
+from ._threads import one_blas_thread
 from ._typing import ColumnLike, Floats, MatrixLike
 
 
@@ -369,6 +370,7 @@ class HeteroscedasticGaussianRegressor(LinearGroupedRegressor):
         check_coverage(coverage)
         return summarize_fit(fit, coverage)
 
+    @one_blas_thread
     def _fitted(self, X, y, groups=None, sample_weight=None):
         """A fitted copy, and the warnings about it."""
         new = copy(self)

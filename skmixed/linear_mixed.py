@@ -64,6 +64,7 @@ from ._rows.dask import (
     table_like,
 )
 from ._search.mixed_noise import Noise
+from ._threads import one_blas_thread
 from ._typing import ColumnLike, Floats, MatrixLike
 
 
@@ -786,6 +787,7 @@ default=None
         check_group_features(self.group_features)
         return read_terms(self.random_effects)
 
+    @one_blas_thread
     def _fitted(self, X, y, groups=None, sample_weight=None):
         """A fitted copy, and the warnings about it."""
         terms = self._check_parameters()

@@ -28,6 +28,7 @@ from ._results.summary import Summary
 from ._rows.columns import check_range
 from ._rows.dask import is_partitioned, summarize_partitions
 from ._rows.sample import join, summarize
+from ._threads import one_blas_thread
 from ._typing import ColumnLike, Floats, MatrixLike
 
 
@@ -275,12 +276,7 @@ class RandomInterceptRegressor(LinearGroupedRegressor):
         10.467 1378.2
         """
         self._check_parameters()
-        new = copy(self)
-        before = getattr(new, "_fit", None)
-        statistics = new._summarize(X, y, groups, sample_weight, reset=before is None)
-        if before is not None:
-            statistics = join(before.statistics, statistics)
-        new, messages = new._estimate(statistics)
+        new, messages = self._fitted_further(X, y, groups, sample_weight)
         warn_all(messages)
         return self._become(new)
 
@@ -445,11 +441,22 @@ class RandomInterceptRegressor(LinearGroupedRegressor):
         check_nonnegative(self.alpha, "alpha")
         check_jobs(self.n_jobs)
 
+    @one_blas_thread
     def _fitted(self, X, y, groups=None, sample_weight=None):
         """A fitted copy, and the warnings about it."""
         self._check_parameters()
         new = copy(self)
         return new._estimate(new._summarize(X, y, groups, sample_weight))
+
+    @one_blas_thread
+    def _fitted_further(self, X, y, groups, sample_weight):
+        """A copy that is fitted to these rows and those before, and the warnings."""
+        new = copy(self)
+        before = getattr(new, "_fit", None)
+        statistics = new._summarize(X, y, groups, sample_weight, reset=before is None)
+        if before is not None:
+            statistics = join(before.statistics, statistics)
+        return new._estimate(statistics)
 
     def _estimate(self, statistics):
         """The estimator with the fit of these statistics, and the warnings about it."""

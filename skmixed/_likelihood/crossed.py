@@ -13,6 +13,7 @@ from scipy.linalg import cholesky, lapack, solve_triangular
 
 from .._rows.crossed import CrossedGram
 from .._rows.qr import EPS, stacked_root
+from .._threads import products_of
 from .factor import TriangularSystem, solve_lower, times, transpose, whitener
 
 # If variances are so small that I - B^-1 is less than this, it has lost digits.
@@ -79,7 +80,8 @@ class CrossedFactor(TriangularSystem):
 
     def B_inverse(self):
         """Inverse of B, (d, d), a new array."""
-        inverse, _ = lapack.dpotri(self.L, lower=1)
+        with products_of(len(self.L)):
+            inverse, _ = lapack.dpotri(self.L, lower=1)
         diagonal = np.diag(inverse).copy()
         inverse = inverse + inverse.T  # it was lower triangular
         inverse[np.diag_indices_from(inverse)] = diagonal
@@ -277,7 +279,8 @@ def _solve_rest(gram, rest, rows, Z_rows):
     M2A = gram.W2A + _back(gram.links, Z_rows, rows) + M22 @ gram.a0
     B = _left(*rest, _right(*rest, M22))
     B[np.diag_indices_from(B)] += 1.0
-    L = cholesky(B, lower=True, overwrite_a=True, check_finite=False)
+    with products_of(len(B)):
+        L = cholesky(B, lower=True, overwrite_a=True, check_finite=False)
     half = solve_triangular(L, _left(*rest, M2A), lower=True, check_finite=False)
     u = solve_triangular(L, half, trans="T", lower=True, check_finite=False)
     return L, u

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import cho_factor, cho_solve
 
+from .._threads import products_of
 from .coordinates import choose_coordinates
 from .elimination import eliminate_beside, origin_of, reader
 from .memory import check_memory
@@ -457,7 +458,8 @@ def _fit_on(W22, size, W2A):
     scaled = W22 / np.outer(unit, unit)
     rounding = len(W22) * EPS * size / unit**2
     scaled[np.diag_indices_from(scaled)] += RIDGE + rounding
-    factor = cho_factor(scaled, overwrite_a=True, check_finite=False)
+    with products_of(len(scaled)):
+        factor = cho_factor(scaled, overwrite_a=True, check_finite=False)
     a = np.zeros_like(W2A)
     for _ in range(2):  # once more for the ridge
         left = (W2A - W22 @ a) / unit[:, None]

@@ -57,6 +57,7 @@ def scatter_root(scatter):
     return root if is_exact else None
 
 
+@np.errstate(over="ignore", under="ignore", invalid="ignore")
 def scatter_roots(scatter):
     """Upper triangular roots of cross-products (..., m, m) from columns of unit norm,
     and whether these are far enough from each other for them.

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 STAGES = (
     "_typing",
     "_blocks",
+    "_threads",
     "_messages",
     "_input",
     "_rows",
@@ -44,6 +45,7 @@ STAGES = (
 )
 MAY_IMPORT = {
     "joblib": {"_blocks"},
+    "threadpoolctl": {"_threads"},
     "sklearn": {
         "_input",
         "_estimator",

@@ -1,0 +1,99 @@
+"""The number of BLAS threads during a fit; the only module that knows threadpoolctl.
+
+Products of blocks of rows are small: threads of BLAS wait for each other in thousands
+of them, and if another process is busy, for its turn too.  So a fit runs them with one
+thread, and large products with all.
+"""
+
+import threading
+from contextlib import contextmanager
+from functools import lru_cache, wraps
+
+from threadpoolctl import ThreadpoolController
+
+# Columns of X from which on products of a block of rows gain from several threads.
+MANY_COLUMNS = 100
+# Rows of a square matrix from which on its factorisation does.
+LARGE = 300
+
+
+class _Limit:
+    """One BLAS thread while anybody asks for it, in whichever threads of Python.
+
+    The number is that of the process: the first to ask sets it, and the last to leave
+    puts the old one back.
+    """
+
+    def __init__(self):
+        self.lock, self.depth, self.limiter, self.before = threading.Lock(), 0, None, 1
+
+    @contextmanager
+    def one(self):
+        with self.lock:
+            self.depth += 1
+            if self.depth == 1:
+                self.before = _most_threads()
+                self.limiter = _controller().limit(limits=1, user_api="blas")
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.depth -= 1
+                if not self.depth:
+                    self.limiter.restore_original_limits()
+
+    @contextmanager
+    def all(self):
+        if not self.depth or self.before == 1:
+            yield
+            return
+        with _controller().limit(limits=self.before, user_api="blas"):
+            yield
+
+
+@lru_cache
+def _controller():
+    """The BLAS libraries of this process: looking for them takes milliseconds."""
+    import scipy.linalg  # noqa: F401  which loads one of its own
+
+    return ThreadpoolController()
+
+
+def _most_threads():
+    found = (one.num_threads for one in _controller().lib_controllers)
+    return max(found, default=1)
+
+
+_LIMIT = _Limit()
+
+
+@contextmanager
+def small_products(X):
+    """One BLAS thread, unless X has many columns."""
+    shape = getattr(X, "shape", ())
+    if len(shape) == 2 and shape[1] >= MANY_COLUMNS:
+        yield
+        return
+    with _LIMIT.one():
+        yield
+
+
+def one_blas_thread(method):
+    """Decorate a method whose first argument is X: it runs within `small_products`."""
+
+    @wraps(method)
+    def run(self, X, *args, **kwargs):
+        with small_products(X):
+            return method(self, X, *args, **kwargs)
+
+    return run
+
+
+@contextmanager
+def products_of(n):
+    """All BLAS threads, even within `small_products`, for large matrices of order n."""
+    if n < LARGE:
+        yield
+        return
+    with _LIMIT.all():
+        yield

@@ -1,0 +1,84 @@
+"""The number of BLAS threads during a fit, and after it."""
+
+import threading
+
+import numpy as np
+import pytest
+from threadpoolctl import ThreadpoolController
+
+from skmixed import LinearMixedRegressor, RandomInterceptRegressor, _threads
+from skmixed._input import table
+
+CONTROLLER = ThreadpoolController()
+
+
+def blas_threads():
+    """Of every BLAS library of this process."""
+    some = CONTROLLER.select(user_api="blas").lib_controllers
+    return {one.num_threads for one in some}
+
+
+@pytest.fixture
+def two_threads():
+    if not CONTROLLER.select(user_api="blas").lib_controllers:
+        pytest.skip("threadpoolctl knows no BLAS of this process")
+    with CONTROLLER.limit(limits=2, user_api="blas"):
+        if blas_threads() != {2}:
+            pytest.skip("BLAS has one thread only")
+        yield
+
+
+@pytest.mark.parametrize(
+    "model", [RandomInterceptRegressor(), LinearMixedRegressor()], ids=repr
+)
+def test_a_fit_has_one_and_gives_the_others_back(model, two_threads, monkeypatch):
+    seen, check = [], table.check_table
+
+    def watched(X):
+        seen.append(blas_threads())
+        return check(X)
+
+    monkeypatch.setattr(table, "check_table", watched)
+    rng = np.random.default_rng(0)
+    X, groups = rng.normal(size=(60, 2)), np.arange(60) % 6
+    y = X[:, 0] + groups + rng.normal(size=60)
+    model.fit(X, y, groups=groups)
+    assert seen == [{1}]
+    assert blas_threads() == {2}
+
+
+def test_an_error_gives_them_back(two_threads):
+    with pytest.raises(ValueError, match="NaN"):
+        RandomInterceptRegressor().fit([[np.nan]] * 4, [1.0] * 4, groups=[0, 0, 1, 1])
+    assert blas_threads() == {2}
+
+
+def test_many_columns_keep_them(two_threads):
+    with _threads.small_products(np.empty((3, _threads.MANY_COLUMNS))):
+        assert blas_threads() == {2}
+    with _threads.small_products(np.empty((3, 2))):
+        assert blas_threads() == {1}
+        with _threads.products_of(_threads.LARGE - 1):
+            assert blas_threads() == {1}
+        with _threads.products_of(_threads.LARGE):
+            assert blas_threads() == {2}
+        assert blas_threads() == {1}
+
+
+def test_whoever_ends_last_gives_them_back(two_threads):
+    """Each fit that puts back what it found would leave the process with one."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def other():
+        with _threads.small_products(None):
+            inside.set()
+            leave.wait(timeout=60)
+
+    with _threads.small_products(None):
+        thread = threading.Thread(target=other)
+        thread.start()
+        assert inside.wait(timeout=60)
+    assert blas_threads() == {1}
+    leave.set()
+    thread.join(timeout=60)
+    assert blas_threads() == {2}
