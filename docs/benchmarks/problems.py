@@ -4,7 +4,9 @@ A problem says which adapters are measured on it, and which pairs of adapters ta
 within one process, so that a ratio does not depend on what the machine does meanwhile.
 """
 
-from dataclasses import dataclass, replace
+import io
+import subprocess
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -38,12 +40,15 @@ class Data:
         Labels of the kind that the problem asks for.
     codes : ndarray of shape (n_rows,) or None
         The same groups as integers.
+    labels : dict of str to ndarray of shape (n_rows,)
+        Integer labels of every factor of the problem.
     """
 
     X: np.ndarray
     y: np.ndarray
     groups: object
     codes: np.ndarray | None
+    labels: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,9 +66,10 @@ class Problem:
     pairs : tuple of (str, str)
         Adapters that take turns within one process; times of the first are divided by
         those of the second.
-    task : {"intercept", "variance", "prediction"}
+    task : {"intercept", "variance", "prediction", "mixed"}
         A random intercept; a log-variance linear in the first `n_variance_features`
-        besides; or predictions of all rows by a model with a random intercept.
+        besides; predictions of all rows by a model with a random intercept; or the
+        random effects `random`.
     method : {"reml", "ml"}
         Of those adapters that offer both.
     mean_groups, variance_groups : {"random", "fixed", None}
@@ -76,6 +82,13 @@ class Problem:
         Whether rows or columns of X are contiguous.
     family : str
         Problems of one family are drawn in one plot.
+    random : str
+        Random effects, in the notation of lme4.
+    factors : tuple of (str, int, str)
+        Name and number of levels of every factor of `random`, and the factor that has
+        each of its levels, or "".
+    source : {"", "InstEval"}
+        Real data in place of simulated ones: ratings of lectures, as R's lme4 has them.
     """
 
     name: str
@@ -94,18 +107,50 @@ class Problem:
     grouped_rows: bool = False
     layout: str = "C"
     family: str = ""
+    random: str = "(1 | group)"
+    factors: tuple = ()
+    source: str = ""
 
     def shrunk(self, factor):
         """The same problem with fewer rows and groups."""
+        if self.factors:
+            some = self._with_levels(lambda levels: max(levels // factor, 10))
+            return replace(some, n_rows=max(self.n_rows // factor, 2_000))
         n_groups = self.n_groups and max(self.n_groups // factor, self._least_groups())
         n_rows = max(self.n_rows // factor, GROUP_SIZE * self._least_groups())
         return replace(self, n_rows=n_rows, n_groups=n_groups)
 
     def small(self):
         """A problem of the same kind to warm up with."""
+        if self.factors:
+            some = self._with_levels(lambda levels: min(levels, 30))
+            return replace(some, n_rows=2_000, source="")
         least = self._least_groups()
         n_groups = self.n_groups and least
         return replace(self, n_rows=GROUP_SIZE * least, n_groups=n_groups)
+
+    def _with_levels(self, change):
+        factors = tuple((f, change(levels), of) for f, levels, of in self.factors)
+        return replace(self, factors=factors, n_groups=factors[0][1])
+
+    def _make_mixed(self, seed):
+        """Effects of unit variance, half of that for slopes of the first factor."""
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(self.n_rows, self.n_features))
+        y = X.sum(axis=1) + rng.normal(size=self.n_rows)
+        labels = {}
+        for name, levels, _ in self.factors:
+            labels[name] = rng.integers(levels, size=self.n_rows)
+        for name, levels, parent in self.factors:
+            if parent:  # every level of the parent has some of these levels
+                of = rng.integers(labels[parent].max() + 1, size=levels)
+                labels[parent] = of[labels[name]]
+        for name, levels, _ in self.factors:
+            y += rng.normal(size=levels)[labels[name]]
+        if "x0" in self.random:
+            name, levels, _ = self.factors[0]
+            y += 0.5 * rng.normal(size=levels)[labels[name]] * X[:, 0]
+        return Data(X, y, None, None, labels)
 
     def _least_groups(self):
         """Enough for all adapters: some need more groups than features."""
@@ -116,6 +161,10 @@ class Problem:
 
         Where there is a log-variance, it is -0.5 plus coefficients from 0.3 to -0.3.
         """
+        if self.source:
+            return insteval()
+        if self.factors:
+            return self._make_mixed(seed)
         rng = np.random.default_rng(seed)
         X = rng.normal(size=(self.n_rows, self.n_features))
         y = rng.normal(size=self.n_rows)
@@ -130,7 +179,25 @@ class Problem:
                 codes.sort()
             y += rng.normal(size=self.n_groups)[codes]
             groups = LABELS[self.labels](codes)
-        return Data(np.asarray(X, order=self.layout), y, groups, codes)
+        labels = {} if codes is None else {"group": codes}
+        return Data(np.asarray(X, order=self.layout), y, groups, codes, labels)
+
+
+def insteval():
+    """73,421 ratings of lectures, read from the R package lme4."""
+    code = "suppressMessages(library(lme4)); write.csv(InstEval, row.names = FALSE)"
+    done = subprocess.run(["Rscript", "-e", code], capture_output=True, check=True)
+    text = done.stdout.decode().replace('"', "").splitlines()
+    names = text[0].split(",")
+    table = np.loadtxt(io.StringIO("\n".join(text[1:])), delimiter=",")
+    columns = dict(zip(names, table.T, strict=True))
+    service = columns["service"]
+    labels = {
+        "student": columns["s"].astype(int),
+        "lecturer": columns["d"].astype(int),
+        "course": (2 * columns["dept"] + service).astype(int),
+    }
+    return Data(service[:, None], columns["y"], None, None, labels)
 
 
 def _categorical(codes):
@@ -298,6 +365,73 @@ PREDICTION = replace(
         ("skmixed_predict", "linear_regression_predict"),
     ),
 )
+COMPILED = ("glmm", "lme_python", "mixedlm", "mixedlm_rs")
+
+
+def _small(n_rows):
+    return replace(
+        _rows(n_rows),
+        name=f"rows-{n_rows:.0e}".replace("e+0", "e"),
+        n_features=5 if n_rows <= 1_000 else 10,
+        n_groups=n_rows // GROUP_SIZE,
+        family="",
+    )
+
+
+def _mixed(name, about, n_rows, n_features, random, factors, programs, **fields):
+    return Problem(
+        name=name,
+        about=about,
+        n_rows=n_rows,
+        n_features=n_features,
+        n_groups=factors[0][1],
+        adapters=("skmixed", *programs, "linear_regression"),
+        task="mixed",
+        random=random,
+        factors=factors,
+        **fields,
+    )
+
+
+MIXED = [
+    _mixed(
+        "slopes",
+        "A random intercept and a random slope.",
+        1_000_000,
+        10,
+        "(x0 | group)",
+        (("group", 50_000, ""),),
+        COMPILED,
+    ),
+    _mixed(
+        "nested",
+        "Two nested factors.",
+        1_000_000,
+        5,
+        "(1 | parent) + (1 | child)",
+        (("child", 200_000, "parent"), ("parent", 20_000, "")),
+        ("glmm", "mixedlm"),
+    ),
+    _mixed(
+        "crossed",
+        "Two crossed factors.",
+        1_000_000,
+        5,
+        "(1 | group) + (1 | item)",
+        (("group", 50_000, ""), ("item", 2_000, "")),
+        ("glmm",),
+    ),
+    _mixed(
+        "insteval",
+        "Ratings of lectures by students: three crossed factors.",
+        73_421,
+        1,
+        "(1 | student) + (1 | lecturer) + (1 | course)",
+        (("student", 2_972, ""), ("lecturer", 1_128, ""), ("course", 28, "")),
+        ("glmm", "mixedlm"),
+        source="InstEval",
+    ),
+]
 PROBLEMS = {
     problem.name: problem
     for problem in [
@@ -308,5 +442,8 @@ PROBLEMS = {
         *VARIANTS,
         *(_rows(n_rows) for n_rows in SIZES if n_rows != MILLION.n_rows),
         PREDICTION,
+        _small(100),
+        _small(1_000),
+        *MIXED,
     ]
 }

@@ -2,19 +2,15 @@
 
 import numpy as np
 
-from adapters import Adapter, versions_of
+from adapters import Adapter, formulas, versions_of
 
 
 def prepare(problem, data):
-    """A DataFrame with the groups as a categorical column, and a formula."""
+    """A DataFrame with categorical labels, and a formula."""
     import mixedlm
-    import pandas as pd
 
-    names = [f"x{j}" for j in range(problem.n_features)]
-    frame = pd.DataFrame(data.X, columns=names)
-    frame["y"], frame["group"] = data.y, pd.Categorical(data.codes)
-    formula = f"y ~ {' + '.join(names)} + (1 | group)"
-    return lambda: mixedlm.lmer(formula, frame, REML=problem.method == "reml")
+    table, formula = formulas.frame(data), formulas.formula(problem)
+    return lambda: mixedlm.lmer(formula, table, REML=problem.method == "reml")
 
 
 def estimates(problem, model):

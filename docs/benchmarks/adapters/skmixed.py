@@ -17,6 +17,8 @@ def model_of(problem):
     """The estimator, unfitted."""
     import skmixed
 
+    if problem.task == "mixed":
+        return skmixed.LinearMixedRegressor(problem.random, method=problem.method)
     if problem.task != "variance":
         return skmixed.RandomInterceptRegressor(method=problem.method)
     return skmixed.HeteroscedasticGaussianRegressor(
@@ -29,11 +31,25 @@ def model_of(problem):
 
 def prepare(problem, data):
     """The labels as they come: reading them is part of the fit."""
+    if problem.task == "mixed":
+        import pandas as pd
+
+        names = [f"x{j}" for j in range(problem.n_features)]
+        X, labels = pd.DataFrame(data.X, columns=names), pd.DataFrame(data.labels)
+        return lambda: model_of(problem).fit(X, data.y, groups=labels)
     return lambda: model_of(problem).fit(data.X, data.y, groups=data.groups)
 
 
 def estimates(problem, model):
     """From the attributes of a fitted model."""
+    if problem.task == "mixed":
+        variances = model.random_effects_covariance_[problem.factors[0][0]]
+        return {
+            "log_variance": np.log([model.noise_variance_]),
+            "group_variance": float(variances[0, 0]),
+            "log_likelihood": model.log_likelihood_,
+            "iterations": model.n_iter_,
+        }
     if problem.task == "variance":
         coef = model.variance_coef_[: problem.n_variance_features]
         log_variance = np.append(model.variance_intercept_, coef)
