@@ -11,21 +11,34 @@ import os
 from pathlib import Path
 
 import plot
+import turns_page
 from problems import PROBLEMS
-from results import RESULTS, median, pair_ratio, read
-from targets import TARGETS, growth
+from results import RESULTS, growth, median, pair_ratio, read
 
 PAGE = RESULTS.parents[1] / "benchmarks.md"
 SAME = 1e-3  # log-likelihoods that differ by less are the same
 RESOLUTION = 1e6  # bytes
 LOWER_BOUNDS = ("cross_product", "sum_x")  # nobody fits a model in that time
 
-INTRODUCTION = """# Benchmarks
+IN_TURNS = """## In turns
 
-Time, memory and accuracy of fits, ours beside others' on the same data. Made by
-`docs/benchmarks/page.py` from `docs/benchmarks/results/`, which `run.py` writes:
+Programs that take turns within one process on the same data, printed by
+`docs/benchmarks/turns.py`: the first turn does not count, *over ours* is the median of
+the ratios of single turns, and their quartiles stand beside it. Each has one thread
+first, and then the number that it chooses on a machine of two cores. Packages are given
+the data in the form that they like best, arrays where they take them, and bringing the
+data there is not counted; our time includes reading the labels. *CPU s* are those of all
+threads of the process, in which threads of the program before may still spin. *Memory*
+is by how much the resident memory rises during the fit at most, with one thread.
+`interlace`, another package, is not on the package index.
+"""
+INTRODUCTION = """## Each in a process of its own
 
-    python docs/benchmarks/run.py && python docs/benchmarks/page.py
+Made from `docs/benchmarks/results/`, which `run.py` writes; the whole page is made by
+`page.py`:
+
+    python docs/benchmarks/turns.py && python docs/benchmarks/run.py
+    python docs/benchmarks/page.py
 
 Each run is a process of its own that makes the data, warms up on a small problem of the
 same kind, and times one fit; tables have the median. Packages are given the data in the
@@ -179,29 +192,18 @@ def less_likely(name, result):
     ]
 
 
-def losses_section(results):
-    """All of them, and what else did not reach its target."""
+def losses_section(results, turns):
+    """All of them: in turns, and each in a process of its own."""
     rows = [row for item in results.items() for row in losses(*item)]
     lines = [line for item in results.items() for line in less_likely(*item)]
-    for target in TARGETS:
-        value = target.figure(results)
-        if target.verdict(value) == "missed":
-            lines.append(f"{target.text}: {figure(value)}, not {target.bound()}.")
     head = ["problem", "", "its time over ours", "its memory over ours"]
     listed = "\n".join(f"- {line}" for line in lines)
-    text = "Found by page.py in the results; memory only beyond 1 MB of difference."
-    parts = ["## Where we lose", text, table(head, rows) if rows else "", listed]
+    text = "Each in a process of its own; memory only beyond 1 MB of difference."
+    slower = turns_page.losses(turns)
+    names = ["In turns", "threads", "is faster", "times as fast as ours"]
+    parts = ["## Where we lose", table(names, slower) if slower else ""]
+    parts += [text, table(head, rows) if rows else "", listed]
     return "\n\n".join(part for part in parts if part)
-
-
-def targets_section(results):
-    """Figures beside their bounds."""
-    rows = [(target, target.figure(results)) for target in TARGETS]
-    cells = [
-        [target.text, figure(value), target.bound(), target.verdict(value)]
-        for target, value in rows
-    ]
-    return "## Targets\n\n" + table(["", "found", "target", ""], cells)
 
 
 PAST_MEMORY = """
@@ -261,18 +263,39 @@ def versions_section(results):
     return f"{head}\n\n{table(['package', 'version'], rows)}"
 
 
-def page(results, picture, printed):
-    """The page as text; `picture` is the path of the plot from it, or None, and
+PIECES = """
+### where the time of a fit goes
+
+Printed by `docs/benchmarks/pieces.py`: milliseconds of the steps of a random-intercept \
+fit, one thread.
+"""
+
+
+def pieces_section(path):
+    """The table that pieces.py printed, as it was."""
+    return f"{PIECES.strip()}\n\n{path.read_text().strip()}" if path.exists() else ""
+
+
+def turns_section(turns, picture):
+    """The chart and four lines of plain words."""
+    drawn = [f"![Time of others over ours]({picture})"] if picture else []
+    text = "\n".join(turns_page.lines(turns))
+    return "\n\n".join(["# Benchmarks", *drawn, text])
+
+
+def page(results, turns, pictures, printed):
+    """The page as text; `pictures` are the paths of the plots from it, or None, and
     `printed` are sections that other programs have printed.
     """
     order = [name for name in PROBLEMS if name in results]
     results = {name: results[name] for name in order}
-    sections = [INTRODUCTION.strip(), targets_section(results), losses_section(results)]
-    sections.append("## Results")
+    sections = [turns_section(turns, pictures[0]), losses_section(results, turns)]
+    sections += [IN_TURNS.strip(), turns_page.tables(turns, table)]
+    sections.append(INTRODUCTION.strip())
     for name, result in results.items():
         if result.problem["family"] != "rows" or name == "million":
             sections.append(problem_section(name, result))
-    sections.append(growth_section(results, picture))
+    sections.append(growth_section(results, pictures[1]))
     sections += printed
     sections.append(versions_section(results))
     return "\n\n".join(filter(None, sections)) + "\n"
@@ -284,21 +307,26 @@ def main():
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--page", type=Path, default=PAGE)
     options = parser.parse_args()
-    results, picture = read(options.results), None
-    path = options.results / plot.NAME
+    results = read(options.results)
+    turns = turns_page.read(options.results / "turns")
+    paths = options.results / turns_page.NAME, options.results / plot.NAME
     try:
-        plot.draw(results, path)
+        turns_page.draw(turns, paths[0])
+        plot.draw(results, paths[1])
     except ImportError:
-        print("matplotlib is not installed: the plot is not drawn anew")
-    if path.exists():
-        picture = os.path.relpath(path, options.page.parent)
+        print("matplotlib is not installed: the plots are not drawn anew")
+    pictures = [
+        os.path.relpath(path, options.page.parent) if path.exists() else None
+        for path in paths
+    ]
     printed = [
+        pieces_section(options.results / "pieces.md"),
         printed_section(PAST_MEMORY, options.results / "past_memory.txt"),
         printed_section(WITH_SLOPE, options.results / "past_memory_slope.txt"),
         printed_section(LARGE_CROSSED, options.results / "large_crossed.txt"),
         before_after_section(options.results / "before_after.md"),
     ]
-    options.page.write_text(page(results, picture, printed))
+    options.page.write_text(page(results, turns, pictures, printed))
     print(options.page)
 
 

@@ -4,6 +4,8 @@ import json
 import statistics
 from pathlib import Path
 
+import numpy as np
+
 RESULTS = Path(__file__).with_name("results")
 
 
@@ -111,3 +113,20 @@ def pair_ratio(row):
         return None
     pairs = zip(row["seconds"], row["beside_seconds"], strict=True)
     return median([ours / theirs for ours, theirs in pairs])
+
+
+def growth(adapter):
+    """Slope of the logarithm of time in the logarithm of rows."""
+
+    def figure(results):
+        family = [r for r in results.values() if r.problem["family"] == "rows"]
+        points = [
+            (result.problem["n_rows"], result.seconds(adapter))
+            for result in family
+            if result.seconds(adapter) is not None
+        ]
+        if len(points) < 3:
+            return None
+        return np.polyfit(*np.log(np.array(points)).T, 1)[0]
+
+    return figure

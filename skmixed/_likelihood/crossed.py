@@ -65,7 +65,7 @@ class CrossedFactor(TriangularSystem):
     @property
     def lost(self):
         """Rounding error of the determinants in units of that of 1."""
-        return np.sum(self.L**2, axis=1).max()
+        return np.einsum("ij,ij->i", self.L, self.L).max()
 
     @cached_property
     def half(self):
@@ -277,7 +277,7 @@ def _solve_rest(gram, rest, rows, Z_rows):
     """L, and the other effects of every column of A in units of Lambda_2."""
     M22 = gram.W22 + gram.links.scatter(Z_rows)
     M2A = gram.W2A + _back(gram.links, Z_rows, rows) + M22 @ gram.a0
-    B = _left(*rest, _right(*rest, M22))
+    B = _both([Lambda.T for Lambda in rest[0]], rest[1], M22)
     B[np.diag_indices_from(B)] += 1.0
     with products_of(len(B)):
         L = cholesky(B, lower=True, overwrite_a=True, check_finite=False)
@@ -345,7 +345,12 @@ def _right(Lambdas, sizes, A):
 
 
 def _both(Lambdas, sizes, A):
-    """Lambda_2 A Lambda_2'."""
+    """Lambda_2 A Lambda_2', a new array."""
+    if all(q == 1 for _, q in sizes):
+        scale = np.repeat([L[0, 0] for L in Lambdas], [K for K, _ in sizes])
+        found = A * scale
+        found *= scale[:, None]
+        return found
     turned = [L.T for L in Lambdas]
     return _times_lambda(Lambdas, sizes, _right(turned, sizes, A))
 
