@@ -17,6 +17,8 @@ from .labels import check_present, index_groups, is_column, join_labels, unique
 from .table import refuse_lazy
 
 NO_NAME = "groups"  # of a column that has none
+# Labels of a column, per row, up to which tables of them are made.
+MOST_LABELS_PER_ROW = 4
 
 
 @dataclass(frozen=True)
@@ -227,11 +229,30 @@ def combine(codes, n_labels):
     rows = codes[present].astype(np.int64)
     found = rows[:, 0]
     for column, n in zip(rows.T[1:], n_labels[1:], strict=True):
-        found = unique(found)[1] * np.int64(n) + column
+        nested = _nested(found, column, n)
+        if nested is None:
+            found = unique(found)[1] * np.int64(n) + column
+        else:
+            found = nested
     first_of, level = _first_rows(found)
     level_codes = np.full(len(codes), -1, dtype=np.int32)
     level_codes[present] = level
     return rows[first_of], level_codes
+
+
+def _nested(outer, inner, n):
+    """Numbers of the combinations of two codes, in their order, where every inner one
+    has one outer one: without a sort of the rows.  None where it has several.
+    """
+    if n > MOST_LABELS_PER_ROW * len(inner):
+        return None
+    of = np.full(n, -1, dtype=np.int64)
+    of[inner] = outer
+    if (of[inner] != outer).any():
+        return None
+    rank = np.empty(n, dtype=np.int64)
+    rank[np.argsort(of, kind="stable")] = np.arange(n)
+    return rank[inner]
 
 
 def _first_rows(values):

@@ -233,6 +233,19 @@ def test_many_combinations_do_not_overflow():
     assert_array_equal(levels[level_codes], found)
 
 
+@pytest.mark.parametrize("third", [False, True])
+def test_nested_labels_are_combined_as_all_others(third):
+    """Without a sort of the rows, and in the same order."""
+    rng = np.random.default_rng(0)
+    inner = rng.integers(0, 40, size=300)
+    outer = rng.integers(0, 7, size=50)[inner]
+    found = np.column_stack([outer, inner, *([inner // 2 + 3] if third else [])])
+    levels, level_codes = combine(found, [9, 50, 30][: found.shape[1]])
+    expected, position = np.unique(found, axis=0, return_inverse=True)
+    assert_array_equal(levels, expected)
+    assert_array_equal(level_codes, position.ravel())
+
+
 KNOWN, CODES = known_labels(
     read_labels(read_terms("(1 | school/class) + (1 | class)"), FRAME, 5),
     ((0,), (0, 1), (1,)),
