@@ -230,10 +230,7 @@ def combine(codes, n_labels):
     found = rows[:, 0]
     for column, n in zip(rows.T[1:], n_labels[1:], strict=True):
         nested = _nested(found, column, n)
-        if nested is None:
-            found = unique(found)[1] * np.int64(n) + column
-        else:
-            found = nested
+        found = unique(found)[1] * np.int64(n) + column if nested is None else nested
     first_of, level = _first_rows(found)
     level_codes = np.full(len(codes), -1, dtype=np.int32)
     level_codes[present] = level
