@@ -95,11 +95,12 @@ def degrees_of_freedom(likelihood, factor):
     """n for ML; for REML n less the effective number of coefficients: math.md (23).
 
     That number is the trace of the hat matrix: all the coefficients, less the part of
-    them that the rows of the penalty determine.
+    them that the rows of the penalty determine.  Without a penalty `factor` is not
+    used.
     """
     if not likelihood.reml:
         return likelihood.n
-    free = likelihood.n - (len(factor.root) - 1)
+    free = likelihood.n - (likelihood.gram.R12.shape[2] - 1)
     if likelihood.penalty is not None:
         free += np.sum((likelihood.penalty[:, :-1] @ factor.root_inverse) ** 2)
     return free

@@ -73,8 +73,8 @@ def best_ratio(likelihood):
     tell whether 0 is a local optimum.
     """
     exact = condense(replace(likelihood, gram=pool(likelihood.gram)))
-    at_zero = evaluate(exact, 0.0)
-    if not has_freedom(exact, degrees_of_freedom(exact, at_zero.factor)):
+    factor = None if exact.penalty is None else evaluate(exact, 0.0).factor
+    if not has_freedom(exact, degrees_of_freedom(exact, factor)):
         return Optimum(0.0, False, 1)  # nothing but rounding is left of y
     slope_at = _Slope(exact)
     grid = ratio_grid(likelihood.gram)
