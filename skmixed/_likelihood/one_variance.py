@@ -95,12 +95,13 @@ def degrees_of_freedom(likelihood, factor):
     """n for ML; for REML n less the effective number of coefficients: math.md (23).
 
     That number is the trace of the hat matrix: all the coefficients, less the part of
-    them that the rows of the penalty determine.  Without a penalty `factor` is not
-    used.
+    them that the rows of the penalty determine.  Of a random intercept without a
+    penalty `factor` may be None.
     """
     if not likelihood.reml:
         return likelihood.n
-    free = likelihood.n - (likelihood.gram.R12.shape[2] - 1)
+    m = likelihood.gram.R12.shape[2] if factor is None else len(factor.root)
+    free = likelihood.n - (m - 1)
     if likelihood.penalty is not None:
         free += np.sum((likelihood.penalty[:, :-1] @ factor.root_inverse) ** 2)
     return free
