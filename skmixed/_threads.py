@@ -18,33 +18,35 @@ LARGE = 300
 
 
 class _Limit:
-    """One BLAS thread while anybody asks for it, in whichever threads of Python.
+    """One BLAS thread while the first who asks for it is at work.
 
-    The number is that of the process: the first to ask sets it, and the last to leave
-    puts the old one back.
+    The number is that of the process.  Whoever sets it puts the old one back: OpenBLAS
+    lets no other thread of Python raise it again.  Those who ask meanwhile do nothing,
+    and may find more threads before they end.
     """
 
     def __init__(self):
-        self.lock, self.depth, self.limiter, self.before = threading.Lock(), 0, None, 1
+        self.lock, self.owner, self.before = threading.Lock(), None, 1
 
     @contextmanager
     def one(self):
         with self.lock:
-            self.depth += 1
-            if self.depth == 1:
+            is_first = self.owner is None
+            if is_first:
+                self.owner = threading.get_ident()
                 self.before = _most_threads()
-                self.limiter = _controller().limit(limits=1, user_api="blas")
-        try:
+        if not is_first:
             yield
+            return
+        try:
+            with _controller().limit(limits=1, user_api="blas"):
+                yield
         finally:
-            with self.lock:
-                self.depth -= 1
-                if not self.depth:
-                    self.limiter.restore_original_limits()
+            self.owner = None
 
     @contextmanager
     def all(self):
-        if not self.depth or self.before == 1:
+        if self.owner != threading.get_ident() or self.before == 1:
             yield
             return
         with _controller().limit(limits=self.before, user_api="blas"):

@@ -65,20 +65,25 @@ def test_many_columns_keep_them(two_threads):
         assert blas_threads() == {1}
 
 
-def test_whoever_ends_last_gives_them_back(two_threads):
-    """Each fit that puts back what it found would leave the process with one."""
+def test_a_fit_in_another_thread_leaves_them_alone(two_threads):
+    """Whoever sets the number puts it back, whatever began or ended meanwhile."""
     inside, leave = threading.Event(), threading.Event()
 
     def other():
         with _threads.small_products(None):
             inside.set()
             leave.wait(timeout=60)
+            with _threads.products_of(_threads.LARGE):
+                pass
 
-    with _threads.small_products(None):
-        thread = threading.Thread(target=other)
-        thread.start()
-        assert inside.wait(timeout=60)
-    assert blas_threads() == {1}
-    leave.set()
-    thread.join(timeout=60)
-    assert blas_threads() == {2}
+    for _ in range(2):
+        inside.clear(), leave.clear()
+        with _threads.small_products(None):
+            thread = threading.Thread(target=other)
+            thread.start()
+            assert inside.wait(timeout=60)
+            assert blas_threads() == {1}
+        assert blas_threads() == {2}
+        leave.set()
+        thread.join(timeout=60)
+        assert blas_threads() == {2}
