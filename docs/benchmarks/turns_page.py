@@ -73,15 +73,15 @@ def lines(results):
     if "million" in one:
         middle = ratios(one["million"], "linear_regression")[1]
         floor = f" `LinearRegression`, which knows no groups, takes {middle:.2f} times "
-        floor += "our time there."
+        floor += "our time for 1,000,000 rows."
     small = all_of(["rows-1e2", "rows-1e3", "rows-1e4"], rows_of)
+    many = all_of(["rows-1e5", "million"], rows_of)
     several = all_of(["slopes", "nested", "crossed", "insteval"], str)
+    said_of = {"Small data": small, "Many rows": many, "Several effects": several}
     return [
-        f"- Small data: {small}.",
-        f"- Many rows: {all_of(['rows-1e5', 'million'], rows_of)}.{floor}",
-        f"- Slopes and several factors: {several}.",
+        *(f"- {what}: {text}." for what, text in said_of.items() if text),
         "- Compared is the fastest of the programs that fit the same model, with one "
-        "thread each, in turns.",
+        "thread each, in turns." + floor,
     ]
 
 
