@@ -27,10 +27,10 @@ Programs that take turns within one process on the same data, printed by
 the ratios of single turns, and their quartiles stand beside it. Each has one thread
 first, and then the number that it chooses on a machine of two cores. Packages are given
 the data in the form that they like best, arrays where they take them, and bringing the
-data there is not counted; our time includes reading the labels. *CPU s* are those of all
-threads of the process, in which threads of the program before may still spin. *Memory*
-is by how much the resident memory rises during the fit at most, with one thread.
-`interlace`, another package, is not on the package index.
+data there is not counted; our time includes reading the labels. *CPU s* are those of
+all threads of the process, in which threads of the program before may still spin.
+*Memory* is by how much the resident memory rises during the fit at most, with one
+thread. `interlace`, another package, is not on the package index.
 """
 INTRODUCTION = """## Each in a process of its own
 
@@ -266,8 +266,8 @@ def versions_section(results):
 PIECES = """
 ### where the time of a fit goes
 
-Printed by `docs/benchmarks/pieces.py`: milliseconds of the steps of a random-intercept \
-fit, one thread.
+Printed by `docs/benchmarks/pieces.py`: milliseconds of the steps of a \
+random-intercept fit, one thread.
 """
 
 
