@@ -13,8 +13,8 @@ from threadpoolctl import ThreadpoolController
 
 # Columns of X from which on products of a block of rows gain from several threads.
 MANY_COLUMNS = 100
-# Rows of a square matrix from which on its factorisation does, though a neighbour may be
-# busy: it takes a tenth of a second.
+# Rows of a square matrix from which on its factorisation does, though a neighbour may
+# be busy: it takes a tenth of a second.
 LARGE = 2_000
 
 
