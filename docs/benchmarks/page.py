@@ -24,13 +24,14 @@ IN_TURNS = """## In turns
 
 Programs that take turns within one process on the same data, printed by
 `docs/benchmarks/turns.py`: the first turn does not count, *over ours* is the median of
-the ratios of single turns, and their quartiles stand beside it. Each has one thread
-first, and then the number that it chooses on a machine of two cores. Packages are given
-the data in the form that they like best, arrays where they take them, and bringing the
-data there is not counted; our time includes reading the labels. *CPU s* are those of
-all threads of the process, in which threads of the program before may still spin.
-*Memory* is by how much the resident memory rises during the fit at most, with one
-thread. `interlace`, another package, is not on the package index.
+the ratios of single turns, and their quartiles stand beside it. With one thread each it
+is the ratio of CPU seconds, because other programs were at work on the machine; with
+the number of threads that each chooses, on two cores, that of seconds on the wall.
+There *CPU s* has threads of the program before, which spin for a while. Packages are
+given the data in the form that they like best, arrays where they take them, and
+bringing the data there is not counted; our time includes reading the labels. *Memory*
+is by how much the resident memory rises during the fit at most, with one thread.
+`interlace`, another package, is not on the package index.
 """
 INTRODUCTION = """## Each in a process of its own
 

@@ -11,9 +11,11 @@ SAME = 1e-3  # log-likelihoods that differ by less are the same
 
 
 def read(folder):
-    """Results of turns.py by problem, in the order of the problems."""
+    """Results of turns.py by problem: random intercepts first, by rows."""
     found = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
-    return {name: found[name] for name in PROBLEMS if name in found}
+    ours = [name for name in PROBLEMS if name in found]
+    ours.sort(key=lambda name: (PROBLEMS[name].task == "mixed", PROBLEMS[name].n_rows))
+    return {name: found[name] for name in ours}
 
 
 def title(problem):
@@ -23,24 +25,29 @@ def title(problem):
     return f"{kind}, {problem['n_rows']:,} rows, {groups or problem['n_groups']} groups"
 
 
-def ratios(rows, key):
-    """Quartiles of the time of a program over ours, turn by turn; None if it failed."""
+def ratios(modes, key, mode="one"):
+    """Quartiles of the time of a program over ours, turn by turn; None if it failed.
+
+    Of one thread it is CPU time, which does not depend on what else the machine does;
+    of several, time on the wall.
+    """
+    rows, figure = modes.get(mode, {}), "cpu" if mode == "one" else "seconds"
     row = rows.get(key, {})
     if not row.get("seconds"):
         return None
-    k = len(row["seconds"])
-    ours = np.array(rows["skmixed"]["seconds"])[:k]
-    return np.quantile(np.array(row["seconds"]) / ours, [0.25, 0.5, 0.75])
+    k = len(row[figure])
+    ours = np.array(rows["skmixed"][figure])[:k]
+    return np.quantile(np.array(row[figure]) / ours, [0.25, 0.5, 0.75])
 
 
-def peers(rows):
+def peers(modes):
     """Keys of the programs that fit the model, but ours."""
-    return [key for key in rows if key not in ("skmixed", "linear_regression")]
+    return [key for key in modes["one"] if key not in ("skmixed", "linear_regression")]
 
 
-def fastest(rows):
-    """Key and quartiles of the fastest peer."""
-    found = {key: ratios(rows, key) for key in peers(rows)}
+def fastest(modes):
+    """Key and quartiles of the fastest peer, with one thread."""
+    found = {key: ratios(modes, key) for key in peers(modes)}
     found = {key: value for key, value in found.items() if value is not None}
     key = min(found, key=lambda one: found[one][1])
     return key, found[key]
@@ -48,18 +55,16 @@ def fastest(rows):
 
 def lines(results):
     """Four lines of plain words."""
-    one = {name: result["modes"]["one"] for name, result in results.items()}
-    best = {name: (*fastest(rows), rows) for name, rows in one.items()}
+    one = {name: result["modes"] for name, result in results.items()}
 
     def said(name):
-        key, quartiles, rows = best[name]
-        seconds = np.median(rows["skmixed"]["seconds"])
-        who = rows[key]["name"]
+        rows, (key, quartiles) = one[name]["one"], fastest(one[name])
+        seconds, who = np.median(rows["skmixed"]["cpu"]), rows[key]["name"]
         if quartiles[1] >= 1:
             tells = f"{quartiles[1]:.2g} times as fast as {who}"
         else:
             tells = f"{1 / quartiles[1]:.2g} times as slow as {who}"
-        return f"{seconds:.2g} s, {tells}"
+        return f"{1e3 * seconds:.3g} ms, {tells}"
 
     def all_of(names, label):
         return "; ".join(
@@ -89,11 +94,12 @@ def losses(results):
     """Rows of the table of peers that are faster, with both numbers of threads."""
     found = []
     for result in results.values():
-        for mode, rows in result["modes"].items():
-            for key in peers(rows):
-                quartiles = ratios(rows, key)
+        modes = result["modes"]
+        for mode in modes:
+            for key in peers(modes):
+                quartiles = ratios(modes, key, mode)
                 if quartiles is not None and quartiles[1] < 1:
-                    peer = rows[key]["name"]
+                    peer = modes[mode][key]["name"]
                     times = f"{1 / quartiles[1]:.2g}"
                     found.append([title(result["problem"]), MODES[mode], peer, times])
     return found
@@ -109,7 +115,7 @@ def tables(results, table):
         for key, row in modes["one"].items():
             cells = [row["name"]]
             for mode in MODES:
-                cells += _cells(modes.get(mode, {}), key)
+                cells += _cells(modes, key, mode)
             peak = row.get("peak_bytes")
             rows.append([*cells, "" if peak is None else f"{peak / 1e6:,.0f}"])
         text = (
@@ -122,8 +128,8 @@ def tables(results, table):
     return "\n\n".join(parts)
 
 
-def _cells(rows, key):
-    row, quartiles = rows.get(key, {}), ratios(rows, key) if rows else None
+def _cells(modes, key, mode):
+    row, quartiles = modes.get(mode, {}).get(key, {}), ratios(modes, key, mode)
     if quartiles is None:
         return ["failed" if "failed" in row else "", "", "", ""]
     low, middle, high = quartiles
@@ -151,9 +157,7 @@ def draw(results, path):
     from matplotlib.figure import Figure
 
     mpl.rcParams["svg.hashsalt"] = NAME  # the same picture is the same file
-    keys = list(
-        dict.fromkeys(k for r in results.values() for k in peers(r["modes"]["one"]))
-    )
+    keys = list(dict.fromkeys(k for r in results.values() for k in peers(r["modes"])))
     keys.append("linear_regression")
     figure = Figure(figsize=(7, 0.5 * len(results) + 1.6), layout="constrained")
     axes = figure.add_subplot()
@@ -161,7 +165,7 @@ def draw(results, path):
         points = [
             (place, quartiles, result["modes"]["one"][key]["name"])
             for place, result in enumerate(results.values())
-            if (quartiles := ratios(result["modes"]["one"], key)) is not None
+            if (quartiles := ratios(result["modes"], key)) is not None
         ]
         if not points:
             continue
