@@ -316,6 +316,10 @@ def test_likelihood_ratio_and_contrasts():
     assert (test.df, test.at_boundary) == (1, False)
     with pytest.raises(ValueError, match="log-variance of one model has x1"):
         likelihood_ratio_test(model, fit_crossed(X, y, groups, variance_features=[0]))
+    known = np.column_stack([X, X[:, 0]])
+    offset = fit_crossed(known, y, groups, variance_offset=2, mean_features=[0, 1])
+    with pytest.raises(ValueError, match="offset of x2"):
+        likelihood_ratio_test(constant, offset)
     found = contrast(model, {"x0": 1.0})
     df = model.summary().coefficients["df"][1]
     assert found.estimates["df"][0] == pytest.approx(df)

@@ -112,7 +112,11 @@ def test_intervals_of_components(case):
 
 def test_t_intervals_of_new_levels(case):
     """docs/math.md (118), in which nothing is left out where levels are new."""
-    new, new_groups = case.X[:3], pd.DataFrame({"a": [77, 77, 78], "c": [9, 8, 8]})
+    # So far out that the coefficients' errors matter most.
+    new, new_groups = (
+        case.X[:3] * [20.0, -5.0],
+        pd.DataFrame({"a": [77, 77, 78], "c": [9, 8, 8]}),
+    )
     columns = np.column_stack([np.ones(3), new])
     Z = [columns[:, :2], columns[:, :1]]
 
@@ -126,3 +130,6 @@ def test_t_intervals_of_new_levels(case):
     low, high = case.model.predict_interval(new, distribution="t", **how).T
     half = np.sqrt(variance(case.x)) * t.isf(0.1, case.freedom(variance))
     np.testing.assert_allclose((high - low) / 2, half, rtol=DIFFERENCES)
+    codes = [np.full(3, -1)] * 2
+    found = case.model._fit.freedom_of(new, codes)
+    np.testing.assert_allclose(found, case.freedom(variance), rtol=DIFFERENCES)
