@@ -267,8 +267,8 @@ def versions_section(results):
 PIECES = """
 ### where the time of a fit goes
 
-Printed by `docs/benchmarks/pieces.py`: milliseconds of the steps of a \
-random-intercept fit, one thread.
+Printed by `docs/benchmarks/pieces.py`: milliseconds of CPU time of the steps of a \
+random-intercept fit, one thread, on a machine with other work, so that shares count.
 """
 
 

@@ -4,7 +4,7 @@
 
 Times the steps of the data flow within whole fits, medians of some of them; what is
 not in a step (copies of the estimator, messages) is the rest.  Prints a table in
-milliseconds, which results/pieces.md keeps, with one thread of BLAS.
+milliseconds of CPU time, which results/pieces.md keeps: run it with one thread of BLAS.
 """
 
 import argparse
@@ -37,11 +37,11 @@ def watched(function, spent, step):
     """The function, which adds its time to `spent[step]`."""
 
     def run(*args, **kwargs):
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             return function(*args, **kwargs)
         finally:
-            spent[step] += time.perf_counter() - start
+            spent[step] += time.process_time() - start
 
     return run
 
@@ -55,9 +55,9 @@ def one_fit(data):
     ]
     for patch in patches:
         patch.start()
-    start = time.perf_counter()
+    start = time.process_time()
     skmixed.RandomInterceptRegressor().fit(data.X, data.y, groups=data.groups)
-    whole = time.perf_counter() - start
+    whole = time.process_time() - start
     for patch in patches:
         patch.stop()
     return [*spent.values(), whole - sum(spent.values()), whole]
@@ -67,7 +67,7 @@ def pieces(n_rows):
     """Medians of some fits, in milliseconds."""
     name = {1_000_000: "million"}.get(n_rows, f"rows-{n_rows:.0e}".replace("e+0", "e"))
     data = PROBLEMS[name].make()
-    n_fits = int(np.clip(3e6 / n_rows, 5, 100))
+    n_fits = int(np.clip(3e6 / n_rows, 4, 40))
     return 1e3 * np.median([one_fit(data) for _ in range(n_fits + 1)][1:], axis=0)
 
 
