@@ -717,11 +717,22 @@ def make_distribution_scorer(
     return _DistributionScorer(loss, 1 if greater_is_better else -1, options)
 
 
-# A score must not depend on the units of y, hence no eps.
+#: Scorer: minus the mean negative log-likelihood of single rows, each from its own mean
+#: and standard deviation (`gaussian_nll`).  A model has to have ``return_std``.  It
+#: asks for ``groups`` by itself.  (A score must not depend on the units of y, hence no
+#: floor ``eps`` of the standard deviation.)
 neg_nll_scorer: _Scorer = _DistributionScorer(gaussian_nll, -1, {"eps": 0.0})
+#: Scorer: minus the mean continuous ranked probability score of single rows, in units
+#: of y (`gaussian_crps`).  It asks for ``groups`` by itself.
 neg_crps_scorer: _Scorer = _DistributionScorer(gaussian_crps, -1)
+#: Scorer: minus the negative log-likelihood of all test rows together, for each row.
+#: It alone sees that rows of a new group are alike.  It asks for ``groups`` by itself.
 neg_joint_nll_scorer: _Scorer = _JointScorer(
     joint_nll_per_row, -1, {}, {"groups": True}
 )
+#: Scorer: the coefficient of determination of predictions that know their ``groups``,
+#: which scikit-learn's own ``scoring="r2"`` does not hand on.
 r2_scorer: _Scorer = _MeanScorer(r2_score, 1)
+#: Scorer: minus the root mean squared error, in units of y, of predictions that know
+#: their ``groups``.
 neg_rmse_scorer: _Scorer = _MeanScorer(root_mean_squared_error, -1)

@@ -34,7 +34,7 @@ def number_equations(app, doctree):
             continue
         text = rf"\begin{{equation}}{node.astext().strip()}\end{{equation}}"
         node.children = [nodes.Text(text)]
-        node["no-wrap"] = True
+        node["no-wrap"] = node["nowrap"] = True  # the second until Sphinx 8.1
         if app.env.docname == PAGE:
             name = anchor(found[1])
             node["ids"].append(name)

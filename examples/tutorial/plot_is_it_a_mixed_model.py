@@ -22,11 +22,16 @@ shows the difference, where it hurts, and how near the two are to each other.
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal, norm
 
-from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
-from skmixed.metrics import gaussian_nll
+from skmixed import (
+    HeteroscedasticGaussianRegressor,
+    LinearMixedRegressor,
+    RandomInterceptRegressor,
+)
+from skmixed.metrics import gaussian_nll, joint_gaussian_nll_gradient
 
 N_GROUPS, SIZE = 400, 6
 
@@ -329,6 +334,161 @@ for name, options in settings.items():
     joint = both.log_predictive_density(X_2[~old], y_2[~old], groups=groups_2[~old])
     print(f"{name:14} NLL by row {by_row:.3f}   joint {-joint / np.sum(~old):.3f}")
 
+# %%
+# More than one effect: the general case
+# --------------------------------------
+# Slopes that differ between groups, and groups of several kinds, only change what the
+# covariance is made of. With :math:`Z` the columns of all effects and :math:`\Psi`
+# their covariance,
+#
+# .. math:: \Sigma = \sigma^2 I + Z \Psi Z'.
+#
+# For a slope, the rows of a group are :math:`\mathrm{Cov}(y_i, y_j) = \sigma^2
+# [i = j] + (1, x_i) \Psi (1, x_j)'`: rows with large :math:`x` vary more, and together.
+# For crossed factors, subjects and items say, two rows are correlated if they share the
+# subject, *or* the item: there are no blocks any more.
+
+rng = np.random.default_rng(3)
+subject, item = np.repeat(np.arange(20), 12), np.tile(np.arange(12), 20)
+x = rng.normal(size=240)
+slope = 0.8 * rng.normal(size=20)
+y_3 = 1 + x + rng.normal(size=20)[subject] + slope[subject] * x
+y_3 += 0.7 * rng.normal(size=12)[item] + 0.5 * rng.normal(size=240)
+
+
+def general_covariance(parameters):
+    """Slopes of subjects, levels of items, noise: by the Cholesky root of Psi."""
+    a, b, c, log_item, log_noise = parameters
+    root = np.array([[np.exp(a), 0.0], [b, np.exp(c)]])
+    Z = np.column_stack([np.ones(240), x]) @ root
+    subjects = (Z @ Z.T) * (subject[:, None] == subject)
+    items = np.exp(2 * log_item) * (item[:, None] == item)
+    return subjects + items + np.exp(2 * log_noise) * np.eye(240)
+
+
+few = np.lexsort([item, subject])[:72]  # six subjects
+_, panels = plt.subplots(1, 2, figsize=(8, 3.8), layout="constrained")
+for panel, parameters, title in zip(
+    panels,
+    [(0, 0, -0.2, -9, -0.7), (0, 0, -0.2, -0.4, -0.7)],
+    ["slopes of subjects", "and levels of items, crossed"],
+    strict=True,
+):
+    block = general_covariance(parameters)[np.ix_(few, few)]
+    panel.imshow(block, cmap="RdBu", vmin=-3, vmax=3)
+    panel.set(title=title, xticks=[], yticks=[])
+
+# %%
+# Fitting it by hand
+# ------------------
+# The mean has a closed form at each :math:`\Sigma`, generalised least squares; five
+# numbers are left for an optimiser. Their gradient, if it is wanted, is that of any
+# Gaussian:
+#
+# .. math:: \frac{\partial (-\log p)}{\partial \theta} = \tfrac12 \mathrm{tr}
+#           \left[ (\Sigma^{-1} - \Sigma^{-1} r r' \Sigma^{-1})
+#           \frac{\partial \Sigma}{\partial \theta} \right].
+
+D_3 = np.column_stack([np.ones(240), x])
+
+
+def profiled(parameters):
+    """Minus the log-likelihood, at the best mean."""
+    covariance = general_covariance(parameters)
+    weighted = np.linalg.solve(covariance, D_3)
+    coef = np.linalg.solve(D_3.T @ weighted, weighted.T @ y_3)
+    return -multivariate_normal.logpdf(y_3, D_3 @ coef, covariance)
+
+
+by_hand = minimize(profiled, [0.0, 0.0, 0.0, -0.5, -0.5], method="BFGS")
+crossed = LinearMixedRegressor("(x | subject) + (1 | item)", method="ml")
+labels = pd.DataFrame({"subject": subject, "item": item})
+crossed.fit(pd.DataFrame({"x": x}), y_3, groups=labels)
+print(f"log-likelihood by hand {-by_hand.fun:.4f}, {by_hand.nfev} matrices of all rows")
+print(f"LinearMixedRegressor   {crossed.log_likelihood_:.4f}")
+psi = crossed.random_effects_covariance_["subject"]
+root = np.array([[np.exp(by_hand.x[0]), 0], [by_hand.x[1], np.exp(by_hand.x[2])]])
+print("Psi by hand", np.round(root @ root.T, 3).tolist())
+print("Psi        ", np.round(psi, 3).tolist())
+
+# %%
+# What maximising over the effects jointly gets wrong
+# ---------------------------------------------------
+# The density of y and the effects together, :math:`p(y, b)`, has the best effects as
+# its maximum *given the variances*: they are those of the model. As a function of the
+# variances it is of no use. It differs from the likelihood by the integral over
+# :math:`b`, half of :math:`\log|\Sigma| - \log|\sigma^2 I| - \log|\Psi|` and depends
+# on them; without it the variance of the items is best at 0, however much items differ:
+
+
+def joint(log_item):
+    """-log p(y, b) at the best effects of items, all else as estimated."""
+    parameters = [*by_hand.x[:3], -30.0, by_hand.x[4]]
+    others = general_covariance(parameters)
+    Z = np.eye(12)[item]
+    weighted = np.linalg.solve(others, np.column_stack([D_3, Z]))
+    penalty = np.diag(np.r_[0, 0, np.full(12, np.exp(-2 * log_item))])
+    information = np.column_stack([D_3, Z]).T @ weighted + penalty
+    effects = np.linalg.solve(information, weighted.T @ y_3)
+    mean = np.column_stack([D_3, Z]) @ effects
+    density = multivariate_normal.logpdf(y_3, mean, others)
+    return -density - norm.logpdf(effects[2:], 0, np.exp(log_item)).sum()
+
+
+scale = np.linspace(-6, 1.5, 40)
+marginal = [profiled([*by_hand.x[:3], s, by_hand.x[4]]) for s in scale]
+together = [joint(s) for s in scale]
+_, ax = plt.subplots(layout="constrained")
+ax.plot(np.exp(scale), marginal, label="likelihood: effects integrated out")
+ax.plot(np.exp(scale), together, label="jointly with the effects")
+ax.axvline(0.7, color="0.6", ls=":", label="truth")
+ax.set(xscale="log", xlabel="std between items", ylabel="minus the log-density")
+ax.legend()
+
+# %%
+# By stochastic gradients
+# -----------------------
+# With one grouping factor the likelihood is a sum over groups, so that batches of whole
+# groups give unbiased gradients: any optimiser of deep learning fits it. Here by Adam,
+# in NumPy, for the four numbers of a random intercept; the gradient is that of
+# ``joint_gaussian_nll_gradient``, which costs as much as the rows of the batch.
+
+X_4, y_4, groups_4 = simulate(400, 6, seed=4)
+x_4 = X_4[:, 0]
+theta, first_moment, second_moment = np.zeros(4), np.zeros(4), np.zeros(4)
+batches = np.random.default_rng(0)
+path = []
+for step in range(1, 2001):
+    chosen = batches.choice(400, 20, replace=False)
+    rows = np.isin(groups_4, chosen)
+    _, by_mean, by_noise, by_group = joint_gaussian_nll_gradient(
+        y_4[rows],
+        theta[0] + theta[1] * x_4[rows],
+        np.exp(theta[2]),
+        np.exp(theta[3]),
+        groups_4[rows],
+    )
+    sums = by_mean.sum(), by_mean @ x_4[rows], by_noise.sum(), by_group.sum()
+    slopes = np.array(sums) / rows.sum()
+    first_moment = 0.9 * first_moment + 0.1 * slopes
+    second_moment = 0.999 * second_moment + 0.001 * slopes**2
+    rate = 0.02 / (1 + step / 500)
+    corrected = second_moment / (1 - 0.999**step)
+    theta = theta - rate * first_moment / (1 - 0.9**step) / (np.sqrt(corrected) + 1e-8)
+    path.append(theta)
+averaged = np.mean(path[-500:], axis=0)
+model = RandomInterceptRegressor(method="ml").fit(X_4, y_4, groups=groups_4)
+fitted = [model.intercept_, *model.coef_, np.log(model.noise_variance_)]
+fitted += [np.log(model.group_variance_)]
+names = ["intercept", "slope", "log noise variance", "log group variance"]
+for name, one, other in zip(names, averaged, fitted, strict=True):
+    print(f"{name:19} Adam {one:7.4f}   RandomInterceptRegressor {other:7.4f}")
+
+# %%
+# Nested groups are fitted in the same way, by batches of whole outer groups. Crossed
+# factors have no such batches, as every row is linked to every other one: there the
+# full likelihood is needed, or a bound of it.
+#
 # %%
 # So what is a random intercept?
 # ------------------------------

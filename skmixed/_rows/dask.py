@@ -5,7 +5,7 @@ travels, and the sums are added up as a tree.  Dask is imported by functions onl
 run when a collection of Dask is passed.
 """
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from functools import partial
 from itertools import pairwise
@@ -184,6 +184,10 @@ def _compute_tree(parts, join):
     while len(parts) > 1:
         pairs = [parts[i : i + 2] for i in range(0, len(parts), 2)]
         parts = [delayed(join)(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
+    # The package puts its defaults into Dask's configuration when it is first imported:
+    # within `config.set` they would vanish with the key that is set here.
+    with suppress(ImportError):
+        import distributed  # noqa: F401
     # Figures of many groups make a large graph, which is no reason for a warning.
     with config.set({"distributed.admin.large-graph-warning-threshold": "1TiB"}):
         return compute(parts[0])[0]

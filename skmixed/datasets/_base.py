@@ -321,3 +321,148 @@ def load_hsb82(*, return_X_y_groups: bool = False, as_frame: bool = False) -> An
         return_X_y_groups=return_X_y_groups,
         as_frame=as_frame,
     )
+
+
+@loader
+def load_oxboys(*, return_X_y_groups: bool = False, as_frame: bool = False) -> Any:
+    """Load and return the heights of boys in Oxford dataset (regression).
+
+    The heights of 26 boys on nine occasions over two years.
+
+    ==============   ==========================
+    Samples total    234
+    Dimensionality   1
+    Features         real -1.00 - 1.01
+    Targets          real 126.2 - 174.8, in cm
+    Groups           26 boys, 9 rows each
+    ==============   ==========================
+
+    Parameters
+    ----------
+    return_X_y_groups : bool, default=False
+        If True, returns ``(data, target, groups)`` instead of a Bunch object.
+        See below for more information about these objects.
+
+    as_frame : bool, default=False
+        If True, `data` is a pandas DataFrame, and `target` and `groups` are
+        pandas Series. This needs pandas to be installed.
+
+    Returns
+    -------
+    dataset : :class:`~sklearn.utils.Bunch`
+        Dictionary-like object, with the following attributes.
+
+        data : {ndarray, DataFrame} of shape (234, 1)
+            The standardised age, `age`: its zero is the middle of the study and
+            its unit about one year.
+        target : {ndarray, Series} of shape (234,)
+            The height, in centimetres.
+        groups : {ndarray, Series} of shape (234,)
+            The boy of each row, as an integer label.
+        frame : DataFrame of shape (234, 3) or None
+            The columns of `data`, `target` and `groups` side by side. None
+            unless `as_frame=True`.
+        feature_names : list of str
+            The names of the columns of `data`.
+        target_name : str
+            The name of the target, 'height'.
+        group_name : str
+            The name of the grouping variable, 'boy'.
+        DESCR : str
+            The full description of the dataset.
+        filename : str
+            The name of the CSV file that holds the data.
+
+    (data, target, groups) : tuple if ``return_X_y_groups`` is True
+        The three objects described above.
+
+    Examples
+    --------
+    >>> from skmixed.datasets import load_oxboys
+    >>> oxboys = load_oxboys()
+    >>> oxboys.data.shape
+    (234, 1)
+    >>> oxboys.target[:3]
+    array([140.5, 143.4, 144.8])
+    """
+    return _load(
+        "oxboys",
+        feature_names=["age"],
+        target_name="height",
+        group_name="boy",
+        return_X_y_groups=return_X_y_groups,
+        as_frame=as_frame,
+    )
+
+
+@loader
+def load_grunfeld(*, return_X_y_groups: bool = False, as_frame: bool = False) -> Any:
+    """Load and return the Grunfeld investment dataset (regression).
+
+    The yearly investment of eleven large firms of the United States.
+
+    ==============   ==========================================
+    Samples total    220
+    Dimensionality   3
+    Features         real, and integer 1935 - 1954
+    Targets          real 0.93 - 1486.7, in millions of dollars
+    Groups           11 firms, 20 rows each
+    ==============   ==========================================
+
+    Parameters
+    ----------
+    return_X_y_groups : bool, default=False
+        If True, returns ``(data, target, groups)`` instead of a Bunch object.
+        See below for more information about these objects.
+
+    as_frame : bool, default=False
+        If True, `data` is a pandas DataFrame, and `target` and `groups` are
+        pandas Series. This needs pandas to be installed.
+
+    Returns
+    -------
+    dataset : :class:`~sklearn.utils.Bunch`
+        Dictionary-like object, with the following attributes.
+
+        data : {ndarray, DataFrame} of shape (220, 3)
+            `value` and `capital` in millions of dollars of 1947, and `year`.
+        target : {ndarray, Series} of shape (220,)
+            The gross investment, in millions of dollars of 1947.
+        groups : {ndarray, Series} of shape (220,)
+            The firm of each row, as an integer label.
+        frame : DataFrame of shape (220, 5) or None
+            The columns of `data`, `target` and `groups` side by side. None
+            unless `as_frame=True`.
+        feature_names : list of str
+            The names of the columns of `data`.
+        target_name : str
+            The name of the target, 'invest'.
+        group_name : str
+            The name of the grouping variable, 'firm'.
+        DESCR : str
+            The full description of the dataset.
+        filename : str
+            The name of the CSV file that holds the data.
+
+    (data, target, groups) : tuple if ``return_X_y_groups`` is True
+        The three objects described above.
+
+    Examples
+    --------
+    >>> from skmixed.datasets import load_grunfeld
+    >>> grunfeld = load_grunfeld()
+    >>> grunfeld.data.shape
+    (220, 3)
+    >>> grunfeld.feature_names
+    ['value', 'capital', 'year']
+    >>> grunfeld.target[:3]
+    array([317.6, 391.8, 410.6])
+    """
+    return _load(
+        "grunfeld",
+        feature_names=["value", "capital", "year"],
+        target_name="invest",
+        group_name="firm",
+        return_X_y_groups=return_X_y_groups,
+        as_frame=as_frame,
+    )

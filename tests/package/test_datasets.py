@@ -9,12 +9,19 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import skmixed.datasets
-from skmixed.datasets import load_hsb82, load_machines, load_sleepstudy
+from skmixed.datasets import (
+    load_grunfeld,
+    load_hsb82,
+    load_machines,
+    load_oxboys,
+    load_sleepstudy,
+)
 
-LOADERS = [load_sleepstudy, load_machines, load_hsb82]
+LOADERS = [load_sleepstudy, load_machines, load_hsb82, load_oxboys, load_grunfeld]
 
 all_loaders = pytest.mark.parametrize("load", LOADERS)
 
+GRUNFELD_FEATURES = ["value", "capital", "year"]
 HSB82_FEATURES = ["ses", "cses", "meanses", "minority", "female", "catholic"]
 
 
@@ -34,6 +41,8 @@ def test_public_names():
         (load_sleepstudy, 180, ["Days"], "Reaction", "Subject", "sleepstudy.csv"),
         (load_machines, 54, ["Mach_B", "Mach_C"], "score", "Worker", "machines.csv"),
         (load_hsb82, 7185, HSB82_FEATURES, "mAch", "school", "hsb82.csv"),
+        (load_oxboys, 234, ["age"], "height", "boy", "oxboys.csv"),
+        (load_grunfeld, 220, GRUNFELD_FEATURES, "invest", "firm", "grunfeld.csv"),
     ],
 )
 def test_bunch(load, n_samples, feature_names, target_name, group_name, filename):
@@ -60,6 +69,8 @@ def test_bunch(load, n_samples, feature_names, target_name, group_name, filename
         (load_sleepstudy, 18, 10, 10, 308, 372),
         (load_machines, 6, 9, 9, 1, 6),
         (load_hsb82, 160, 14, 67, 1224, 9586),
+        (load_oxboys, 26, 9, 9, 1, 26),
+        (load_grunfeld, 11, 20, 20, 1, 11),
     ],
 )
 def test_groups(load, n_groups, min_size, max_size, min_label, max_label):
@@ -76,6 +87,8 @@ def test_groups(load, n_groups, min_size, max_size, min_label, max_label):
         (load_sleepstudy, 53731.4205, 61430, (249.56, 308), (364.1236, 372)),
         (load_machines, 3221.1, 189, (52.0, 1), (60.5, 6)),
         (load_hsb82, 91593.321, 37921696, (5.876, 1224), (22.733, 9586)),
+        (load_oxboys, 34987.54, 3159, (140.5, 1), (143.1, 26)),
+        (load_grunfeld, 29328.618, 1320, (317.6, 1), (6.281, 11)),
     ],
 )
 def test_target_and_groups_values(load, target_sum, group_sum, first, last):
@@ -141,6 +154,31 @@ def test_hsb82_columns():
     catholic_schools = np.unique(bunch.groups[columns["catholic"] == 1])
     assert len(catholic_schools) == 70
     assert_allclose(columns["ses"].sum(), 1.03, atol=1e-9)
+
+
+def test_oxboys_descr_states_the_spread_of_the_lines():
+    bunch = load_oxboys()
+    rows = [bunch.groups == boy for boy in range(1, 27)]
+    lines = np.array([np.polyfit(bunch.data[r, 0], bunch.target[r], 1) for r in rows])
+    text = " ".join(bunch.DESCR.split())
+    for values in lines.T:
+        for boy in (values.argmin(), values.argmax()):
+            assert f"{values[boy]:.2f} cm (boy {boy + 1})" in text
+
+
+def test_grunfeld_design():
+    bunch = load_grunfeld()
+    for firm in range(1, 12):
+        rows = bunch.groups == firm
+        assert_array_equal(bunch.data[rows, 2], np.arange(1935, 1955))
+    means = [bunch.target[bunch.groups == firm].mean() for firm in (1, 10)]
+    text = " ".join(bunch.DESCR.split())
+    assert f"between {means[1]:.2f} (firm 10) and {means[0]:.2f} (firm 1)" in text
+    # Kleiber and Zeileis (2010), table 3: least squares on ten firms.
+    ten = bunch.groups < 11
+    X = np.column_stack([np.ones(ten.sum()), bunch.data[ten, :2]])
+    coef = np.linalg.lstsq(X, bunch.target[ten], rcond=None)[0]
+    assert_allclose(coef, [-42.714, 0.116, 0.231], atol=6e-4)
 
 
 @all_loaders
@@ -280,6 +318,25 @@ def test_arguments_are_keyword_only(load):
                 "in points of the test",
                 "in units of the scale of `ses`",
                 "1 if Catholic, 0 if public",
+            ],
+        ),
+        (
+            load_oxboys,
+            [
+                ":Number of Instances: 234 (26 boys, 9 rows each)",
+                "Goldstein, H. (1987)",
+                "Pinheiro, J. C. and Bates, D. M. (2000)",
+                "in centimetres (cm)",
+                "The package is under the GPL",
+            ],
+        ),
+        (
+            load_grunfeld,
+            [
+                ":Number of Instances: 220 (11 firms, 20 rows each)",
+                "Kleiber, C. and Zeileis, A. (2010)",
+                "in millions of dollars of 1947",
+                "in the public domain",
             ],
         ),
     ],

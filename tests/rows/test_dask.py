@@ -2,7 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
 from operator import add
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +15,7 @@ from oracles.reference import simulate
 from scipy import sparse
 from sklearn.base import clone
 
+import skmixed
 from skmixed import (
     HeteroscedasticGaussianRegressor,
     LinearMixedRegressor,
@@ -457,3 +461,21 @@ def test_a_process_is_killed_while_it_sums(mixed, tmp_path):
         model.fit(lazy_X, Y, groups=ITEMS[["school", "item"]])
     assert not marker.exists()
     assert_same_mixed(model, mixed)
+
+
+def test_a_fit_leaves_the_configuration_of_dask_alone():
+    """Also where `distributed` is imported by nothing but the fit itself."""
+    code = """
+import dask, numpy as np
+import dask.array as da
+from skmixed import RandomInterceptRegressor
+rng = np.random.default_rng(0)
+X = da.from_array(rng.normal(size=(40, 1)), chunks=10)
+y = da.from_array(rng.normal(size=40), chunks=10)
+groups = da.from_array(np.arange(40) % 5, chunks=10)
+model = RandomInterceptRegressor().fit(X, y, groups=groups)
+assert dask.config.get("distributed.comm.timeouts.connect")
+model.predict(X, groups=groups).compute()
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(skmixed.__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
