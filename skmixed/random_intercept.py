@@ -63,7 +63,8 @@ class RandomInterceptRegressor(LinearGroupedRegressor):
         cannot route `groups`; -1 is the last column.  None means that labels are passed
         as `groups`.
     n_jobs : int, default=None
-        How many workers read the rows of a dense X; see :term:`n_jobs`.
+        How many workers read the rows of a dense X; see :term:`n_jobs`.  Rows in memory
+        are read no faster by two than by one.
 
     Attributes
     ----------
