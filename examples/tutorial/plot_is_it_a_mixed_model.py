@@ -435,7 +435,7 @@ def joint(log_item):
     return -density - norm.logpdf(effects[2:], 0, np.exp(log_item)).sum()
 
 
-scale = np.linspace(-6, 1.5, 40)
+scale = np.linspace(-25, 1.5, 80)
 marginal = [profiled([*by_hand.x[:3], s, by_hand.x[4]]) for s in scale]
 together = [joint(s) for s in scale]
 _, ax = plt.subplots(layout="constrained")
