@@ -4,7 +4,7 @@ Comes in: a `Gram` and a point.  Goes out: factor, value, derivatives, and the
 distribution of coefficients, random effects and new rows.
 
 factor, nested, crossed, iterative            the heart; the same for several factors
-one_variance, condensed     the criterion of a random intercept; with fewer columns
+one_variance, condensed, size_classes         of a random intercept; in fewer figures
 mixed, covariance           the criterion of any terms; the covariance of one term
 held, mixed_noise, effects_of_rows            with a parameter held; with a log-variance
 assembly, row_variances     the criterion with a variance for each row

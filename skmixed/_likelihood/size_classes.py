@@ -70,7 +70,7 @@ class SizeClasses:
         return tuple(map(np.concatenate, found))
 
     def _slopes(self, ratios):
-        """math.md (18) by (170) and (171)."""
+        """The slope of math.md (18), by math.md (170) and (171)."""
         m = len(self.fixed)
         spread = 1 + ratios[:, None] * self.size
         shrink = ratios[:, None] * self.size / spread

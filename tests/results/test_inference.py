@@ -427,7 +427,7 @@ def test_a_summary_is_of_the_fit_and_not_of_later_parameters():
 
 def test_updates_do_not_change_what_the_fit_says():
     for estimator in (RandomInterceptRegressor(), HeteroscedasticGaussianRegressor()):
-        X, y, groups = simulate(n=100)
+        X, y, groups = simulate(n=100, n_groups=30)
         model = estimator.fit(X, y, groups=groups)
         expected = str(model.summary())
         model.update_random_intercepts(X[:9], y[:9], groups=groups[:9] + 100)

@@ -188,8 +188,7 @@ def _pytest(root, files, output):
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
         code = pytest.main(["-q", "-x", "-p", "no:cacheprovider", "--tb=no", *files])
-        sys.stdout.flush()
-        os._exit(int(code))
+        sys.exit(int(code))
 
 
 def main(n_changes=60, seed=1, first=1, last=None):
