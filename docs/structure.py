@@ -3,9 +3,9 @@
     python docs/structure.py [folder]        (default: skmixed)
 
 Prints, for each entry of the package and for all of it, the lines of code (without
-docstrings, comments and blank lines) and the dataclasses; then the longest function and
-the private function with the most parameters.  tests/package/test_structure.py holds
-the limits.
+docstrings, comments and blank lines), the dataclasses and the named numbers; then the
+longest function and the private function with the most parameters.
+tests/package/test_package.py holds the limits.
 """
 
 import ast
@@ -62,6 +62,25 @@ def n_dataclasses(tree):
     return sum("dataclass" in ast.unparse(decorator) for decorator in decorators)
 
 
+def n_constants(tree):
+    """Number of module-level names in capitals that stand for a number."""
+    return sum(
+        isinstance(name, ast.Name) and name.id.isupper()
+        for node in tree.body
+        if isinstance(node, ast.Assign) and _is_numeric(node.value)
+        for name in ast.walk(node.targets[0])
+    )
+
+
+def _is_numeric(value):
+    """Whether an expression is made of numbers only."""
+    return not any(
+        isinstance(node, (ast.Name, ast.Call, ast.Dict, ast.Set))
+        or (isinstance(node, ast.Constant) and not isinstance(node.value, int | float))
+        for node in ast.walk(value)
+    )
+
+
 def length(function):
     """Lines of a function without its signature and docstring."""
     has_doc = ast.get_docstring(function) is not None and len(function.body) > 1
@@ -94,14 +113,15 @@ def main(folder=PACKAGE):
     total = {}
     for path, tree in modules(folder):
         entry = path.relative_to(folder).parts[0]
-        figures = code_lines(path.read_text()), n_dataclasses(tree)
-        before = total.get(entry, (0, 0))
+        figures = code_lines(path.read_text()), n_dataclasses(tree), n_constants(tree)
+        before = total.get(entry, (0, 0, 0))
         total[entry] = tuple(a + b for a, b in zip(before, figures, strict=True))
-    print(f"{'entry':24}{'code lines':>12}{'dataclasses':>13}")
-    for entry, figures in total.items():
-        print(f"{entry:24}{figures[0]:12,}{figures[1]:13}")
-    lines, classes = map(sum, zip(*total.values(), strict=True))
-    print(f"{f'{len(entries(folder))} entries':24}{lines:12,}{classes:13}")
+    total[f"{len(entries(folder))} entries"] = map(
+        sum, zip(*total.values(), strict=True)
+    )
+    print(f"{'entry':24}{'code lines':>12}{'dataclasses':>13}{'constants':>11}")
+    for entry, (lines, classes, constants) in total.items():
+        print(f"{entry:24}{lines:12,}{classes:13}{constants:11}")
     every = [(path, f) for path, tree in modules(folder) for f in functions(tree)]
     path, longest = max(every, key=lambda pair: length(pair[1]))
     where = path.relative_to(folder)

@@ -41,7 +41,7 @@ from ._rows.columns import check_range
 from ._rows.dask import is_partitioned, read_partitions, table_like
 from ._rows.qr import column_norms
 from ._rows.sample import sample_in_memory
-from ._search.problem import HIGHEST, LOWEST, state_problem
+from ._search.problem import RANGE, state_problem
 from ._search.row_variances import best_optimum
 from ._threads import one_blas_thread
 from ._typing import ColumnLike, Floats, MatrixLike
@@ -496,7 +496,7 @@ def _messages(estimator, read, problem, optimum, exact):
     if at_bounds:
         yield (
             f"{at_bounds} of {count(read.n_rows, 'row')} have a noise variance at the "
-            f"bounds or next to them, {LOWEST:.0e} and {HIGHEST:.0e} times that of a "
+            f"bounds or next to them, {1 / RANGE:.0e} and {RANGE:.0e} times that of a "
             "model with one noise variance: where rows can be fitted exactly, the "
             "likelihood has no maximum. Use fewer variance features, a larger "
             "variance_alpha, or coarser groups.",

@@ -15,7 +15,7 @@ import numpy as np
 
 from skmixed import HeteroscedasticGaussianRegressor
 from skmixed._likelihood.row_variances import gram_at
-from skmixed._search.row_variances import descend
+from skmixed._search.row_variances import Search
 from skmixed._search.starts import best_constant, scaled
 from skmixed.heteroscedastic import read_problem
 
@@ -52,13 +52,14 @@ def fit(seed):
 def random_optima(problem, X, seed, n_starts=N_STARTS):
     """Log-likelihoods of the optima that random starts lead to."""
     rng, model, found = np.random.default_rng(seed), problem.model, []
+    search = Search(model, kappa=None, tol=1e-10, max_iter=200)
     for _ in range(n_starts):
         coef = rng.normal(scale=2, size=X.shape[1])
         theta = np.append(np.linalg.pinv(problem.variance_columns.back) @ coef, 0.0)
         best = best_constant(model, gram_at(model, model.trend(theta)), floor=0.0)
         start = scaled(model, theta, best)
         start[-1] *= np.exp(rng.normal(scale=2))
-        optimum = descend(model, start, None, tol=1e-10, max_iter=200)
+        optimum = search.descend(start)
         found.append(optimum.point.log_likelihood)
     return np.array(found)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._rows.parts import ByGroup
 from .row_variances import NEXT_TO
 
 # A row with at most this share of the information about a parameter of the log-variance
@@ -190,21 +189,3 @@ def _gain_of_part(part, trend, groups, posterior, reml):
         rate = 0.5 * (found.counted - found.w * found.square)
         gain += rate[eta < low + NEXT_TO].sum()
     return gain
-
-
-def spread_within_groups(model, point):
-    """Weighted variance of the residuals of each group about their mean."""
-    sums = model.rows.reduce(_residual_sums, point.posterior).values
-    size, mean = model.rows.size, sums[:, 0] / model.rows.size
-    return np.maximum(sums[:, 1] / size - mean**2, 0.0)
-
-
-def _residual_sums(part, posterior):
-    local, sums = local_posterior(part, posterior), np.zeros((part.n_groups, 2))
-    for rows in part.blocks(part.X.shape[1]):
-        e, _ = local.at(part, rows, with_h=False)
-        a, codes = part.weight[rows], part.codes[rows]
-        sums += np.column_stack(
-            [np.bincount(codes, a * power, part.n_groups) for power in (e, e * e)]
-        )
-    return ByGroup(part.groups, sums)

@@ -12,9 +12,9 @@ from .._rows.columns import Columns, noise_floor
 from .._rows.grouped import Trend
 from .starts import Constant, best_constant
 
-# The noise variance of a row lies within these multiples of that of the same model with
+# The noise variance of a row lies within this factor of that of the same model with
 # one noise variance: a thousandth of a percent to 100,000 times in standard deviation.
-LOWEST, HIGHEST = 1e-10, 1e10
+RANGE = 1e10
 
 
 @dataclass(frozen=True)
@@ -81,4 +81,4 @@ def log_bounds(constant, around_one):
     typical = np.array([constant.noise_variance])
     if around_one:
         typical = np.append(typical, 1.0)
-    return np.log(LOWEST * typical.min()), np.log(HIGHEST * typical.max())
+    return np.log(typical.min() / RANGE), np.log(RANGE * typical.max())

@@ -8,117 +8,142 @@ from functools import partial
 
 import numpy as np
 
+from .._likelihood.arrow import Arrow
 from .._likelihood.derivatives import derivatives, metric
 from .._likelihood.residuals import gain_by_exact_rows
-from .._likelihood.row_variances import evaluate
+from .._likelihood.row_variances import Heteroscedastic, evaluate
 from .._rows.gram import scale
-from .ratio import NO_GAIN, NO_GAIN_PER_ROW
+from .roots import root_between
 from .starts import (
-    LONG_WAY,
     best_constant,
     constant_start,
     from_squared_residuals,
     more_starts,
     scaled,
-    with_level_of_groups,
 )
 from .trust_region import MOST_TRIALS, Minimum, Quadratic, minimise
 
-# Up to so many rows several starts are searched, and psi = 0 always: several optima are
-# a matter of few rows.
+# Up to so many rows the search is thorough: it has several starts, and looks for the
+# best psi = 0 in any case.  Several optima are a matter of few rows.
 MANY_ROWS = 50_000
-# With many rows, psi = 0 is out of the question where the log-likelihood falls by this
-# much for every parameter, with the others where they are.
+# With fewer rows for each parameter there is no regular optimum to look for.
+FEW_ROWS = 2
+# Else psi = 0 is out of the question where the log-likelihood falls by this much for
+# every parameter, with the others where they are.
 FAR_FROM_ZERO = 100.0
-# A search is left where Newton's step leads to an optimum that is known: it ends within
-# this part of the way there, and within a unit of the metric.
-NEARBY = 0.7
-# Rows per coefficient of the mean from which on the information for known coefficients
-# is nearly the whole one.
-MANY_ROWS_PER_COEFFICIENT = 10
-KAPPA_TOL = 1e-12  # Tolerance of log kappa.
-# Weight, per row, of the quadratic penalty that keeps kappa and alpha / vbar together.
-ANCHOR = 2.0
+# The ridge and the variances agree where the logarithms of kappa differ by less.
+KAPPA_TOL = 1e-6
 
 
 @dataclass(frozen=True)
-class Optimum:
-    """The best optimum of a search.
+class Optimum(Minimum):
+    """The best optimum of all searches; its theta has psi = 0 where that is best.
 
     Attributes
     ----------
-    point : Point
-        Its theta has psi = 0 where that is best.
     information : Arrow
         The observed information there.
-    n_iter, decrement, converged
-        As in `Minimum`.
     without : float or None
         The least value of the criterion at psi = 0; None if it is not known.
     many_rows : bool
-        Whether there were too many rows for a second start.
+        Whether there were too many rows for a thorough search.
     """
 
-    point: object
-    information: object
-    n_iter: int
-    decrement: float
-    converged: bool
+    information: Arrow
     without: float | None
     many_rows: bool
 
 
-def _evaluate(likelihood, theta, kappa, gram=None):
-    """The criterion; under REML with a ridge at a given kappa, and drawn to the
-    variances that imply it.
+@dataclass(frozen=True)
+class Search:
+    """The criterion, and the precision to which its optima are found.
 
-    A ridge in absolute units makes an optimum of little noise and small coefficients,
-    or of much noise and large ones, where the one that agrees with its kappa is a
-    saddle between both.  There the anchor is 0 (docs/math.md, 9.8).
+    Attributes
+    ----------
+    likelihood : Heteroscedastic
+    kappa : float or None
+        Under REML a ridge has this size; else it follows the variances.
+    tol, max_iter : float, int
+        As of `minimise`.
     """
-    point = evaluate(likelihood, theta, kappa, gram)
-    if kappa is None:
-        return point
-    gap = likelihood.rows.n * _kappa_gap(likelihood, point) ** 2
-    return replace(point, value=point.value + 0.5 * ANCHOR * gap)
+
+    likelihood: Heteroscedastic
+    kappa: float | None
+    tol: float
+    max_iter: int
+
+    def evaluate(self, theta, gram=None):
+        """The criterion at theta: math.md (31f)."""
+        point = evaluate(self.likelihood, theta, self.kappa, gram)
+        if self.kappa is None:
+            return point
+        gap = self.kappa_gap(point)
+        return replace(point, value=point.value + self.likelihood.rows.n * gap**2)
+
+    def kappa_gap(self, point):
+        """Logarithm of the kappa that the variances imply over that of the ridge."""
+        return np.log(self.likelihood.kappa(point.x) / point.kappa)
+
+    def expand(self, point, near=True):
+        """The quadratic model of the criterion about a point.
+
+        Far from the optimum its information is that for known coefficients of the mean;
+        with a ridge, or an effect of every group, too much would be left out.
+        """
+        likelihood = self.likelihood
+        known = not (near or likelihood.penalty is not None or len(likelihood.free))
+        gradient, information = derivatives(likelihood, point, known_coefficients=known)
+        if self.kappa is not None:
+            average = np.append(likelihood.average, np.zeros(int(likelihood.random)))
+            strength = 2.0 * likelihood.rows.n
+            gradient = gradient - strength * self.kappa_gap(point) * average
+            information = information.coupled(average, strength)
+        return Quadratic(gradient, information, metric(likelihood, point), not known)
+
+    def descend(self, theta, known=()):
+        """A local optimum from a start; None if the way leads to one of those that are
+        known.
+        """
+        return minimise(
+            self.evaluate,
+            self.expand,
+            theta,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            lower=0.0 if self.likelihood.random else None,
+            leave=partial(_leads_to, known),
+        )
+
+    def extend(self, found, starts):
+        """Add the optima that further starts lead to."""
+        for start in starts:
+            with suppress(np.linalg.LinAlgError):  # variances too far apart to begin
+                other = self.descend(start, found)
+                found += [] if other is None else [other]
+
+    def merit(self, minimum):
+        """The figures by which optima are compared, less being better.
+
+        Searches that converged come first; then the value counts, as if rows at the
+        lower bound had a typical variance.  The gain of fitting a row exactly is no
+        merit.
+        """
+        point, (low, high) = minimum.point, self.likelihood.log_bounds
+        exact = gain_by_exact_rows(self.likelihood, point) if point.kinked else 0.0
+        return not minimum.converged, point.value + 0.5 * (high - low) * exact
 
 
-def _kappa_gap(likelihood, point):
-    """Logarithm of the kappa that the variances imply over that of the ridge."""
-    return np.log(likelihood.kappa(point.x) / point.kappa)
-
-
-def _expand(likelihood, kappa, point, near):
-    """The quadratic model of the criterion about a point.
-
-    Far from the optimum its information is that for known coefficients of the mean
-    where rows are many; with a ridge, or an effect of every group, too much would be
-    left out.
+def _leads_to(known, at, step):
+    """Whether Newton's step from a point leads to an optimum that is known: it ends
+    nearer to it by a quarter, and within a unit of the metric.
     """
-    plain = likelihood.penalty is None and not len(likelihood.free)
-    n_coefficients = len(point.factor.root) - 1
-    many = likelihood.rows.n_rows >= MANY_ROWS_PER_COEFFICIENT * n_coefficients
-    known = plain and many and not near
-    gradient, information = derivatives(likelihood, point, known_coefficients=known)
-    if kappa is not None:
-        average = np.append(likelihood.average, np.zeros(int(likelihood.random)))
-        strength = ANCHOR * likelihood.rows.n
-        gradient = gradient - strength * _kappa_gap(likelihood, point) * average
-        information = information.coupled(average, strength)
-    return Quadratic(gradient, information, metric(likelihood, point), not known)
-
-
-def descend(likelihood, theta, kappa, *, tol, max_iter, leave=None):
-    """A local optimum from a start."""
-    return minimise(
-        partial(_evaluate, likelihood, kappa=kappa),
-        partial(_expand, likelihood, kappa),
-        theta,
-        tol=tol,
-        max_iter=max_iter,
-        lower=0.0 if likelihood.random else None,
-        leave=leave,
-    )
+    for minimum in known:
+        if minimum.converged:
+            way = at.x - minimum.point.x
+            before, after = map(minimum.model.length, (way, way + step))
+            if after <= min(1.0, 0.75 * before):
+                return True
+    return False
 
 
 def best_optimum(likelihood, constant, exact, *, tol, max_iter):
@@ -140,40 +165,29 @@ def best_optimum(likelihood, constant, exact, *, tol, max_iter):
     """
     columns = likelihood.rows.variance_columns
     one_variance = columns.has_constant and columns.rank == 1
+    fewest = FEW_ROWS * (len(likelihood.average) + likelihood.random)
+    thorough = fewest <= likelihood.rows.n_rows <= MANY_ROWS
+    best, without = None, None
     if exact or (one_variance and not likelihood.fixed and not len(likelihood.free)):
         theta = constant_start(likelihood, constant, least_ratio=0.0)
-        point = _evaluate_towards(likelihood, theta)
-        return _optimum(likelihood, Minimum(point, 0, 0.0, True))
-    kappa = None
-    if likelihood.reml and likelihood.penalty is not None:
-        kappa = likelihood.kappa(constant_start(likelihood, constant))
-    options = {"kappa": kappa, "tol": tol, "max_iter": max_iter}
-    few = likelihood.rows.n_rows <= MANY_ROWS
-    best, without = _best_of_starts(likelihood, constant, few, **options), None
-    if likelihood.random:
-        best, without = _decide_psi(likelihood, best, constant, few, **options)
-    if kappa is not None:
-        best = _settle(likelihood, best, np.log(kappa), tol=tol, max_iter=max_iter)
-        best = replace(best, model=None)  # which has the anchor
-    return _optimum(likelihood, best, without, not few)
-
-
-def _optimum(likelihood, best, without=None, many_rows=False):
-    """The optimum with its information; with many rows, that before the last step, in
-    which it hardly changes.
-    """
-    if many_rows and best.model is not None and best.model.exact:
-        information = best.model.hessian
+        best = Minimum(_evaluate_towards(likelihood, theta), 0, 0.0, True, None)
     else:
+        kappa = None
+        if likelihood.reml and likelihood.penalty is not None:
+            kappa = likelihood.kappa(constant_start(likelihood, constant))
+        search = Search(likelihood, kappa, tol, max_iter)
+        found = _from_starts(search, constant, thorough)
+        if likelihood.random:
+            without = _decide_psi(search, found, thorough)
+        best = min(found, key=search.merit)
+        if kappa is not None:
+            best = replace(_settle(search, best), model=None)  # which has the anchor
+    if thorough or best.model is None or not best.model.exact:
         _, information = derivatives(likelihood, best.point)
+    else:  # that before the last step, in which it hardly changes
+        information = best.model.hessian
     return Optimum(
-        best.point,
-        information,
-        best.n_iter,
-        best.decrement,
-        best.converged,
-        without,
-        many_rows,
+        **vars(best), information=information, without=without, many_rows=not thorough
     )
 
 
@@ -187,119 +201,80 @@ def _evaluate_towards(likelihood, theta):
     return evaluate(likelihood, 0.0 * theta)
 
 
-def _best_of_starts(likelihood, constant, few, *, kappa, **options):
-    """The best of the optima that the starts lead to."""
-    theta, gram = constant_start(likelihood, constant), None
+def _from_starts(search, constant, thorough):
+    """The optima that the starts lead to."""
+    likelihood, gram = search.likelihood, None
+    theta = constant_start(likelihood, constant)
     if likelihood.rows.variance_columns.has_constant:
         gram = scale(constant.gram, 1 / constant.noise_variance)
-    point = _evaluate(likelihood, theta, kappa, gram)
-    if few or len(likelihood.free):
-        gradient = _expand(likelihood, kappa, point, False).gradient
-        theta = with_level_of_groups(likelihood, point, gradient)
-    else:
+    point = search.evaluate(theta, gram)
+    if not thorough and not len(likelihood.free):
         theta = from_squared_residuals(likelihood, point)
-    found = [descend(likelihood, theta, kappa, **options)]
-    if few:
-        leave = partial(_leads_to, found)
-        for start in more_starts(likelihood, constant, point, gradient):
-            with suppress(np.linalg.LinAlgError):  # variances too far apart to begin
-                other = descend(likelihood, start, kappa, leave=leave, **options)
-                found += [] if other is None else [other]
-    return min(found, key=partial(_merit, likelihood))
+    found = [search.descend(theta)]
+    if thorough:
+        gradient = search.expand(point, near=False).gradient
+        search.extend(found, more_starts(likelihood, constant, point, gradient))
+    return found
 
 
-def _leads_to(found, at, step):
-    """Whether Newton's step from a point leads to an optimum that is known."""
-    for known in found:
-        if not known.converged:
-            continue
-        way = at.x - known.point.x
-        before, after = map(known.model.length, (way, way + step))
-        if after <= min(1.0, NEARBY * before):
-            return True
-    return False
+def _decide_psi(search, found, thorough):
+    """Add the optimum at psi = 0, and those with other psi that the search for the
+    variance ratio leads to.
 
-
-def _merit(likelihood, minimum):
-    """The figures by which optima are compared, less being better.
-
-    Searches that converged come first; then the value counts, as if rows at the lower
-    bound had a typical variance.  The gain of fitting a row exactly is no merit.
+    Returns the least value at psi = 0; None if that is out of the question.
     """
-    point, (low, high) = minimum.point, likelihood.log_bounds
-    gained = gain_by_exact_rows(likelihood, point) if point.kinked else 0.0
-    return not minimum.converged, point.value + 0.5 * (high - low) * gained
+    best, likelihood = min(found, key=search.merit), search.likelihood
+    theta = best.point.x
+    if not thorough and theta[-1] > 0:
+        at_zero = search.evaluate(np.append(theta[:-1], 0.0), best.point.factor.gram)
+        if at_zero.value - best.point.value > FAR_FROM_ZERO * len(theta):
+            return None
+    without = replace(search, likelihood=replace(likelihood, random=False))
+    at_zero = without.descend(theta[:-1])
+    n_found = len(found)
+    search.extend(found, [np.append(at_zero.point.x, 0.0)])
+    for base in (best, *found[n_found:]):
+        search.extend(found, _by_ratio(likelihood, base.point))
+    return at_zero.point.value
 
 
-def _decide_psi(likelihood, best, constant, few, *, kappa, **options):
-    """The best of psi > 0 and psi = 0, by value, and the value of the latter."""
-    theta, without = best.point.x, replace(likelihood, random=False)
-    if not few and theta[-1] > 0:
-        gram = best.point.factor.gram
-        point = _evaluate(likelihood, np.append(theta[:-1], 0.0), kappa, gram)
-        if point.value - best.point.value > FAR_FROM_ZERO * len(theta):
-            return best, None
-    zeros = [descend(without, theta[:-1], kappa, **options)]
-    if few:
-        start, leave = constant_start(without, constant), partial(_leads_to, zeros[:1])
-        zeros.append(descend(without, start, kappa, leave=leave, **options))
-    merit = partial(_merit, likelihood)
-    at_zero = min(filter(None, zeros), key=merit)
-    point = _evaluate(likelihood, np.append(at_zero.point.x, 0.0), kappa)
-    at_zero = replace(at_zero, point=point, model=None)
-    (failed, value), rounding = (
-        merit(at_zero),
-        NO_GAIN + NO_GAIN_PER_ROW * likelihood.rows.n,
-    )
-    bases = [at_zero] if (failed, value - rounding) <= merit(best) else [best]
-    if best.point.kinked:  # there may be a regular optimum that no start leads to
-        bases = [best, at_zero]
-    found = [*bases]
-    for base in bases:
-        for start in _by_ratio(likelihood, base):
-            with suppress(np.linalg.LinAlgError):
-                found.append(descend(likelihood, start, kappa, **options))
-    return min(found, key=merit), point.value
-
-
-def _by_ratio(likelihood, base):
+def _by_ratio(likelihood, point):
     """Starts with another psi, and the scale that goes with it, if the search for the
-    variance ratio at the variances of an optimum does not agree with that.
+    variance ratio at the variances of a point does not agree with that.
 
     A ridge on the log-variance, or the lack of an intercept, may keep the scale.
     """
-    gram, theta = base.point.factor.gram, base.point.x
+    theta = point.x
     level = likelihood.level(theta) - likelihood.average_offset
     floor = np.exp(likelihood.log_bounds[0] - level)
     for noise_variance in (None, 1.0):
-        other = best_constant(likelihood, gram, floor, noise_variance)
+        other = best_constant(likelihood, point.factor.gram, floor, noise_variance)
         psi = other.ratio * other.noise_variance
-        if abs(psi - theta[-1]) > 1e-3 * max(psi, theta[-1]):
+        if not np.isclose(psi, theta[-1], rtol=1e-3, atol=0.0):
             yield scaled(likelihood, theta, other)
 
 
-def _settle(likelihood, best, log_kappa, **options):
-    """Let kappa be that of its own optimum (REML with a ridge).
+def _settle(search, best):
+    """Let kappa be that of its own optimum (REML with a ridge): math.md (31g).
 
     The ridge is then not the gradient of one function: at each kappa the criterion has
-    an optimum, and the kappa is found that this optimum implies, by secants between a
-    kappa that is too small and one that is too large.
+    an optimum, and the kappa is found that this optimum implies.
     """
-    n_iter, low, high, past = best.n_iter, -np.inf, np.inf, None
-    for _ in range(MOST_TRIALS):
-        gap = _kappa_gap(likelihood, best.point)
-        if abs(gap) <= KAPPA_TOL or not best.converged or best.point.kinked:
-            break
-        low, high = (log_kappa, high) if gap > 0 else (low, log_kappa)
-        step = gap
-        if past is not None and gap != past[1]:
-            step = gap * (log_kappa - past[0]) / (past[1] - gap)
-        past = log_kappa, gap
-        log_kappa += np.clip(step, -LONG_WAY, LONG_WAY)
-        if not low < log_kappa < high:
-            outward = past[0] + np.copysign(LONG_WAY, gap)
-            log_kappa = (low + high) / 2 if np.isfinite(high - low) else outward
-        best = descend(likelihood, best.point.x, np.exp(log_kappa), **options)
-        n_iter += best.n_iter
-    agrees = abs(gap) <= np.sqrt(KAPPA_TOL)
+    found = {np.log(search.kappa): best}
+
+    def gap(log_kappa):
+        if log_kappa not in found:
+            nearest = min(found, key=lambda other: abs(other - log_kappa))
+            there = replace(search, kappa=np.exp(log_kappa))
+            found[log_kappa] = there.descend(found[nearest].point.x)
+        return search.kappa_gap(found[log_kappa].point)
+
+    if best.converged and not best.point.kinked:
+        low, step = np.log(search.kappa), 2 * gap(np.log(search.kappa))
+        while step and step * gap(low + step) > 0 and len(found) < MOST_TRIALS:
+            low, step = low + step, 2 * step
+        root_between(gap, low, low + step)
+    best = min(found.values(), key=lambda each: abs(search.kappa_gap(each.point)))
+    agrees = abs(search.kappa_gap(best.point)) <= KAPPA_TOL
+    n_iter = sum(each.n_iter for each in found.values())
     return replace(best, n_iter=n_iter, converged=best.converged and agrees)

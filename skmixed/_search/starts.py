@@ -7,23 +7,21 @@ do the starts from that of the best constant variance.
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.optimize import minimize
 
-from .._likelihood.arrow import Arrow
 from .._likelihood.factor import absorb
 from .._likelihood.one_variance import RandomIntercept
 from .._likelihood.one_variance import evaluate as evaluate_ratio
-from .._likelihood.residuals import spread_within_groups, unbiased_noise
+from .._likelihood.residuals import unbiased_noise
 from .._rows.gram import Gram
 from .._rows.grouped import Trend
 from .._rows.qr import EPS
 from .ratio import best_ratio
-from .trust_region import MOST_TRIALS, Quadratic, minimise
 
-# Length of a start along a column of the log-variance, in standard deviations of it.
-ALONG_COLUMN = 2.0
-# A long way for the logarithm of a variance: by it the one of a group is less than the
-# others' in a start of its own, and by it at most the search for kappa goes at a time.
-LONG_WAY = 5.0
+# Distance of a start from the constant variance, in standard deviations of a column of
+# the log-variance; twice as far from the others is the log-variance of a group that has
+# a start of its own.
+FAR = 2.0
 # Most columns, and most groups, that have starts of their own.
 MOST_STARTS = 10
 # Least ratio of psi to the noise variance in a start: the slope at psi = 0 only tells
@@ -126,52 +124,25 @@ def constant_start(likelihood, constant, least_ratio=LEAST_RATIO):
     return scaled(likelihood, flat, constant, least_ratio)
 
 
-def with_level_of_groups(likelihood, point, gradient):
-    """theta with the effects on the log-variance that the expected noise calls for: an
-    M-step of EM, from the gradient, which is 1/2 sum (a - w e2) of each group.
-    """
-    theta, n_effects = point.x.copy(), len(likelihood.free)
-    size = likelihood.rows.size[likelihood.free]
-    noise = 1 - 2 * gradient[:n_effects] / size
-    shrunk = size / (size + 2 * likelihood.effect_penalty)
-    theta[:n_effects] += np.log(np.clip(noise, 1e-8, 1e8)) * shrunk
-    return theta
-
-
 def from_squared_residuals(likelihood, point):
     """theta whose gamma nearly fits the squared residuals of a point: math.md (31c).
 
-    The residuals are held fixed.  This is a gamma regression, by scoring, which visits
-    the columns of the log-variance only.
+    The residuals are held fixed.  This is a gamma regression, which visits the columns
+    of the log-variance only; its information is about half the weights times the
+    identity, for which the mean over the weights has that of BFGS at the start.
     """
     rows, gamma = likelihood.rows, slice(len(likelihood.average))
     noise, penalty = unbiased_noise(likelihood, point), likelihood.variance_penalty
-    metric = Arrow.dense(np.eye(len(penalty)))
 
-    def evaluate(x):
-        value, counted, *score = rows.reduce(_gamma_deviance, Trend(x), noise)
-        value = 0.5 * (value + x @ penalty @ x)
-        return GammaPoint(x, value, np.array(score), counted)
+    def deviance(x):
+        value, *score = rows.reduce(_gamma_deviance, Trend(x), noise) / rows.n
+        shrunk = 2 * penalty @ x / rows.n
+        return value + 0.5 * (x @ shrunk), score + shrunk
 
-    def expand(at, near):
-        information = 0.5 * at.counted * np.eye(len(penalty)) + penalty
-        gradient = 0.5 * at.score + penalty @ at.x
-        return Quadratic(gradient, Arrow.dense(information), metric)
-
-    found = minimise(evaluate, expand, point.x[gamma], tol=1.0, max_iter=MOST_TRIALS)
-    return np.append(found.point.x, point.x[gamma.stop :])
-
-
-@dataclass(frozen=True)
-class GammaPoint:
-    """Twice the criterion of the regression of squared residuals, and its slope."""
-
-    x: np.ndarray
-    value: float
-    score: np.ndarray
-    counted: float
-    rounding: float = 0.0
-    kinked: bool = False
+    # The step whose gain in log-likelihood is less than one is the last.
+    options = {"gtol": np.sqrt(2 / rows.n), "norm": 2}
+    found = minimize(deviance, point.x[gamma], jac=True, options=options)
+    return np.append(found.x, point.x[gamma.stop :])
 
 
 def _gamma_deviance(part, trend, told):
@@ -180,7 +151,7 @@ def _gamma_deviance(part, trend, told):
         scaled_noise = noise[rows] * np.exp(-eta)
         score += (counted[rows] - scaled_noise) @ S
         value += counted[rows] @ eta + scaled_noise.sum()
-    return np.array([value, counted.sum(), *score])
+    return np.array([value, *score])
 
 
 def more_starts(likelihood, constant, point, gradient):
@@ -188,7 +159,7 @@ def more_starts(likelihood, constant, point, gradient):
 
     Along each column of the log-variance, up and down: of many, those that the squared
     noise follows most.  With each group as the one that tells the mean: of many, those
-    whose rows are most alike.  With groups that differ as much as all rows do.
+    with the least noise.  With groups that differ far more than their rows.
     """
     theta, n_effects = point.x, len(likelihood.free)
     gamma = slice(n_effects, len(likelihood.average))
@@ -198,26 +169,22 @@ def more_starts(likelihood, constant, point, gradient):
     axes = likelihood.axes[:, varies] / spread[varies]
     pull = np.abs(gradient[gamma] @ axes)
     for axis in axes.T[np.argsort(-pull, kind="stable")[:MOST_STARTS]]:
-        for length in (ALONG_COLUMN, -ALONG_COLUMN):
+        for length in (FAR, -FAR):
             start = theta.copy()
             start[gamma] += length * axis
             # The groups keep their levels.
             start[:n_effects] -= likelihood.centres @ (length * axis)
             yield start
-    if n_effects:
-        spread = spread_within_groups(likelihood, point)[likelihood.free]
-        for g in np.argsort(spread, kind="stable")[:MOST_STARTS]:
-            start = theta.copy()
-            start[g] -= LONG_WAY
-            yield start
+    # The gradient is 1/2 sum (a - w e2) of each group.
+    noise = -gradient[:n_effects] / likelihood.rows.size[likelihood.free]
+    for g in np.argsort(noise, kind="stable")[:MOST_STARTS]:
+        start = theta.copy()
+        start[g] -= 2 * FAR
+        yield start
     if likelihood.random:
-        yield constant_start(likelihood, _far_apart(likelihood, constant))
-
-
-def _far_apart(likelihood, constant):
-    """Groups that differ as much as all rows do; the noise is that within them."""
-    floor = np.exp(likelihood.log_bounds[0])
-    criterion = _of_ratio(likelihood, constant.gram, floor)
-    total = evaluate_ratio(criterion, 0.0).noise_variance
-    within = evaluate_ratio(criterion, 1 / LEAST_RATIO).noise_variance
-    return replace(constant, noise_variance=within, ratio=total / within)
+        criterion = _of_ratio(
+            likelihood, constant.gram, np.exp(likelihood.log_bounds[0])
+        )
+        within = evaluate_ratio(criterion, 1 / LEAST_RATIO).noise_variance
+        apart = replace(constant, noise_variance=within, ratio=1 / LEAST_RATIO)
+        yield constant_start(likelihood, apart)

@@ -28,16 +28,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._likelihood.arrow import Arrow
+from .._rows.qr import EPS
 
-# A decrement below this multiple of the rounding error of the value is none.
-TINY = 1e-7
+# A decrement below this multiple of the rounding error of the value is none: the step
+# moves a variable by less than rounding does.
+TINY = np.sqrt(EPS)
 # At a kink decrements do not fall to nothing: one below this, in units of the value,
 # ends the search.
 LITTLE = 1e-2
-# Below this decrement a step is near enough to the optimum for decrements to fall
-# quadratically.
+# Below this decrement a step is near enough to the optimum for an exact Hessian to be
+# worth its price.
 NEAR = 1.0
-# Trials in a search for one number, each of which narrows its interval.
+# Dampings that are tried for one step, each of which narrows their interval.
 MOST_TRIALS = 40
 
 
@@ -90,27 +92,24 @@ class Minimum:
     n_iter: int
     decrement: float
     converged: bool
-    model: Quadratic | None = None
+    model: Quadratic | None
 
 
-def minimise(
-    evaluate, expand, start, *, tol, max_iter, radius=1.0, lower=None, leave=None
-):
+def minimise(evaluate, expand, start, *, tol, max_iter, lower=None, leave=None):
     """A local minimum.
 
     Parameters
     ----------
     evaluate, expand : callable
-        See above; `near` tells that the last step's decrement was below `NEAR`.
+        See above; `near` tells that the last step's decrement was below `NEAR`, or that
+        the next one is the last.
     start : ndarray of shape (n,)
     tol : float
         The step whose decrement is at most this is the last one; its error is of the
-        order of the square.  So is a step near the minimum after which the next, as
-        decrements fall quadratically, would be no more than rounding.
+        order of the square.  So is a Newton step after which the next one, as
+        decrements fall quadratically, would have none.
     max_iter : int
         Most steps that are tried.
-    radius : float, default=1.0
-        Of the first step.
     lower : float, default=None
         A bound of the last coordinate.
     leave : callable, default=None
@@ -121,18 +120,18 @@ def minimise(
     -------
     Minimum, or None if `leave` said so.
     """
-    at, model, last = evaluate(start), None, np.inf
+    at, model, radius, decrement = evaluate(start), None, 1.0, np.inf
     for n_iter in range(max_iter):
         if model is None:
-            model = expand(at, last <= NEAR)
+            model, last = expand(at, decrement <= max(tol, NEAR)), decrement
         step, whole = bounded_step(model, at.x, radius, lower)
         decrement = 2 * model.promised(step)
-        if decrement <= tol and not model.exact:
-            model = expand(at, True)
-            step, whole = bounded_step(model, at.x, radius, lower)
-            decrement = 2 * model.promised(step)
-        if decrement <= TINY * at.rounding or (at.kinked and decrement <= LITTLE):
+        following = decrement * (decrement / last) ** 2 if last <= NEAR else np.inf
+        if decrement <= (LITTLE if at.kinked else TINY * at.rounding):
             return Minimum(at, n_iter, decrement, True, model)
+        if decrement <= tol and not model.exact:
+            model = None
+            continue
         if whole and leave is not None and leave(at, step):
             return None
         new = _evaluate_or_none(evaluate, at.x + step)
@@ -140,21 +139,14 @@ def minimise(
         ratio = (gained + at.rounding) / (decrement / 2 + at.rounding)
         radius = _next_radius(radius, model.length(step), ratio)
         accepted = ratio > 0
-        if _is_last(at, new, model, decrement, last, tol, whole, accepted):
+        none_follows = model.exact and following <= TINY * at.rounding
+        is_last = decrement <= tol or (accepted and none_follows)
+        if is_last and (whole or not accepted):
             end = new if accepted else at
             return Minimum(end, n_iter + 1, decrement, whole, model)
         if accepted:
-            at, model, last = new, None, decrement
+            at, model = new, None
     return Minimum(at, max_iter, decrement, False, None)
-
-
-def _is_last(at, new, model, decrement, last, tol, whole, accepted):
-    """Whether a step leaves nothing for another one."""
-    if decrement <= tol and (whole or not accepted):
-        return True
-    quadratic = accepted and whole and model.exact and last <= NEAR and not new.kinked
-    left = decrement * (decrement / last) ** 2
-    return quadratic and left <= min(TINY, at.rounding) * at.rounding
 
 
 def _evaluate_or_none(evaluate, x):
@@ -177,16 +169,12 @@ def bounded_step(model, x, radius, lower=None):
     """The best step of the quadratic model within the region, and whether it is
     Newton's: no damping was needed.
 
-    A last coordinate that would fall below its bound goes to the bound, and the others
-    to where they are best beside it, or the step ends there, whichever promises more.
+    If it takes the last coordinate below its bound, this goes to the bound, and the
+    others to where they are best beside it.
     """
-    free = lower is None or x[-1] > lower or model.gradient[-1] < 0
-    if free:
-        step, whole = region_step(model, radius)
-        if lower is None or x[-1] + step[-1] >= lower:
-            return step, whole
-        cut = step * (lower - x[-1]) / step[-1]
-        cut[-1] = lower - x[-1]
+    step, whole = region_step(model, radius)
+    if lower is None or x[-1] + step[-1] >= lower:
+        return step, whole
     fixed = np.zeros(len(x))
     fixed[-1] = lower - x[-1]
     pushed = model.gradient + model.hessian @ fixed
@@ -195,8 +183,6 @@ def bounded_step(model, x, radius, lower=None):
     )
     left = np.sqrt(max(radius**2 - model.length(fixed) ** 2, 0.0))
     fixed[:-1], whole = region_step(rest, left)
-    if free and model.promised(cut) > model.promised(fixed):
-        return cut, False
     return fixed, whole
 
 

@@ -17,7 +17,6 @@ from skmixed._likelihood.arrow import Arrow, assemble_arrow
 from skmixed._likelihood.derivatives import derivatives
 from skmixed._likelihood.residuals import (
     gain_by_exact_rows,
-    spread_within_groups,
     unbiased_noise,
 )
 from skmixed._likelihood.row_variances import evaluate
@@ -192,7 +191,6 @@ def test_rows_in_parts_say_what_they_say_together(
     expected = [derivatives(model, at, *kind) for kind in kinds]
     narrow = replace(model, log_bounds=(model.level(theta), 50.0))
     gain = gain_by_exact_rows(narrow, evaluate(narrow, theta))
-    spread = spread_within_groups(model, at)
     one = part_of(model)
     others = [
         in_parts(estimator, X, y, groups, weight, 4),
@@ -211,7 +209,6 @@ def test_rows_in_parts_say_what_they_say_together(
         narrow = replace(other, log_bounds=(model.level(theta), 50.0))
         found = gain_by_exact_rows(narrow, evaluate(narrow, theta))
         assert_allclose(found, gain, rtol=1e-9)
-        assert_allclose(spread_within_groups(other, point), spread, rtol=1e-9)
 
 
 @pytest.mark.parametrize("is_sparse", [False, True])

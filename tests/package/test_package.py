@@ -255,6 +255,8 @@ def f(a, *, b=1, **c):
     assert structure.code_lines(program) == 6
     assert structure.length(function) == 5
     assert structure.n_parameters(function) == 3
+    constants = "A, B = 1.0, -2\nC = 1 << 20\nD = 'd'\ne = 3\nF = A * 2"
+    assert structure.n_constants(ast.parse(constants)) == 3
 
 
 RIDDLE = re.compile(r"(What|How|Where|Of)\b")

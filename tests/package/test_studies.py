@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from oracles.studies import load
 
-from skmixed._search.row_variances import descend
+from skmixed._search.row_variances import Search
 from skmixed._search.starts import constant_start
 from skmixed.heteroscedastic import read_problem
 
@@ -21,7 +21,8 @@ def test_the_best_of_several_optima_is_found(seed):
     found = study.random_optima(problem, X, seed, n_starts=8)
     assert model.log_likelihood_ >= found.max() - study.SAME
     start = constant_start(problem.model, problem.constant)
-    alone = descend(problem.model, start, None, tol=1e-10, max_iter=200)
+    search = Search(problem.model, kappa=None, tol=1e-10, max_iter=200)
+    alone = search.descend(start)
     assert alone.point.log_likelihood < model.log_likelihood_ - 0.1
 
 

@@ -11,23 +11,23 @@ from skmixed import HeteroscedasticGaussianRegressor
 from skmixed._likelihood.derivatives import derivatives, metric
 from skmixed._likelihood.row_variances import evaluate
 from skmixed._search.row_variances import (
+    Search,
     _decide_psi,
     _evaluate,
     _expand,
     _leads_to,
-    _merit,
-    descend,
 )
 from skmixed._search.starts import (
     constant_start,
     from_squared_residuals,
     more_starts,
-    with_level_of_groups,
 )
 from skmixed._search.trust_region import Minimum
 from skmixed.heteroscedastic import read_problem
 
-OPTIONS = {"kappa": None, "tol": 1e-10, "max_iter": 100}
+
+def search_of(likelihood):
+    return Search(likelihood, kappa=None, tol=1e-10, max_iter=100)
 
 
 def data(seed=0, n=60, n_groups=7):
@@ -158,32 +158,6 @@ def test_with_many_columns_starts_follow_the_noise():
     assert abs(np.corrcoef(values, X[:, 15])[0, 1]) > 0.999
 
 
-@pytest.mark.parametrize("method", ["reml", "ml"])
-def test_levels_of_groups_are_an_m_step(method):
-    """Without anything but effects in the log-variance, that of a group is the mean of
-    its expected squared noise.
-    """
-    X, y, groups = data()
-    estimator = HeteroscedasticGaussianRegressor(
-        method=method, variance_features=[], variance_groups="fixed"
-    )
-    likelihood, constant = state(estimator, X, y, groups)
-    point = evaluate(likelihood, constant_start(likelihood, constant))
-    gradient, _ = derivatives(likelihood, point)
-    theta = with_level_of_groups(likelihood, point, gradient)
-    V = np.exp(point.x[0]) * np.eye(60) + point.x[-1] * (groups[:, None] == groups)
-    D = np.column_stack([np.ones(60), X])
-    Vi = np.linalg.inv(V)
-    beta_covariance = np.linalg.inv(D.T @ Vi @ D)
-    P = Vi - Vi @ D @ beta_covariance @ D.T @ Vi
-    v = np.exp(point.x[0])
-    # Posterior covariance of the noise given y; under ML the coefficients are known.
-    left = v * np.eye(60) - v**2 * (P if method == "reml" else Vi)
-    noise = (v * (P @ y)) ** 2 + np.diag(left)
-    expected = np.bincount(groups, noise) / np.bincount(groups)
-    assert_allclose(np.exp(theta[:7]), expected, rtol=1e-9)
-
-
 @pytest.mark.parametrize(
     "mean_groups, method",
     [("random", "reml"), ("random", "ml"), ("fixed", "reml"), (None, "ml")],
@@ -243,15 +217,16 @@ def minimum_at(likelihood, constant, psi):
     """The end of a search that stopped at some psi, the rest being optimal."""
     without = replace(likelihood, random=False)
     start = constant_start(without, constant)
-    found = descend(without, start, None, tol=1e-10, max_iter=100)
-    point = evaluate(likelihood, np.append(found.point.x, psi))
-    return Minimum(point, 3, 0.0, True)
+    found = search_of(without).descend(start)
+    search = search_of(likelihood)
+    point = search.evaluate(np.append(found.point.x, psi))
+    return Minimum(point, 3, 0.0, True, search.expand(point))
 
 
-@pytest.mark.parametrize("few", [True, False])
+@pytest.mark.parametrize("thorough", [True, False])
 @pytest.mark.parametrize("between, inside", [(0.0, False), (5.0, True)])
 @pytest.mark.parametrize("psi", [0.0, 0.5])
-def test_psi_is_decided_by_value(between, inside, psi, few):
+def test_psi_is_decided_by_value(between, inside, psi, thorough):
     X, y, groups = data()
     members = np.eye(7)[groups]
     size = members.sum(axis=0)
@@ -260,8 +235,10 @@ def test_psi_is_decided_by_value(between, inside, psi, few):
     demeaned = X - members @ (members.T @ X / size[:, None])
     estimator = HeteroscedasticGaussianRegressor()
     problem = state(estimator, demeaned, within + shift[groups], groups)
-    wrong = minimum_at(*problem, psi)
-    best, without = _decide_psi(problem[0], wrong, problem[1], few, **OPTIONS)
+    wrong, search = minimum_at(*problem, psi), search_of(problem[0])
+    found = [wrong]
+    without = _decide_psi(search, found, thorough)
+    best = min(found, key=search.merit)
     assert best.point.value <= wrong.point.value
     assert (best.point.x[-1] > 0) == inside
     at_zero = minimum_at(*problem, 0.0)
@@ -278,7 +255,7 @@ def test_what_rows_gain_by_being_fitted_exactly_is_no_merit(monkeypatch):
     def merit(value, converged=True, gain=0.0):
         point = SimpleNamespace(value=value, gain=gain, kinked=gain > 0)
         likelihood = SimpleNamespace(log_bounds=(-20.0, 20.0))
-        return _merit(likelihood, Minimum(point, 1, 0.0, converged))
+        return search_of(likelihood).merit(Minimum(point, 1, 0.0, converged, None))
 
     regular = merit(0.0)
     for other in (merit(-9.0, gain=0.5), merit(-9.0, False), merit(1.0)):
