@@ -27,7 +27,7 @@ from .covariances import (
 )
 from .iterative import best_iterative
 from .mixed_noise import Stated, best_noise, state_noise, structure_of
-from .problem import HIGHEST, LOWEST
+from .problem import RANGE
 from .ratio import best_ratio
 
 # A rise of the deviance by less than this is none.
@@ -258,7 +258,7 @@ def _with_noise(stated, constant, max_iter):
     """The optimum with a log-variance, and the fields of a fit about that."""
     found = best_noise(stated, constant, max_iter)
     level = np.log(constant.point.noise_variance) - stated.average_offset
-    bounds = float(level + np.log(LOWEST)), float(level + np.log(HIGHEST))
+    bounds = float(level - np.log(RANGE)), float(level + np.log(RANGE))
     fields = {"stated": stated, "uneven": found.point, "log_bounds": bounds}
     return replace(found, point=found.point.mixed), fields
 
