@@ -13,8 +13,6 @@ from skmixed._likelihood.row_variances import evaluate
 from skmixed._search.row_variances import (
     Search,
     _decide_psi,
-    _evaluate,
-    _expand,
     _leads_to,
 )
 from skmixed._search.starts import (
@@ -63,14 +61,15 @@ def test_the_anchored_criterion_has_its_derivatives(share):
     theta = constant_start(likelihood, constant)
     theta = theta + 0.1 * np.random.default_rng(2).random(len(theta))
     kappa = share * likelihood.kappa(theta)
-    point = _evaluate(likelihood, theta, kappa)
+    search = Search(likelihood, kappa=kappa, tol=1e-10, max_iter=100)
+    point = search.evaluate(theta)
     anchor = point.value - evaluate(likelihood, theta, kappa).value
     assert anchor == 0 if share == 1 else anchor > 1
-    found = _expand(likelihood, kappa, point, True)
+    found = search.expand(point)
     step = 1e-5
 
     def value(theta):
-        return _evaluate(likelihood, theta, kappa).value
+        return search.evaluate(theta).value
 
     differences = [
         (value(theta + e) - value(theta - e)) / (2 * step)
