@@ -11,9 +11,11 @@ from skmixed import HeteroscedasticGaussianRegressor
 from skmixed._likelihood.derivatives import derivatives, metric
 from skmixed._likelihood.row_variances import evaluate
 from skmixed._search.row_variances import (
+    KAPPA_TOL,
     Search,
     _decide_psi,
     _leads_to,
+    best_optimum,
 )
 from skmixed._search.starts import (
     constant_start,
@@ -53,7 +55,7 @@ def log_variances(likelihood, theta):
 
 @pytest.mark.parametrize("share", [0.2, 1.0, 5.0])
 def test_the_anchored_criterion_has_its_derivatives(share):
-    """Under REML with a ridge of fixed units, near its kappa and far from it."""
+    """math.md (31f): under REML with a ridge, at its kappa and far from it."""
     X, y, groups = data()
     likelihood, constant = state(
         HeteroscedasticGaussianRegressor(alpha=2.0), X, y, groups
@@ -76,6 +78,16 @@ def test_the_anchored_criterion_has_its_derivatives(share):
         for e in step * np.eye(len(theta))
     ]
     assert_allclose(found.gradient, differences, rtol=1e-6, atol=1e-6)
+
+
+def test_the_ridge_is_that_of_its_own_optimum():
+    """math.md (31g): the variances imply the kappa that they were found at."""
+    X, y, groups = data()
+    problem = state(HeteroscedasticGaussianRegressor(alpha=2.0), X, y, groups)
+    found = best_optimum(*problem, False, tol=1e-10, max_iter=100)
+    assert found.converged
+    implied = problem[0].kappa(found.point.x)
+    assert_allclose(np.log(found.point.kappa), np.log(implied), atol=KAPPA_TOL)
 
 
 # --------------------------------------------------------------------------- the metric
