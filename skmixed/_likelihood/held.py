@@ -83,7 +83,11 @@ def derivatives(at):
     for A, Lambda, S in zip(free, point.Lambdas, scores, strict=True):
         half = A @ Lambda.T / std
         # The last direction is that of log sigma^2, at fixed roots.
-        E.append(np.concatenate([half + half.mT, -(Lambda @ Lambda.T)[None]]))
+        E.append(
+            np.concatenate(
+                [half + np.swapaxes(half, -1, -2), -(Lambda @ Lambda.T)[None]]
+            )
+        )
         some = slice(start, start + len(A))
         inner = np.einsum("iab,ac,jcb->ij", A, S, A)
         curvatures[some, some] = 2 * inner / point.noise_variance
