@@ -268,7 +268,8 @@ PIECES = """
 ### where the time of a fit goes
 
 Printed by `docs/benchmarks/pieces.py`: milliseconds of CPU time of the steps of a \
-random-intercept fit, one thread, on a machine with other work, so that shares count.
+random-intercept fit, and of one with slopes, one thread. Labels, order and the one \
+reading of the rows that reduces them are the floor of any fit.
 """
 
 
