@@ -121,6 +121,9 @@ def any_mixed_problem(draw, largest_n=LARGEST_N):
         "fit_intercept": draw(st.sampled_from([True, True, True, False])),
         "alpha": draw(st.sampled_from([0.0, 0.0, 0.0, 0.0, 1.0])),
     }
+    if draw(st.integers(0, 3)) == 3:
+        columns = st.lists(st.sampled_from(range(p)), max_size=2, unique=True)
+        options["variance_features"] = draw(columns) if p else "all"
     return make(options, story)
 
 

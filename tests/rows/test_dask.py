@@ -439,24 +439,23 @@ def test_a_mixed_model_of_arrays(mixed):
     assert "partition 0 of 5" in caught.value.__notes__[0]
 
 
-def _kill_once(block, marker):
-    """The block; the first process that asks for it dies."""
-    if marker.exists():
-        marker.unlink()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return block
-
-
 def test_a_process_is_killed_while_it_sums(mixed, tmp_path):
     """The cluster computes again what it had."""
     marker = tmp_path / "alive"
     marker.touch()
+
+    def kill_once(block):  # within the test: workers cannot import its module
+        if marker.exists():
+            marker.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return block
+
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
     with (
         distributed.LocalCluster(**options, dashboard_address=":0") as local,
         distributed.Client(local),
     ):
-        lazy_X = arrays()[0].map_blocks(_kill_once, marker, dtype=float, meta=X[:0])
+        lazy_X = arrays()[0].map_blocks(kill_once, dtype=float, meta=X[:0])
         model = LinearMixedRegressor("(x0 | school) + (1 | item)")
         model.fit(lazy_X, Y, groups=ITEMS[["school", "item"]])
     assert not marker.exists()
