@@ -169,7 +169,7 @@ def _integrated(summary, fit, coverage):
         notes=(
             integrated_note(coverage),
             *_notes_on_columns(fit),
-            *_notes_on_groups(fit)[:1],
+            *(note for note in _notes_on_groups(fit) if note != FEW),
         ),
     )
 

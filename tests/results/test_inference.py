@@ -553,3 +553,11 @@ def test_t_intervals_of_an_exact_fit_are_the_normal_ones():
         model.predict_interval(X, distribution=name) for name in ("normal", "t")
     ]
     assert_allclose(*intervals, rtol=1e-9)
+
+
+def test_the_integrated_summary_does_not_recommend_itself():
+    X, y, groups = simulate(n=100, n_groups=12)
+    model = RandomInterceptRegressor().fit(X, y, groups=groups)
+    recommended = 'distribution="integrated" is recommended'
+    assert recommended in str(model.summary())
+    assert recommended not in str(model.summary(distribution="integrated"))
