@@ -13,7 +13,6 @@ from .._likelihood.derivatives import derivatives, metric
 from .._likelihood.residuals import gain_by_exact_rows
 from .._likelihood.row_variances import Heteroscedastic, evaluate
 from .._rows.gram import scale
-from .roots import root_between
 from .starts import (
     best_constant,
     constant_start,
@@ -33,6 +32,8 @@ FEW_ROWS = 2
 FAR_FROM_ZERO = 100.0
 # The ridge and the variances agree where the logarithms of kappa differ by less.
 KAPPA_TOL = 1e-6
+# The longest step of the logarithm of kappa.
+LONG_WAY = 5.0
 
 
 @dataclass(frozen=True)
@@ -258,23 +259,26 @@ def _settle(search, best):
     """Let kappa be that of its own optimum (REML with a ridge): math.md (31g).
 
     The ridge is then not the gradient of one function: at each kappa the criterion has
-    an optimum, and the kappa is found that this optimum implies.
+    an optimum, and the kappa is found that this optimum implies, by secants between a
+    kappa that is too small and one that is too large.  Each search goes on from the
+    optimum before, so that all are on one way.
     """
-    found = {np.log(search.kappa): best}
-
-    def gap(log_kappa):
-        if log_kappa not in found:
-            nearest = min(found, key=lambda other: abs(other - log_kappa))
-            there = replace(search, kappa=np.exp(log_kappa))
-            found[log_kappa] = there.descend(found[nearest].point.x)
-        return search.kappa_gap(found[log_kappa].point)
-
-    if best.converged and not best.point.kinked:
-        low, step = np.log(search.kappa), 2 * gap(np.log(search.kappa))
-        while step and step * gap(low + step) > 0 and len(found) < MOST_TRIALS:
-            low, step = low + step, 2 * step
-        root_between(gap, low, low + step)
-    best = min(found.values(), key=lambda each: abs(search.kappa_gap(each.point)))
-    agrees = abs(search.kappa_gap(best.point)) <= KAPPA_TOL
-    n_iter = sum(each.n_iter for each in found.values())
+    n_iter, low, high, past = best.n_iter, -np.inf, np.inf, None
+    log_kappa = np.log(search.kappa)
+    for _ in range(MOST_TRIALS):
+        gap = search.kappa_gap(best.point)
+        if abs(gap) <= KAPPA_TOL**2 or not best.converged or best.point.kinked:
+            break
+        low, high = (log_kappa, high) if gap > 0 else (low, log_kappa)
+        step = gap
+        if past is not None and gap != past[1]:
+            step = gap * (log_kappa - past[0]) / (past[1] - gap)
+        past = log_kappa, gap
+        log_kappa += np.clip(step, -LONG_WAY, LONG_WAY)
+        if not low < log_kappa < high:
+            outward = past[0] + np.copysign(LONG_WAY, gap)
+            log_kappa = (low + high) / 2 if np.isfinite(high - low) else outward
+        best = replace(search, kappa=np.exp(log_kappa)).descend(best.point.x)
+        n_iter += best.n_iter
+    agrees = abs(gap) <= KAPPA_TOL
     return replace(best, n_iter=n_iter, converged=best.converged and agrees)
