@@ -24,7 +24,6 @@ DEPENDENT = 1e-9
 NUMBERS = (
     "coef_", "intercept_", "coef_covariance_", "coef_std_", "intercept_std_",
     "noise_variance_", "log_likelihood_", "variance_coef_", "variance_intercept_",
-    "variance_coef_covariance_",
 )  # fmt: skip
 DICTIONARIES = (
     "random_effects_", "random_effects_std_", "random_effects_conditional_std_",
