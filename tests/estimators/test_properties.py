@@ -34,7 +34,7 @@ def test_ordinary_problems_agree_with_the_dense_oracle(problem):
     assert gain is None or gain < MISSED
 
 
-@settings(A_FEW, max_examples=50)
+@settings(A_FEW, max_examples=25)
 @given(problem=any_mixed_problem())
 def test_any_mixed_problem_is_refused_clearly_or_fitted(problem):
     mixed_laws.check(problem)
