@@ -115,7 +115,8 @@ class GroupEffectsDisplay(Display):
             Name or position of a numeric column of X.
         groups : array-like of shape (n_rows,), default=None
             Group labels, for a model that asks for them; a table of them for one with
-            several factors.
+            several factors.  A model that reads labels from X has no line of the
+            population.
         by : array-like of shape (n_rows,), default=None
             Labels that say which rows a line is about, none of them missing; `groups`
             by default.

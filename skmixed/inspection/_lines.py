@@ -104,7 +104,8 @@ class GroupLinesDisplay(Display):
         feature : str or int
             Name or position of a numeric column of X.
         groups : array-like of shape (n_rows,) or table
-            Group labels, a table of them for a model of several factors.
+            Group labels, a table of them for a model of several factors.  A model that
+            reads labels from X has no line of a new group.
         by : array-like of shape (n_rows,), default=None
             Labels that say which rows a panel is about; `groups` by default.
         ax : sequence of matplotlib Axes, default=None
