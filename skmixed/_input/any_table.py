@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
@@ -20,7 +21,14 @@ from .features import (
     feature_positions,
     is_arrow,
 )
-from .table import Data, check_table, check_weight, read_fit_data, read_new_data
+from .table import (
+    Data,
+    check_table,
+    check_weight,
+    read_fit_data,
+    read_new_data,
+    second_door,
+)
 
 LEVEL = "group_level"  # name of the column that holds the levels of the groups
 NUMBERS = "biuf"  # kinds of NumPy's types that hold numbers
@@ -208,6 +216,39 @@ def take_columns(X, positions):
     if is_frame(X):
         return X[:, positions.tolist()]
     return X[:, positions]
+
+
+def reads_labels(estimator):
+    """Whether an estimator reads labels from columns of X."""
+    return second_door(estimator)[1] is not None
+
+
+def label_positions(estimator, X):
+    """Positions of the columns of X from which an estimator reads labels."""
+    parameter, door = second_door(estimator)
+    if door is None:
+        return []
+    features = door if parameter == "group_features" else [door]
+    return [feature_position(feature, X, parameter) for feature in features]
+
+
+def without_labels(X, positions):
+    """A copy of X with all labels missing, so that each row is of a new group."""
+    if is_frame(X):
+        names = [X.columns[j] for j in positions]
+        if hasattr(X, "with_columns"):  # polars
+            return X.with_columns(X[name].clear(len(X)) for name in names)
+        X = X.copy()
+        for name in names:
+            X[name] = None
+        return X
+    if sparse.issparse(X):
+        X = X.astype(float).tolil()
+        X[:, positions] = np.nan
+        return X.tocsr()
+    X = X.astype(float if X.dtype.kind in NUMBERS else object)
+    X[:, positions] = np.nan if X.dtype.kind == "f" else None
+    return X
 
 
 def take_rows(array, rows):

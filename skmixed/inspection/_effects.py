@@ -18,7 +18,13 @@ from .._evaluation.any_model import (
     unwrap,
     warn_of_lost_labels,
 )
-from .._input.any_table import take_rows
+from .._input.any_table import (
+    label_positions,
+    reads_labels,
+    take_columns,
+    take_rows,
+    without_labels,
+)
 from .._input.labels import index_groups
 from .._input.table import read_column
 from .._typing import ColumnLike, EstimatorLike, Floats, MatrixLike
@@ -28,7 +34,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 N_POINTS = 20  # of each line
-DOORS = "group_feature", "group_features"  # that have the labels in X
 MOST_LINES = 50  # of the groups with the most rows
 MOST_NAMED = 10  # lines that have a colour and a name each
 
@@ -115,11 +120,10 @@ class GroupEffectsDisplay(Display):
             Name or position of a numeric column of X.
         groups : array-like of shape (n_rows,), default=None
             Group labels, for a model that asks for them; a table of them for one with
-            several factors.  A model that reads labels from X has no line of the
-            population.
+            several factors.  None for one that reads them from X.
         by : array-like of shape (n_rows,), default=None
-            Labels that say which rows a line is about, none of them missing; `groups`
-            by default.
+            Labels that say which rows a line is about, none of them missing; by default
+            `groups`, or the labels in X, of several columns the first.
         y : array-like of shape (n_rows,), default=None
             Observations, to be drawn as points.
         ax : matplotlib Axes, default=None
@@ -136,10 +140,10 @@ class GroupEffectsDisplay(Display):
             If X has no such column, or labels are missing.
         """
         column = column_of(X, feature)
-        codes, labels = groups_of_lines(groups if by is None else by, len(column))
+        table = Table(estimator, X, feature, column, groups)
+        codes, labels = groups_of_lines(table, by)
         size = np.bincount(codes, minlength=len(labels))
         drawn = np.sort(np.argsort(-size, kind="stable")[:MOST_LINES])
-        table = Table(estimator, X, feature, column, groups)
         lines = [table.line(np.flatnonzero(codes == g)) for g in drawn]
         population = rows = None
         if knows_groups(estimator):
@@ -213,11 +217,12 @@ def _with_column(X, feature, values):
     """The same table with other values in a column."""
     if hasattr(X, "with_columns"):  # polars
         return X.with_columns(type(X[feature])(feature, values))
-    X = X.copy()
     if hasattr(X, "columns"):
+        X = X.copy()
         X[feature] = values
-    else:
-        X[:, feature] = values
+        return X
+    X = X.astype(float if X.dtype.kind in "biu" else X.dtype)
+    X[:, feature] = values
     return X
 
 
@@ -230,6 +235,7 @@ class Table:
     feature: Any
     column: Any
     groups: Any
+    is_new: bool = False
 
     def line(self, rows):
         """Values of the feature, and mean predictions for some rows with each."""
@@ -244,12 +250,25 @@ class Table:
             changed = _with_column(part, self.feature, np.full(len(rows), value))
             model, X = unwrap(self.estimator, changed, metadata)
             warn_of_lost_labels(model, metadata)
+            if self.is_new:
+                X = without_labels(X, label_positions(model, X))
             means[i] = predict_mean(model, X, metadata).mean()
         return values, means
 
     def of_new_groups(self):
         """The same rows, as rows of new groups."""
-        return replace(self, groups=_all_missing(self.groups))
+        return replace(self, groups=_all_missing(self.groups), is_new=True)
+
+    def labels(self):
+        """The labels of the rows: `groups`, or what the model reads from X; or None."""
+        labels = self.groups
+        if labels is None:
+            model, X = unwrap(self.estimator, self.X, {})
+            if not isinstance(model, GaussianRegressor) or not reads_labels(model):
+                return None
+            labels = take_columns(X, np.array(label_positions(model, X)))
+        is_table = len(getattr(labels, "shape", ())) == 2
+        return take_columns(labels, np.array([0])) if is_table else labels
 
 
 def _all_missing(groups):
@@ -268,8 +287,9 @@ def _all_missing(groups):
     return np.full(np.shape(groups), None)
 
 
-def groups_of_lines(labels, n_rows):
+def groups_of_lines(table, by):
     """Codes (n,) and labels of the groups that lines are about."""
+    labels, n_rows = table.labels() if by is None else by, len(table.column)
     if labels is None:
         raise ValueError(
             "`groups` and `by` are None; a line is about rows of one group."
@@ -284,8 +304,6 @@ def groups_of_lines(labels, n_rows):
 
 
 def knows_groups(estimator):
-    """Whether the model has a population beside the groups that it gets as metadata."""
+    """Whether the model has a population beside its groups."""
     model = find_model(estimator).model
-    if not isinstance(model, GaussianRegressor) or not count_groups(model):
-        return False
-    return not any(hasattr(model, n) and getattr(model, n) is not None for n in DOORS)
+    return isinstance(model, GaussianRegressor) and bool(count_groups(model))

@@ -87,7 +87,7 @@ class GroupLinesDisplay(Display):
         y: ColumnLike,
         feature: str | int,
         *,
-        groups: ColumnLike | MatrixLike,
+        groups: ColumnLike | MatrixLike | None = None,
         by: ColumnLike | None = None,
         ax: Any = None,
     ) -> Self:
@@ -103,11 +103,12 @@ class GroupLinesDisplay(Display):
             Observations.
         feature : str or int
             Name or position of a numeric column of X.
-        groups : array-like of shape (n_rows,) or table
-            Group labels, a table of them for a model of several factors.  A model that
-            reads labels from X has no line of a new group.
+        groups : array-like of shape (n_rows,) or table, default=None
+            Group labels, a table of them for a model of several factors.  None for one
+            that reads them from X.
         by : array-like of shape (n_rows,), default=None
-            Labels that say which rows a panel is about; `groups` by default.
+            Labels that say which rows a panel is about; by default `groups`, or the
+            labels in X, of several columns the first.
         ax : sequence of matplotlib Axes, default=None
             As many as there are to be panels; None makes a new figure of up to 12.
             Where there are more groups, those drawn are spread evenly over their
@@ -125,12 +126,12 @@ class GroupLinesDisplay(Display):
             If X has no such column, or labels are missing.
         """
         column = column_of(X, feature)
-        codes, labels = groups_of_lines(groups if by is None else by, len(column))
+        table = Table(estimator, X, feature, column, groups)
+        codes, labels = groups_of_lines(table, by)
         n_panels = MOST_PANELS if ax is None else np.size(ax)
         drawn = _spread(np.bincount(codes, minlength=len(labels)), n_panels)
         values = np.column_stack([column, read_column(y, "y").ravel()])
         members = [np.flatnonzero(codes == g) for g in drawn]
-        table = Table(estimator, X, feature, column, groups)
         population = None
         if knows_groups(estimator):
             new = table.of_new_groups()

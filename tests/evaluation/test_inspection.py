@@ -9,6 +9,7 @@ import pytest
 import sklearn
 from numpy.testing import assert_allclose
 from oracles.reference import simulate
+from scipy import sparse
 from scipy.stats import chi2, norm
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import NotFittedError
@@ -24,6 +25,7 @@ from skmixed import (
     MixedEffectsRegressor,
     RandomInterceptRegressor,
 )
+from skmixed._input.any_table import label_positions, without_labels
 from skmixed.datasets import load_sleepstudy
 from skmixed.inspection import (
     EffectsCorrelationDisplay,
@@ -459,15 +461,69 @@ def test_group_effects_of_any_table_and_model():
     second = RandomInterceptRegressor(group_feature=-1)
     second.fit(np.column_stack([X, GROUPS]), Y)
     table = np.column_stack([X, GROUPS])
-    found = GroupEffectsDisplay.from_estimator(second, table, 0, by=GROUPS)
-    assert_allclose(np.hstack(found.means), np.hstack(plain.means), rtol=1e-9)
-    assert found.population is None
+    for labels in (GROUPS, None):
+        found = GroupEffectsDisplay.from_estimator(second, table, 0, by=labels)
+        assert_allclose(np.hstack(found.means), np.hstack(plain.means), rtol=1e-9)
+        assert_allclose(found.population, plain.population, rtol=1e-9)
     foreign = LinearRegression().fit(X, Y)
     labels = np.arange(300) // 4
     labels[::4] = 200  # seventy-five groups of three rows, and one of seventy-five
     found = GroupEffectsDisplay.from_estimator(foreign, X, 0, by=labels)
     assert found.population is None
     assert found.labels.tolist() == [*range(49), 200]
+
+
+def table_of(make, labels):
+    """Features and labels in one table, of whatever kind."""
+    if make in (np.asarray, sparse.csr_array):
+        return make(np.column_stack([X, labels]))
+    return make({f"x{j}": X[:, j] for j in range(3)} | {"g0": labels})
+
+
+@pytest.mark.parametrize(
+    "make, labels, feature, group",
+    [
+        (np.asarray, GROUPS, 1, "x3"),
+        (pd.DataFrame, GROUPS, "x1", "g0"),
+        (pd.DataFrame, GROUPS.astype(str), "x1", "g0"),
+        (pl.DataFrame, GROUPS, "x1", "g0"),
+        (pl.DataFrame, GROUPS.astype(str), "x1", "g0"),
+    ],
+    ids=["array", "pandas", "pandas-text", "polars", "polars-text"],
+)
+def test_lines_of_labels_in_X_are_those_of_labels_beside_it(
+    make, labels, feature, group
+):
+    """Lines of groups, of the population and of new groups are the same."""
+    table = table_of(make, labels)
+    inside = LinearMixedRegressor(f"(x0 | {group})", group_features=[-1])
+    inside.fit(table, Y)
+    beside = slopes(labels)
+    found = GroupEffectsDisplay.from_estimator(inside, table, feature)
+    expected = GroupEffectsDisplay.from_estimator(beside, X, 1, groups=labels[:, None])
+    assert_allclose(found.population, expected.population, rtol=1e-6)
+    ax = plt.figure().subplots(3)
+    found = GroupLinesDisplay.from_estimator(inside, table, Y, feature, ax=ax)
+    expected = GroupLinesDisplay.from_estimator(beside, X, Y, 1, groups=labels, ax=ax)
+    for kind in ("lines", "population"):
+        pairs = zip(getattr(found, kind), getattr(expected, kind), strict=True)
+        assert all(np.allclose(one, other, rtol=1e-6) for one, other in pairs)
+
+
+def test_labels_are_taken_away_in_a_copy():
+    for make in (np.asarray, pd.DataFrame, pl.DataFrame, sparse.csr_array):
+        table = table_of(make, GROUPS)
+        model = RandomInterceptRegressor(group_feature=-1).fit(table, Y)
+        mean = model.predict(without_labels(table, label_positions(model, table)))
+        assert_allclose(mean, MODEL.predict(X), rtol=1e-9)
+        assert_allclose(model.predict(table), MODEL.predict(X, groups=GROUPS))
+    whole = np.arange(60).reshape(30, 2)  # of integers, which have no NaN
+    model = RandomInterceptRegressor(group_feature=1)
+    model.fit(whole // [1, 10], Y[:30])
+    display = GroupEffectsDisplay.from_estimator(model, whole // [1, 10], 0)
+    assert len(display.population[0]) == 20
+    steps = np.diff(display.population[1])
+    assert_allclose(steps, steps[0], rtol=1e-9)
 
 
 def test_few_lines_have_names():
@@ -576,6 +632,8 @@ def test_pictures_of_several_factors():
     effects = GroupEffectsDisplay.from_estimator(model, X, 0, groups=table, by=GROUPS)
     assert len(effects.labels) == 12
     assert effects.population is not None
+    first = GroupEffectsDisplay.from_estimator(model, X, 0, groups=table)
+    assert_allclose(np.hstack(first.means), np.hstack(effects.means))
     with pytest.warns(GroupsWarning, match="knows 19 groups"):
         predict_interval(model, X)
     expected = model.predict_interval(X, groups=asked, distribution="t")
