@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from scipy.stats import beta, chi2, norm
+from sklearn.utils import check_consistent_length, column_or_1d
 
+from .._input.table import read_column
 from .._typing import ColumnLike, EstimatorLike, Floats, MatrixLike
 from ._display import (
     Display,
@@ -15,6 +17,7 @@ from ._display import (
     noise_of,
     read_predictions,
 )
+from ._effects import column_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,11 +29,13 @@ FULL_DOTS = 200  # rows that are drawn in full colour; more are paler
 
 
 class ResidualsDisplay(Display):
-    """Residuals against fitted values, or against quantiles of the normal distribution.
+    """Residuals against fitted values, a feature, or quantiles of the normal
+    distribution.
 
     Residuals are divided by the standard deviation that the model has for the noise of
     each row, so that they should scatter by 1 everywhere: a fan says that the noise
-    depends on more than it may, a bend that the mean does.
+    depends on more than it may, a bend that the mean does.  Against a feature that is
+    not in the model, a slope says that it belongs there.
 
     Parameters
     ----------
@@ -41,6 +46,9 @@ class ResidualsDisplay(Display):
     known : ndarray of bool or str of shape (n_rows,), default=None
         Whether the model knows the group of a row; None draws all rows together.
     kind : {"fitted", "quantiles"}, default="fitted"
+    feature : ndarray of shape (n_rows,), default=None
+        Values that residuals are drawn against in place of the fitted ones.
+    feature_name : str, default="feature"
 
     Attributes
     ----------
@@ -74,11 +82,15 @@ class ResidualsDisplay(Display):
         residual: Floats,
         known: ColumnLike | None = None,
         kind: Literal["fitted", "quantiles"] = "fitted",
+        feature: Floats | None = None,
+        feature_name: str = "feature",
     ) -> None:
         self.fitted = fitted
         self.residual = residual
         self.known = known
         self.kind = kind
+        self.feature = feature
+        self.feature_name = feature_name
 
     @classmethod
     def from_estimator(
@@ -89,6 +101,7 @@ class ResidualsDisplay(Display):
         *,
         groups: ColumnLike | None = None,
         kind: Literal["fitted", "quantiles"] = "fitted",
+        feature: str | int | None = None,
         ax: Axes | None = None,
     ) -> Self:
         """Draw the residuals of a fitted model.
@@ -102,14 +115,27 @@ class ResidualsDisplay(Display):
         y : array-like of shape (n_rows,)
         groups : array-like of shape (n_rows,), default=None
         kind : {"fitted", "quantiles"}, default="fitted"
+        feature : str or int, default=None
+            Name or position of a numeric column of X, a frame or a dense array, that
+            residuals are drawn against in place of the fitted values.  It need not be
+            one that the model uses.
         ax : matplotlib Axes, default=None
 
         Returns
         -------
         display : ResidualsDisplay
+
+        Raises
+        ------
+        ValueError
+            If X has no such column.
         """
+        shown = {}
+        if feature is not None:
+            shown = {"feature": column_of(X, feature), "feature_name": str(feature)}
         known, mean, std = noise_of(estimator, X, groups)
-        return cls.from_predictions(y, mean, std, known=known, kind=kind, ax=ax)
+        shown |= {"known": known, "kind": kind}
+        return cls.from_predictions(y, mean, std, ax=ax, **shown)
 
     @classmethod
     def from_predictions(
@@ -120,6 +146,8 @@ class ResidualsDisplay(Display):
         *,
         known: ColumnLike | None = None,
         kind: Literal["fitted", "quantiles"] = "fitted",
+        feature: ColumnLike | None = None,
+        feature_name: str = "feature",
         ax: Axes | None = None,
     ) -> Self:
         """Draw the residuals of predictions.
@@ -133,6 +161,9 @@ class ResidualsDisplay(Display):
             residuals.
         known : array-like of bool or str of shape (n_rows,), default=None
         kind : {"fitted", "quantiles"}, default="fitted"
+        feature : array-like of shape (n_rows,), default=None
+            Values that residuals are drawn against in place of `y_mean`.
+        feature_name : str, default="feature"
         ax : matplotlib Axes, default=None
 
         Returns
@@ -144,8 +175,18 @@ class ResidualsDisplay(Display):
             y_std = np.sqrt(np.mean((y_true - y_mean) ** 2)) or 1.0
         else:
             y_true, y_mean, y_std = read_predictions(y_true, y_mean, y_std)
-        residual = (y_true - y_mean) / y_std
-        return cls(fitted=y_mean, residual=residual, known=known, kind=kind).plot(ax)
+        if feature is not None:
+            feature = column_or_1d(read_column(feature, "feature"))
+            check_consistent_length(y_true, feature)
+        display = cls(
+            fitted=y_mean,
+            residual=(y_true - y_mean) / y_std,
+            known=known,
+            kind=kind,
+            feature=feature,
+            feature_name=feature_name,
+        )
+        return display.plot(ax)
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw.
@@ -160,16 +201,21 @@ class ResidualsDisplay(Display):
         """
         if self.kind not in ("fitted", "quantiles"):
             raise ValueError(f"kind is 'fitted' or 'quantiles', got {self.kind!r}.")
+        if self.kind == "quantiles" and self.feature is not None:
+            raise ValueError(
+                f"Quantiles of residuals do not depend on {self.feature_name}: leave "
+                "out `kind`, or `feature`."
+            )
         ax = self._begin(ax)
-        rows = np.column_stack([self.fitted, self.residual])
+        across = self.fitted if self.feature is None else self.feature
+        rows = np.column_stack([across, self.residual])
         draw = self._draw_fitted if self.kind == "fitted" else self._draw_quantiles
         draw(ax, by_kind(rows, self.known))
         for handle in ax.legend(loc="best").legend_handles:
             handle.set_alpha(1.0)
         return self
 
-    @staticmethod
-    def _draw_fitted(ax, sets):
+    def _draw_fitted(self, ax, sets):
         ax.axhline(0.0, color="0.5", linewidth=0.8, zorder=0)
         for level in (-2.0, 2.0):
             ax.axhline(level, color="0.5", linewidth=0.8, linestyle=":", zorder=0)
@@ -179,7 +225,8 @@ class ResidualsDisplay(Display):
             if len(rows) >= ROWS_OF_A_TREND:
                 trend = {"color": colour, "linewidth": 1.6, "marker": "o"}
                 ax.plot(*_binned_means(*rows.T), markeredgecolor="white", **trend)
-        ax.set_xlabel("fitted value (units of y)")
+        is_fitted = self.feature is None
+        ax.set_xlabel("fitted value (units of y)" if is_fitted else self.feature_name)
         ax.set_ylabel("standardised residual")
         ax.set_title("Residuals")
 
@@ -336,12 +383,17 @@ def _dots(n_rows):
     return style | {"markeredgewidth": 0, "alpha": shade}
 
 
-def _binned_means(fitted, residual):
-    """Means of fitted values and of residuals, in bins of equal numbers of rows."""
-    order = np.argsort(fitted, kind="stable")
+def _binned_means(across, residual):
+    """Means of the values across and of residuals: at each of few values, or else in
+    bins of equal numbers of rows.
+    """
+    values, place = np.unique(across, return_inverse=True)
+    if len(values) <= MOST_BINS:
+        return values, np.bincount(place, residual) / np.bincount(place)
+    order = np.argsort(across, kind="stable")
     n_bins = min(MOST_BINS, len(order) // (ROWS_OF_A_TREND // 4))
     bins = np.array_split(order, n_bins)
-    means = [(fitted[some].mean(), residual[some].mean()) for some in bins]
+    means = [(across[some].mean(), residual[some].mean()) for some in bins]
     return np.transpose(means)
 
 

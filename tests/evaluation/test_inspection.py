@@ -403,6 +403,36 @@ def test_residuals_against_fitted_values_have_a_trend():
     assert sum(len(line.get_xdata()) > 2 for line in few.lines) == 1
 
 
+@pytest.mark.parametrize("make", [np.asarray, pd.DataFrame, pl.DataFrame])
+def test_residuals_against_a_feature(make):
+    """The residuals are the same; the means are those of the values, where few."""
+    step = np.arange(300) % 7.0
+    table = make({"a": X[:, 0], "step": step}) if make is not np.asarray else None
+    table = np.column_stack([X[:, 0], step]) if table is None else table
+    model = RandomInterceptRegressor().fit(table, Y, groups=GROUPS)
+    name = 1 if make is np.asarray else "step"
+    asked = {"groups": GROUPS, "feature": name}
+    display = ResidualsDisplay.from_estimator(model, table, Y, **asked)
+    plain = ResidualsDisplay.from_estimator(model, table, Y, groups=GROUPS)
+    assert_allclose(display.residual, plain.residual)
+    assert display.ax_.get_xlabel() == str(name)
+    dots, trend = [line for line in display.ax_.lines if len(line.get_xdata()) > 2]
+    assert_allclose(dots.get_xdata(), step)
+    assert_allclose(trend.get_xdata(), np.arange(7))
+    expected = [display.residual[step == value].mean() for value in range(7)]
+    assert_allclose(trend.get_ydata(), expected)
+
+
+def test_features_that_residuals_cannot_be_drawn_against():
+    show = ResidualsDisplay.from_estimator
+    with pytest.raises(ValueError, match="X has no column 5"):
+        show(MODEL, X, Y, groups=GROUPS, feature=5)
+    with pytest.raises(ValueError, match="do not depend on 1: leave out `kind`"):
+        show(MODEL, X, Y, groups=GROUPS, feature=1, kind="quantiles")
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        ResidualsDisplay.from_predictions(Y, Y + 1, feature=X[:9, 0])
+
+
 def test_quantiles_of_residuals_are_those_of_the_order_statistics():
     residual = np.random.default_rng(0).normal(size=99)
     display = ResidualsDisplay.from_predictions(residual, np.zeros(99), np.ones(99))
