@@ -21,15 +21,17 @@ version = release = skmixed.__version__
 extensions = [
     "equations",
     "inventories",
+    "matplotlib.sphinxext.figmpl_directive",
     "matplotlib.sphinxext.plot_directive",
     "myst_parser",
     "numpydoc",
+    "sources",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "thumbnails",
 ]
 templates_path = ["_templates"]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
@@ -85,7 +87,8 @@ copybutton_only_copy_prompt_lines = True
 numpydoc_validation_checks = set()
 
 plot_basedir = "pictures"
-plot_formats = [("png", 160)]
+plot_formats = [("png", 100)]
+plot_srcset = ["2x"]
 plot_html_show_formats = False
 plot_html_show_source_link = False
 
@@ -100,6 +103,7 @@ sphinx_gallery_conf = {
     "subsection_order": ["../examples/tutorial", "../examples/gallery"],
     "nested_sections": False,
     "download_all_examples": False,
+    "default_thumb_file": str(Path(__file__).parent / "_static" / "quickstart.png"),
     "show_signature": False,
     "capture_repr": (),
     "remove_config_comments": True,

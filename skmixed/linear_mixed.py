@@ -134,7 +134,9 @@ class LinearMixedRegressor(LinearMean, GaussianRegressor):
     variance_offset : str or int, default=None
         Name or index of a column of X that is a known part of the log-variance: it has
         the coefficient 1, and does not enter the mean.  Precision weights w of other
-        programs are -log(w).  Keep a scaler from it.
+        programs are -log(w).  Variances are known up to a common factor, which is
+        estimated; :class:`HeteroscedasticGaussianRegressor` can hold them at their
+        values.  Keep a scaler from it.
     group_features : list of str or int, default=None
         Names or indices of the columns of X that hold group labels, for tools that
         cannot route `groups`.  None means that labels are passed as `groups`.

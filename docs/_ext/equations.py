@@ -2,8 +2,9 @@ r"""Sphinx extension: the numbered equations of the mathematics page, and MathJa
 
 An equation is ``$$ ... \tag{12} $$`` in ``math.md``.  It becomes the anchor
 ``equation-12``; "(12)" on that page, and "math.md (12)" on any other one and in a
-docstring, become links to it.  MathJax comes from the package sphinx-mathjax-offline
-and is copied beside the pages, which need no network.
+docstring, become links to it.  A section "9.4 ..." of that page becomes the anchor
+``section-9-4``, and "math.md, 9.4" a link to it.  MathJax comes from the package
+sphinx-mathjax-offline and is copied beside the pages, which need no network.
 """
 
 import re
@@ -18,11 +19,30 @@ PAGE = "math"
 TAG = re.compile(r"\\tag\{(\w+)\}")
 NUMBER = re.compile(r"\((\d+[a-z]?)\)")
 CITATION = re.compile(r"math\.md(?:,?\s*(?:and|to)?\s*\(\d+[a-z]?\))+")
+SECTION = re.compile(r"math\.md, (?:section )?(\d+(?:\.\d+)?)")
+NAMED = re.compile(f"{NUMBER.pattern}|{SECTION.pattern}")
+HEADING = re.compile(r"(\d+(?:\.\d+)?)\.? ")
 MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2")
 
 
 def anchor(number):
     return f"equation-{number}"
+
+
+def section(number):
+    return f"section-{number.replace('.', '-')}"
+
+
+def number_sections(app, doctree):
+    """Anchors for the numbered sections of the page."""
+    if app.env.docname != PAGE:
+        return
+    anchors = app.env.domains.standard_domain.anonlabels
+    for node in doctree.findall(nodes.section):
+        if found := HEADING.match(node.next_node(nodes.title).astext()):
+            name = section(found[1])
+            node["ids"].append(name)
+            anchors[name] = (PAGE, name)
 
 
 def number_equations(app, doctree):
@@ -41,22 +61,24 @@ def number_equations(app, doctree):
             anchors[name] = (PAGE, name)
 
 
-def link(number):
-    """Return a reference to an equation."""
-    target = {"reftarget": anchor(number), "refdoc": "", "refwarn": True}
+def link(text, name):
+    """Return a reference to an equation or a section."""
+    target = {"reftarget": name, "refdoc": "", "refwarn": True}
     kind = {"refdomain": "std", "reftype": "ref", "refexplicit": True}
-    text = nodes.inline("", f"({number})")
-    return addnodes.pending_xref("", text, **target, **kind)
+    return addnodes.pending_xref("", nodes.inline("", text), **target, **kind)
 
 
 def pieces(text, numbers):
-    """Split a text into plain text and links to the equations that it names."""
+    """Split a text into plain text and links to equations and sections that it names;
+    `numbers` are those of the equations.
+    """
     start = 0
-    for match in NUMBER.finditer(text):
-        if match[1] in numbers:
-            yield nodes.Text(text[start : match.start()])
-            yield link(match[1])
-            start = match.end()
+    for match in NAMED.finditer(text):
+        if match[1] and match[1] not in numbers:
+            continue
+        yield nodes.Text(text[start : match.start()])
+        yield link(match[0], anchor(match[1]) if match[1] else section(match[2]))
+        start = match.end()
     yield nodes.Text(text[start:])
 
 
@@ -74,7 +96,7 @@ def link_citations(app, doctree):
         numbers = {n for span in spans for n in NUMBER.findall(span)}
         if page:
             numbers &= own
-        if numbers:
+        if numbers or SECTION.search(text):
             new = list(pieces(text, numbers))
             for reference in new:
                 if isinstance(reference, addnodes.pending_xref):
@@ -102,5 +124,6 @@ def setup(app):
     app.config.mathjax_path = "mathjax/tex-chtml.js"
     app.connect("doctree-read", link_citations)
     app.connect("doctree-read", number_equations)
+    app.connect("doctree-read", number_sections)
     app.connect("build-finished", copy_mathjax)
     return {"version": "1", "parallel_read_safe": True}

@@ -57,11 +57,15 @@ class Page:
         data = {"cmd": command, "params": parameters}
         return self._ask("/goog/cdp/execute", data)
 
-    def open(self, url, width=1366, height=900, dark=False):
-        """Go to a page, in a window of this size."""
+    def resize(self, width, height=900):
+        """Make the window as large as this, in pixels."""
         phone = {"deviceScaleFactor": 1, "mobile": width < 600}
         size = {"width": width, "height": height}
         self.devtools("Emulation.setDeviceMetricsOverride", **size, **phone)
+
+    def open(self, url, width=1366, height=900, dark=False):
+        """Go to a page, in a window of this size."""
+        self.resize(width, height)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.devtools("Emulation.setEmulatedMedia", features=[scheme])
         self._ask("/url", {"url": url})

@@ -16,6 +16,19 @@ PAGES = {
 }
 WIDTHS = (390, 1366)  # pixels: a phone, a laptop
 LEAST_FORMULAS = 500  # of the mathematics
+# A list of what is wrong with a page at the width of a laptop.
+FAULTS = """(() => {
+  const all = s => Array.from(document.querySelectorAll(`article ${s}`));
+  const cut = e => e.clientWidth > 0 && e.scrollWidth > e.clientWidth + 1;
+  return [
+    ...all("img").filter(e => e.alt.length < 10).map(e => `no alt: ${e.src}`),
+    ...all("img").filter(e => !e.naturalWidth).map(e => `no picture: ${e.src}`),
+    ...all("table, div.math").filter(cut).map(e => `cut: ${e.outerHTML.slice(0, 99)}`),
+    ...all("h1, h2, h3").filter(e => !e.nextElementSibling)
+      .map(e => `nothing below: ${e.innerText}`),
+    ...all("mjx-merror").map(e => `no formula: ${e.title}`),
+  ];
+})()"""
 
 built = pytest.mark.skipif(
     not (SITE / "index.html").exists(),
@@ -33,7 +46,7 @@ def page():
 
 def open_typeset(page, name, width, dark=False):
     """Open a page and wait for its formulas, if it has any."""
-    page.open((SITE / PAGES[name]).as_uri(), width=width, dark=dark)
+    page.open((SITE / PAGES.get(name, name)).as_uri(), width=width, dark=dark)
     if page.run("document.querySelectorAll('.math').length"):
         page.wait_for("document.querySelectorAll('mjx-container').length")
         page.run("void MathJax.startup.promise.then(() => { window.typeset = true })")
@@ -47,6 +60,36 @@ def test_nothing_is_cut_and_nothing_complains(page, name, width):
     open_typeset(page, name, width)
     assert page.run("document.documentElement.scrollWidth") <= width
     assert page.errors() == []
+
+
+def pages_of_the_site():
+    """Names of all pages but those of the source."""
+    names = (path.relative_to(SITE) for path in sorted(SITE.rglob("*.html")))
+    return [n.as_posix() for n in names if n.parts[0] not in ("_static", "_modules")]
+
+
+@built
+def test_no_page_has_a_fault(page):
+    """One walk over all of them."""
+    found = []
+    for name in pages_of_the_site():
+        open_typeset(page, name, WIDTHS[1])
+        faults = page.run(FAULTS) + page.errors()
+        for width in WIDTHS:
+            page.resize(width)
+            if page.run("document.documentElement.scrollWidth") > width:
+                faults.append(f"wider than {width}")
+        found += [(name, fault) for fault in faults]
+    assert not found
+
+
+@built
+def test_the_source_leads_to_the_mathematics():
+    """Pages of private modules are there, and their citations are links."""
+    source = (SITE / "_modules/skmixed/_likelihood/factor.html").read_text()
+    assert 'href="../../../math.html#equation-' in source
+    whole = (SITE / "_modules/skmixed/_results/log_variance.html").read_text()
+    assert 'href="../../../math.html#section-9-9"' in whole
 
 
 @built
