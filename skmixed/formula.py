@@ -174,8 +174,7 @@ def _reader(formula, data):
         from formulaic.errors import FormulaicError
     except ImportError as error:
         raise ImportError(
-            "from_formula requires formulaic. Install it with "
-            '`pip install "scikit-mixed[formula]"`.'
+            "from_formula requires formulaic. Install it with `pip install formulaic`."
         ) from error
     if not isinstance(formula, str):
         raise TypeError(f"A formula is text such as {EXAMPLE!r}, got {formula!r:.60}.")

@@ -210,7 +210,15 @@ def column_of(X, feature):
     if feature not in names:
         raise ValueError(f"X has no column {feature!r}; it has {list(names)[:20]}.")
     column = X[feature] if hasattr(X, "columns") else X[:, feature]
-    return np.asarray(read_column(column, f"column {feature!r} of X"), dtype=float)
+    try:
+        return read_column(column, f"column {feature!r} of X")
+    except ValueError as error:
+        if "NaN" in str(error):
+            error.add_note(
+                "A row without the feature has no place in the picture: pass the rows "
+                "that have it, with their y and labels."
+            )
+        raise
 
 
 def _with_column(X, feature, values):

@@ -577,6 +577,10 @@ def test_what_has_no_group_effects():
         show(MODEL, X, 0)
     with pytest.raises(TypeError, match="needs a frame or a dense array"):
         show(MODEL, X.tolist(), 0, groups=GROUPS)
+    gaps = np.where(np.arange(300)[:, None] % 9 == 0, np.nan, X)
+    with pytest.raises(ValueError, match="contains NaN") as error:
+        show(MODEL, gaps, 0, groups=GROUPS)
+    assert "pass the rows that have it" in error.value.__notes__[0]
 
 
 # ---------------------------------------------------------------------- several effects
