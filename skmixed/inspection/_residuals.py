@@ -130,12 +130,18 @@ class ResidualsDisplay(Display):
         ValueError
             If X has no such column.
         """
-        shown = {}
-        if feature is not None:
-            shown = {"feature": column_of(X, feature), "feature_name": str(feature)}
+        column = None if feature is None else column_of(X, feature)
         known, mean, std = noise_of(estimator, X, groups)
-        shown |= {"known": known, "kind": kind}
-        return cls.from_predictions(y, mean, std, ax=ax, **shown)
+        fitted, residual = _standardised(y, mean, std)
+        display = cls(
+            fitted=fitted,
+            residual=residual,
+            known=known,
+            kind=kind,
+            feature=column,
+            feature_name=str(feature),
+        )
+        return display.plot(ax)
 
     @classmethod
     def from_predictions(
@@ -147,7 +153,6 @@ class ResidualsDisplay(Display):
         known: ColumnLike | None = None,
         kind: Literal["fitted", "quantiles"] = "fitted",
         feature: ColumnLike | None = None,
-        feature_name: str = "feature",
         ax: Axes | None = None,
     ) -> Self:
         """Draw the residuals of predictions.
@@ -162,29 +167,26 @@ class ResidualsDisplay(Display):
         known : array-like of bool or str of shape (n_rows,), default=None
         kind : {"fitted", "quantiles"}, default="fitted"
         feature : array-like of shape (n_rows,), default=None
-            Values that residuals are drawn against in place of `y_mean`.
-        feature_name : str, default="feature"
+            Values that residuals are drawn against in place of `y_mean`; the name of a
+            Series is written below them.
         ax : matplotlib Axes, default=None
 
         Returns
         -------
         display : ResidualsDisplay
         """
-        if y_std is None:
-            y_true, y_mean = read_predictions(y_true, y_mean)
-            y_std = np.sqrt(np.mean((y_true - y_mean) ** 2)) or 1.0
-        else:
-            y_true, y_mean, y_std = read_predictions(y_true, y_mean, y_std)
+        fitted, residual = _standardised(y_true, y_mean, y_std)
+        name = str(getattr(feature, "name", None) or "feature")
         if feature is not None:
             feature = column_or_1d(read_column(feature, "feature"))
-            check_consistent_length(y_true, feature)
+            check_consistent_length(fitted, feature)
         display = cls(
-            fitted=y_mean,
-            residual=(y_true - y_mean) / y_std,
+            fitted=fitted,
+            residual=residual,
             known=known,
             kind=kind,
             feature=feature,
-            feature_name=feature_name,
+            feature_name=name,
         )
         return display.plot(ax)
 
@@ -374,6 +376,16 @@ class ResidualScaleDisplay(Display):
         ax.set_title("Size of residuals")
         ax.legend(loc="best")
         return self
+
+
+def _standardised(y_true, y_mean, y_std):
+    """Means and residuals in units of the std, or of their root mean square."""
+    if y_std is None:
+        y_true, y_mean = read_predictions(y_true, y_mean)
+        y_std = np.sqrt(np.mean((y_true - y_mean) ** 2)) or 1.0
+    else:
+        y_true, y_mean, y_std = read_predictions(y_true, y_mean, y_std)
+    return y_mean, (y_true - y_mean) / y_std
 
 
 def _dots(n_rows):
