@@ -287,12 +287,18 @@ def _solve_rest(gram, rest, rows, Z_rows):
 
 
 def _left_root(gram, change):
-    """Root of (A~ - Z_2 change)'(A~ - Z_2 change) without the first term's effects."""
+    """Root of (A~ - Z_2 change)'(A~ - Z_2 change) without the first term's effects.
+
+    Columns are compared in units of what is left of them, and of no less than the
+    rounding of their own length: where effects span a column, its products with others
+    are rounding errors, and would be large in units of themselves.
+    """
     cross = change.T @ gram.W2A
     fitted = change.T @ (gram.W22 @ change)
     whole = gram.R22.T @ gram.R22
     scatter = whole - cross - cross.T + fitted
-    scale = np.sqrt(np.diag(whole) + np.abs(np.diag(fitted)))
+    length = np.sum(gram.R12**2, axis=(0, 1)) + np.diag(gram.W22) @ gram.a0**2
+    scale = np.sqrt(np.diag(whole) + np.abs(np.diag(fitted)) + EPS * length)
     unit = np.where(scale > 0, scale, 1.0)
     values, vectors = np.linalg.eigh(scatter / np.outer(unit, unit))
     values = np.where(values > len(unit) * EPS, values, 0.0)

@@ -139,6 +139,25 @@ def test_value_is_that_of_the_dense_density(name, reml, weighted):
     assert_allclose(root @ root.T, covariance, rtol=1e-6)
 
 
+def test_effects_of_two_factors_that_divide_the_rows_alike():
+    """Those of one span what those of the other do: a column of X of which nothing is
+    left beside them used to take from what is left of y.
+    """
+    rng = np.random.default_rng(0)
+    for seed in range(5):
+        data, terms = simulate("crossed slopes of both", seed=seed)
+        first, crossing = terms
+        again = rng.permutation(LEVELS).astype(np.int32)[first.codes]
+        terms = first, crossing, replace(first, codes=again, blocks=BLOCKS["diagonal"])
+        model, reduced = model_of(data, terms, reml=True)
+        for sizes in ((0, 0, 1), (0, 1, 0), (1, 0, 0), (0, 1, 1), (1, 0, 1)):
+            Lambdas = [size * np.diag([2.0, 0.5]) for size in sizes]
+            point = evaluate(model, tuple(Lambdas))
+            dense = dense_problem(data, terms, reduced, point)
+            expected = -2 * oracle.log_likelihood(dense, reml=True)
+            assert_allclose(point.value, expected, rtol=DENSE)
+
+
 @pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_derivatives_are_those_of_differences(name, reml):

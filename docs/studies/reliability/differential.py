@@ -10,6 +10,7 @@ found by brute force is above the fit.
 """
 
 import sys
+from functools import partial
 
 import harness
 from oracles.dense import compare
@@ -20,7 +21,7 @@ MISSED = 1e-4
 GRID = (1e-4, 1e-6, 1e-8, 1e-10)
 
 
-def judge(problem):
+def judge(compare, problem):
     """Compared, missed, or compared without a search where there is no maximum."""
     try:
         gain = compare(problem)
@@ -34,9 +35,15 @@ def judge(problem):
     return "searched", str(gain)
 
 
-def main(n_problems=5_000, n_jobs=2, first_seed=0):
+def main(n_problems=5_000, n_jobs=2, first_seed=0, *, compare=compare, strategy=None):
     """Print the failures and the distribution of the differences."""
-    outcomes = harness.campaign(judge, ordinary_problem, n_problems, n_jobs, first_seed)
+    outcomes = harness.campaign(
+        partial(judge, compare),
+        strategy or ordinary_problem,
+        n_problems,
+        n_jobs,
+        first_seed,
+    )
     gains = [float(each.detail) for each in outcomes if each.kind == "searched"]
     print("brute force above the fit, in log-likelihood:")
     for bound in GRID:

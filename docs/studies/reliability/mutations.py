@@ -1,42 +1,51 @@
 """Is a small change of the code noticed by the tests of its stage?
 
-    python docs/studies/reliability/mutations.py [n_changes seed first last]
+    python docs/studies/reliability/mutations.py [n_changes seed stage ...]
 
 Draws places of the syntax tree of `_rows`, `_likelihood`, `_search` and `_results`, as
-many of each kind (a sign, a factor, a branch, a bound or an index off by one).  Each
-change is made alone in a copy of the package, and the tests of the same stage are run
-until one fails.  Prints the changes with the test that noticed each, and the count;
-`first` and `last` choose some of them.
-`SEEN` lists the changes that cannot be noticed by a right result, with the reason; they
-are left out.
+many of each kind (a sign, a factor, a branch, a bound or an index off by one).  The
+order in which they are drawn depends on each change alone, so that it stays when the
+code changes elsewhere.  Each change is made alone in a copy of the package; the tests
+of the same stage that execute its lines, which are known from a first run under
+`coverage`, are run until one fails, those that take the least time first.
+
+Every result is written at once to `results/mutations.jsonl`, and changes that this file
+has are not run again; stages can be named, and run side by side.  Prints all changes
+with the test that noticed each, and the count.  `EQUIVALENT` lists the changes that a
+right result cannot show, with the reason; they are left out, and others drawn.
 """
 
 import ast
 import copy
+import hashlib
+import json
 import multiprocessing
 import os
-import random
 import re
+import resource
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[3]
+RESULTS = Path(__file__).parent / "results" / "mutations.jsonl"
 # All that the tests import and that takes time.
 BEFORE = ("scipy.stats", "sklearn.ensemble", "pandas", "polars", "dask")
 STAGES = ("_rows", "_likelihood", "_search", "_results")
-LIMIT = 900  # seconds: a change that makes the tests hang is noticed
+# Seconds of CPU above those of the tests: a change that makes them hang is noticed.
+LIMIT = 120
 KINDS = ("sign", "factor", "branch", "off by one")
 SIGNS = {ast.Add: ast.Sub, ast.Sub: ast.Add}
 FACTORS = {ast.Mult: ast.Div, ast.Div: ast.Mult}
 BOUNDS = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
 # (module, function, before, after): reason.
-SEEN = {}
+EQUIVALENT = {}
 
 
 @dataclass(frozen=True)
@@ -48,27 +57,42 @@ class Change:
     path : str
         Of the module, from the root.
     function : str
-    line : int
+    line, last : int
+        The lines of the expression.
     kind : str
     start, end : int
         Of the expression, in bytes of the module.
     before, after : str
         The expression.
+    number : int
+        How many changes of the same text stand before it in the function.
     """
 
     path: str
     function: str
     line: int
+    last: int
     kind: str
     start: int
     end: int
     before: str
     after: str
+    number: int = 0
+
+    @property
+    def stage(self):
+        """The package that the module is in."""
+        return Path(self.path).parts[1]
 
     @property
     def key(self):
-        """What `SEEN` knows it by."""
+        """The text by which `EQUIVALENT` knows it."""
         return self.path, self.function, self.before, self.after
+
+    @property
+    def name(self):
+        """The text by which results know it."""
+        return json.dumps([*self.key, self.number])
 
     def apply(self, text):
         """The changed module, from its text in bytes."""
@@ -125,11 +149,13 @@ def changes(root, path):
         if isinstance(node, ast.expr) and function:
             start = lines[node.lineno - 1] + node.col_offset
             end = lines[node.end_lineno - 1] + node.end_col_offset
-            about = str(path.relative_to(root)), function, node.lineno
+            about = str(path.relative_to(root)), function, node.lineno, node.end_lineno
             for kind, changed in variants(node):
                 after = ast.unparse(ast.fix_missing_locations(changed))
                 before = ast.unparse(node)
-                found.append(Change(*about, kind, start, end, before, after))
+                one = Change(*about, kind, start, end, before, after)
+                number = sum(one.key == other.key for other in found)
+                found.append(replace(one, number=number))
         for child in ast.iter_child_nodes(node):
             visit(child, function)
 
@@ -144,78 +170,195 @@ def draw(root, n, seed):
         for stage in STAGES
         for path in sorted((root / "skmixed" / stage).glob("*.py"))
         for change in changes(root, path)
-        if change.key not in SEEN
+        if change.key not in EQUIVALENT
     ]
-    rng = random.Random(seed)
-    rng.shuffle(every)
+
+    def lot(change):
+        return hashlib.sha256(f"{seed} {change.name}".encode()).hexdigest()
+
+    every.sort(key=lot)
     kinds = {kind: [each for each in every if each.kind == kind] for kind in KINDS}
     return [kinds[KINDS[i % len(KINDS)]][i // len(KINDS)] for i in range(n)]
 
 
-def run_tests(root, path):
-    """The first test of a module's stage that fails; None if none does.
+# ---------------------------------------------------------------------------- the tests
 
-    Tests of a file of the module's name are run first, in a process that has imported
-    all but the package.
+
+class Recorder:
+    """Notes which test executes which line, and how long it takes.
+
+    Attributes
+    ----------
+    seconds : dict
+        By test.
     """
-    _, stage, module = Path(path).parts
-    files = sorted((root / "tests" / stage.strip("_")).glob("test_*.py"))
-    files.sort(key=lambda file: file.name != f"test_{module}")
-    output = root / "output.txt"
+
+    def __init__(self, coverage):
+        self.coverage = coverage
+        self.seconds = {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item):
+        """Lines are those of the test that runs, its fixtures included."""
+        self.coverage.switch_context(item.nodeid)
+        return (yield)
+
+    def pytest_runtest_logreport(self, report):
+        """Seconds of a test, its fixtures left out."""
+        if report.when == "call":
+            self.seconds[report.nodeid] = report.duration
+
+
+class Chosen:
+    """Leaves the tests of a list, in its order."""
+
+    def __init__(self, tests):
+        self.place = {test: place for place, test in enumerate(tests)}
+
+    def pytest_collection_modifyitems(self, items):
+        """Called by pytest."""
+        items[:] = sorted(
+            (item for item in items if item.nodeid in self.place),
+            key=lambda item: self.place[item.nodeid],
+        )
+
+
+def in_child(root, function, *args):
+    """The exit code of a process that has imported all but the package."""
     child = multiprocessing.get_context("fork").Process(
-        target=_pytest, args=(root, list(map(str, files)), output)
+        target=_enter, args=(root, function, *args)
     )
     child.start()
-    child.join(LIMIT)
-    if child.is_alive():
-        child.kill()
-        child.join()
-        return f"more than {LIMIT} s"
-    if child.exitcode == 0:
-        return None
-    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", output.read_text(), re.M)
-    if failed is None:
-        sys.exit(output.read_text())
-    return failed[1]
+    child.join()
+    return child.exitcode
 
 
-def _pytest(root, files, output):
-    """Run the tests of some files with the package in `root`, and exit by them."""
+def _enter(root, function, *args):
     sys.path.insert(0, str(root))
     os.chdir(root)
     os.environ |= {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
-    with output.open("w") as file:
+    with (root / "output.txt").open("w") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
-        code = pytest.main(["-q", "-x", "-p", "no:cacheprovider", "--tb=no", *files])
-        sys.exit(int(code))
+        sys.exit(int(function(root, *args)))
 
 
-def main(n_changes=60, seed=1, first=1, last=None):
-    """Print the changes, the test that noticed each, and how many were noticed."""
-    n_noticed = 0
+OPTIONS = ("-q", "-x", "-p", "no:cacheprovider", "--tb=no", "-rfE")
+
+
+def record(root, stage):
+    """Run all tests of a stage, and store which of them execute which line."""
+    from coverage import Coverage
+
+    coverage = Coverage(data_file=None, source=[str(root / "skmixed" / stage)])
+    recorder = Recorder(coverage)
+    coverage.start()
+    tests = str(root / "tests" / stage.strip("_"))
+    code = pytest.main([*OPTIONS, tests], plugins=[recorder])
+    coverage.stop()
+    data, lines = coverage.get_data(), {}
+    for file in data.measured_files():
+        path = str(Path(file).relative_to(root))
+        lines[path] = {
+            line: [test for test in tests if test]
+            for line, tests in data.contexts_by_lineno(file).items()
+        }
+    found = {"seconds": recorder.seconds, "lines": lines}
+    (root / f"{stage}.json").write_text(json.dumps(found))
+    return code
+
+
+def attempt(root, tests, seconds):
+    """Run some tests until one fails, within some seconds of CPU."""
+    limit = int(seconds + LIMIT)
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
+    files = sorted({test.partition("::")[0] for test in tests})
+    return pytest.main([*OPTIONS, *files], plugins=[Chosen(tests)])
+
+
+def noticed(root, change):
+    """The first test of a change's stage that fails; None if none does."""
+    known = json.loads((root / f"{change.stage}.json").read_text())
+    seconds, lines = known["seconds"], known["lines"].get(change.path, {})
+    tests = {
+        test
+        for line in range(change.line, change.last + 1)
+        for test in lines.get(str(line), [])
+    }
+    # Lines that only workers execute, or an import does, are of any test.
+    tests = sorted(tests or seconds, key=lambda test: seconds.get(test, 0.0))
+    code = in_child(root, attempt, tests, sum(seconds.get(test, 0) for test in tests))
+    if code == 0:
+        return None
+    output = (root / "output.txt").read_text()
+    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.M)
+    if code < 0 or failed:
+        return failed[1] if failed else f"ended by signal {-code}"
+    sys.exit(output)
+
+
+# -------------------------------------------------------------------------- the results
+
+
+def stored():
+    """The test that noticed each change, or None, by the name of the change."""
+    if not RESULTS.exists():
+        return {}
+    lines = map(json.loads, RESULTS.read_text().splitlines())
+    return {json.dumps(line["change"]): line["noticed"] for line in lines}
+
+
+def run(root, drawn):
+    """Run the changes that have no result yet, stage by stage, and store results."""
+    waiting = defaultdict(list)
+    for change in drawn:
+        if change.name not in stored():
+            waiting[change.stage].append(change)
+    for stage, some in waiting.items():
+        if in_child(root, record, stage):
+            sys.exit((root / "output.txt").read_text())
+        for change in some:
+            path = root / change.path
+            text = path.read_bytes()
+            path.write_bytes(change.apply(text))
+            found = noticed(root, change)
+            path.write_bytes(text)
+            line = {"change": json.loads(change.name), "noticed": found}
+            with RESULTS.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            print(f"{change.path}:{change.line} {found}", flush=True)
+
+
+def report(drawn):
+    """Print all changes that have a result, and how many were noticed."""
+    found = stored()
+    drawn = [change for change in drawn if change.name in found]
+    for i, change in enumerate(drawn, 1):
+        print(f"{i:3d} {change.kind}: {change.path}:{change.line}, {change.function}")
+        print(f"      {change.before}  ->  {change.after}")
+        print(f"      {found[change.name] or 'NOT NOTICED'}")
+    for stage in STAGES:
+        some = [found[each.name] for each in drawn if each.stage == stage]
+        print(f"{stage:12} {len(some) - some.count(None):3d} of {len(some)} noticed")
+    n_missed = sum(found[each.name] is None for each in drawn)
+    print(f"{'all':12} {len(drawn) - n_missed:3d} of {len(drawn)} noticed")
+
+
+def main(n_changes=60, seed=1, *stages):
+    """Run the changes of some stages, or of all, and report all results."""
     for name in BEFORE:
         import_module(name)
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        ignore = shutil.ignore_patterns("__pycache__")
+        root = Path(folder).resolve()
+        ignore = shutil.ignore_patterns("__pycache__", "_build")
         for name in ("skmixed", "tests", "docs"):
             shutil.copytree(ROOT / name, root / name, ignore=ignore)
         for name in ("pyproject.toml", "README.md"):
             shutil.copy(ROOT / name, root / name)
-        drawn = draw(root, n_changes, seed)[first - 1 : last]
-        for i, change in enumerate(drawn):
-            path = root / change.path
-            text = path.read_bytes()
-            path.write_bytes(change.apply(text))
-            failed = run_tests(root, change.path)
-            path.write_bytes(text)
-            n_noticed += failed is not None
-            print(f"{first + i:3d} {change.kind}: {change.path}:{change.line}")
-            print(f"      {change.before}  ->  {change.after}")
-            print(f"      {failed or 'NOT NOTICED'}", flush=True)
-    print(f"{n_noticed} of {len(drawn)} noticed")
+        drawn = draw(root, n_changes, seed)
+        run(root, [each for each in drawn if each.stage in (stages or STAGES)])
+    report(drawn)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*map(int, sys.argv[1:3]), *sys.argv[3:])

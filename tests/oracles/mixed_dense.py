@@ -1,0 +1,281 @@
+"""A fit of a linear mixed model against the dense oracle (`oracles.mixed`): V written
+out at the fitted variances, rows repeated as weights say.
+"""
+
+import numpy as np
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from scipy.optimize import minimize
+from scipy.stats import multivariate_normal
+
+from oracles import laws, mixed, mixed_laws
+from oracles import random_terms as terms_of
+
+SMALLEST_N, LARGEST_N, LARGEST_P = 10, 40, 3
+# Of figures at the same variances: condition numbers of V and of X'V^-1X up to 1e5
+# each, the equations of the oracle not being orthogonalised.
+FIGURE = 1e-6
+# Rows of new labels beside those of known ones, and rows of an update.
+N_NEW, N_LATER = 6, 5
+# Modelled noise: fewer rows than this for each parameter of the log-variance have
+# regular optima beside ways to infinity.
+ROWS_PER_PARAMETER = 5
+# The distance of a random start of a brute-force search from the fit.
+N_STARTS, DISTANCE = 2, 1.0
+
+
+@st.composite
+def ordinary_mixed_problem(draw):
+    """A small problem of full rank in common units: one to three factors, slopes."""
+    n, p = draw(st.integers(SMALLEST_N, LARGEST_N)), draw(st.integers(0, LARGEST_P))
+    n_factors = draw(st.integers(1, 3))
+    relation = st.sampled_from(terms_of.RELATIONS)
+    table = draw(st.sampled_from(terms_of.TABLES if n_factors > 1 else ("column",)))
+    numpy_only = table in ("structured", "array")
+    kinds = terms_of.NUMPY_LABELS if numpy_only else terms_of.rows.LABELS
+    story = {
+        "n": n,
+        "columns": ["normal"] * p,
+        "target": "model",
+        "noise": draw(st.sampled_from([1.0, 0.1])),
+        "levels": [
+            draw(st.sampled_from(["random", "random", "pairs", "giant"])),
+            *(draw(relation) for _ in range(n_factors - 1)),
+        ],
+        "n_levels": draw(st.integers(2, max(2, n // 3))),
+        "terms": [draw(terms_of.any_term(p)) for _ in range(n_factors)],
+        "weight": draw(st.sampled_from([None, None, "counts"])),
+        "table": table,
+        "labels": [draw(st.sampled_from(kinds)) for _ in range(n_factors)],
+        "container": draw(st.sampled_from(["array", "frame"])),
+        "unit": 0,
+        "units": [0] * p,
+        "seed": draw(st.integers(0, 2**32 - 1)),
+    }
+    options = {
+        "method": draw(st.sampled_from(["reml", "ml"])),
+        "fit_intercept": draw(st.sampled_from([True, True, True, False])),
+        "alpha": draw(st.sampled_from([0.0, 0.0, 0.0, 1.0])),
+    }
+    if p and draw(st.integers(0, 2)) == 2:
+        some = st.lists(st.sampled_from(range(p)), min_size=1, max_size=2, unique=True)
+        options["variance_features"] = draw(some)
+    return terms_of.make(options, story)
+
+
+def compare(problem):
+    """Fit an ordinary problem and compare all its figures.
+
+    Returns how far the best of some rivals is above the fit, in log-likelihood; None
+    where nothing is compared.
+    """
+    model, told = laws.fit(problem)
+    if "exactly" in told:
+        return None
+    rows = repeated(problem)
+    at = at_fit(model, problem, rows)
+    if not has_full_rank(at):
+        return None
+    _estimates(model, at)
+    _random_effects(model, problem, at)
+    _predictions(model, problem, at)
+    if hasattr(model, "noise_variance_"):
+        _update(model, problem, at)
+    if model.alpha or not model.converged_:
+        return None
+    return best_rival(model, problem, at, rows)
+
+
+def repeated(problem):
+    """Rows as often as they count."""
+    rows = np.arange(len(problem.y))
+    return rows if problem.weight is None else rows.repeat(problem.weight.astype(int))
+
+
+def with_constant(model, X):
+    """Columns of the mean."""
+    return np.column_stack([np.ones((len(X), int(model.fit_intercept))), X])
+
+
+def columns_of(problem, k, X):
+    """Columns of the random effects of factor k."""
+    columns, intercept, _ = problem.story["terms"][k]
+    return np.column_stack([np.ones((len(X), int(intercept))), X[:, list(columns)]])
+
+
+def factor_names(model, problem):
+    """Names of the factors in the order of the problem's."""
+    if len(problem.codes) == 1:
+        return list(model.random_effects_covariance_)
+    return list(terms_of.NAMES[: len(problem.codes)])
+
+
+def terms_at(model, problem, X, codes):
+    """Terms of some rows at the fitted covariances."""
+    found = []
+    for k, name in enumerate(factor_names(model, problem)):
+        Psi = model.random_effects_covariance_[name]
+        found.append(mixed.Term(columns_of(problem, k, X), codes[k], Psi))
+    return tuple(found)
+
+
+def at_fit(model, problem, rows):
+    """The dense problem at the fitted variances."""
+    noise = model.predict_noise_std(problem.X, groups=problem.groups)[rows] ** 2
+    X = with_constant(model, problem.dense[rows])
+    shrunk = np.arange(X.shape[1]) >= int(model.fit_intercept)
+    penalty = np.diag(model.alpha / np.exp(np.mean(np.log(noise))) * shrunk)
+    codes = [c[rows] for c in problem.codes]
+    terms = terms_at(model, problem, problem.dense[rows], codes)
+    return mixed.problem(X, problem.y[rows], terms, noise, penalty=penalty)
+
+
+def has_full_rank(at):
+    """Whether coefficients are determined, with some rows beyond them."""
+    n, p = at.X.shape
+    return n > p + 1 and (not p or np.linalg.cond(at.X.T @ at.X) < 1e6)
+
+
+def close(value, expected):
+    """Equal but for rounding."""
+    assert_allclose(value, expected, rtol=FIGURE, atol=FIGURE)
+
+
+# --------------------------------------------------------------------------- figures
+
+
+def _estimates(model, at):
+    beta, covariance = mixed.coefficients(at)
+    value = mixed.log_likelihood(at, model.method == "reml")
+    close(model.log_likelihood_, value)
+    first = int(model.fit_intercept)
+    close(model.coef_, beta[first:])
+    close(model.coef_covariance_[1:, 1:], covariance[first:, first:])
+    close(model.coef_std_, np.sqrt(np.diag(covariance))[first:])
+    if first:
+        close(model.intercept_, beta[0])
+        close(model.coef_covariance_[0], covariance[0])
+
+
+def _random_effects(model, problem, at):
+    """Modes and both standard deviations of every level, in the order of labels."""
+    for k, name in enumerate(factor_names(model, problem)):
+        levels = np.unique(at.terms[k].codes)
+        assert len(model.groups_[name]) == len(levels)
+        modes, known, error = mixed.random_effects(at, k, levels)
+        close(model.random_effects_[name], modes)
+        for std, cov in (
+            (model.random_effects_conditional_std_, known),
+            (model.random_effects_std_, error),
+        ):
+            # A variance of 0 has the rounding of its parts, of order 1e-15.
+            diagonal = np.diagonal(cov, axis1=1, axis2=2)
+            close(std[name] ** 2, diagonal)
+
+
+def _some_rows(problem, rng, n):
+    """Features, codes and labels of rows whose labels are known or new by factor."""
+    X = rng.normal(size=(n, problem.dense.shape[1]))
+    codes = []
+    for c in problem.codes:
+        chosen = rng.integers(c.max() + 1, size=n)
+        new = rng.random(n) < 0.3
+        codes.append(np.where(new, c.max() + 1 + rng.integers(2, size=n), chosen))
+    story = problem.story
+    labels = terms_of.make_table(story["table"], story["labels"], codes)
+    X_given = terms_of.rows.put_into(story["container"], X)
+    return X, X_given, codes, labels
+
+
+def _oracle_rows(model, problem, X, codes):
+    terms = terms_at(model, problem, X, codes)
+    return mixed.Rows(with_constant(model, X), terms)
+
+
+def _predictions(model, problem, at):
+    """The joint distribution of new rows and its density, known and new by factor."""
+    rng = np.random.default_rng(problem.story["seed"])
+    X, given, codes, groups = _some_rows(problem, rng, N_NEW)
+    mean, covariance = mixed.predict(at, _oracle_rows(model, problem, X, codes))
+    expected, std = model.predict_mean(given, groups=groups, return_std=True)
+    close(expected, mean)
+    close(std**2, np.diag(covariance))
+    noise = model.predict_noise_std(given, groups=groups) ** 2
+    covariance = covariance + np.diag(noise)
+    got, cov = model.predict(given, groups=groups, return_cov=True)
+    close(got, mean)
+    close(cov, covariance)
+    y = mean + rng.normal(size=N_NEW)
+    density = model.log_predictive_density(given, y, groups=groups)
+    close(density, multivariate_normal(mean, covariance).logpdf(y))
+
+
+def _update(model, problem, at):
+    """Effects after further rows, of which coefficients do not learn."""
+    if not any(np.any(term.Psi) for term in at.terms):
+        return
+    rng = np.random.default_rng(problem.story["seed"] + 1)
+    X, given, codes, groups = _some_rows(problem, rng, N_LATER)
+    y = rng.normal(size=N_LATER)
+    more = _oracle_rows(model, problem, X, codes)
+    model.update_random_effects(given, y, groups=groups)
+    X, given, codes, groups = _some_rows(problem, rng, N_NEW)
+    new = _oracle_rows(model, problem, X, codes)
+    noise = model.noise_variance_
+    mean, covariance = mixed.predict_after(at, more, y, noise, new)
+    got, cov = model.predict(given, groups=groups, return_cov=True)
+    close(got, mean)
+    close(cov, covariance + noise * np.eye(N_NEW))
+
+
+# ---------------------------------------------------------------------------- rivals
+
+
+def best_rival(model, problem, at, rows):
+    """How far local optima found by brute force are above the fit; None where a
+    modelled noise has too few rows for a maximum.
+    """
+    if hasattr(model, "noise_variance_"):
+        criterion, roots = mixed_laws.criterion_of(model, problem)
+        unit, value = criterion.identity, criterion.at(roots)
+        rng = np.random.default_rng(problem.story["seed"])
+        starts = [unit, *rng.normal(size=(N_STARTS, len(unit)))]
+        return max(criterion.climb(x) for x in starts) - value
+    q = 1 + len(model.variance_features)
+    if len(np.unique(rows)) < ROWS_PER_PARAMETER * q:
+        return None
+    return _best_uneven(model, problem, at, rows)
+
+
+def _best_uneven(model, problem, at, rows):
+    """The same where the log-variance is a line in features."""
+    S = problem.dense[rows][:, list(model.variance_features)]
+    S = np.column_stack([np.ones(len(S)), S])
+    bars = [bar == "||" for _, _, bar in problem.story["terms"]]
+    shapes = [
+        np.diag_indices(len(term.Psi)) if bar else np.tril_indices(len(term.Psi))
+        for term, bar in zip(at.terms, bars, strict=True)
+    ]
+
+    def deviance(x):
+        Psi, first = [], S.shape[1]
+        for term, where in zip(at.terms, shapes, strict=True):
+            L, last = np.zeros_like(term.Psi), first + len(where[0])
+            L[where], first = x[first:last], last
+            Psi.append(L @ L.T)
+        noise = np.exp(np.clip(S @ x[: S.shape[1]], -60, 60))
+        here = mixed.with_psi(at, Psi, noise)
+        try:
+            value = -mixed.log_likelihood(here, model.method == "reml")
+        except np.linalg.LinAlgError:
+            return 1e10
+        return value if np.isfinite(value) else 1e10
+
+    unit = [np.eye(len(t.Psi))[w] for t, w in zip(at.terms, shapes, strict=True)]
+    spread = np.log(np.mean(at.noise))
+    start = np.concatenate([[spread], np.zeros(S.shape[1] - 1), *unit])
+    start[S.shape[1] :] *= np.exp(spread / 2)
+    rng = np.random.default_rng(problem.story["seed"])
+    starts = [start, start + DISTANCE * rng.normal(size=len(start))]
+    found = [minimize(deviance, x, method="L-BFGS-B").fun for x in starts]
+    return -min(found) - mixed.log_likelihood(at, model.method == "reml")
