@@ -17,14 +17,27 @@ from contextlib import suppress
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from sklearn.linear_model import LinearRegression
 
 import skmixed
-from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
+from skmixed import (
+    HeteroscedasticGaussianRegressor,
+    LinearMixedRegressor,
+    MixedEffectsRegressor,
+    RandomInterceptRegressor,
+)
 
 PACKAGE = str(Path(skmixed.__file__).parent)
-ESTIMATORS = ("_estimator.py", "random_intercept.py", "heteroscedastic.py")
+ESTIMATORS = (
+    "_estimator.py",
+    "random_intercept.py",
+    "heteroscedastic.py",
+    "linear_mixed.py",
+    "mixed_effects.py",
+)
 
 
 def at_line(number, act, call, visited=None):
@@ -89,6 +102,34 @@ def simulate(n_groups=6, n=60, seed=0):
 OLD, NEW, LATER = simulate(), simulate(8, 50, seed=1), simulate(9, 30, seed=2)
 
 
+class Sets(NamedTuple):
+    """Rows of the first fit, of a change, and of a prediction."""
+
+    old: tuple
+    new: tuple
+    later: tuple
+
+
+FEW = Sets(OLD, NEW, LATER)
+# A search of 100 rows or more has one start.
+MORE = Sets(simulate(n=110), simulate(8, 100, seed=1), LATER)
+
+
+def crossing(rows):
+    """Rows with labels of two factors that cross."""
+    X, y, groups = rows
+    return X, y, np.column_stack([groups, np.arange(len(y)) % 5])
+
+
+def sets_of(model):
+    """The rows that a model is tried with."""
+    if not isinstance(model, LinearMixedRegressor):
+        return FEW
+    if "g1" in model.random_effects:
+        return Sets(*map(crossing, MORE))
+    return MORE
+
+
 def fit(model, rows):
     """`fit` to rows."""
     return model.fit(*rows[:2], groups=rows[2])
@@ -100,23 +141,44 @@ def partial_fit(model, rows):
 
 
 def update(model, rows):
-    """`update_random_intercepts` with rows."""
+    """`update_random_intercepts` or `update_random_effects` with rows."""
+    if isinstance(model, LinearMixedRegressor):
+        return model.update_random_effects(*rows[:2], groups=rows[2])
     return model.update_random_intercepts(*rows[:2], groups=rows[2])
+
+
+def has_batches(model):
+    """Whether `partial_fit` is there, and the noise not modelled."""
+    return hasattr(model, "partial_fit") and not getattr(model, "variance_features", ())
+
+
+def has_covariance(model):
+    """Whether the covariance of all effects is there, which some solvers do without."""
+    return getattr(model, "solver", "auto") != "iterative"
+
+
+def begun(model):
+    """A copy that is fitted to the first rows, so that batches can be added."""
+    first = partial_fit if has_batches(model) else fit
+    return first(deepcopy(model), sets_of(model).old)
 
 
 def prediction(model):
     """Means and standard deviations of rows of known and of new groups."""
-    return np.array(model.predict(LATER[0], groups=LATER[2], return_std=True))
+    X, _, groups = sets_of(model).later
+    return np.array(model.predict(X, groups=groups, return_std=True))
 
 
 def draws(model):
     """Draws of the same rows."""
-    return model.sample_y(LATER[0], groups=LATER[2])
+    X, _, groups = sets_of(model).later
+    return model.sample_y(X, groups=groups)
 
 
 def density(model):
     """The joint density of the same rows."""
-    return model.log_predictive_density(LATER[0], LATER[1], groups=LATER[2])
+    X, y, groups = sets_of(model).later
+    return model.log_predictive_density(X, y, groups=groups)
 
 
 def stored(model):
@@ -126,7 +188,8 @@ def stored(model):
 
 def covariance(model):
     """The joint prediction of the same rows."""
-    mean, cov = model.predict(LATER[0], groups=LATER[2], return_cov=True)
+    X, _, groups = sets_of(model).later
+    mean, cov = model.predict(X, groups=groups, return_cov=True)
     return np.vstack([mean, cov])
 
 
@@ -148,22 +211,31 @@ MODELS = {
         mean_groups="fixed", variance_groups="fixed"
     ),
     "... random, fixed": HeteroscedasticGaussianRegressor(variance_groups="fixed"),
+    "slopes": LinearMixedRegressor("(x0 | g0)"),
+    "crossed": LinearMixedRegressor("(1 | g0) + (1 | g1)"),
+    "... iterative": LinearMixedRegressor("(1 | g0) + (1 | g1)", solver="iterative"),
+    "modelled noise": LinearMixedRegressor("(1 | g0)", variance_features=[0]),
+    "any regressor": MixedEffectsRegressor(LinearRegression(), cv=3, random_state=0),
 }
 
 
 def changes(model):
     """What can change a model."""
     yield fit
-    if hasattr(model, "partial_fit"):
+    if has_batches(model):
         yield partial_fit
-    if getattr(model, "mean_groups", "random") == "random":
+    if getattr(model, "mean_groups", "random") == "random" and has_covariance(model):
         yield update
 
 
 def questions(model):
     """What can be asked of a model."""
-    yield from (prediction, covariance, draws, density, stored, summary)
-    if hasattr(model, "profile_intervals") and not model.alpha:
+    yield from (prediction, stored)
+    if hasattr(model, "summary"):
+        yield summary
+    if has_covariance(model):
+        yield from (covariance, draws, density)
+    if isinstance(model, RandomInterceptRegressor) and not model.alpha:
         yield intervals
 
 
@@ -189,30 +261,32 @@ def hear(answers, ask, model):
 
 def interrupted_changes(model, change, n_points, rng, error=KeyboardInterrupt):
     """Lines, points and failures of changes that are interrupted, then done again."""
-    fitted = fit(deepcopy(model), OLD)
-    before, after = state(fitted), state(change(deepcopy(fitted), NEW))
+    fitted = begun(model)
+    # A copy is pickled with fewer references than what is shared in the original.
+    before = state(deepcopy(fitted))
+    after = state(change(deepcopy(fitted), sets_of(model).new))
     told = prediction(fitted)
     one = deepcopy(fitted)
-    n_lines, points = some_lines(lambda: change(one, NEW), n_points, rng)
+    n_lines, points = some_lines(lambda: change(one, sets_of(model).new), n_points, rng)
     failures = []
     for point in points:
         one = deepcopy(fitted)
         with suppress(error):
-            at_line(point, fault(error), partial(change, one, NEW))
+            at_line(point, fault(error), partial(change, one, sets_of(model).new))
             raise AssertionError(f"The fault at line {point} went unnoticed.")
         now = state(one)
         if now == after:
             continue
         right = now == before and np.array_equal(prediction(one), told)
-        if not right or state(change(one, NEW)) != after:
+        if not right or state(change(one, sets_of(model).new)) != after:
             failures.append(point)
     return n_lines, len(points), failures
 
 
 def interrupted_questions(model, ask, n_points, rng, error=KeyboardInterrupt):
     """The same of questions, which change nothing."""
-    fitted = fit(deepcopy(model), OLD)
-    before, told = state(fitted), ask(deepcopy(fitted))
+    fitted = begun(model)
+    before, told = state(deepcopy(fitted)), ask(deepcopy(fitted))
     one = deepcopy(fitted)
     n_lines, points = some_lines(lambda: ask(one), n_points, rng)
     failures = []
@@ -228,14 +302,19 @@ def interrupted_questions(model, ask, n_points, rng, error=KeyboardInterrupt):
 
 def questions_amid(model, ask, change, n_points, rng):
     """Lines, points and failures of questions in the midst of a change."""
-    fitted = fit(deepcopy(model), OLD)
-    told = ask(fitted), ask(change(deepcopy(fitted), NEW))
+    fitted = begun(model)
+    # A copy does not keep the rows that integrated distributions read.
+    told = ask(deepcopy(fitted)), ask(change(deepcopy(fitted), sets_of(model).new))
     one = deepcopy(fitted)
-    n_lines, points = some_lines(lambda: change(one, NEW), n_points, rng)
+    n_lines, points = some_lines(lambda: change(one, sets_of(model).new), n_points, rng)
     failures = []
     for point in points:
         one, heard = deepcopy(fitted), []
-        at_line(point, partial(hear, heard, ask, one), partial(change, one, NEW))
+        at_line(
+            point,
+            partial(hear, heard, ask, one),
+            partial(change, one, sets_of(model).new),
+        )
         if not any(np.array_equal(heard[0], answer) for answer in told):
             failures.append(point)
     return n_lines, len(points), failures
@@ -243,15 +322,18 @@ def questions_amid(model, ask, change, n_points, rng):
 
 def changes_amid(model, ask, change, n_points, rng):
     """Lines, points and failures of changes in the midst of a question."""
-    fitted = fit(deepcopy(model), OLD)
-    told = ask(fitted), ask(change(deepcopy(fitted), NEW))
+    fitted = begun(model)
+    # A copy does not keep the rows that integrated distributions read.
+    told = ask(deepcopy(fitted)), ask(change(deepcopy(fitted), sets_of(model).new))
     one = deepcopy(fitted)
     n_lines, points = some_lines(lambda: ask(one), n_points, rng)
     failures = []
     for point in points:
         one = deepcopy(fitted)
         try:
-            heard = at_line(point, partial(change, one, NEW), partial(ask, one))
+            heard = at_line(
+                point, partial(change, one, sets_of(model).new), partial(ask, one)
+            )
         except (AttributeError, IndexError, KeyError, RuntimeError, ValueError):
             heard = None
         if not any(np.array_equal(heard, answer) for answer in told):
@@ -270,7 +352,9 @@ def cases(n_points, rng):
                     name,
                     interrupted_changes(model, change, n_points, rng, error),
                 )
-            for ask in (prediction, stored, summary):
+            for ask in [
+                q for q in questions(model) if q in (prediction, stored, summary)
+            ]:
                 label = f"{ask.__name__} amid {change.__name__}"
                 yield label, name, questions_amid(model, ask, change, n_points, rng)
             for ask in questions(model):

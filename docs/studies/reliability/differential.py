@@ -22,13 +22,13 @@ GRID = (1e-4, 1e-6, 1e-8, 1e-10)
 
 
 def judge(compare, problem):
-    """Compared, missed, or compared without a search where there is no maximum."""
+    """Searched, missed, or compared without a search, where there is no maximum."""
     try:
         gain = compare(problem)
     except ValueError as error:
         return "refused", str(error)
     if gain is None:
-        return "without a maximum", ""
+        return "not searched", ""
     if gain > MISSED:
         print(f"\nmissed by {gain:.3g}: {problem}", flush=True)
         return "missed", str(gain)

@@ -84,6 +84,8 @@ def campaign(judge, strategy, n_problems, n_jobs, first_seed):
     outcomes = []
     for some in Parallel(n_jobs=n_jobs, return_as="generator")(tasks):
         outcomes += some
+        failed = sum(outcome.kind == "failed" for outcome in outcomes)
+        print(f"{len(outcomes)} problems, {failed} failed", file=sys.stderr, flush=True)
         for outcome in some:
             if outcome.kind == "failed":
                 print(f"\n{outcome.detail}", flush=True)
