@@ -285,8 +285,12 @@ def noticed(root, change):
         for line in range(change.line, change.last + 1)
         for test in lines.get(str(line), [])
     }
-    # Lines that only workers execute, or an import does, are of any test.
-    tests = sorted(tests or seconds, key=lambda test: seconds.get(test, 0.0))
+    if not tests:  # only workers execute these lines, or an import does, or no test
+        own = f"test_{Path(change.path).name}::"
+        tests = [test for test in seconds if own in test]
+    if not tests:
+        return None
+    tests = sorted(tests, key=lambda test: seconds.get(test, 0.0))
     code = in_child(root, attempt, tests, sum(seconds.get(test, 0) for test in tests))
     if code == 0:
         return None
