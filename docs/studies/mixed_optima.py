@@ -1,18 +1,24 @@
 """Is any other program's likelihood of a linear mixed model higher?
 
-    python docs/studies/mixed_optima.py [n_problems]
+    python docs/studies/mixed_optima.py [n_problems] [without_r]
 
 Simulates small problems with slopes, and with nested and crossed factors; about half of
-them have a singular covariance.  Every one is fitted here, by REML and ML, and by lme4
-with four optimisers, glmmTMB and nlme (`mixed_optima.R`; R with these packages is
-needed).  Prints, for each of those, how many of its log-likelihoods are higher and how
-many are lower, and the number of evaluations that the fits here took.
+them have a singular covariance.  Every one is fitted here, by REML and ML, by lme4 with
+four optimisers, glmmTMB and nlme (`mixed_optima.R`; R with these packages is needed,
+but for `without_r`), and by those of the Python packages mixedlm and glmm that can be
+imported.  Prints, for each of those, how many of its log-likelihoods are
+higher and how many are lower, how many of its fits failed, and the number of
+evaluations that the fits here took.
 """
 
 import csv
+import io
 import subprocess
 import sys
 import tempfile
+import warnings
+from contextlib import redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -78,29 +84,89 @@ def fits(n_problems, folder):
     return found, np.array(counts)
 
 
-def main(n_problems):
+def by_mixedlm(rows, labels, kind, reml):
+    """The log-likelihood of mixedlm, an implementation of lme4 in Python."""
+    import mixedlm
+
+    return mixedlm.lmer(
+        f"y ~ x0 + x1 + {kind}", frame(rows, labels), REML=reml
+    ).logLik()
+
+
+def by_glmm(rows, labels, kind, reml):
+    """The log-likelihood of glmm."""
+    import glmm
+
+    return glmm.fit(frame(rows, labels), f"y ~ x0 + x1 + {kind}", reml=reml).loglik
+
+
+PYTHON = {"mixedlm": by_mixedlm, "glmm": by_glmm}
+
+
+def frame(rows, labels):
+    """A table of the rows, labels as text."""
+    import pandas as pd
+
+    table = pd.DataFrame(rows, columns=["y", "x0", "x1"])
+    for name, codes in zip("ghp", labels.T, strict=True):
+        table[name] = [f"l{code}" for code in codes]
+    return table
+
+
+def python_peers(n_problems):
+    """(package, problem, method, log-likelihood) of Python packages; NaN is a failure.
+
+    A model that a package does not have is left out.
+    """
+    for name in filter(find_spec, PYTHON):
+        for k in range(n_problems):
+            kind, rows, labels = simulate(k)
+            if name == "glmm" and "||" in kind:
+                continue
+            for method in ("reml", "ml"):
+                try:
+                    with redirect_stdout(io.StringIO()), warnings.catch_warnings():
+                        warnings.simplefilter("ignore")
+                        value = PYTHON[name](rows, labels, kind, method == "reml")
+                except Exception:
+                    value = np.nan
+                yield name, k, method, float(value)
+
+
+def r_peers(folder, n_problems):
+    """The same of the packages of R."""
+    script = Path(__file__).with_suffix(".R")
+    command = ["Rscript", str(script), str(folder), str(n_problems)]
+    subprocess.run(command, check=True)
+    with open(folder / "peers.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for peer in list(rows[0])[2:]:
+        for row in rows:
+            kind = simulate(int(row["problem"]))[0]
+            if peer == "nlme" and kind not in ("(x0 | g)", "(x0 + x1 | g)"):
+                continue
+            value = np.nan if row[peer] == "NA" else float(row[peer])
+            yield peer, int(row["problem"]), row["method"], value
+
+
+def main(n_problems, with_r=True):
     """Fit all, and print who is above whom."""
+    differences = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         found, counts = fits(n_problems, folder)
-        script = Path(__file__).with_suffix(".R")
-        command = ["Rscript", str(script), name, str(n_problems)]
-        subprocess.run(command, check=True)
-        with open(folder / "peers.csv", newline="") as file:
-            rows = list(csv.DictReader(file))
-    print(f"{'':12s} {'fits':>5s} {'higher':>7s}  lower by 1e-5  by 1e-3   most")
-    for peer in list(rows[0])[2:]:
-        above = np.array(
-            [
-                float(row[peer]) - found[int(row["problem"]), row["method"]]
-                for row in rows
-                if row[peer] != "NA"
-            ]
-        )
-        lower = [int(np.sum(above < -limit)) for limit in LOWER]
+        others = [*r_peers(folder, n_problems)] if with_r else []
+        for peer, k, method, value in [*others, *python_peers(n_problems)]:
+            differences.setdefault(peer, []).append(value - found[k, method])
+    print(f"{'':12s}  fits  failed  higher  lower by 1e-5  by 1e-3   most")
+    for peer, gaps in differences.items():
+        gaps = np.array(gaps)
+        known = gaps[np.isfinite(gaps)]
+        lower = [int(np.sum(known < -limit)) for limit in LOWER]
         print(
-            f"{peer:12s} {len(above):5d} {int(np.sum(above > HIGHER)):7d} "
-            f"{lower[0]:14d} {lower[1]:8d} {max(-above.min(), 0):6.2f}"
+            f"{peer:12s} {len(gaps):5d} {len(gaps) - len(known):7d} "
+            f"{int(np.sum(known > HIGHER)):7d} {lower[0]:14d} {lower[1]:8d} "
+            f"{max(-known.min(initial=0.0), 0):6.2f}"
         )
     median, most = np.percentile(counts, [50, 95])
     print(
@@ -110,4 +176,5 @@ def main(n_problems):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 210)
+    given = sys.argv[1:]
+    main(int(given[0]) if given else 210, "without_r" not in given)
