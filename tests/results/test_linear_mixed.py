@@ -12,6 +12,8 @@ from oracles import mixed
 from oracles.mixed_fits import at_fit, fit
 from scipy.stats import multivariate_normal
 
+from skmixed import LinearMixedRegressor
+from skmixed._estimator import fit_of
 from skmixed._likelihood.mixed_posterior import (
     MixedPosterior,
     joint_log_density,
@@ -143,3 +145,24 @@ def test_effects_of_ten_thousand_standard_deviations_of_the_noise(case):
     mean, covariance = mixed.predict_after(here, more, y[::2] + 1, noise[0], rows)
     assert_allclose(learnt.mean(X, codes), mean, atol=1e-5)
     assert_allclose(learnt.variance(X, codes), np.diag(covariance), rtol=1e-4)
+
+
+def test_totals_of_coefficients_and_effects():
+    """The line of a level, and its standard errors: rows that are unit vectors."""
+    at = mixed.random_problem(5, "crossed", (2, 1), n=120)
+    groups = np.column_stack([term.codes for term in at.terms])
+    terms = "(x0 | g0) + (1 | g1)"
+    model = LinearMixedRegressor(terms).fit(at.X[:, 1:], at.y, groups=groups)
+    Psi = model.random_effects_covariance_.values()
+    here = mixed.with_psi(at, Psi, model.noise_variance_)
+    for t in range(2):
+        values, std = fit_of(model).totals(t)
+        K, q = values.shape
+        for j in range(q):
+            X, none = np.tile(np.eye(4)[j], (K, 1)), -np.ones(K, dtype=int)
+            Z = [np.zeros((K, 2)), np.zeros((K, 1))]
+            Z[t] = X[:, :q]
+            codes = [np.arange(K) if s == t else none for s in range(2)]
+            mean, covariance = mixed.predict(here, mixed.rows(here, X, Z, codes))
+            assert_allclose(values[:, j], mean, rtol=DENSE)
+            assert_allclose(std[:, j] ** 2, np.diag(covariance), rtol=DENSE)

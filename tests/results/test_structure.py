@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skmixed._results.structure import _why
+from skmixed._results.structure import _why, facts
 from skmixed._rows.term import CONSTANT, Term
 
 CODES = np.array([0, 0, 1, 1, 2, 2])
@@ -57,3 +57,31 @@ def term(name, codes, columns=(CONSTANT,)):
 )
 def test_a_variance_that_is_not_told_has_its_reason(terms, lost, sentence):
     assert _why(len(terms) - 1, terms, lost, 6) == sentence
+
+
+def sentence_of(first, second):
+    """The one fact about two factors."""
+    (sentence,) = facts([term("a", first), term("b", second)])
+    return sentence
+
+
+@pytest.mark.parametrize(
+    "first, second, sentence",
+    [
+        ([0, 1, 1, 0], [1, 0, 0, 1], "a and b divide the rows in the same way."),
+        ([0, 1, 2, 3], [0, 0, 1, 1], "a: 4 labels, each in one b (nested)."),
+        ([0, 0, 1, 1], [0, 1, 2, 3], "b: 4 labels, each in one a (nested)."),
+        # The factor of fewer labels is the inner one, the second if both have as many.
+        ([0, 0, 0, 1], [0, 1, 2, 0], "a: 2 labels, each in 1 to 3 labels of b"),
+        ([0, 1, 2, 0], [0, 0, 0, 1], "b: 2 labels, each in 1 to 3 labels of a"),
+        ([0, 0, 1, 1], [0, 1, 0, 1], "b: 2 labels, each in 2 labels of a"),
+    ],
+)
+def test_factors_nest_or_cross(first, second, sentence):
+    assert sentence_of(first, second).startswith(sentence)
+
+
+def test_crossed_factors_say_how_many_combinations_there_are():
+    sentence = sentence_of([0, 0, 0, 1], [0, 1, 2, 0])
+    assert "(crossed, 4 of 6 combinations)." in sentence
+    assert "If a l0 of one b is not a l0 of another, write b/a." in sentence
