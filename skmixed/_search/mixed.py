@@ -255,9 +255,15 @@ def _check_direct(reduced):
 
 
 def _with_noise(stated, constant, max_iter):
-    """The optimum with a log-variance, and the fields of a fit about that."""
+    """The optimum with a log-variance, and the fields of a fit about that.
+
+    Bounds are those of the search, about the noise variance of the constant model for
+    one random intercept, and about the fitted one for other random effects, beside
+    which the constant model may be an exact fit.
+    """
     found = best_noise(stated, constant, max_iter)
-    level = np.log(constant.point.noise_variance) - stated.average_offset
+    about = found.point if stated.problem is None else constant.point
+    level = np.log(about.noise_variance) - stated.average_offset
     bounds = float(level - np.log(RANGE)), float(level + np.log(RANGE))
     fields = {"stated": stated, "uneven": found.point, "log_bounds": bounds}
     return replace(found, point=found.point.mixed), fields

@@ -78,6 +78,66 @@ def test_an_interrupt_leaves_the_state_before_or_after(name, change):
     assert not failures
 
 
+MIXED = {
+    name: STUDY.MODELS[name]
+    for name in (
+        "slopes",
+        "crossed",
+        "... iterative",
+        "modelled noise",
+        "any regressor",
+    )
+}
+MIXED_CHANGES = [
+    pytest.param(name, change, id=f"{change.__name__} {name}")
+    for name, model in MIXED.items()
+    for change in STUDY.changes(model)
+]
+N_MIXED_POINTS = 5
+
+
+@pytest.mark.parametrize("name, change", MIXED_CHANGES)
+def test_an_interrupt_leaves_a_mixed_model_before_or_after(name, change):
+    rng = np.random.default_rng(0)
+    n_lines, n_points, failures = STUDY.interrupted_changes(
+        MIXED[name], change, N_MIXED_POINTS, rng
+    )
+    assert n_lines > 200
+    assert n_points > N_MIXED_POINTS / 2
+    assert not failures
+
+
+# The iterative search has ten times as many lines; the study tries it.
+@pytest.mark.parametrize(
+    "name, change", [each for each in MIXED_CHANGES if "iterative" not in each.id]
+)
+def test_a_mixed_model_that_another_thread_changes_is_heard_in_one_state(name, change):
+    rng = np.random.default_rng(0)
+    model = MIXED[name]
+    for ask in (STUDY.prediction, STUDY.stored):
+        for tried in (STUDY.questions_amid, STUDY.changes_amid):
+            _, n_points, failures = tried(model, ask, change, N_MIXED_POINTS, rng)
+            assert n_points > N_MIXED_POINTS / 4
+            assert not failures
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_two_threads_that_fit_one_model_leave_the_fit_of_one(name):
+    old, new, _ = STUDY.sets_of(MIXED[name])
+    told = [STUDY.prediction(FIT(clone(MIXED[name]), rows)) for rows in (old, new)]
+    model, interval = clone(MIXED[name]), sys.getswitchinterval()
+    threads = [threading.Thread(target=FIT, args=(model, rows)) for rows in (old, new)]
+    try:
+        sys.setswitchinterval(1e-6)
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert any(np.array_equal(STUDY.prediction(model), answer) for answer in told)
+
+
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("ask", [STUDY.prediction, STUDY.summary])
 def test_an_interrupted_question_leaves_no_trace(name, ask):
@@ -502,6 +562,17 @@ def test_a_model_of_another_format_is_refused():
             del state["_state_format"]
         with pytest.raises(ValueError, match=f"has format {found}, this version reads"):
             RandomInterceptRegressor().__setstate__(state)
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_a_mixed_model_of_another_format_is_refused(name):
+    model = STUDY.begun(MIXED[name])
+    for found in (None, 0, 99):
+        state = {**model.__getstate__(), "_state_format": found}
+        if found is None:
+            del state["_state_format"]
+        with pytest.raises(ValueError, match=f"has format {found}, this version reads"):
+            clone(model).__setstate__(state)
 
 
 def test_sizes_grow_with_groups():

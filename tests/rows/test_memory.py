@@ -9,7 +9,11 @@ from numpy.testing import assert_allclose
 from oracles.reference import simulate
 from scipy import sparse
 
-from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
+from skmixed import (
+    HeteroscedasticGaussianRegressor,
+    LinearMixedRegressor,
+    RandomInterceptRegressor,
+)
 from skmixed._estimator import fit_of
 from skmixed._rows import memory, reduction
 from skmixed._rows.moments import SparseMeans, sparse_means
@@ -137,6 +141,23 @@ def test_a_fit_that_memory_cannot_hold_is_refused_before_it_begins(
         with pytest.raises(MemoryError, match=message):
             estimator.fit(X, np.arange(float(n)), groups=np.arange(n))
     assert not hasattr(estimator, "coef_")
+
+
+def test_crossed_factors_too_large_for_a_dense_matrix_are_refused(monkeypatch):
+    """The message has the size, the factors, and the solver that can."""
+    n = 24_000
+    X, y = np.zeros((n, 1)), np.arange(float(n))
+    groups = np.column_stack([np.arange(n) % 9000, np.arange(n) * 7 % 8000])
+    monkeypatch.setattr(memory, "free_memory", lambda: 1e9)
+    model = LinearMixedRegressor("(1 | g0) + (1 | g1)", solver="direct")
+    message = (
+        r"solver='direct' with 8,000 random effects beside those of the largest factor "
+        r"\(g1 \(8,000\)\) needs about [1-9]\.?\d* GB for the fit, and 1 GB can be "
+        "had. Use solver='iterative', or 'auto'."
+    )
+    with pytest.raises(MemoryError, match=message):
+        model.fit(X, y, groups=groups)
+    assert not hasattr(model, "coef_")
 
 
 def test_free_memory_is_the_least_that_the_system_tells(monkeypatch, tmp_path):

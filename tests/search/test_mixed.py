@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from skmixed import RandomInterceptRegressor
+from skmixed import LinearMixedRegressor, RandomInterceptRegressor
 from skmixed._input.table import Data
 from skmixed._likelihood.mixed import evaluate
 from skmixed._rows import crossed
@@ -405,3 +405,21 @@ def test_workers_change_nothing(monkeypatch):
     ):
         one, two = fit(X, y, terms), fit(X, y, terms, n_jobs=2)
         assert_allclose(two.log_likelihood, one.log_likelihood, rtol=1e-12)
+
+
+def test_noise_beside_effects_that_fit_all_rows_alone():
+    """Bounds of the log-variance were about the constant noise beside these effects,
+    which is next to none, and predictions were cut off at them.
+    """
+    rng = np.random.default_rng(4)
+    X, groups = rng.normal(size=(12, 2)), np.arange(12) // 2
+    intercepts, slopes = rng.normal(size=(2, 6))
+    noise = np.exp(X[:, 1]) * rng.normal(size=12)
+    y = X.sum(axis=1) + intercepts[groups] + X[:, 0] * slopes[groups] + noise
+    model = LinearMixedRegressor(
+        "(x0 + x1 | g)", method="ml", alpha=1.0, variance_features=[1]
+    )
+    model.fit(X, y, groups=groups)
+    line = model.variance_intercept_ + X @ model.variance_coef_
+    # Rounding of a logarithm of order 10.
+    assert_allclose(2 * np.log(model.predict_noise_std(X)), line, atol=1e-12)
