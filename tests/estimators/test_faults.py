@@ -36,6 +36,7 @@ import skmixed
 from skmixed import (
     GroupsWarning,
     HeteroscedasticGaussianRegressor,
+    LinearMixedRegressor,
     RandomInterceptRegressor,
 )
 from skmixed._estimator import fit_of
@@ -522,8 +523,10 @@ def test_models_stored_by_the_oldest_versions_are_read(stored_models):
     """tests/stored/models.py made them, with the oldest versions of everything; a state
     that cannot be read any more needs another `STATE_FORMAT`, and models made anew.
     """
-    for name, packed, expected, fresh, X, groups in stored_models:
+    for name, packed, expected, made, X, groups in stored_models:
         model = pickle.loads(packed)
+        # As it is stored: without the rows that integrated distributions read.
+        fresh = pickle.loads(pickle.dumps(made))
         mean, std = model.predict(X, groups=groups, return_std=True)
         # Products of matrices are summed in the order of another BLAS.
         first = slice(len(expected["mean"]))
@@ -535,6 +538,10 @@ def test_models_stored_by_the_oldest_versions_are_read(stored_models):
         changed = []
         for one in (model, fresh):
             rows = {} if groups is None else {"groups": groups}
+            if isinstance(one, LinearMixedRegressor):  # batches begin by partial_fit
+                one.update_random_effects(X, mean, **rows)
+                changed.append(one.predict(X, **rows))
+                continue
             if hasattr(one, "partial_fit"):
                 one.partial_fit(X, mean, **rows)
             if fit_of(one).has_random_intercepts:
@@ -544,13 +551,12 @@ def test_models_stored_by_the_oldest_versions_are_read(stored_models):
 
 
 def test_what_is_stored_is_small_and_knows_no_machine(stored_models):
-    sizes = []
     for _, packed, _, fresh, _, _ in stored_models:
         for each in (packed, pickle.dumps(fresh, protocol=4)):
             assert str(Path.home()).encode() not in each
             assert b".py" not in each
-            sizes.append(len(each))
-    assert max(sizes) < 5000  # bytes
+            most = 10_000 if isinstance(fresh, LinearMixedRegressor) else 5_000  # bytes
+            assert len(each) < most
 
 
 def test_a_model_of_another_format_is_refused():

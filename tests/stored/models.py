@@ -19,6 +19,7 @@ from scipy import sparse
 from skmixed import (
     GroupsWarning,
     HeteroscedasticGaussianRegressor,
+    LinearMixedRegressor,
     RandomInterceptRegressor,
 )
 
@@ -83,10 +84,33 @@ def heteroscedastic_models():
     yield "updated", model, X, groups + 2
 
 
+def mixed_models():
+    """(name, model, X, groups) of linear mixed models."""
+    X, y, groups = rows()
+    other = np.arange(N) // 4 % 3
+    y = y + np.sin(11 * other) + X[:, 0] * np.cos(3 * groups)
+    tables = {
+        "(x0 || g0)": groups,
+        "(1 | g0) + (1 | g1)": np.column_stack([groups, other]),
+        "(1 | g0/g1)": np.column_stack([groups, other]),
+    }
+    for terms, table in tables.items():
+        model = LinearMixedRegressor(terms).fit(X, y, groups=table)
+        yield f"terms {terms}", model, X, table
+    model = LinearMixedRegressor("(1 | g0)", method="ml")
+    model.partial_fit(X[:12], y[:12], groups=groups[:12])
+    model.partial_fit(X[12:18], y[12:18], groups=groups[12:18])
+    model.update_random_effects(X[18:], y[18:], groups=groups[18:] + 2)
+    yield "terms, batches and an update", model, X, groups + 2
+    model = LinearMixedRegressor("(1 | g0)", variance_features=[0])
+    yield "terms, modelled noise", model.fit(X, y, groups=groups), X, groups
+
+
 def models():
     """All of them."""
     yield from random_intercept_models()
     yield from heteroscedastic_models()
+    yield from mixed_models()
 
 
 def main():
