@@ -16,8 +16,8 @@ def add_modules(app):
     for found in pkgutil.walk_packages(skmixed.__path__, "skmixed."):
         analyzer = ModuleAnalyzer.for_module(found.name)
         analyzer.find_tags()
-        used = modules[found.name][2] if modules.get(found.name) else {}
-        modules[found.name] = analyzer.code, analyzer.tags, used, found.name
+        _, _, used, public = modules.get(found.name) or (None, None, {}, found.name)
+        modules[found.name] = analyzer.code, analyzer.tags, used, public
     return ()
 
 
