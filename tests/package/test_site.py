@@ -15,6 +15,7 @@ PAGES = {
     "mathematics": "math.html",
 }
 WIDTHS = (390, 1366)  # pixels: a phone, a laptop
+SOURCES = ("_static", "_modules", "sources")  # no pages of prose
 LEAST_FORMULAS = 500  # of the mathematics
 # A list of what is wrong with a page at the width of a laptop.
 FAULTS = """(() => {
@@ -65,7 +66,7 @@ def test_nothing_is_cut_and_nothing_complains(page, name, width):
 def pages_of_the_site():
     """Names of all pages but those of the source."""
     names = (path.relative_to(SITE) for path in sorted(SITE.rglob("*.html")))
-    return [n.as_posix() for n in names if n.parts[0] not in ("_static", "_modules")]
+    return [n.as_posix() for n in names if n.parts[0] not in SOURCES]
 
 
 @built
@@ -86,9 +87,9 @@ def test_no_page_has_a_fault(page):
 @built
 def test_the_source_leads_to_the_mathematics():
     """Pages of private modules are there, and their citations are links."""
-    source = (SITE / "_modules/skmixed/_likelihood/factor.html").read_text()
+    source = (SITE / "sources/skmixed/_likelihood/factor.html").read_text()
     assert 'href="../../../math.html#equation-' in source
-    whole = (SITE / "_modules/skmixed/_results/log_variance.html").read_text()
+    whole = (SITE / "sources/skmixed/_results/log_variance.html").read_text()
     assert 'href="../../../math.html#section-9-9"' in whole
 
 
