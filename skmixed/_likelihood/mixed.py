@@ -126,7 +126,15 @@ class Point:
     def rounding(self):
         """Rounding error of the value."""
         terms = abs(self.value) + abs(self.factor.logdet) + self.model.n
-        return EPS * (16 * terms + self.factor.lost)
+        return EPS * (16 * terms + self.factor.lost + self.model.n * self._explained)
+
+    @property
+    def _explained(self):
+        """The length of y over that of its residuals, which lose as much in digits; 0
+        where the noise is known, and no logarithm of theirs is taken.
+        """
+        y, known = self.factor.root[:, -1], self.freedom is None
+        return 0.0 if known else np.linalg.norm(y) / abs(y[-1])
 
     @cached_property
     def pulls(self):

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .._rows.elimination import sweep
+from .._rows.elimination import swept
 from .._rows.nested import NestedGram
 from .._rows.qr import stacked_root
 from .factor import TriangularSystem, solve_lower, times, transpose, whitener
@@ -259,6 +259,5 @@ def _next(gram, at, stage, pending, level, of_upper):
         rows, owner = np.vstack(parts)[order], owner[order]
     n_levels, q = gram.sizes[at]
     bounds = np.searchsorted(owner, np.arange(n_levels + 1))
-    R = np.zeros((n_levels, q, rows.shape[1]))
-    sweep(rows, bounds, np.arange(q), R)
+    R = swept(rows, bounds, np.arange(q))  # `rows` are what it leaves
     return R, rows, owner

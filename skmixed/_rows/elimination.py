@@ -421,6 +421,17 @@ def sweep(A, bounds, positions, R, done=0, axes=None):
         R[:, j, positions[:j]] = 0.0
 
 
+def swept(A, bounds, positions):
+    """R (n_pieces, q, m) of `sweep`, a block of rows at a time, so that it stays in the
+    cache; A is replaced by the rows after the sweep.
+    """
+    R = np.zeros((len(bounds) - 1, len(positions), A.shape[1]))
+    for i, j in pairwise(cut(bounds, block_rows(A.shape[1]))):
+        some = slice(bounds[i], bounds[j])
+        sweep(A[some], bounds[i : j + 1] - bounds[i], positions, R[i:j])
+    return R
+
+
 def join_pieces(R, owner, n_levels, positions):
     """R of the levels, whose pieces are rows once more; the rows that remain of these,
     and the level of each.
@@ -434,9 +445,7 @@ def join_pieces(R, owner, n_levels, positions):
     merged[counts == 1] = R[~several]
     rows = R[several].reshape(-1, m)
     bounds = q * np.concatenate([[0], np.cumsum(counts[counts > 1])])
-    joined = np.zeros((len(bounds) - 1, q, m))
-    sweep(rows, bounds, positions, joined)
-    merged[counts > 1] = joined
+    merged[counts > 1] = swept(rows, bounds, positions)
     return merged, (rows, np.repeat(owner[several], q))
 
 
@@ -456,9 +465,7 @@ def _merge_upper(upper, pieces, left, rest):
         rows, owner = rows[order], owner[order]
         R = np.zeros((nest.n_levels, q, m))
         bounds = np.append(np.flatnonzero(np.diff(owner, prepend=-1)), len(owner))
-        joined = np.zeros((len(bounds) - 1, q, m))
-        sweep(rows, bounds, nest.positions, joined)
-        R[owner[bounds[:-1]]] = joined
+        R[owner[bounds[:-1]]] = swept(rows, bounds, nest.positions)
         merged.append(R)
         # Any level of the first factor serves: those above do not tell them apart.
         first = np.zeros(nest.n_levels, dtype=int)
