@@ -1,16 +1,19 @@
 """Crossed factors with many effects: time, memory, accuracy of the iterative solver.
 
     python docs/benchmarks/large_crossed.py [--peers PYTHON] [--parts fit ratings ...]
+        [--seeds 20]
 
 Every fit is one process.  The parts are
 
-    fit        100,000 x 100,000 levels, 2,000,000 rows, beside 200 probes
-    ratings    100,000 users and 20,000 items of Zipf popularity, 2,000,000 rows
-    seeds      20,000 x 2,000 levels, 200,000 rows: the spread over 20 seeds beside the
-               Monte Carlo error that is reported
-    direct     the same rows by both solvers: components and predictions
-    peer       gpboost's iterative solver on the rows of `fit` (its time counts no start
-               of the interpreter, as ours does not)
+    fit          100,000 x 100,000 levels, 2,000,000 rows
+    peer         gpboost's iterative solver on the same rows (its time counts no start
+                 of the interpreter, as ours does not)
+    ratings      100,000 users and 20,000 items of Zipf popularity, 2,000,000 rows
+    probes       the rows of `fit` and of `ratings` with 20 probes and with 200
+    seeds        the rows of `fit`: the spread over 20 seeds of the probes beside the
+                 Monte Carlo error that is reported
+    seeds_small  the same of 20,000 x 2,000 levels, 200,000 rows
+    direct       these rows by both solvers: components and predictions
 
 What is printed is kept in docs/benchmarks/results/large_crossed.txt, for the page of
 benchmarks; parts that are not run keep their lines.
@@ -26,9 +29,9 @@ from pathlib import Path
 
 import memory
 import numpy as np
+from scipy.stats import chi2
 
 OUTPUT = Path(__file__).with_name("results") / "large_crossed.txt"
-PARTS = ("fit", "ratings", "seeds", "direct", "peer")
 # Rows, levels of either factor, exponent of Zipf's law of the second one's popularity.
 DESIGNS = {
     "fit": (2_000_000, 100_000, 100_000, 0.0),
@@ -36,7 +39,7 @@ DESIGNS = {
     "small": (200_000, 20_000, 2_000, 0.0),
 }
 STD = (1.0, 0.7)
-N_FEATURES, N_SEEDS, MANY_PROBES = 3, 20, 200
+N_FEATURES, FEW_PROBES, MANY_PROBES = 3, 20, 200
 
 
 def make(design):
@@ -59,8 +62,7 @@ def fit_ours(design, solver, seed, probes):
     from skmixed import LinearMixedRegressor
     from skmixed._likelihood import iterative
 
-    if probes:
-        iterative.N_PROBES = probes
+    iterative.N_PROBES = probes
     X, y, groups = make(design)
     model = LinearMixedRegressor(solver=solver, random_state=seed)
     start = time.perf_counter()
@@ -71,12 +73,15 @@ def fit_ours(design, solver, seed, probes):
     found |= {"std": table["std"].tolist(), "error": (width * table["std"]).tolist()}
     if "mc_error" in table.columns:
         found["mc_error"] = table["mc_error"].tolist()
-        found["std_error"] = model._fit.sampled.std_error
     some = np.random.default_rng(1).choice(len(y), 20_000, replace=False)
     start = time.perf_counter()
     mean, std = model.predict(X[some], groups=groups[some], return_std=True)
     found["predict"] = time.perf_counter() - start
     found |= {"mean": mean.tolist(), "predicted": std.tolist(), "n": model.n_iter_}
+    if "mc_error" in table.columns:
+        codes = [groups[some, 0], groups[some, 1]]  # all labels occur
+        error = model._fit.posterior.variance_error(X[some], codes) / (2 * std)
+        found["predicted_error"] = error.tolist()
     return found
 
 
@@ -122,42 +127,85 @@ def scaled(found, other, by):
     return (np.array(found["std"]) - np.array(other["std"])) / errors
 
 
-def say_fit(say, design):
-    few, many = (run(sys.executable, design, "auto", 0, p) for p in (0, MANY_PROBES))
-    say(f"{shown(few)} after {few['n']} evaluations")
-    for probes, found in ((20, few), (MANY_PROBES, many)):
-        share = np.array(found["mc_error"]) / np.array(found["error"])
-        text = ", ".join(f"{s:.5f}" for s in share)
-        say(f"  reported error by {probes} probes, in standard errors: {text}")
-    text = ", ".join(f"{d:+.5f}" for d in scaled(few, many, "error"))
-    say(f"  differences from {MANY_PROBES} probes, in standard errors: {text}")
-    say(f"  20,000 predictions with std: {few['predict']:.2f} s")
+def say_fit(say, design, options):
+    found = run(sys.executable, design, "auto", 0, FEW_PROBES)
+    say(f"{shown(found)} after {found['n']} evaluations")
+    say(f"20,000 predictions with std: {found['predict']:.2f} s")
 
 
-def say_seeds(say, design):
-    fits = [run(sys.executable, "small", "iterative", s, 0) for s in range(N_SEEDS)]
+def say_peer(say, design, options):
+    if options.peers:
+        say(f"gpboost {shown(run(options.peers, design, 'peer', 0, 0))}")
+
+
+def say_probes(say, design, options):
+    for name in ("fit", "ratings"):
+        fits = [
+            run(sys.executable, name, "auto", 0, probes)
+            for probes in (FEW_PROBES, MANY_PROBES)
+        ]
+        for probes, found in zip((FEW_PROBES, MANY_PROBES), fits, strict=True):
+            share = np.array(found["mc_error"]) / np.array(found["error"])
+            text = ", ".join(f"{s:.5f}" for s in share)
+            say(
+                f"{name}: reported error by {probes} probes, in standard errors: {text}"
+            )
+        text = ", ".join(f"{d:+.5f}" for d in scaled(*fits, "error"))
+        say(f"{name}: differences between the two, in standard errors: {text}")
+
+
+def say_seeds(say, design, options):
+    fits = []
+    for seed in range(options.seeds):
+        fits.append(run(sys.executable, design, "iterative", seed, FEW_PROBES))
+        print(f"seed {seed}: {fits[-1]['std']} {fits[-1]['mc_error']}", flush=True)
     std = np.array([found["std"] for found in fits])
     reported = np.sqrt(np.mean([np.square(f["mc_error"]) for f in fits], axis=0))
-    ratio = std.std(axis=0, ddof=1) / reported
-    text = ", ".join(f"{r:.2f}" for r in ratio)
-    say(f"spread over {N_SEEDS} seeds, in reported errors: {text}")
+    spread = std.std(axis=0, ddof=1)
+    rows = ("spread of the std", spread), ("reported error", reported)
+    for name, values in rows:
+        say(f"{name + ',':18} {len(fits)} seeds: " + _listed(values, ".2e"))
+    low, high = np.sqrt(chi2.ppf([0.025, 0.975], len(fits) - 1) / (len(fits) - 1))
+    say(
+        f"spread in reported errors: {_listed(spread / reported, '.2f')} "
+        f"(where these are right, 95 % of ratios are from {low:.2f} to {high:.2f})"
+    )
 
 
-def say_direct(say, design):
+def _listed(values, form):
+    return ", ".join(f"{v:{form}}" for v in values)
+
+
+def say_direct(say, design, options):
     solvers = "direct", "iterative"
-    exact, ours = (run(sys.executable, "small", s, 0, 0) for s in solvers)
+    exact, ours = (run(sys.executable, design, s, 0, FEW_PROBES) for s in solvers)
     say(f"direct    {shown(exact)}")
     say(f"iterative {shown(ours)}")
     text = ", ".join(f"{d:+.2f}" for d in scaled(ours, exact, "mc_error"))
     say(f"  differences in reported errors: {text}")
     std = np.array(exact["predicted"])
     moved = np.abs(np.array(ours["mean"]) - np.array(exact["mean"])) / std
-    relative = np.array(ours["predicted"]) / std - 1
     say(f"  means of 20,000 predictions differ by {moved.max():.1e} of their std")
+    errors = np.array(ours["predicted_error"])
+    moved = np.abs(np.array(ours["predicted"]) - std)
+    found, reported = (np.sqrt(np.mean((e / std) ** 2)) for e in (moved, errors))
     say(
-        f"  std differ by {np.sqrt(np.mean(relative**2)):.1e} (root mean square), "
-        f"{np.abs(relative).max():.1e} at most; reported {ours['std_error']:.1e}"
+        f"  their std differ by {found:.1e} of themselves (root mean square; reported "
+        f"{reported:.1e}): {np.mean(moved <= errors):.0%} of them within the reported "
+        f"error, {np.mean(moved <= 2 * errors):.0%} within two"
     )
+
+
+# The function that says the lines of each part, and the design in its title.
+PARTS = {
+    "fit": (say_fit, "fit"),
+    "peer": (say_peer, "fit"),
+    "ratings": (say_fit, "ratings"),
+    "probes": (say_probes, "fit"),
+    "seeds": (say_seeds, "fit"),
+    "seeds_small": (say_seeds, "small"),
+    "direct": (say_direct, "small"),
+}
 
 
 def main():
@@ -166,7 +214,8 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--peers", help="an interpreter that has gpboost")
-    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
+    parser.add_argument("--seeds", type=int, default=20, help="number of seeds")
     parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -177,8 +226,6 @@ def main():
             found = fit_ours(design, solver, int(seed), int(probes))
         print(json.dumps(found))
         return
-    kept = OUTPUT.read_text() if OUTPUT.exists() else ""
-    kept = dict(re.findall(r"^\[(\w+)\] .*?\n((?:.+\n)*)", kept, re.M))
     for part in options.parts:
         lines = []
 
@@ -186,19 +233,17 @@ def main():
             print(line, flush=True)
             lines.append(f"{line}\n")
 
-        if part == "peer":
-            if options.peers:
-                say(f"gpboost   {shown(run(options.peers, 'fit', 'peer', 0, 0))}")
-        else:
-            {"seeds": say_seeds, "direct": say_direct}.get(part, say_fit)(say, part)
-        kept[part] = "".join(lines)
-        write(kept)
+        function, design = PARTS[part]
+        function(say, design, options)
+        keep(part, "".join(lines))
 
 
-def write(kept):
-    """Keep the lines of all parts."""
-    titles = {part: DESIGNS.get(part, DESIGNS["small"]) for part in PARTS}
-    titles["peer"] = DESIGNS["fit"]
+def keep(part, lines):
+    """Replace the lines of a part in the file."""
+    kept = OUTPUT.read_text() if OUTPUT.exists() else ""
+    kept = dict(re.findall(r"^\[(\w+)\] .*?\n((?:.+\n)*)", kept, re.M))
+    kept[part] = lines
+    titles = {part: DESIGNS[design] for part, (_, design) in PARTS.items()}
     text = [
         f"[{part}] {titles[part][0]:,} rows, {titles[part][1]:,} x {titles[part][2]:,} "
         f"levels\n{kept[part]}"
