@@ -142,6 +142,12 @@ def deviance(likelihood, at):
     return value
 
 
+def penalised_deviance(likelihood, at):
+    """The deviance with the penalty, which ML minimises."""
+    penalty = at.factor.rss - at.rss
+    return deviance(likelihood, at) + penalty / at.noise_variance
+
+
 # A noise variance up to this multiple of the floor is the rounding of an exact fit: its
 # standard deviation is 1e-11 of that of y.
 EXACT_FIT = 1e4

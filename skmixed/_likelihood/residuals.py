@@ -170,6 +170,18 @@ def _unbiased_of_part(part, trend, groups, posterior, most):
     return noise, counted
 
 
+def gamma_deviance(part, trend, found):
+    """Half the deviance of a gamma regression of the figures of `unbiased_noise`, up to
+    a constant, and its derivatives in gamma: the left side of math.md (31c), negative.
+    """
+    (noise, counted), score, value = found, np.zeros(len(trend.gamma)), 0.0
+    for rows, S, eta in part.visit(trend):
+        scaled_noise = noise[rows] * np.exp(-eta)
+        score += (counted[rows] - scaled_noise) @ S
+        value += counted[rows] @ eta + scaled_noise.sum()
+    return np.array([value, *score])
+
+
 def gain_by_exact_rows(model, point):
     """The gain in log-likelihood if the lower bound of log-variances falls by one unit,
     and with it the rows there: math.md (31a).

@@ -78,7 +78,5 @@ def log_bounds(constant, around_one):
 
     Without an intercept the log-variance may be about 0, wherever y is.
     """
-    typical = np.array([constant.noise_variance])
-    if around_one:
-        typical = np.append(typical, 1.0)
-    return np.log(typical.min() / RANGE), np.log(RANGE * typical.max())
+    typical = constant.noise_variance, 1.0 if around_one else constant.noise_variance
+    return np.log(min(typical) / RANGE), np.log(RANGE * max(typical))

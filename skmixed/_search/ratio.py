@@ -8,22 +8,23 @@ every local optimum, and optima are compared by value.
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.integrate import quad
 
 from .._likelihood.condensed import condense
 from .._likelihood.one_variance import (
     degrees_of_freedom,
-    deviance,
     evaluate,
     has_freedom,
+    penalised_deviance,
     slope,
 )
 from .._likelihood.size_classes import n_sizes, size_classes
 from .._rows.gram import pool
 from .roots import (
     bracket_points,
-    descending_roots,
     interpolated_root,
     polish,
+    rising_brackets,
     root_between,
 )
 
@@ -35,10 +36,9 @@ LEAST_PRODUCT = 1e-10
 MOST_PRODUCT = 1e32
 STEP = 1.0  # Step of the grid in log(ratio); two optima are some units apart.
 FLAT = 1e-9  # A slope below this part of its terms is rounding.
-# A larger gain in -2 log-likelihood shows in a sum over the grid.
-CLEAR_GAIN = 1e-3
-NO_GAIN = 1e-11  # A smaller gain in -2 log-likelihood is rounding,
-NO_GAIN_PER_ROW = 1e-13  # and so is a smaller one per observation.
+# A smaller gain in -2 log-likelihood for each observation, and for a hundred more, is
+# rounding.
+NO_GAIN = 1e-13
 
 # A slope below this part of its positive terms is evaluated exactly in the scan, so
 # that signs next to roots, and what counts as flat, are those of the exact criterion.
@@ -79,28 +79,15 @@ def best_ratio(likelihood):
     slope_at = _Slope(exact)
     grid = ratio_grid(likelihood.gram)
     values = slope_at.scan(grid)
-    roots = descending_roots(
-        slope_at, grid, values, lambda *ends: slope_at.root(*ends, grid)
-    )
+    roots = [slope_at.root(*ends) for ends in rising_brackets(slope_at, grid, values)]
     if slope_at.flat:
         return Optimum(0.0, False, slope_at.count)
-    if len(roots) == 1 and _falls_to(roots[0], grid, values):
+    if len(roots) == 1 and (values[grid < roots[0]] < 0).all():
+        # The criterion falls from ratio 0 to this one: there is nothing to compare.
         return Optimum(float(np.exp(roots[0])), True, slope_at.count)
-    best, best_gain = 0.0, NO_GAIN + NO_GAIN_PER_ROW * likelihood.n
-    for root in roots:
-        gain = _gain(exact, slope_at, grid[0], root)
-        if gain > best_gain:
-            best, best_gain = float(np.exp(root)), gain
-    return Optimum(best, True, slope_at.count)
-
-
-def _falls_to(root, grid, values):
-    """Whether the deviance falls from ratio 0 to a root by more than rounding, and does
-    not rise in between: then nothing has to be compared.
-    """
-    before = values[grid < root]
-    falls, rises = -STEP * before.sum(), STEP * before.clip(0).sum()
-    return falls > CLEAR_GAIN and rises < CLEAR_GAIN * falls
+    gains = {float(np.exp(t)): _gain(exact, slope_at, grid[0], t) for t in roots}
+    gains = {0.0: NO_GAIN * (100 + likelihood.n)} | gains
+    return Optimum(max(gains, key=gains.get), True, slope_at.count)
 
 
 def _gain(likelihood, slope_at, start, root):
@@ -110,24 +97,10 @@ def _gain(likelihood, slope_at, start, root):
     one function; optima are then compared by the integral of the slope between them.
     """
     if likelihood.reml and likelihood.penalty is not None:
-        return -_integral(slope_at, start, root)
-    at_zero, at_root = evaluate(likelihood, 0.0), evaluate(likelihood, np.exp(root))
-    return _penalised(likelihood, at_zero) - _penalised(likelihood, at_root)
-
-
-def _integral(function, start, end):
-    """Gauss-Legendre integral with 8 nodes a unit, the scale of the function."""
-    nodes, weights = np.polynomial.legendre.leggauss(8)
-    edges = np.linspace(start, end, int(np.ceil(end - start)) + 1)
-    half = (edges[1] - edges[0]) / 2
-    values = [function(t + half * x) for t in edges[:-1] + half for x in nodes]
-    return half * np.tile(weights, len(edges) - 1) @ values
-
-
-def _penalised(likelihood, at):
-    """The deviance with the penalty, which ML minimises."""
-    penalty = at.factor.rss - at.rss
-    return deviance(likelihood, at) + penalty / at.noise_variance
+        return -quad(slope_at, start, root, full_output=1)[0]
+    ends = (evaluate(likelihood, ratio) for ratio in (0.0, np.exp(root)))
+    at_zero, at_root = (penalised_deviance(likelihood, at) for at in ends)
+    return at_zero - at_root
 
 
 class _Slope:
@@ -140,12 +113,10 @@ class _Slope:
 
     def __init__(self, likelihood):
         self.likelihood, self.count, self.flat = likelihood, 0, True
-        resolution = 0.02
-        while _work(likelihood) > EXACT_SCAN and resolution < 0.5:
-            gram = pool(self.likelihood.gram, resolution)
-            likelihood = replace(self.likelihood, gram=gram)
-            resolution *= 2
-        self.classes = size_classes(likelihood)
+        gram, resolution = likelihood.gram, 0.02
+        while n_sizes(gram) * gram.R12.shape[2] ** 2 > EXACT_SCAN and resolution < 0.5:
+            gram, resolution = pool(likelihood.gram, resolution), 2 * resolution
+        self.classes = size_classes(replace(likelihood, gram=gram))
 
     def __call__(self, t):
         at = evaluate(self.likelihood, np.exp(t))
@@ -164,16 +135,17 @@ class _Slope:
         value[~trusted] = [self(t) for t in grid[~trusted]]
         return value
 
-    def root(self, low, high, grid):
-        """The root between two neighbours on a grid, to full precision."""
+    def root(self, low, high):
+        """The root between two neighbours on the grid, or next to them, to full
+        precision.
+        """
         points = bracket_points(low, high)
         values, _, trusted = self.classes.slopes(np.exp(points))
         self.count += len(points)
         found = interpolated_root(values, low, high) if trusted.all() else None
-        if found is None:
-            return root_between(self, low, high)
-        near, steepness = found
-        return polish(self, near, grid[0], grid[-1], steepness)
+        root = np.nan if found is None else polish(self, *found)
+        is_near = low - STEP < root < high + STEP
+        return root if is_near else root_between(self, low, high)
 
 
 def ratio_grid(gram):
@@ -184,7 +156,3 @@ def ratio_grid(gram):
     smallest = max(size.min(), largest / MOST_PRODUCT)
     low, high = np.log(LEAST_PRODUCT / largest), np.log(MOST_PRODUCT / smallest)
     return np.linspace(low, high, int(np.ceil((high - low) / STEP)) + 1)
-
-
-def _work(likelihood):
-    return n_sizes(likelihood.gram) * likelihood.gram.R12.shape[2] ** 2

@@ -1,19 +1,16 @@
 """Roots of a function of one variable: no statistics, and no warnings."""
 
-from functools import partial
-
 import numpy as np
-from scipy.optimize import brentq, minimize_scalar
+from numpy.polynomial.chebyshev import chebder, chebroots, chebval
+from scipy.fft import dct
+from scipy.optimize import brentq, minimize_scalar, newton
+
+from .._rows.qr import EPS
 
 XTOL = 1e-14
 # A slope that falls below this part of its neighbours is a dip, which is searched for a
 # root; a smaller fall is the rounding of a level stretch.
 DIP = 0.7
-# A secant step of this length is the last one: its error is a small part of it.
-LAST_STEP = 1e-9
-# A longer step means that the approximation is none.
-LONGEST_STEP = 0.5
-SECANT_STEPS = 6
 # Points of a bracket for the interpolation of an analytic function: in one of width 1,
 # 12 points leave an error of 1e-14 if the nearest pole is at a distance of pi.
 N_POINTS = 12
@@ -39,94 +36,42 @@ def root_between(function, low, high, xtol=XTOL):
         held.clear()
 
 
-def descending_roots(slope, grid, values=None, refine=None):
-    """The points at which `slope` rises through zero: local minima of its integral.
+def rising_brackets(slope, grid, values):
+    """Pairs of neighbours on a grid between which `slope` rises through zero: there
+    its integral has a local minimum.
 
-    Sign changes between the points of `grid` are refined to full precision.  If the
-    slope approaches zero and leaves it again without a change of sign, its closest
-    approach is looked up, so that a pair of roots within one step is found too.
+    If the slope approaches zero and leaves it again without a change of sign, its
+    closest approach is added to the grid, so that a pair of roots within one step is
+    found too.
 
     Parameters
     ----------
     slope : callable
         A function of one number.
-    grid : array-like of shape (n,)
+    grid : ndarray of shape (n,)
         Points in order.
-    values : ndarray of shape (n,), default=None
-        The slope at these points, if it is known.
-    refine : callable, default=None
-        ``refine(low, high)`` finds a root between two points with slopes of different
-        signs; `root_between` does by default.
+    values : ndarray of shape (n,)
+        The slope at these points.
     """
-    grid = np.asarray(grid)
-    if values is None:
-        values = np.array([slope(t) for t in grid])
-    grid, values = _with_approaches(slope, grid, values)
-    refine = refine or partial(root_between, slope)
-    return [
-        refine(grid[i], grid[i + 1])
-        for i in np.flatnonzero((values[:-1] < 0) & (values[1:] >= 0))
-    ]
-
-
-def _with_approaches(slope, grid, values):
-    """Grid and values with the crossings that hide inside a step added."""
     size, sign = np.abs(values), np.sign(values)
     same = (sign[:-2] == sign[1:-1]) & (sign[1:-1] == sign[2:])
     lowest = (size[1:-1] <= size[:-2]) & (size[1:-1] <= size[2:])
     dips = same & lowest & (size[1:-1] < DIP * np.maximum(size[:-2], size[2:]))
     for i in np.flatnonzero(dips) + 1:
+        ends = grid[i - 1], grid[i + 1]
         closest = minimize_scalar(
-            lambda t, sign=sign[i]: sign * slope(t),
-            bounds=(grid[i - 1], grid[i + 1]),
-            method="bounded",
+            lambda t, sign=sign[i]: sign * slope(t), bounds=ends, method="bounded"
         )
-        if closest.fun < 0:
-            grid, values = (
-                np.append(grid, closest.x),
-                np.append(values, slope(closest.x)),
-            )
+        grid, values = np.append(grid, closest.x), np.append(values, slope(closest.x))
     order = np.argsort(grid)
-    return grid[order], values[order]
-
-
-def polish(slope, near, low, high, steepness=0.0):
-    """The root of `slope` next to `near`, the root of an approximation of it.
-
-    Secant steps find it from the derivative of the approximation, `steepness`; where
-    they do not, or it is not known, a bracket that widens.
-    """
-    root = _secant(slope, near, steepness) if steepness > 0 else np.nan
-    if abs(root - near) < high - low and low <= root <= high:
-        return root
-    width = 0.01
-    while width < high - low:
-        left, right = max(near - width, low), min(near + width, high)
-        if slope(left) < 0 <= slope(right):
-            return root_between(slope, left, right)
-        width *= 2
-    return near
-
-
-def _secant(slope, near, steepness):
-    """The root by secant steps; NaN if they do not converge to one."""
-    value = slope(near)
-    for _ in range(SECANT_STEPS):
-        step = -value / steepness
-        if abs(step) <= LAST_STEP:
-            return near + step
-        if abs(step) > LONGEST_STEP:
-            break
-        before, near, value = value, near + step, slope(near + step)
-        steepness = (value - before) / step
-        if not steepness > 0:
-            break
-    return np.nan
+    grid, rises = grid[order], values[order] >= 0
+    return [(grid[i], grid[i + 1]) for i in np.flatnonzero(~rises[:-1] & rises[1:])]
 
 
 def bracket_points(low, high):
     """The points of `interpolated_root`, from `high` to `low`."""
-    return low + 0.5 * (high - low) * (1 + np.cos(_ANGLES))
+    angles = np.pi * (np.arange(N_POINTS) + 0.5) / N_POINTS
+    return low + 0.5 * (high - low) * (1 + np.cos(angles))
 
 
 def interpolated_root(values, low, high):
@@ -139,23 +84,24 @@ def interpolated_root(values, low, high):
     values : ndarray of shape (N_POINTS,)
         At the `bracket_points`.
     """
-    rising = np.flatnonzero((values[:-1] >= 0) & (values[1:] < 0))
+    coefficients = dct(values) / N_POINTS
+    coefficients[0] /= 2
+    slope, half = chebder(coefficients), (high - low) / 2
+    roots = [z.real for z in chebroots(coefficients) if z.imag == 0 and abs(z) <= 1]
+    rising = [(z, chebval(z, slope)) for z in roots if chebval(z, slope) > 0]
     if len(rising) != 1:
         return None
-    (i,) = rising
-    coefficients = 2 / N_POINTS * np.cos(np.outer(_ORDERS, _ANGLES)) @ values
-    coefficients[0] /= 2
-    share = values[i] / (values[i] - values[i + 1])
-    angle = _ANGLES[i] + share * (_ANGLES[i + 1] - _ANGLES[i])
-    for _ in range(4):  # Newton's method, from an error of some thousandths
-        value = coefficients @ np.cos(_ORDERS * angle)
-        change = -coefficients @ (_ORDERS * np.sin(_ORDERS * angle))
-        angle -= value / change
-    if not _ANGLES[i] <= angle <= _ANGLES[i + 1]:
-        return None
-    derivative = -2 * change / (np.sin(angle) * (high - low))
-    return low + 0.5 * (high - low) * (1 + np.cos(angle)), derivative
+    ((root, steepness),) = rising
+    return low + half * (1 + root), steepness / half
 
 
-_ORDERS = np.arange(N_POINTS)
-_ANGLES = np.pi * (_ORDERS + 0.5) / N_POINTS
+def polish(slope, near, steepness):
+    """The root of `slope` next to `near`, the root of an approximation of it that has
+    the derivative `steepness` there; NaN if Newton's steps with that derivative do not
+    converge.
+    """
+    root, report = newton(
+        slope, near, lambda _: steepness,
+        tol=np.sqrt(EPS), full_output=True, disp=False,
+    )  # fmt: skip
+    return root if report.converged else np.nan

@@ -13,13 +13,7 @@ from .._likelihood.derivatives import derivatives, metric
 from .._likelihood.residuals import gain_by_exact_rows
 from .._likelihood.row_variances import Heteroscedastic, evaluate
 from .._rows.gram import scale
-from .starts import (
-    best_constant,
-    constant_start,
-    from_squared_residuals,
-    more_starts,
-    scaled,
-)
+from .starts import FAR, by_ratio, constant_start, from_squared_residuals, more_starts
 from .trust_region import MOST_TRIALS, Minimum, Quadratic, minimise
 
 # Up to so many rows the search is thorough: it has several starts, and looks for the
@@ -27,13 +21,9 @@ from .trust_region import MOST_TRIALS, Minimum, Quadratic, minimise
 MANY_ROWS = 50_000
 # With fewer rows for each parameter there is no regular optimum to look for.
 FEW_ROWS = 2
-# Else psi = 0 is out of the question where the log-likelihood falls by this much for
-# every parameter, with the others where they are.
+# Beyond MANY_ROWS psi = 0 is out of the question where the log-likelihood falls by this
+# much for every parameter, with the others where they are.
 FAR_FROM_ZERO = 100.0
-# The ridge and the variances agree where the logarithms of kappa differ by less.
-KAPPA_TOL = 1e-6
-# The longest step of the logarithm of kappa.
-LONG_WAY = 5.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +55,7 @@ class Search:
     kappa : float or None
         Under REML a ridge has this size; else it follows the variances.
     tol, max_iter : float, int
-        As of `minimise`.
+        As of `minimise`, from one start; further ones share as many steps.
     """
 
     likelihood: Heteroscedastic
@@ -102,7 +92,7 @@ class Search:
         return Quadratic(gradient, information, metric(likelihood, point), not known)
 
     def descend(self, theta, known=()):
-        """A local optimum from a start; None if the way leads to one of those that are
+        """A local optimum from a start, unless the way leads to one of those that are
         known.
         """
         return minimise(
@@ -116,11 +106,14 @@ class Search:
         )
 
     def extend(self, found, starts):
-        """Add the optima that further starts lead to."""
+        """Add the ends of further searches, which share `max_iter` steps."""
+        n_before = len(found)
         for start in starts:
+            left = self.max_iter - sum(end.n_iter for end in found[n_before:])
+            if left <= 0:
+                break
             with suppress(np.linalg.LinAlgError):  # variances too far apart to begin
-                other = self.descend(start, found)
-                found += [] if other is None else [other]
+                found.append(replace(self, max_iter=left).descend(start, tuple(found)))
 
     def merit(self, minimum):
         """The figures by which optima are compared, less being better.
@@ -138,13 +131,11 @@ def _leads_to(known, at, step):
     """Whether Newton's step from a point leads to an optimum that is known: it ends
     nearer to it by a quarter, and within a unit of the metric.
     """
-    for minimum in known:
-        if minimum.converged:
-            way = at.x - minimum.point.x
-            before, after = map(minimum.model.length, (way, way + step))
-            if after <= min(1.0, 0.75 * before):
-                return True
-    return False
+    ways = ((end.model, at.x - end.point.x) for end in known if end.converged)
+    return any(
+        model.length(way + step) <= min(1.0, 0.75 * model.length(way))
+        for model, way in ways
+    )
 
 
 def best_optimum(likelihood, constant, exact, *, tol, max_iter):
@@ -158,17 +149,16 @@ def best_optimum(likelihood, constant, exact, *, tol, max_iter):
     exact : bool
         Whether it fits y exactly, so that nothing is left to tell a variance from.
     tol, max_iter : float, int
-        As of `minimise`, from each start.
+        As of `Search`.
 
     Returns
     -------
     Optimum
     """
-    columns = likelihood.rows.variance_columns
+    columns, without = likelihood.rows.variance_columns, None
     one_variance = columns.has_constant and columns.rank == 1
     fewest = FEW_ROWS * (len(likelihood.average) + likelihood.random)
     thorough = fewest <= likelihood.rows.n_rows <= MANY_ROWS
-    best, without = None, None
     if exact or (one_variance and not likelihood.fixed and not len(likelihood.free)):
         theta = constant_start(likelihood, constant, least_ratio=0.0)
         best = Minimum(_evaluate_towards(likelihood, theta), 0, 0.0, True, None)
@@ -183,10 +173,11 @@ def best_optimum(likelihood, constant, exact, *, tol, max_iter):
         best = min(found, key=search.merit)
         if kappa is not None:
             best = replace(_settle(search, best), model=None)  # which has the anchor
-    if thorough or best.model is None or not best.model.exact:
-        _, information = derivatives(likelihood, best.point)
-    else:  # that before the last step, in which it hardly changes
-        information = best.model.hessian
+    # With many rows the information hardly changes in the last step.
+    is_known = not thorough and best.model is not None and best.model.exact
+    information = (
+        best.model.hessian if is_known else derivatives(likelihood, best.point)[1]
+    )
     return Optimum(
         **vars(best), information=information, without=without, many_rows=not thorough
     )
@@ -219,8 +210,8 @@ def _from_starts(search, constant, thorough):
 
 
 def _decide_psi(search, found, thorough):
-    """Add the optimum at psi = 0, and those with other psi that the search for the
-    variance ratio leads to.
+    """Add the optimum at psi = 0, and that with another psi that the search for the
+    variance ratio at the best variances leads to.
 
     Returns the least value at psi = 0; None if that is out of the question.
     """
@@ -231,28 +222,11 @@ def _decide_psi(search, found, thorough):
         if at_zero.value - best.point.value > FAR_FROM_ZERO * len(theta):
             return None
     without = replace(search, likelihood=replace(likelihood, random=False))
-    at_zero = without.descend(theta[:-1])
-    n_found = len(found)
-    search.extend(found, [np.append(at_zero.point.x, 0.0)])
-    for base in (best, *found[n_found:]):
-        search.extend(found, _by_ratio(likelihood, base.point))
-    return at_zero.point.value
-
-
-def _by_ratio(likelihood, point):
-    """Starts with another psi, and the scale that goes with it, if the search for the
-    variance ratio at the variances of a point does not agree with that.
-
-    A ridge on the log-variance, or the lack of an intercept, may keep the scale.
-    """
-    theta = point.x
-    level = likelihood.level(theta) - likelihood.average_offset
-    floor = np.exp(likelihood.log_bounds[0] - level)
-    for noise_variance in (None, 1.0):
-        other = best_constant(likelihood, point.factor.gram, floor, noise_variance)
-        psi = other.ratio * other.noise_variance
-        if not np.isclose(psi, theta[-1], rtol=1e-3, atol=0.0):
-            yield scaled(likelihood, theta, other)
+    at_zero = without.descend(theta[:-1]).point
+    search.extend(found, [np.append(at_zero.x, 0.0)])
+    best = min(found, key=search.merit)
+    search.extend(found, by_ratio(likelihood, best.point))
+    return at_zero.value
 
 
 def _settle(search, best):
@@ -261,24 +235,22 @@ def _settle(search, best):
     The ridge is then not the gradient of one function: at each kappa the criterion has
     an optimum, and the kappa is found that this optimum implies, by secants between a
     kappa that is too small and one that is too large.  Each search goes on from the
-    optimum before, so that all are on one way.
+    optimum before, so that all are on one way.  The anchor of (31f) is to cost nothing.
     """
-    n_iter, low, high, past = best.n_iter, -np.inf, np.inf, None
-    log_kappa = np.log(search.kappa)
+    n_iter, low, high = best.n_iter, -np.inf, np.inf
+    log_kappa, gap = np.log(search.kappa), search.kappa_gap(best.point)
+    past = log_kappa - 1, gap + 1  # The first step is as long as the gap.
     for _ in range(MOST_TRIALS):
-        gap = search.kappa_gap(best.point)
-        if abs(gap) <= KAPPA_TOL**2 or not best.converged or best.point.kinked:
+        if abs(gap) <= search.tol or not best.converged or best.point.kinked:
             break
         low, high = (log_kappa, high) if gap > 0 else (low, log_kappa)
-        step = gap
-        if past is not None and gap != past[1]:
-            step = gap * (log_kappa - past[0]) / (past[1] - gap)
+        step = gap * (log_kappa - past[0]) / (past[1] - gap or np.inf)
         past = log_kappa, gap
-        log_kappa += np.clip(step, -LONG_WAY, LONG_WAY)
+        log_kappa += np.clip(step, -FAR, FAR)
         if not low < log_kappa < high:
-            outward = past[0] + np.copysign(LONG_WAY, gap)
+            outward = past[0] + np.copysign(FAR, gap)
             log_kappa = (low + high) / 2 if np.isfinite(high - low) else outward
         best = replace(search, kappa=np.exp(log_kappa)).descend(best.point.x)
-        n_iter += best.n_iter
-    agrees = abs(gap) <= KAPPA_TOL
+        n_iter, gap = n_iter + best.n_iter, search.kappa_gap(best.point)
+    agrees = search.likelihood.rows.n * gap**2 <= search.tol
     return replace(best, n_iter=n_iter, converged=best.converged and agrees)

@@ -12,11 +12,11 @@ from scipy.optimize import minimize
 from .._likelihood.factor import absorb
 from .._likelihood.one_variance import RandomIntercept
 from .._likelihood.one_variance import evaluate as evaluate_ratio
-from .._likelihood.residuals import unbiased_noise
+from .._likelihood.residuals import gamma_deviance, unbiased_noise
 from .._rows.gram import Gram
 from .._rows.grouped import Trend
 from .._rows.qr import EPS
-from .ratio import best_ratio
+from .ratio import Optimum, best_ratio
 
 # Distance of a start from the constant variance, in standard deviations of a column of
 # the log-variance; twice as far from the others is the log-variance of a group that has
@@ -68,12 +68,9 @@ def best_constant(likelihood, gram, floor, noise_variance=None):
     if likelihood.fixed:
         variance = max(_fixed_noise(likelihood, criterion), floor)
         return Constant(variance, 0.0, True, gram)
-    ratio, identified = 0.0, True
-    if likelihood.random:
-        optimum = best_ratio(criterion)
-        ratio, identified = optimum.ratio, optimum.identified
-    variance = evaluate_ratio(criterion, ratio).noise_variance
-    return Constant(variance, ratio, identified, gram)
+    found = best_ratio(criterion) if likelihood.random else Optimum(0.0, True, 0)
+    variance = evaluate_ratio(criterion, found.ratio).noise_variance
+    return Constant(variance, found.ratio, found.identified, gram)
 
 
 def _of_ratio(likelihood, gram, floor):
@@ -135,7 +132,7 @@ def from_squared_residuals(likelihood, point):
     noise, penalty = unbiased_noise(likelihood, point), likelihood.variance_penalty
 
     def deviance(x):
-        value, *score = rows.reduce(_gamma_deviance, Trend(x), noise) / rows.n
+        value, *score = rows.reduce(gamma_deviance, Trend(x), noise) / rows.n
         shrunk = 2 * penalty @ x / rows.n
         return value + 0.5 * (x @ shrunk), score + shrunk
 
@@ -143,15 +140,6 @@ def from_squared_residuals(likelihood, point):
     options = {"gtol": np.sqrt(2 / rows.n), "norm": 2}
     found = minimize(deviance, point.x[gamma], jac=True, options=options)
     return np.append(found.x, point.x[gamma.stop :])
-
-
-def _gamma_deviance(part, trend, told):
-    (noise, counted), score, value = told, np.zeros(len(trend.gamma)), 0.0
-    for rows, S, eta in part.visit(trend):
-        scaled_noise = noise[rows] * np.exp(-eta)
-        score += (counted[rows] - scaled_noise) @ S
-        value += counted[rows] @ eta + scaled_noise.sum()
-    return np.array([value, *score])
 
 
 def more_starts(likelihood, constant, point, gradient):
@@ -169,18 +157,13 @@ def more_starts(likelihood, constant, point, gradient):
     axes = likelihood.axes[:, varies] / spread[varies]
     pull = np.abs(gradient[gamma] @ axes)
     for axis in axes.T[np.argsort(-pull, kind="stable")[:MOST_STARTS]]:
-        for length in (FAR, -FAR):
-            start = theta.copy()
-            start[gamma] += length * axis
+        for step in (FAR * axis, -FAR * axis):
             # The groups keep their levels.
-            start[:n_effects] -= likelihood.centres @ (length * axis)
-            yield start
+            yield theta + np.r_[-likelihood.centres @ step, step, 0.0][: len(theta)]
     # The gradient is 1/2 sum (a - w e2) of each group.
     noise = -gradient[:n_effects] / likelihood.rows.size[likelihood.free]
     for g in np.argsort(noise, kind="stable")[:MOST_STARTS]:
-        start = theta.copy()
-        start[g] -= 2 * FAR
-        yield start
+        yield theta - 2 * FAR * np.eye(1, len(theta), g)[0]
     if likelihood.random:
         criterion = _of_ratio(
             likelihood, constant.gram, np.exp(likelihood.log_bounds[0])
@@ -188,3 +171,19 @@ def more_starts(likelihood, constant, point, gradient):
         within = evaluate_ratio(criterion, 1 / LEAST_RATIO).noise_variance
         apart = replace(constant, noise_variance=within, ratio=1 / LEAST_RATIO)
         yield constant_start(likelihood, apart)
+
+
+def by_ratio(likelihood, point):
+    """Starts with another psi, and the scale that goes with it, if the search for the
+    variance ratio at the variances of a point does not agree with that.
+
+    A ridge on the log-variance, or the lack of an intercept, may keep the scale.
+    """
+    theta = point.x
+    level = likelihood.level(theta) - likelihood.average_offset
+    floor = np.exp(likelihood.log_bounds[0] - level)
+    for noise_variance in (None, 1.0):
+        other = best_constant(likelihood, point.factor.gram, floor, noise_variance)
+        psi = other.ratio * other.noise_variance
+        if not np.isclose(psi, theta[-1], rtol=1e-3, atol=0.0):
+            yield scaled(likelihood, theta, other)

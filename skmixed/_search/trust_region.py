@@ -118,7 +118,8 @@ def minimise(evaluate, expand, start, *, tol, max_iter, lower=None, leave=None):
 
     Returns
     -------
-    Minimum, or None if `leave` said so.
+    Minimum
+        It has not converged if `leave` said so.
     """
     at, model, radius, decrement = evaluate(start), None, 1.0, np.inf
     for n_iter in range(max_iter):
@@ -133,9 +134,11 @@ def minimise(evaluate, expand, start, *, tol, max_iter, lower=None, leave=None):
             model = None
             continue
         if whole and leave is not None and leave(at, step):
-            return None
-        new = _evaluate_or_none(evaluate, at.x + step)
-        gained = -np.inf if new is None else at.value - new.value
+            return Minimum(at, n_iter + 1, decrement, False, None)
+        new, gained = None, -np.inf
+        with suppress(np.linalg.LinAlgError):
+            new = evaluate(at.x + step)
+            gained = at.value - new.value
         ratio = (gained + at.rounding) / (decrement / 2 + at.rounding)
         radius = _next_radius(radius, model.length(step), ratio)
         accepted = ratio > 0
@@ -149,18 +152,11 @@ def minimise(evaluate, expand, start, *, tol, max_iter, lower=None, leave=None):
     return Minimum(at, max_iter, decrement, False, None)
 
 
-def _evaluate_or_none(evaluate, x):
-    """The point at x; None if it has no value, as too far for double precision."""
-    with suppress(np.linalg.LinAlgError):
-        new = evaluate(x)
-        if not np.isnan(new.value):
-            return new
-    return None
-
-
 def _next_radius(radius, length, ratio):
-    """The textbook's rule: a quarter after a bad step, twice after a good one."""
-    if ratio < 0.25:
+    """The textbook's rule: a quarter after a bad step, or one to where the function has
+    no value, twice after a good one.
+    """
+    if not ratio >= 0.25:
         return length / 4
     return max(radius, 2 * length) if ratio > 0.75 else radius
 
@@ -181,8 +177,8 @@ def bounded_step(model, x, radius, lower=None):
     rest = Quadratic(
         pushed[:-1], model.hessian.without_last(), model.metric.without_last()
     )
-    left = np.sqrt(max(radius**2 - model.length(fixed) ** 2, 0.0))
-    fixed[:-1], whole = region_step(rest, left)
+    left = max(radius**2 - model.length(fixed) ** 2, EPS * radius**2)
+    fixed[:-1], whole = region_step(rest, np.sqrt(left))
     return fixed, whole
 
 
@@ -194,25 +190,20 @@ def region_step(model, radius):
     in 1 / length, kept between one that is too small and one that is too large.
     """
     low, high, best, damping = 0.0, np.inf, np.zeros(len(model.gradient)), 0.0
-    if radius == 0:
-        return best, False
     for _ in range(MOST_TRIALS):
         system = model.hessian.plus(model.metric, damping)
-        step = system.solve_definite(-model.gradient)
-        proposal = np.nan
-        if step is not None:
-            scaled = model.metric @ step
-            length = np.sqrt(step @ scaled)
-            if length <= 1.1 * radius:
-                best, high = step, damping
-                if damping == 0 or length >= 0.9 * radius:
-                    return best, damping == 0
-            else:
-                low = damping
-            change = scaled @ system.solve_definite(scaled) / length**2
-            proposal = damping + (length / radius - 1) / change
+        step, proposal = system.solve_definite(-model.gradient), np.nan
+        length = np.inf if step is None else model.length(step)
+        if length <= 1.1 * radius:
+            best, high = step, damping
+            if damping == 0 or length >= 0.9 * radius:
+                return best, damping == 0
         else:
             low = damping
+        if step is not None:
+            scaled = model.metric @ step
+            change = scaled @ system.solve_definite(scaled) / length**2
+            proposal = damping + (length / radius - 1) / change
         if not low < proposal < high:
             proposal = _between(model, radius, low, high)
         damping = proposal
@@ -222,6 +213,6 @@ def region_step(model, radius):
 def _between(model, radius, low, high):
     """A damping within its interval; the first is enough for any convex model."""
     if high < np.inf:
-        return np.sqrt(low * high) if low > 0 else high / 10
+        return np.sqrt(max(low, high / 100) * high)
     convex = np.sqrt(model.gradient @ model.metric.solve(model.gradient)) / radius
     return max(10 * low, convex)

@@ -10,7 +10,7 @@ from scipy.optimize import brentq
 
 from skmixed._likelihood.one_variance import RandomIntercept, deviance, evaluate
 from skmixed._rows.gram import Gram, random_intercept_gram
-from skmixed._search.ratio import _falls_to, best_ratio
+from skmixed._search.ratio import best_ratio
 
 
 @pytest.mark.parametrize("reml", [True, False])
@@ -150,18 +150,3 @@ def test_a_scan_by_cross_products_finds_what_exact_slopes_do(
     assert_allclose(by_classes.ratio, one_by_one.ratio, rtol=1e-11)
     assert by_classes.identified == one_by_one.identified
     assert by_classes.n_evaluations != one_by_one.n_evaluations or not group_std
-
-
-@pytest.mark.parametrize(
-    "values, expected",
-    [
-        ([-1.0, -2.0, -1.0, 1.0], True),
-        ([-1e-9, -1e-9, -1e-9, 1.0], False),  # as good as flat
-        ([3.0, -2.0, -1.0, 1.0], False),  # it rises first
-        ([0.0, -2.0, -1.0, 5.0], True),  # what comes after the root does not count
-    ],
-    ids=str,
-)
-def test_a_fall_without_a_rise_needs_no_comparison(values, expected):
-    grid = np.arange(4.0)
-    assert _falls_to(2.5, grid, np.array(values)) == expected
