@@ -59,18 +59,13 @@ def state_problem(sample, structure):
     if structure.offset is not None:
         gram = gram_at(model, Trend(np.zeros(columns[1].rank)))
     constant = best_constant(model, gram, floor)
-    model = replace(
-        model,
-        log_bounds=log_bounds(constant, around_one=not _has_level(model)),
-        random=structure.random and constant.identified,
-    )
-    return Problem(model, structure, *columns, *moments, constant, floor)
-
-
-def _has_level(model):
-    """Whether the log-variance goes up and down with the units of y."""
+    # With a level the log-variance goes up and down with the units of y.
     free_effects = len(model.free) > 0 and not model.effect_penalty
-    return model.rows.variance_columns.has_constant or free_effects
+    around_one = not (columns[1].has_constant or free_effects)
+    bounds = log_bounds(constant, around_one)
+    random = structure.random and constant.identified
+    model = replace(model, log_bounds=bounds, random=random)
+    return Problem(model, structure, *columns, *moments, constant, floor)
 
 
 def log_bounds(constant, around_one):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.integrate import quad
+from scipy.optimize import newton
 
 from .._likelihood.condensed import condense
 from .._likelihood.one_variance import (
@@ -20,13 +21,8 @@ from .._likelihood.one_variance import (
 )
 from .._likelihood.size_classes import n_sizes, size_classes
 from .._rows.gram import pool
-from .roots import (
-    bracket_points,
-    interpolated_root,
-    polish,
-    rising_brackets,
-    root_between,
-)
+from .._rows.qr import EPS
+from .roots import bracket_points, brackets, interpolated_root, root_between
 
 # The criterion depends on the variance ratio through its product with the sizes of the
 # groups.  Below this product it is the criterion of ratio 0.
@@ -79,7 +75,7 @@ def best_ratio(likelihood):
     slope_at = _Slope(exact)
     grid = ratio_grid(likelihood.gram)
     values = slope_at.scan(grid)
-    roots = [slope_at.root(*ends) for ends in rising_brackets(slope_at, grid, values)]
+    roots = [slope_at.root(*ends) for ends in brackets(slope_at, grid, values)]
     if slope_at.flat:
         return Optimum(0.0, False, slope_at.count)
     if len(roots) == 1 and (values[grid < roots[0]] < 0).all():
@@ -143,9 +139,12 @@ class _Slope:
         values, _, trusted = self.classes.slopes(np.exp(points))
         self.count += len(points)
         found = interpolated_root(values, low, high) if trusted.all() else None
-        root = np.nan if found is None else polish(self, *found)
-        is_near = low - STEP < root < high + STEP
-        return root if is_near else root_between(self, low, high)
+        if found is not None:  # next to it; its derivative there is as good as the own
+            options = {"tol": np.sqrt(EPS), "full_output": True, "disp": False}
+            root, report = newton(self, found[0], lambda _: found[1], **options)
+            if report.converged and low - STEP < root < high + STEP:
+                return root
+        return root_between(self, low, high)
 
 
 def ratio_grid(gram):

@@ -3,9 +3,7 @@
 import numpy as np
 from numpy.polynomial.chebyshev import chebder, chebroots, chebval
 from scipy.fft import dct
-from scipy.optimize import brentq, minimize_scalar, newton
-
-from .._rows.qr import EPS
+from scipy.optimize import brentq, minimize_scalar
 
 XTOL = 1e-14
 # A slope that falls below this part of its neighbours is a dip, which is searched for a
@@ -36,7 +34,7 @@ def root_between(function, low, high, xtol=XTOL):
         held.clear()
 
 
-def rising_brackets(slope, grid, values):
+def brackets(slope, grid, values):
     """Pairs of neighbours on a grid between which `slope` rises through zero: there
     its integral has a local minimum.
 
@@ -93,15 +91,3 @@ def interpolated_root(values, low, high):
         return None
     ((root, steepness),) = rising
     return low + half * (1 + root), steepness / half
-
-
-def polish(slope, near, steepness):
-    """The root of `slope` next to `near`, the root of an approximation of it that has
-    the derivative `steepness` there; NaN if Newton's steps with that derivative do not
-    converge.
-    """
-    root, report = newton(
-        slope, near, lambda _: steepness,
-        tol=np.sqrt(EPS), full_output=True, disp=False,
-    )  # fmt: skip
-    return root if report.converged else np.nan

@@ -163,9 +163,9 @@ def best_optimum(likelihood, constant, exact, *, tol, max_iter):
         theta = constant_start(likelihood, constant, least_ratio=0.0)
         best = Minimum(_evaluate_towards(likelihood, theta), 0, 0.0, True, None)
     else:
-        kappa = None
-        if likelihood.reml and likelihood.penalty is not None:
-            kappa = likelihood.kappa(constant_start(likelihood, constant))
+        is_anchored = likelihood.reml and likelihood.penalty is not None
+        start = constant_start(likelihood, constant)
+        kappa = likelihood.kappa(start) if is_anchored else None
         search = Search(likelihood, kappa, tol, max_iter)
         found = _from_starts(search, constant, thorough)
         if likelihood.random:
@@ -224,8 +224,7 @@ def _decide_psi(search, found, thorough):
     without = replace(search, likelihood=replace(likelihood, random=False))
     at_zero = without.descend(theta[:-1]).point
     search.extend(found, [np.append(at_zero.x, 0.0)])
-    best = min(found, key=search.merit)
-    search.extend(found, by_ratio(likelihood, best.point))
+    search.extend(found, by_ratio(likelihood, min(found, key=search.merit).point))
     return at_zero.value
 
 

@@ -106,8 +106,7 @@ def scaled(likelihood, theta, constant, least_ratio=LEAST_RATIO):
     if n_effects and not likelihood.rows.variance_columns.has_constant:
         level[:n_effects] = 1.0
     else:
-        gamma = slice(n_effects, len(likelihood.average))
-        level[gamma] = likelihood.average[gamma]
+        level[n_effects : len(likelihood.average)] = likelihood.average[n_effects:]
     theta = theta + np.log(constant.noise_variance) * level
     if likelihood.random:
         psi, noise = constant.ratio * constant.noise_variance, likelihood.level(theta)
@@ -150,12 +149,11 @@ def more_starts(likelihood, constant, point, gradient):
     with the least noise.  With groups that differ far more than their rows.
     """
     theta, n_effects = point.x, len(likelihood.free)
-    gamma = slice(n_effects, len(likelihood.average))
     spread = np.linalg.norm(likelihood.axes, axis=0)
     # A column without a share in the working columns is constant, or rounding.
     varies = spread > np.sqrt(EPS) * spread.max(initial=0.0)
     axes = likelihood.axes[:, varies] / spread[varies]
-    pull = np.abs(gradient[gamma] @ axes)
+    pull = np.abs(gradient[n_effects:][: len(axes)] @ axes)
     for axis in axes.T[np.argsort(-pull, kind="stable")[:MOST_STARTS]]:
         for step in (FAR * axis, -FAR * axis):
             # The groups keep their levels.

@@ -127,7 +127,6 @@ def minimise(evaluate, expand, start, *, tol, max_iter, lower=None, leave=None):
             model, last = expand(at, decrement <= max(tol, NEAR)), decrement
         step, whole = bounded_step(model, at.x, radius, lower)
         decrement = 2 * model.promised(step)
-        following = decrement * (decrement / last) ** 2 if last <= NEAR else np.inf
         if decrement <= (LITTLE if at.kinked else TINY * at.rounding):
             return Minimum(at, n_iter, decrement, True, model)
         if decrement <= tol and not model.exact:
@@ -142,11 +141,11 @@ def minimise(evaluate, expand, start, *, tol, max_iter, lower=None, leave=None):
         ratio = (gained + at.rounding) / (decrement / 2 + at.rounding)
         radius = _next_radius(radius, model.length(step), ratio)
         accepted = ratio > 0
+        following = decrement * (decrement / last) ** 2 if last <= NEAR else np.inf
         none_follows = model.exact and following <= TINY * at.rounding
         is_last = decrement <= tol or (accepted and none_follows)
         if is_last and (whole or not accepted):
-            end = new if accepted else at
-            return Minimum(end, n_iter + 1, decrement, whole, model)
+            return Minimum(new if accepted else at, n_iter + 1, decrement, whole, model)
         if accepted:
             at, model = new, None
     return Minimum(at, max_iter, decrement, False, None)

@@ -6,35 +6,16 @@ from oracles.laws import check
 from oracles.random_problems import make
 
 from skmixed import RandomInterceptRegressor
-from skmixed._search.roots import (
-    bracket_points,
-    interpolated_root,
-    polish,
-    rising_brackets,
-)
+from skmixed._search.roots import bracket_points, brackets, interpolated_root
 
 
-def brackets(function, grid):
-    return np.array(rising_brackets(function, grid, function(grid)))
+def rising(function, grid):
+    return np.array(brackets(function, grid, function(grid)))
 
 
 def test_brackets_are_those_of_rising_roots():
-    found = brackets(np.sin, np.arange(-1.0, 14.0, 1.0))
+    found = rising(np.sin, np.arange(-1.0, 14.0, 1.0))
     assert_allclose(found, [[-1, 0], [6, 7], [12, 13]])
-
-
-def test_newtons_steps_find_a_root_from_a_derivative():
-    """Few of them; a wrong derivative only costs more, or converges to nothing."""
-    calls = []
-
-    def function(t):
-        calls.append(t)
-        return t**3 - 1.0
-
-    assert_allclose(polish(function, 1.0001, 3.0), 1.0, rtol=1e-11)
-    assert len(calls) <= 3
-    assert_allclose(polish(function, 1.02, 5.0), 1.0, rtol=1e-7)
-    assert np.isnan(polish(function, 1.02, 400.0))
 
 
 def test_interpolation_finds_a_root_of_an_analytic_function():
@@ -50,7 +31,7 @@ def test_interpolation_finds_a_root_of_an_analytic_function():
 
 def test_two_roots_within_one_step_are_found():
     """sin(x) - 0.999 is positive only on 0.09 around pi / 2."""
-    ((low, high),) = brackets(lambda x: np.sin(x) - 0.999, np.arange(0.0, 4.0, 1.0))
+    ((low, high),) = rising(lambda x: np.sin(x) - 0.999, np.arange(0.0, 4.0, 1.0))
     assert low < np.arcsin(0.999) < high
 
 
