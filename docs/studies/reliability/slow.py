@@ -89,9 +89,9 @@ def draw_mixed(seed):
         )
     problem = random_terms.make(options, story)
     if n_factors == 1 and rng.random() < 0.2:
-        problem = replace(
-            problem, estimator=MixedEffectsRegressor(Ridge()), groups=problem.codes[0]
-        )
+        any_mean = MixedEffectsRegressor(Ridge())
+        dense, groups = problem.dense, problem.codes[0]
+        problem = replace(problem, estimator=any_mean, X=dense, groups=groups)
     return problem, line
 
 
