@@ -19,8 +19,9 @@ from .trust_region import MOST_TRIALS, Minimum, Quadratic, minimise
 # Up to so many rows the search is thorough: it has several starts, and looks for the
 # best psi = 0 in any case.  Several optima are a matter of few rows.
 MANY_ROWS = 50_000
-# With fewer rows for each parameter there is no regular optimum to look for.
-FEW_ROWS = 2
+# Further starts together take at most so many times the steps of one search.  Without a
+# regular optimum, as where many parameters meet few rows, all of them would take most.
+MOST_SEARCHES = 3
 # Beyond MANY_ROWS psi = 0 is out of the question where the log-likelihood falls by this
 # much for every parameter, with the others where they are.
 FAR_FROM_ZERO = 100.0
@@ -55,7 +56,7 @@ class Search:
     kappa : float or None
         Under REML a ridge has this size; else it follows the variances.
     tol, max_iter : float, int
-        As of `minimise`, from one start; further ones share as many steps.
+        As of `minimise`.
     """
 
     likelihood: Heteroscedastic
@@ -106,14 +107,14 @@ class Search:
         )
 
     def extend(self, found, starts):
-        """Add the ends of further searches, which share `max_iter` steps."""
-        n_before = len(found)
+        """Add the ends of searches from further starts, while there are steps left."""
+        left = MOST_SEARCHES * self.max_iter
         for start in starts:
-            left = self.max_iter - sum(end.n_iter for end in found[n_before:])
+            with suppress(np.linalg.LinAlgError):  # variances too far apart to begin
+                found.append(self.descend(start, tuple(found)))
+                left -= found[-1].n_iter
             if left <= 0:
                 break
-            with suppress(np.linalg.LinAlgError):  # variances too far apart to begin
-                found.append(replace(self, max_iter=left).descend(start, tuple(found)))
 
     def merit(self, minimum):
         """The figures by which optima are compared, less being better.
@@ -157,8 +158,7 @@ def best_optimum(likelihood, constant, exact, *, tol, max_iter):
     """
     columns, without = likelihood.rows.variance_columns, None
     one_variance = columns.has_constant and columns.rank == 1
-    fewest = FEW_ROWS * (len(likelihood.average) + likelihood.random)
-    thorough = fewest <= likelihood.rows.n_rows <= MANY_ROWS
+    thorough = likelihood.rows.n_rows <= MANY_ROWS
     if exact or (one_variance and not likelihood.fixed and not len(likelihood.free)):
         theta = constant_start(likelihood, constant, least_ratio=0.0)
         best = Minimum(_evaluate_towards(likelihood, theta), 0, 0.0, True, None)
