@@ -105,7 +105,8 @@ class HeteroscedasticGaussianRegressor(LinearGroupedRegressor):
         cannot route `groups`; -1 is the last column.  None means that labels are passed
         as `groups`.
     max_iter : int, default=100
-        Most iterations of Newton's method, from each start.
+        Most iterations of Newton's method from one start; further starts together may
+        take three times as many.
     tol : float, default=1e-10
         The iterations end with the step whose Newton decrement (twice the gain in
         log-likelihood that it promises) is at most this.
