@@ -63,6 +63,25 @@ def wide_both():
     return lambda: HeteroscedasticGaussianRegressor().fit(X, y, groups=groups)
 
 
+def modelled_noise(n):
+    """n rows in n / 20 groups, 10 columns of the mean and of the log-variance, REML."""
+    from skmixed import HeteroscedasticGaussianRegressor
+
+    X, y, groups = linear_data(n, 10, n // 20)
+    log_std = X @ np.linspace(-0.3, 0.3, 10)
+    y = y + np.exp(log_std) * np.random.default_rng(1).normal(size=n)
+    return lambda: HeteroscedasticGaussianRegressor().fit(X, y, groups=groups)
+
+
+def schools():
+    """7,185 pupils of 160 schools (hsb82), REML, all columns in both parts."""
+    from skmixed import HeteroscedasticGaussianRegressor
+    from skmixed.datasets import load_hsb82
+
+    X, y, groups = load_hsb82(return_X_y_groups=True)
+    return lambda: HeteroscedasticGaussianRegressor().fit(X, y, groups=groups)
+
+
 def wide_ridge():
     """2,000 rows, 700 columns, 50 groups, a ridge penalty of 1."""
     from skmixed import RandomInterceptRegressor
@@ -106,6 +125,11 @@ HARD = {
     "wide-reml": wide_reml,
     "wide-both": wide_both,
     "wide-ridge": wide_ridge,
+    "noise-10000": lambda: modelled_noise(10_000),
+    "noise-40000": lambda: modelled_noise(40_000),
+    "noise-200000": lambda: modelled_noise(200_000),
+    "noise-1000000": lambda: modelled_noise(1_000_000),
+    "hsb82": schools,
     "profiles-50": lambda: profiles(50),
     "profiles-100": lambda: profiles(100),
     "sparse-groups": sparse_groups,
