@@ -78,11 +78,12 @@ def best_ratio(likelihood):
     roots = [slope_at.root(*ends) for ends in brackets(slope_at, grid, values)]
     if slope_at.flat:
         return Optimum(0.0, False, slope_at.count)
-    if len(roots) == 1 and (values[grid < roots[0]] < 0).all():
+    gains = {0.0: NO_GAIN * (100 + likelihood.n)}
+    before = STEP * values[grid < min(roots, default=0.0)]
+    if len(roots) == 1 and (before < 0).all() and -before.sum() > gains[0.0]:
         # The criterion falls from ratio 0 to this one: there is nothing to compare.
         return Optimum(float(np.exp(roots[0])), True, slope_at.count)
-    gains = {float(np.exp(t)): _gain(exact, slope_at, grid[0], t) for t in roots}
-    gains = {0.0: NO_GAIN * (100 + likelihood.n)} | gains
+    gains |= {float(np.exp(t)): _gain(exact, slope_at, grid[0], t) for t in roots}
     return Optimum(max(gains, key=gains.get), True, slope_at.count)
 
 
@@ -139,7 +140,7 @@ class _Slope:
         values, _, trusted = self.classes.slopes(np.exp(points))
         self.count += len(points)
         found = interpolated_root(values, low, high) if trusted.all() else None
-        if found is not None:  # next to it; its derivative there is as good as the own
+        if found is not None:  # the root is next to it, with a derivative as good
             options = {"tol": np.sqrt(EPS), "full_output": True, "disp": False}
             root, report = newton(self, found[0], lambda _: found[1], **options)
             if report.converged and low - STEP < root < high + STEP:
