@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._rows.gram import Gram
-from .factor import BlockCholesky, factorize
+from .factor import BlockCholesky, absorb, factorize
 
 # Degrees of freedom per observation: fewer are the rounding of 0.
 LEAST_FREEDOM = 1e-12
@@ -146,6 +146,16 @@ def penalised_deviance(likelihood, at):
     """The deviance with the penalty, which ML minimises."""
     penalty = at.factor.rss - at.rss
     return deviance(likelihood, at) + penalty / at.noise_variance
+
+
+def noise_beside_fixed_effects(likelihood, n_groups, alpha):
+    """The noise variance if the groups have fixed effects, with a ridge of `alpha`."""
+    if likelihood.penalty is not None:
+        return evaluate(likelihood, 1 / alpha).noise_variance
+    factor, freedom = absorb(likelihood.gram), likelihood.n
+    if likelihood.reml:
+        freedom -= n_groups + len(factor.root) - 1
+    return factor.rss / freedom if has_freedom(likelihood, freedom) else 0.0
 
 
 # A noise variance up to this multiple of the floor is the rounding of an exact fit: its

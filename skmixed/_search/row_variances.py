@@ -173,11 +173,9 @@ def best_optimum(likelihood, constant, exact, *, tol, max_iter):
         best = min(found, key=search.merit)
         if kappa is not None:
             best = replace(_settle(search, best), model=None)  # which has the anchor
-    # With many rows the information hardly changes in the last step.
-    is_known = not thorough and best.model is not None and best.model.exact
-    information = (
-        best.model.hessian if is_known else derivatives(likelihood, best.point)[1]
-    )
+    # With many rows the information is the same before the last step, as good as.
+    same = not thorough and best.model is not None and best.model.exact
+    information = best.model.hessian if same else derivatives(likelihood, best.point)[1]
     return Optimum(
         **vars(best), information=information, without=without, many_rows=not thorough
     )
@@ -217,7 +215,7 @@ def _decide_psi(search, found, thorough):
     """
     best, likelihood = min(found, key=search.merit), search.likelihood
     theta = best.point.x
-    if not thorough and theta[-1] > 0:
+    if not thorough:
         at_zero = search.evaluate(np.append(theta[:-1], 0.0), best.point.factor.gram)
         if at_zero.value - best.point.value > FAR_FROM_ZERO * len(theta):
             return None

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import minimize
 
-from .._likelihood.factor import absorb
-from .._likelihood.one_variance import RandomIntercept
+from .._likelihood.one_variance import RandomIntercept, noise_beside_fixed_effects
 from .._likelihood.one_variance import evaluate as evaluate_ratio
 from .._likelihood.residuals import gamma_deviance, unbiased_noise
 from .._rows.gram import Gram
@@ -62,18 +61,17 @@ def best_constant(likelihood, gram, floor, noise_variance=None):
     noise_variance : float, default=None
         The scale, if it is known.
     """
-    criterion = replace(
-        _of_ratio(likelihood, gram, floor), noise_variance=noise_variance
-    )
+    criterion = _of_ratio(likelihood, gram, floor, noise_variance)
     if likelihood.fixed:
-        variance = max(_fixed_noise(likelihood, criterion), floor)
-        return Constant(variance, 0.0, True, gram)
+        n_groups, alpha = likelihood.rows.n_groups, likelihood.alpha
+        variance = noise_beside_fixed_effects(criterion, n_groups, alpha)
+        return Constant(max(variance, floor), 0.0, True, gram)
     found = best_ratio(criterion) if likelihood.random else Optimum(0.0, True, 0)
     variance = evaluate_ratio(criterion, found.ratio).noise_variance
     return Constant(variance, found.ratio, found.identified, gram)
 
 
-def _of_ratio(likelihood, gram, floor):
+def _of_ratio(likelihood, gram, floor, noise_variance=None):
     """The criterion of the ratio at given variances."""
     return RandomIntercept(
         gram=gram,
@@ -82,17 +80,8 @@ def _of_ratio(likelihood, gram, floor):
         floor=floor,
         penalty=likelihood.penalty,
         logdet_basis=likelihood.rows.mean_columns.logdet_basis,
+        noise_variance=noise_variance,
     )
-
-
-def _fixed_noise(likelihood, criterion):
-    """Noise variance beside fixed effects of the groups."""
-    if likelihood.penalty is None:
-        factor, free = absorb(criterion.gram), criterion.n
-        if likelihood.reml:
-            free -= likelihood.rows.n_groups + len(factor.root) - 1
-        return factor.rss / free if free > 1e-12 * criterion.n else 0.0
-    return evaluate_ratio(criterion, 1 / likelihood.alpha).noise_variance
 
 
 def scaled(likelihood, theta, constant, least_ratio=LEAST_RATIO):
@@ -163,9 +152,8 @@ def more_starts(likelihood, constant, point, gradient):
     for g in np.argsort(noise, kind="stable")[:MOST_STARTS]:
         yield theta - 2 * FAR * np.eye(1, len(theta), g)[0]
     if likelihood.random:
-        criterion = _of_ratio(
-            likelihood, constant.gram, np.exp(likelihood.log_bounds[0])
-        )
+        floor = np.exp(likelihood.log_bounds[0])
+        criterion = _of_ratio(likelihood, constant.gram, floor)
         within = evaluate_ratio(criterion, 1 / LEAST_RATIO).noise_variance
         apart = replace(constant, noise_variance=within, ratio=1 / LEAST_RATIO)
         yield constant_start(likelihood, apart)

@@ -172,10 +172,8 @@ def bounded_step(model, x, radius, lower=None):
         return step, whole
     fixed = np.zeros(len(x))
     fixed[-1] = lower - x[-1]
-    pushed = model.gradient + model.hessian @ fixed
-    rest = Quadratic(
-        pushed[:-1], model.hessian.without_last(), model.metric.without_last()
-    )
+    pushed = (model.gradient + model.hessian @ fixed)[:-1]
+    rest = Quadratic(pushed, model.hessian.without_last(), model.metric.without_last())
     left = max(radius**2 - model.length(fixed) ** 2, EPS * radius**2)
     fixed[:-1], whole = region_step(rest, np.sqrt(left))
     return fixed, whole
