@@ -58,7 +58,9 @@ from ._results.summary import Table
 from ._rows.cells import equivalent_rows, join_cells, sum_cells
 from ._rows.columns import check_range
 from ._rows.dask import (
+    fetch_few,
     is_partitioned,
+    keep_partitions,
     predict_partitions,
     reduce_partitions,
     table_like,
@@ -316,7 +318,8 @@ class LinearMixedRegressor(LinearMean, GaussianRegressor):
             Features; label columns among them if `group_features` is set.  Partitions
             of a Dask array or dataframe are summed where they are, as batches of
             `partial_fit` are, and y, groups and weights are collections with the same
-            partitions.
+            partitions.  A modelled noise asks for such sums at every step, and fetches
+            rows of less than four million numbers.
         y : array-like of shape (n_rows,)
             Target.
         groups : array-like of shape (n_rows,) or table of shape (n_rows, n_columns), \
@@ -795,24 +798,30 @@ default=None
         terms = self._check_parameters()
         new = copy(self)
         if is_partitioned(X):
-            _refuse_modelled_noise(self)
+            rows, partitions = (X, y, groups, sample_weight), None
+            if _models_noise(self):
+                few = fetch_few(*rows)
+                if few is not None:
+                    return self._fitted(*few)
             how = partial(_sum_rows, terms, True)
-            rows = (X, y, groups, sample_weight)
             cells = reduce_partitions(new, *rows, how, join_cells)
-            return new._estimate(cells, terms, table_like(X))
+            if _models_noise(self):
+                how = partial(_read_rows, terms, False)
+                partitions = keep_partitions(new, *rows, how)
+            return new._estimate(cells, terms, table_like(X), partitions)
         data = _read_rows(terms, True, new, X, y, groups, sample_weight)
         return new._fit_rows(data, terms, X)
 
-    def _estimate(self, cells, terms, X):
+    def _estimate(self, cells, terms, X, partitions=None):
         """The estimator with the fit of these sums, and the warnings about it; X is a
-        table with the columns of the rows.
+        table with the columns of the rows, which workers hold if the noise is modelled.
         """
         check_range(cells.sums.moments(), partial(column_name, self, cells.features))
         data = equivalent_rows(cells)
-        new, messages = self._fit_rows(data, terms, X)
+        new, messages = self._fit_rows(data, terms, X, partitions)
         return new._keep(replace(new._fit, cells=cells)), messages
 
-    def _fit_rows(self, data, terms, X):
+    def _fit_rows(self, data, terms, X, partitions=None):
         """The estimator with the fit of these rows, and the warnings about it."""
         factors = _factors_of(self, data, terms)
         offset = offset_position(self.variance_offset, X, data)
@@ -823,7 +832,7 @@ default=None
             factors,
             feature_positions(self.mean_features, *where),
             self._names(),
-            noise=_noise_of(self, X, data, offset),
+            noise=_noise_of(self, X, data, offset, partitions),
             uses_groups=terms is None or len(terms) > 0,
             method=self.method,
             alpha=float(self.alpha),
@@ -905,25 +914,30 @@ def _factors_of(estimator, data, terms):
     return merge_terms(terms, data.index, *where)
 
 
-def _noise_of(estimator, X, data, offset):
+def _noise_of(estimator, X, data, offset, partitions):
     """The log-variance of a model of these rows; None where the noise is constant."""
     where = X, data, "variance_features", offset
     variance = feature_positions(estimator.variance_features, *where)
     if offset is None and not len(variance):
         return None
-    return Noise(variance, offset, float(estimator.variance_alpha))
+    return Noise(variance, offset, float(estimator.variance_alpha), partitions)
 
 
-def _refuse_modelled_noise(estimator):
-    """Refuse sums of rows where the noise is modelled, which depends on each row."""
+def _models_noise(estimator):
+    """Whether the noise is not constant."""
     features = estimator.variance_features
     constant = not isinstance(features, str) and features is not None
     constant = constant and not len(features)
-    if not constant or estimator.variance_offset is not None:
+    return not constant or estimator.variance_offset is not None
+
+
+def _refuse_modelled_noise(estimator):
+    """Refuse batches where the noise is modelled, which depends on each row."""
+    if _models_noise(estimator):
         raise ValueError(
-            "variance_features and variance_offset need all rows in memory: batches "
-            "and Dask collections are reduced to sums, in which the noise of a row is "
-            "lost. Call fit with arrays, or leave the noise constant."
+            "variance_features and variance_offset need all rows at once: batches are "
+            "reduced to sums, in which the noise of a row is lost. Call fit with "
+            "arrays or a Dask collection, or leave the noise constant."
         )
 
 
@@ -997,4 +1011,4 @@ def _n_noisy(point, fit):
     """Number of rows whose noise is far beyond the spread of y."""
     _, scatter = fit.response
     highest = np.log(NOISY**2 * scatter / fit.n_rows / point.noise_variance)
-    return int(np.count_nonzero(point.log_variance > highest)) if scatter else 0
+    return point.n_above(highest) if scatter else 0

@@ -10,6 +10,7 @@ its units.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import add
 
 import numpy as np
 from scipy import sparse
@@ -50,7 +51,7 @@ class Uneven:
         LinAlgError
             If noise variances are too far apart.
         """
-        if not self.rows.spread(gamma).max() <= WIDEST:
+        if not self.rows.parts.reduce(_farthest, gamma, join=max) <= WIDEST:
             raise np.linalg.LinAlgError("noise variances too far apart")
         model = replace(model, gram=self.rows.gram(gamma))
         Lambdas = model.unpack(theta) if Lambdas is None else Lambdas
@@ -70,12 +71,15 @@ class RowFigures:
     h : ndarray of shape (n, p)
     uncertain : ndarray of shape (n,)
         Variance of the row's effects, the coefficients known.
+    noise : ndarray of shape (n,)
+        w times the expected squared noise.
     """
 
     w: np.ndarray
     e: np.ndarray
     h: np.ndarray
     uncertain: np.ndarray
+    noise: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -153,48 +157,27 @@ class UnevenPoint:
         return self if mixed is self.mixed else replace(self, mixed=mixed)
 
     @property
-    def log_variance(self):
-        """The log-variance of each row about that of their geometric mean, (n,)."""
-        return self.uneven.rows.log_variance(self.gamma)
-
-    @property
     def n_at_bounds(self):
         """Number of rows whose noise variance is at a bound, or next to it."""
-        spread = self.uneven.rows.spread(self.gamma)
-        return int(np.count_nonzero(spread > WIDEST - NEXT_TO))
+        return self.uneven.rows.parts.reduce(_at_bounds, self.gamma)
+
+    def n_above(self, log_variance):
+        """Number of rows whose log-variance is farther than this above its mean."""
+        return self.uneven.rows.parts.reduce(_above, self.gamma, log_variance)
 
     @cached_property
-    def rows(self):
-        """The `RowFigures`: math.md (112)."""
-        rows, factor = self.uneven.rows, self.mixed.factor
-        w = rows.weight * np.exp(-self.log_variance)
-        std = np.sqrt(self.noise_variance)
-        turn = np.zeros((len(factor.contrast), len(factor.contrast)))
-        turn[:, 0] = factor.contrast / std
-        turn[:-1, 1:] = factor.root_inverse
-        figures = rows.work @ turn
-        uncertain = np.zeros(len(w))
-        if self.Lambdas:
-            modes = modes_of_columns(self.mixed)
-            for M, z, code in zip(modes, rows.Z, rows.codes, strict=True):
-                figures -= combined(z, M @ turn, code)
-            uncertain = row_variances(factor, rows.Z, rows.codes)
-        return RowFigures(w, figures[:, 0], figures[:, 1:], uncertain)
+    def figures(self):
+        """The `RowFigures` of every part of the rows."""
+        return self.uneven.rows.parts.map(figures_of_rows, self.gamma, self.mixed)
 
-    @cached_property
-    def noise(self):
-        """w times the expected squared noise of each row, in sigma^2, (n,)."""
-        found = self.rows
-        square = found.e**2 + found.uncertain
-        if self.model.reml:
-            square += np.einsum("ij,ij->i", found.h, found.h)
-        return found.w * square
+    def sum_rows(self, function, *arguments, join=add):
+        """The sum over the parts of ``function(part, figures of its rows, ...)``."""
+        figures = self.figures.as_argument()
+        return self.uneven.rows.parts.reduce(function, figures, *arguments, join=join)
 
     def gradient(self):
         """d value / d x: math.md (113)."""
-        S = self.uneven.rows.S
-        score = self.uneven.rows.weight - self.noise
-        of_gamma = score @ S + 2 * self.uneven.penalty @ self.gamma
+        of_gamma = self.sum_rows(_score) + 2 * self.uneven.penalty @ self.gamma
         return np.append(of_gamma, self.mixed.gradient())
 
     def hessian(self):
@@ -209,6 +192,42 @@ class UnevenPoint:
             *(c.curvature(S) for c, S in zip(covariances, self.scores, strict=True)),
         )
         return found.observed() + bend, found.is_exact
+
+
+def _farthest(rows, gamma):
+    return rows.spread(gamma).max()
+
+
+def _at_bounds(rows, gamma):
+    return int(np.count_nonzero(rows.spread(gamma) > WIDEST - NEXT_TO))
+
+
+def _above(rows, gamma, log_variance):
+    return int(np.count_nonzero(rows.log_variance(gamma) > log_variance))
+
+
+def figures_of_rows(rows, gamma, mixed):
+    """The `RowFigures` of some rows at a point: math.md (112)."""
+    factor = mixed.factor
+    w = rows.weight * np.exp(-rows.log_variance(gamma))
+    turn = np.zeros((len(factor.contrast), len(factor.contrast)))
+    turn[:, 0] = factor.contrast / np.sqrt(mixed.noise_variance)
+    turn[:-1, 1:] = factor.root_inverse
+    figures, uncertain = rows.work @ turn, np.zeros(len(w))
+    if mixed.Lambdas:
+        modes = modes_of_columns(mixed)
+        for M, z, code in zip(modes, rows.Z, rows.codes, strict=True):
+            figures -= combined(z, M @ turn, code)
+        uncertain = row_variances(factor, rows.Z, rows.codes)
+    e, h = figures[:, 0], figures[:, 1:]
+    square = e**2 + uncertain
+    if mixed.model.reml:
+        square += np.einsum("ij,ij->i", h, h)
+    return RowFigures(w, e, h, uncertain, w * square)
+
+
+def _score(rows, found):
+    return (rows.weight - found.noise) @ rows.S
 
 
 def combined(z, figures, codes):
@@ -235,10 +254,12 @@ def curvature_of_gamma(point, found):
     """
     curvature = 2 * point.uneven.penalty
     if found.is_exact:
-        S = point.uneven.rows.S
-        score = point.uneven.rows.weight - point.noise
-        curvature = curvature + S.T @ (score[:, None] * S)
+        curvature = curvature + point.sum_rows(_bend)
     return curvature
+
+
+def _bend(rows, found):
+    return rows.S.T @ ((rows.weight - found.noise)[:, None] * rows.S)
 
 
 def second_of_all(point, directions, at_end=False):
@@ -253,11 +274,9 @@ def second_of_all(point, directions, at_end=False):
     if k:
         squares[:k] = _squares_of_gamma(point, directions)
         squares[:, :k] = squares[:k].T
-    found, S = point.rows, point.uneven.rows.S
-    of_gamma = (found.w * found.e**2) @ S
+    of_gamma = point.sum_rows(_squares)
     square = np.append(of_gamma, mixed.square)
-    left = point.uneven.rows.weight - (point.noise - found.w * found.e**2)
-    trace = np.append(left @ S, mixed.trace)
+    trace = np.append(point.sum_rows(_score) + of_gamma, mixed.trace)
     traces = None
     few, one = sum(K * q for K, q in sizes) <= FEW_EFFECTS, len(point.Lambdas) == 1
     if few or (at_end and one):
@@ -266,24 +285,20 @@ def second_of_all(point, directions, at_end=False):
     return Second(traces, squares, trace, square, point.mixed.freedom)
 
 
+def _squares(rows, found):
+    return (found.w * found.e**2) @ rows.S
+
+
 def _squares_of_gamma(point, directions):
     """f'P f for the working variates of gamma, with each other and with those of the
     covariances, (k, k + ...): math.md (115).
     """
-    found, rows, mixed = point.rows, point.uneven.rows, point.mixed
-    f = found.e[:, None] * rows.S
-    left, sums = found.w[:, None] * f, []
+    mixed, sizes, modes = point.mixed, point.model.gram.sizes, []
     if point.Lambdas:
-        sizes = mixed.model.gram.sizes
-        triples = list(zip(rows.Z, rows.codes, sizes, strict=True))
-        right = [sums_by_level(z, left, c, K) for z, c, (K, _) in triples]
-        for b, (z, code, _) in zip(
-            covariance_times(mixed.factor, right), triples, strict=True
-        ):
-            left = left - found.w[:, None] * combined(z, b, code)
-        sums = [sums_by_level(z, left, c, K) for z, c, (K, _) in triples]
-    of_h = found.h.T @ (found.w[:, None] * f)
-    parts = [f.T @ left - of_h.T @ of_h]
+        right = point.sum_rows(_right, sizes, join=add_each)
+        modes = covariance_times(mixed.factor, right)
+    of_f, of_h, *sums = point.sum_rows(_left, modes, sizes, join=add_each)
+    parts = [of_f - of_h.T @ of_h]
     for E, (u, loading), of_term in zip(directions, mixed.pulls, sums, strict=True):
         x = np.einsum("kab,gb->gak", E, u).reshape(u.size, len(E))
         of_x = loading.reshape(u.size, -1).T @ x
@@ -292,46 +307,89 @@ def _squares_of_gamma(point, directions):
     return np.hstack(parts)
 
 
+def add_each(first, second):
+    """Sums of several kinds, each added."""
+    return [a + b for a, b in zip(first, second, strict=True)]
+
+
+def _right(rows, found, sizes):
+    """Z'W f of every term, f being the working variates of gamma."""
+    left = (found.w * found.e)[:, None] * rows.S
+    return _by_level(rows, left, sizes)
+
+
+def _left(rows, found, modes, sizes):
+    """f'P f and h'W f, P without coefficients, and Z'P f of every term."""
+    f = found.e[:, None] * rows.S
+    left = found.w[:, None] * f
+    of_h = found.h.T @ left
+    for b, z, code in zip(modes, rows.Z, rows.codes, strict=bool(modes)):
+        left = left - found.w[:, None] * combined(z, b, code)
+    sums = _by_level(rows, left, sizes) if modes else []
+    return [f.T @ left, of_h, *sums]
+
+
+def _by_level(rows, columns, sizes):
+    """Z'columns of every term."""
+    triples = zip(rows.Z, rows.codes, sizes, strict=True)
+    return [sums_by_level(z, columns, code, K) for z, code, (K, _) in triples]
+
+
 def _traces(point, directions, of_covariances):
     """tr P V_i P V_j of all parameters, P without coefficients under ML: math.md
     (116).
     """
-    rows, found, sizes = point.uneven.rows, point.rows, point.model.gram.sizes
-    k, reml = len(point.gamma), point.model.reml
-    Z, C = _all_effects(point, sizes)
-    h = found.h if reml else found.h[:, :0]
-    n_effects, size = len(C), len(C) + h.shape[1]
-    C = block_diag(C, np.eye(h.shape[1]))
-    products = [_scatter(Z, h, found.w * s) for s in rows.S.T]
-    turned = [C @ G for G in products]
-    L = np.eye(n_effects, size) - _scatter(Z, h, found.w)[:n_effects] @ C
+    k, sizes = len(point.gamma), point.model.gram.sizes if point.Lambdas else ()
+    C = _covariance_of_effects(point, sizes)
+    n_effects = len(C)
+    of_S, G = point.sum_rows(_products, sizes, point.model.reml, join=add_each)
+    size = G.shape[1]
+    C = block_diag(C, np.eye(size - n_effects))
+    turned = [C @ product for product in G[1:]]
+    L = np.eye(n_effects, size) - G[0, :n_effects] @ C
     total = np.zeros((k + len(of_covariances),) * 2)
     total[k:, k:] = of_covariances
-    uncertain = found.uncertain + np.einsum("ij,ij->i", h, h)
-    weight = rows.weight - 2 * found.w * uncertain
-    total[:k, :k] = rows.S.T @ (weight[:, None] * rows.S)
+    total[:k, :k] = of_S
     for i in range(k):
         for j in range(k):
             total[i, j] += np.sum(turned[i] * turned[j].T)
-        mixed = _along(L @ products[i] @ L.T, directions, sizes)
+        mixed = _along(L @ G[1 + i] @ L.T, directions, sizes)
         total[i, k:] = total[k:, i] = mixed
     return total
 
 
+def _products(rows, found, sizes, reml):
+    """Products of the log-variance's columns, and `_scatter` for w and for w times each
+    of these columns.
+    """
+    h = found.h if reml else found.h[:, :0]
+    triples = zip(rows.Z, rows.codes, sizes, strict=bool(sizes))
+    parts = [indicator(code, K, z) for z, code, (K, _) in triples]
+    Z = sparse.hstack([sparse.csr_array((len(h), 0)), *parts], format="csr")
+    weights = [found.w, *(found.w * s for s in rows.S.T)]
+    G = np.array([_scatter(Z, h, weight) for weight in weights])
+    return [_of_columns(rows, found, h), G]
+
+
+def _of_columns(rows, found, h):
+    uncertain = found.uncertain + np.einsum("ij,ij->i", h, h)
+    weight = rows.weight - 2 * found.w * uncertain
+    return rows.S.T @ (weight[:, None] * rows.S)
+
+
 def _traces_of_one(point, directions, of_covariances):
     """`_traces` of one term, level by level."""
-    rows, found, k = point.uneven.rows, point.rows, len(point.gamma)
-    h = found.h if point.model.reml else found.h[:, :0]
+    k, ((n_levels, _), *_) = len(point.gamma), point.model.gram.sizes
+    how = n_levels, point.model.reml
+    of_S, *sums = point.sum_rows(_products_of_one, *how, join=add_each)
     own = point.mixed.factor.conditional_of(0)
-    M, M_h, _ = _level_scatter(rows, h, found.w)
+    M, M_h, _ = sums[:3]
     A, M_h = np.eye(M.shape[1]) - M @ own, transpose(M_h)
-    G = [_level_scatter(rows, h, found.w * s) for s in rows.S.T]
+    G = [sums[at : at + 3] for at in range(3, len(sums), 3)]
     turned = [(own @ of_Z, own @ of_both) for of_Z, of_both, _ in G]
     total = np.zeros((k + len(of_covariances),) * 2)
     total[k:, k:] = of_covariances
-    uncertain = found.uncertain + np.einsum("ij,ij->i", h, h)
-    weight = rows.weight - 2 * found.w * uncertain
-    total[:k, :k] = rows.S.T @ (weight[:, None] * rows.S)
+    total[:k, :k] = of_S
     for i, (of_Z, of_both, of_h) in enumerate(G):
         for j in range(k):
             total[i, j] += np.sum(turned[i][0] * transpose(turned[j][0]))
@@ -344,30 +402,38 @@ def _traces_of_one(point, directions, of_covariances):
     return total
 
 
-def _level_scatter(rows, h, weight):
+def _products_of_one(rows, found, n_levels, reml):
+    """Products of the log-variance's columns, and `_level_scatter` for w and for w
+    times each of these columns.
+    """
+    h = found.h if reml else found.h[:, :0]
+    sums = [_of_columns(rows, found, h)]
+    for weight in (found.w, *(found.w * s for s in rows.S.T)):
+        sums += _level_scatter(rows, h, weight, n_levels)
+    return sums
+
+
+def _level_scatter(rows, h, weight, n_levels):
     """[Z_g h]' diag(weight) [Z_g h] of every level: (K, q, q), (K, q, p), and (p, p) of
     all rows.
     """
-    (z,), (codes,), ((K, _), *_) = rows.Z, rows.codes, rows.even.sizes
+    (z,), (codes,) = rows.Z, rows.codes
     of_h = weight[:, None] * h
-    of_Z = sums_by_level(z, weight[:, None] * z, codes, K)
-    return of_Z, sums_by_level(z, of_h, codes, K), h.T @ of_h
+    of_Z = sums_by_level(z, weight[:, None] * z, codes, n_levels)
+    return of_Z, sums_by_level(z, of_h, codes, n_levels), h.T @ of_h
 
 
-def _all_effects(point, sizes):
-    """The columns Z (n, D) of all effects, sparse, and Cov(b | y, beta), (D, D)."""
-    rows = point.uneven.rows
-    if not point.Lambdas:
-        return sparse.csr_array((rows.n_rows, 0)), np.zeros((0, 0))
+def _covariance_of_effects(point, sizes):
+    """Cov(b | y, beta), (D, D)."""
     n_effects = sum(K * q for K, q in sizes)
-    triples = list(zip(rows.codes, sizes, rows.Z, strict=True))
-    Z = sparse.hstack([indicator(c, K, z) for c, (K, _), z in triples], format="csr")
+    if not n_effects:
+        return np.zeros((0, 0))
     eye, parts, start = np.eye(n_effects), [], 0
     for K, q in sizes:
         parts.append(eye[start : start + K * q].reshape(K, q, n_effects))
         start += K * q
     C = covariance_times(point.mixed.factor, parts)
-    return Z, np.vstack([c.reshape(-1, n_effects) for c in C])
+    return np.vstack([c.reshape(-1, n_effects) for c in C])
 
 
 def _scatter(Z, h, weight):
@@ -396,7 +462,10 @@ def _along(N, directions, sizes):
 
 def coefficient_slopes_of_gamma(point):
     """R d(X'V^-1 X)^-1 R' in gamma, (k, p, p)."""
-    found, S = point.rows, point.uneven.rows.S
-    return np.array(
-        [found.h.T @ ((found.w * s)[:, None] * found.h) for s in S.T]
-    ).reshape(S.shape[1], found.h.shape[1], found.h.shape[1])
+    return point.sum_rows(_slopes_in_gamma)
+
+
+def _slopes_in_gamma(rows, found):
+    h = found.h
+    slopes = [h.T @ ((found.w * s)[:, None] * h) for s in rows.S.T]
+    return np.array(slopes).reshape(len(slopes), h.shape[1], h.shape[1])

@@ -15,6 +15,7 @@ from .._likelihood.mixed_noise import Uneven
 from .._likelihood.mixed_posterior import MixedPosterior, make_room, observe
 from .._rows.cells import Cells
 from .._rows.mixed import Reduced
+from .._rows.mixed_noise import UnevenRows, with_levels
 from .._rows.term import Term
 from .._search.mixed import fit_mixed, likelihood_of
 from .fit import Fit, wide_mask
@@ -323,7 +324,18 @@ def _std(covariances):
     return np.sqrt(np.diagonal(covariances, axis1=1, axis2=2).clip(0))
 
 
-def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **options):
+def fit_factors(
+    data,
+    factors,
+    mean,
+    columns,
+    *,
+    uses_groups,
+    method,
+    alpha,
+    noise=None,
+    **options,
+):
     """Fit by (restricted) maximum likelihood.
 
     Parameters
@@ -339,6 +351,8 @@ def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **o
         Whether a model of this kind has random effects where it gets labels.
     method : {"reml", "ml"}
     alpha : float
+    noise : Noise, default=None
+        The log-variance; None where the noise is constant.
     **options
         Further arguments of `fit_mixed`.
 
@@ -348,8 +362,8 @@ def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **o
     found : MixedFit
     """
     known, terms = _terms(data, factors)
-    reml = method == "reml"
-    found = fit_mixed(data, terms, mean=mean, reml=reml, alpha=alpha, **options)
+    how = {"mean": mean, "reml": method == "reml", "alpha": alpha}
+    found = fit_mixed(data, terms, noise=_with_levels(noise, known), **how, **options)
     posterior = condition_mixed(found, data.X.shape[1])
     pairs = list(zip(found.ranks, found.identified, strict=True))
     noise_model = modelled_noise(found, data.features, len(columns))
@@ -388,11 +402,20 @@ def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **o
     return fit, found
 
 
+def _with_levels(noise, known):
+    """The log-variance, with levels in partitions that workers hold."""
+    if noise is None or noise.partitions is None:
+        return noise
+    return replace(noise, partitions=noise.partitions.map(with_levels, known))
+
+
 def _few_rows(found):
-    """The rows beside a modelled noise, None where they are many."""
-    if found.stated is None or found.stated.uneven.rows.n_rows > MOST_ROWS:
+    """The rows beside a modelled noise, None where they are many, or with workers."""
+    if found.stated is None:
         return None
-    return found.stated.uneven
+    uneven = found.stated.uneven
+    few = isinstance(uneven.rows, UnevenRows) and uneven.rows.n_rows <= MOST_ROWS
+    return uneven if few else None
 
 
 def _n_parameters(found, factors):

@@ -7,6 +7,7 @@ run when a collection of Dask is passed.
 
 from contextlib import contextmanager, suppress
 from copy import copy
+from dataclasses import is_dataclass
 from functools import partial
 from itertools import pairwise
 from operator import add, itemgetter
@@ -110,6 +111,40 @@ def reduce_partitions(estimator, X, y, groups, sample_weight, summarize, join):
     return _joined(estimator, parts, join)
 
 
+def keep_partitions(estimator, X, y, groups, sample_weight, read):
+    """Validated rows in partitions, which the workers keep; none are empty.
+
+    ``read(reader, X, y, groups, weight)`` gives the rows of a partition, and the other
+    parameters are those of `reduce_partitions`, which has set the attributes.
+    """
+    from dask import compute, delayed, persist
+
+    shared = delayed(estimator)
+    blocks = _blocks(X, y, groups, sample_weight)
+    parts = persist(
+        *(
+            delayed(_sum_part)(shared, read, block, number, len(blocks))
+            for number, block in enumerate(blocks)
+        )
+    )
+    present = compute(*(delayed(_has_rows)(part) for part in parts))
+    some = [part for part, has_rows in zip(parts, present, strict=True) if has_rows]
+    return LazyParts(persist(*(delayed(itemgetter(0))(part) for part in some)))
+
+
+def _has_rows(read):
+    return read[0] is not None
+
+
+def fetch_few(X, *columns):
+    """X and columns of its rows in memory, None if that is many numbers."""
+    from dask import compute, delayed
+
+    parts = [delayed(len)(part) for part in _partitions(X)]
+    n_rows = sum(_lengths(X) or compute(*parts))
+    return compute(X, *columns) if n_rows * (X.shape[1] + 1) <= FITS_IN_MEMORY else None
+
+
 def read_partitions(estimator, X, y, groups, sample_weight, need_labels):
     """The `Sample` of rows in partitions, which the workers keep.
 
@@ -203,7 +238,8 @@ def _in_graph(argument):
     """
     from dask import delayed
 
-    if hasattr(argument, "part") or isinstance(argument, np.ndarray):
+    large = hasattr(argument, "part") or isinstance(argument, np.ndarray)
+    if large or (is_dataclass(argument) and not isinstance(argument, Each)):
         return delayed(argument, traverse=False)
     return argument
 

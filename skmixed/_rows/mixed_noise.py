@@ -3,6 +3,7 @@ anew at every one of their values (docs/math.md, 16).
 
 The rows are put in the order of the levels of the first factor, in working columns and
 in the columns of the effects of the search, once; a reduction reads them as they are.
+Partitions that workers hold are reduced to sums over the cells, and these to the Gram.
 """
 
 from dataclasses import dataclass, replace
@@ -10,6 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
+from .._input.label_table import LabelTable
+from .._input.labels import GroupIndex
+from .._input.table import Data
+from .cells import equivalent_rows, join_cells, sum_cells
 from .columns import Columns
 from .crossed import (
     CrossedGram,
@@ -22,10 +27,23 @@ from .elimination import eliminate_about, eliminate_beside
 from .gram import Gram
 from .mixed import arrange_terms
 from .nested import Chain, join_chain
+from .parts import Parts
+
+
+class NoisyRows:
+    """Rows with columns S of the log-variance, and a known part of it, `offset`."""
+
+    def log_variance(self, gamma):
+        """The log-variance of each row, of mean 0, (n,)."""
+        return self.offset + self.S @ gamma
+
+    def spread(self, gamma):
+        """The estimated part of the log-variance in size, (n,)."""
+        return np.abs(self.S @ gamma)
 
 
 @dataclass(frozen=True)
-class UnevenRows:
+class UnevenRows(NoisyRows):
     """The rows of a fit, in the order of the levels of the first factor.
 
     Attributes
@@ -88,17 +106,14 @@ class UnevenRows:
         return len(self.A)
 
     @property
+    def parts(self):
+        """The rows as one part."""
+        return Parts((self,))
+
+    @property
     def work(self):
         """The working columns [1 X y], (n, m), a new array."""
         return self.A[:, self.kept]
-
-    def log_variance(self, gamma):
-        """The log-variance of each row, of mean 0, (n,)."""
-        return self.offset + self.S @ gamma
-
-    def spread(self, gamma):
-        """The estimated part of the log-variance in size, (n,)."""
-        return np.abs(self.S @ gamma)
 
     def gram(self, gamma):
         """The Gram of the rows, divided by their noise standard deviations."""
@@ -173,7 +188,167 @@ class UnevenRows:
         )
 
 
-def uneven_rows(data, terms, mean, reduced, of_variance, n_jobs=None):
+@dataclass(frozen=True)
+class UnevenPart(NoisyRows):
+    """The rows of a partition, in the order of the levels of the first factor.
+
+    Attributes
+    ----------
+    data : Data
+        The rows, with a `LabelTable` of levels, as `with_levels` makes it.
+    slopes : ndarray
+        Positions among the features of the columns that have random slopes.
+    work : ndarray of shape (n, m)
+        As that of `UnevenRows`.
+    codes, Z, S, offset, weight
+        As those of `UnevenRows`.
+    """
+
+    data: Data
+    slopes: np.ndarray
+    work: np.ndarray
+    codes: tuple
+    Z: tuple
+    S: np.ndarray
+    offset: np.ndarray
+    weight: np.ndarray
+
+    def cells(self, gamma):
+        """The sums over the cells of the rows, divided by their variances."""
+        weight = self.weight * np.exp(-self.log_variance(gamma))
+        return sum_cells(replace(self.data, weight=weight), self.slopes)
+
+
+@dataclass(frozen=True)
+class RowsInPartitions:
+    """The rows of a fit, which workers hold.
+
+    Attributes
+    ----------
+    parts : LazyParts
+        Of `UnevenPart`.
+    n_rows : int
+    terms : tuple of Term
+        Their codes are about other rows.
+    mean : ndarray of shape (p,)
+        Positions of the columns of the mean among the features.
+    reduced : Reduced
+        Of the rows with equal variances.
+    """
+
+    parts: object
+    n_rows: int
+    terms: tuple
+    mean: np.ndarray
+    reduced: object
+
+    def gram(self, gamma):
+        """The Gram of the rows, divided by their noise standard deviations."""
+        data = equivalent_rows(self.parts.reduce(_cells, gamma, join=join_cells))
+        columns = () if data.index is None else data.index.columns
+        terms = tuple(
+            replace(term, codes=index.codes)
+            for term, index in zip(self.terms, columns, strict=True)
+        )
+        return uneven_rows(data, terms, self.mean, self.reduced).gram(np.zeros(0))
+
+
+def _cells(part, gamma):
+    return part.cells(gamma)
+
+
+def rows_in_partitions(parts, terms, mean, reduced, of_variance):
+    """The `RowsInPartitions` of partitions with levels, which `with_levels` makes.
+
+    The other parameters are those of `uneven_rows`, about equivalent rows.
+    """
+    terms = tuple(replace(term, codes=term.codes[:0]) for term in terms)
+    how = terms, mean, reduced
+    parts = parts.map(uneven_part, *how, of_variance)
+    return RowsInPartitions(parts, parts.reduce(_length), *how)
+
+
+def _length(part):
+    return len(part.weight)
+
+
+def with_levels(data, known):
+    """Rows of a partition, with the levels of all factors in the place of labels.
+
+    Parameters
+    ----------
+    data : Data
+        With a `LabelTable` as its index, or None.
+    known : KnownLabels
+        Of all partitions.
+    """
+    if not known.factors:
+        return replace(data, index=None)
+    members, number = known.locate(data.index), range(len(known.factors))
+    columns = tuple(
+        GroupIndex(np.arange(len(levels)), of_factor.codes)
+        for of_factor, levels in zip(members, known.levels, strict=True)
+    )
+    names, of_terms = tuple(map(str, number)), tuple((j,) for j in number)
+    return replace(data, index=LabelTable(names, columns, of_terms))
+
+
+def uneven_part(data, terms, mean, reduced, of_variance):
+    """The rows of a partition, to be reduced again under other variances.
+
+    Parameters
+    ----------
+    data : Data
+        As `with_levels` gives it.
+    terms : tuple of Term
+        Their codes are about other rows.
+    mean, reduced, of_variance
+        As those of `uneven_rows`.
+    """
+    pairs = list(zip(reduced.order, reduced.places, strict=True))
+    ordered = [
+        replace(terms[t], codes=place[data.index.columns[t].codes])
+        for t, place in pairs
+    ]
+    rows, codes, Z, beside = _effects(data, ordered, reduced)
+    first = not ordered or ordered[0].has_constant
+    work, kept, _ = _working(data, mean, reduced, rows, beside, first)
+    work = np.column_stack([work, np.ones(len(rows))])[:, kept]
+    S, offset, weight = _of_variance(data, of_variance, rows)
+    slopes = {j for term in terms for j in term.columns if j >= 0}
+    index = None if data.index is None else data.index.take(rows)
+    sorted_data = replace(data, X=data.X[rows], y=data.y[rows], index=index)
+    return UnevenPart(
+        data=sorted_data,
+        slopes=np.array(sorted(slopes), dtype=int),
+        work=work,
+        codes=codes,
+        Z=Z,
+        S=S,
+        offset=offset,
+        weight=weight,
+    )
+
+
+def _effects(data, ordered, reduced):
+    """The rows in the order of the first of some terms, their levels by term, columns
+    of effects, and where factors cross those of all but the first, (n, d).
+    """
+    rows, beside = np.arange(data.n_rows), None
+    if ordered:
+        rows = np.argsort(ordered[0].codes, kind="stable")
+    codes = tuple(term.codes[rows] for term in ordered)
+    coordinates = reduced.coordinates or (None,) * len(ordered)
+    pairs = zip(ordered, coordinates, strict=True)
+    Z = tuple(_effect_columns(data.X, term, c, rows) for term, c in pairs)
+    if isinstance(reduced.gram, CrossedGram):
+        parts = zip(ordered[1:], Z[1:], codes[1:], strict=True)
+        parts = [indicator(code, term.n_levels, z) for term, z, code in parts]
+        beside = sparse.hstack(parts, format="csr")
+    return rows, codes, Z, beside
+
+
+def uneven_rows(data, terms, mean, reduced, of_variance=None, n_jobs=None):
     """The rows of a reduction, to be reduced again under other variances.
 
     Parameters
@@ -184,25 +359,19 @@ def uneven_rows(data, terms, mean, reduced, of_variance, n_jobs=None):
         Positions of the columns of the mean among the features.
     reduced : Reduced
         Of these rows, with equal variances.
-    of_variance : tuple
+    of_variance : tuple, default=None
         Columns, from some of the features to working columns of the log-variance, the
-        positions of these features, and its known part, (n,), or None.
+        positions of these features, that of its known part, or None, and the weighted
+        mean of this.
     n_jobs : int, default=None
     """
     order, chain = arrange_terms(terms, data)
     ordered = [*chain.terms, *(terms[t] for t in order[len(chain.terms) :])]
-    rows = np.argsort(ordered[0].codes, kind="stable")
-    codes = [term.codes[rows] for term in ordered]
-    coordinates = reduced.coordinates or (None,)
-    pairs = zip(ordered, coordinates, strict=True)
-    Z = [_effect_columns(data.X, term, c, rows) for term, c in pairs]
-    beside, links = None, None
-    if isinstance(reduced.gram, CrossedGram):
-        parts = zip(ordered[1:], Z[1:], codes[1:], strict=True)
-        parts = [indicator(code, term.n_levels, z) for term, z, code in parts]
-        beside = sparse.hstack(parts, format="csr")
+    rows, codes, Z, beside = _effects(data, ordered, reduced)
+    links = None
+    if beside is not None:
         links = pattern(codes[0], ordered[0].n_levels, beside)
-    slopes = _slopes(data, chain, coordinates, rows)
+    slopes = _slopes(data, chain, reduced.coordinates or (None,), rows)
     has_constant = chain.terms[0].has_constant
     work, kept, constant = _working(data, mean, reduced, rows, beside, has_constant)
     S, offset, weight = _of_variance(data, of_variance, rows)
@@ -215,8 +384,8 @@ def uneven_rows(data, terms, mean, reduced, of_variance, n_jobs=None):
         moves=slopes.moves,
         units=slopes.units,
         chain=chain,
-        codes=tuple(codes),
-        Z=tuple(Z),
+        codes=codes,
+        Z=Z,
         even=reduced.gram,
         beside=beside,
         links=links,
@@ -301,11 +470,19 @@ def _working(data, mean, reduced, rows, beside, has_constant):
 
 def _of_variance(data, of_variance, rows):
     """S, the offset and the weights of the rows."""
-    columns, positions, offset = of_variance
-    S = columns.apply(data.X[:, positions])[rows]
     weight = np.ones(len(rows)) if data.weight is None else data.weight[rows]
-    known = np.zeros(len(rows)) if offset is None else offset[rows].astype(float)
-    return S, known - weight @ known / weight.sum(), weight
+    if of_variance is None:
+        return np.zeros((len(rows), 0)), np.zeros(len(rows)), weight
+    columns, positions, at, average = of_variance
+    S, offset = columns.apply(data.X[:, positions])[rows], np.zeros(len(rows))
+    if at is not None:
+        offset = known_part(data, at)[rows] - average
+    return S, offset, weight
+
+
+def known_part(data, at):
+    """The known part of the log-variance of each row, a feature at this position."""
+    return _dense(data.X[:, [at]])[:, 0].astype(float)
 
 
 def _dense(X):

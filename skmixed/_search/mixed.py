@@ -222,8 +222,8 @@ def fit_mixed(
     if noise is not None:
         _check_direct(reduced)
         structure = structure_of(noise, terms, mean, reml=reml, **how)
-        n_jobs = reduction.get("n_jobs")
-        stated = state_noise(data, terms, reduced, structure, n_jobs)
+        where = noise.partitions, reduction.get("n_jobs")
+        stated = state_noise(data, terms, reduced, structure, *where)
         reduced = stated.reduced
     model = replace(likelihood_of(reduced, terms, reml, float(alpha)), seed=seed)
     optimum, identified = best_optimum(model, reduced.order, max_iter)

@@ -17,7 +17,8 @@ from .._likelihood.mixed_noise import Uneven
 from .._likelihood.one_variance import is_exact
 from .._rows.columns import Columns, rank_tolerance
 from .._rows.mixed import Reduced
-from .._rows.mixed_noise import uneven_rows
+from .._rows.mixed_noise import known_part, rows_in_partitions, uneven_rows
+from .._rows.parts import Parts
 from .._rows.sample import sample_in_memory, summarize
 from .covariances import (
     FEW_ROWS,
@@ -55,11 +56,14 @@ class Noise:
         Position of a known part of it.
     alpha : float
         Ridge penalty of its coefficients.
+    partitions : LazyParts or None
+        The rows, `Data` with levels, if workers hold them.
     """
 
     variance: np.ndarray
     offset: int | None
     alpha: float
+    partitions: object = None
 
 
 def structure_of(noise, terms, mean, *, reml, alpha, fit_intercept=True, **_):
@@ -109,7 +113,7 @@ class Stated:
     problem: Problem | None
 
 
-def state_noise(data, terms, reduced, structure, n_jobs=None):
+def state_noise(data, terms, reduced, structure, partitions=None, n_jobs=None):
     """The likelihood of a log-variance.
 
     Parameters
@@ -120,35 +124,47 @@ def state_noise(data, terms, reduced, structure, n_jobs=None):
         Of the rows with equal variances.
     structure : Structure
         Of the columns, as `structure_of` gives it.
+    partitions : LazyParts, default=None
+        The rows, if workers hold them; `data` is equivalent to them.
 
     Returns
     -------
     Stated
     """
-    known = _known_part(data, structure.offset)
-    problem = _one_factor(data, terms, structure)
-    columns = _columns(data, structure)
+    problem, columns = None, _columns(data, structure)
+    if partitions is None:
+        problem = _one_factor(data, terms, structure)
     if problem is not None:
         columns = problem.variance_columns
-    of_variance = columns, structure.variance, known
-    rows = uneven_rows(data, terms, structure.mean, reduced, of_variance, n_jobs)
-    average = 0.0
-    if known is not None:
-        average = float(np.average(known, weights=data.weight))
-        reduced = replace(reduced, gram=rows.gram(np.zeros(rows.S.shape[1])))
+    parts, at = partitions or Parts((data,)), structure.offset
+    average = 0.0 if at is None else _average(parts, at)
+    how = terms, structure.mean, reduced
+    of_variance = columns, structure.variance, at, average
+    if partitions is None:
+        rows = uneven_rows(data, *how, of_variance, n_jobs)
+    else:
+        rows = rows_in_partitions(partitions, *how, of_variance)
     back = columns.back[:, 1:]
+    if at is not None:
+        reduced = replace(reduced, gram=rows.gram(np.zeros(back.shape[1])))
     uneven = Uneven(rows, structure.variance_alpha * back.T @ back)
     return Stated(structure, uneven, columns, reduced, average, problem)
 
 
-def _known_part(data, offset):
-    """The known part of the log-variance of each row, or None."""
-    if offset is None:
-        return None
-    known = data.X[:, [offset]]
-    known = (known.toarray() if sparse.issparse(known) else known)[:, 0]
-    check_offset(np.abs(known).max())
-    return known.astype(float)
+def _average(parts, at):
+    """Weighted mean of the known part of the log-variance, after a check of it."""
+    check_offset(parts.reduce(_largest, at, join=max))
+    total, weight = parts.reduce(_total, at)
+    return float(total / weight)
+
+
+def _largest(data, at):
+    return np.abs(known_part(data, at)).max()
+
+
+def _total(data, at):
+    weight = np.ones(data.n_rows) if data.weight is None else data.weight
+    return np.array([weight @ known_part(data, at), weight.sum()])
 
 
 def _columns(data, structure):
@@ -186,7 +202,7 @@ def best_noise(stated, constant, max_iter):
         Iterations of the search, from each start.
     """
     uneven, model = stated.uneven, constant.point.model
-    gamma = np.zeros(uneven.rows.S.shape[1])
+    gamma = np.zeros(len(uneven.penalty))
     start = uneven.at(model, gamma, Lambdas=constant.point.Lambdas)
     if not len(gamma) or is_exact(start.noise_variance, model.floor):
         return replace(constant, point=start)

@@ -339,7 +339,7 @@ def test_mistakes_have_clear_errors():
     with pytest.raises(ValueError, match="logarithms of variances"):
         fit_crossed(X * [1.0, 1e3], y, groups, variance_features=[], variance_offset=1)
     model = LinearMixedRegressor(CROSSED, variance_features=[1])
-    with pytest.raises(ValueError, match="need all rows in memory"):
+    with pytest.raises(ValueError, match="need all rows at once"):
         model.partial_fit(X, y, groups=groups)
 
 

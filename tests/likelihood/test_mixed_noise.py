@@ -91,7 +91,7 @@ def test_rows_have_the_residuals_and_variances_of_the_posterior(structure):
     problem = uneven_problem(structure)
     point, at = problem.point, problem.dense()
 
-    figures = point.rows
+    (figures,) = point.figures.values
 
     beta, _ = dense.coefficients(at)
     gain = np.linalg.solve(at.V, dense.shared(at.terms, at.terms)).T

@@ -31,6 +31,7 @@ import dask  # noqa: E402
 from skmixed._rows import dask as lazy_dask  # noqa: E402
 
 SAME = 1e-12  # partitions sum in another order
+SEVERAL = 1e-8  # as SAME, after a search that ends by rounding of the value
 FIGURES = [
     "coef_",
     "intercept_",
@@ -478,3 +479,63 @@ model.predict(X, groups=groups).compute()
 """
     environment = {**os.environ, "PYTHONPATH": str(Path(skmixed.__file__).parents[1])}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+N = 300
+RNG = np.random.default_rng(8)
+FRAME = pd.DataFrame(RNG.normal(size=(N, 2)), columns=["x", "z"])
+FRAME["s"], FRAME["i"] = RNG.integers(0, 9, N), RNG.integers(0, 5, N)
+FRAME["class"] = FRAME["s"] // 3
+FRAME["weight"] = RNG.integers(0, 3, N)
+FRAME["y"] = (1 + FRAME["x"]) * RNG.normal(size=9)[FRAME["s"]] + FRAME["x"]
+FRAME["y"] += RNG.normal(size=5)[FRAME["i"]]
+FRAME["y"] += np.exp(0.4 * FRAME["z"]) * RNG.normal(size=N)
+ONE_NOISE = {"random_effects": "(x | s)", "variance_features": ["z", "x"]}
+OF_TERMS = {
+    "one factor": ONE_NOISE,
+    "offset": ONE_NOISE | {"variance_features": ["z"], "variance_offset": "x"},
+    "ridges": ONE_NOISE | {"method": "ml", "alpha": 1.0, "variance_alpha": 1.0},
+    "nested": ONE_NOISE | {"random_effects": "(x | class/s)"},
+    "crossed": ONE_NOISE | {"random_effects": "(x | s) + (z | i)"},
+    "no effects": ONE_NOISE | {"random_effects": ()},
+}
+
+
+def noisy_rows(table):
+    """The arguments of a fit with weights."""
+    rows = {"groups": table[["s", "i", "class"]], "sample_weight": table["weight"]}
+    return (table[["x", "z"]], table["y"]), rows
+
+
+@pytest.mark.parametrize("parameters", OF_TERMS.values(), ids=OF_TERMS)
+@pytest.mark.parametrize("fetched", [False, True])
+def test_a_modelled_noise_of_partitions(parameters, fetched, monkeypatch):
+    """Rows that workers hold, and those that are few enough to be fetched."""
+    if not fetched:
+        monkeypatch.setattr("skmixed._rows.dask.FITS_IN_MEMORY", 0)
+        # Round trips are slow: there is one start, as where there are many rows.
+        monkeypatch.setattr("skmixed._search.mixed_noise.SOME_ROWS", 0)
+    parts = [FRAME[:100], FRAME[100:220], FRAME[220:]]
+    lazy = dd.from_delayed(list(map(dask.delayed, parts)), meta=FRAME[:0])
+    rows, others = noisy_rows(FRAME)
+    expected = LinearMixedRegressor(**parameters).fit(*rows, **others)
+    rows, others = noisy_rows(lazy)
+    on_cluster = parameters is OF_TERMS["crossed"]
+    with dask.config.set({} if on_cluster else {"scheduler": "synchronous"}):
+        model = LinearMixedRegressor(**parameters).fit(*rows, **others)
+    names = ["coef_", "coef_covariance_", "variance_coef_", "log_likelihood_"]
+    names += ["variance_coef_covariance_"]
+    pairs = [(getattr(model, name), getattr(expected, name)) for name in names]
+    pairs += [
+        (model.random_effects_covariance_[factor], covariance)
+        for factor, covariance in expected.random_effects_covariance_.items()
+    ]
+    groups = FRAME[["s", "i", "class"]]
+    X, how = FRAME[["x", "z"]], {"groups": groups, "return_std": True}
+    pairs += zip(model.predict(X, **how), expected.predict(X, **how), strict=True)
+    for got, want in pairs:
+        assert_allclose(got, want, atol=SEVERAL * np.abs(want).max(), rtol=0)
+    lines = str(expected.summary()).splitlines()
+    if not fetched:  # rows of which the integrated distribution needs in memory
+        lines = [line for line in lines if "distribution=" not in line]
+    assert str(model.summary()).splitlines() == lines
