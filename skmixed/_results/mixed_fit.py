@@ -324,18 +324,7 @@ def _std(covariances):
     return np.sqrt(np.diagonal(covariances, axis1=1, axis2=2).clip(0))
 
 
-def fit_factors(
-    data,
-    factors,
-    mean,
-    columns,
-    *,
-    uses_groups,
-    method,
-    alpha,
-    noise=None,
-    **options,
-):
+def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **options):
     """Fit by (restricted) maximum likelihood.
 
     Parameters
@@ -351,10 +340,8 @@ def fit_factors(
         Whether a model of this kind has random effects where it gets labels.
     method : {"reml", "ml"}
     alpha : float
-    noise : Noise, default=None
-        The log-variance; None where the noise is constant.
     **options
-        Further arguments of `fit_mixed`.
+        Further arguments of `fit_mixed`; of a `noise` partitions have labels.
 
     Returns
     -------
@@ -362,8 +349,9 @@ def fit_factors(
     found : MixedFit
     """
     known, terms = _terms(data, factors)
-    how = {"mean": mean, "reml": method == "reml", "alpha": alpha}
-    found = fit_mixed(data, terms, noise=_with_levels(noise, known), **how, **options)
+    reml = method == "reml"
+    options["noise"] = _with_levels(options.get("noise"), known)
+    found = fit_mixed(data, terms, mean=mean, reml=reml, alpha=alpha, **options)
     posterior = condition_mixed(found, data.X.shape[1])
     pairs = list(zip(found.ranks, found.identified, strict=True))
     noise_model = modelled_noise(found, data.features, len(columns))
