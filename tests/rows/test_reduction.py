@@ -11,7 +11,12 @@ from scipy import sparse
 
 from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor, _blocks
 from skmixed._rows import reduction
-from skmixed._rows.reduction import reduce_rows, reduce_sparse, weighted_sums
+from skmixed._rows.reduction import (
+    reduce_rows,
+    reduce_sparse,
+    split_long,
+    weighted_sums,
+)
 
 # The same sums in another order.
 REORDERED = 1e-12
@@ -34,6 +39,15 @@ def test_moments_are_those_of_numpy(weighted):
     assert_allclose(
         moments.within.T @ moments.within, deviations.T @ deviations, rtol=1e-11
     )
+
+
+def test_pieces_of_groups_are_at_most_so_long():
+    bounds, owner = split_long(np.array([0, 7, 10, 13]), 3)
+    assert bounds.tolist() == [0, 3, 6, 7, 10, 13]
+    assert owner.tolist() == [0, 0, 0, 1, 2]
+    bounds, owner = split_long(np.array([0, 3, 4]), 3)
+    assert bounds.tolist() == [0, 3, 4]
+    assert owner.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("sort", [False, True])

