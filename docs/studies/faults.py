@@ -1,7 +1,7 @@
 """Interrupts, and other threads, at every line of the package: is a model ever left
 between two states?
 
-    python docs/studies/faults.py [points]        (default 100 of each case)
+    python docs/studies/faults.py [points model ...]        (default 100 of each case)
 
 A tracer counts the lines that a call executes inside skmixed.  At the k-th one it
 raises KeyboardInterrupt (or MemoryError), or does what another thread could do just
@@ -341,9 +341,10 @@ def changes_amid(model, ask, change, n_points, rng):
     return n_lines, len(points), failures
 
 
-def cases(n_points, rng):
-    """(what, model, counts) of all cases."""
-    for name, model in MODELS.items():
+def cases(n_points, rng, names):
+    """(what, model, counts) of all cases of some models."""
+    for name in names:
+        model = MODELS[name]
         for change in changes(model):
             for error in (KeyboardInterrupt, MemoryError):
                 label = f"{error.__name__} in {change.__name__}"
@@ -365,12 +366,12 @@ def cases(n_points, rng):
             yield label, name, interrupted_questions(model, ask, n_points, rng)
 
 
-def main(n_points):
-    """Print a table of all cases."""
+def main(n_points=100, *names):
+    """Print a table of all cases, of some models or all of them."""
     print(f"{'':38}{'':20}{'lines':>7}{'tried':>7}{'failures':>10}")
     total = np.zeros(2, int)
     for label, name, (n_lines, tried, failures) in cases(
-        n_points, np.random.default_rng(0)
+        n_points, np.random.default_rng(0), names or MODELS
     ):
         total += tried, len(failures)
         print(f"{label:38}{name:20}{n_lines:7}{tried:7}{len(failures):10}", flush=True)
@@ -379,4 +380,4 @@ def main(n_points):
 
 if __name__ == "__main__":
     warnings.simplefilter("error")
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100)
+    main(*map(int, sys.argv[1:2]), *sys.argv[2:])
