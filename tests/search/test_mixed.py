@@ -11,11 +11,13 @@ from skmixed._rows import crossed
 from skmixed._rows.mixed import reduce_terms
 from skmixed._rows.term import Term
 from skmixed._search.covariances import (
+    Optimum,
     best_covariances,
     escape,
     no_variance,
     random_starts,
     search_from,
+    settle,
 )
 from skmixed._search.mixed import fit_mixed, likelihood_of
 
@@ -423,3 +425,24 @@ def test_noise_beside_effects_that_fit_all_rows_alone():
     line = model.variance_intercept_ + X @ model.variance_coef_
     # Rounding of a logarithm of order 10.
     assert_allclose(2 * np.log(model.predict_noise_std(X)), line, atol=1e-12)
+
+
+class Implied:
+    """A point whose noise variance does not depend on the one that is held."""
+
+    noise_variance = 3.0
+
+    def held(self, noise_variance):
+        return self
+
+
+def test_a_noise_variance_that_no_search_moves_is_found_by_two():
+    given = []
+
+    def search(noise_variance, known):
+        given.append(noise_variance)
+        return Optimum(Implied(), 1, True)
+
+    found = settle(search, 0.5, 100)
+    assert found.converged
+    assert_allclose(given, [0.5, 3.0])
