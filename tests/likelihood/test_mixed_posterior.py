@@ -12,6 +12,7 @@ from skmixed._likelihood.conditional import Conditional, sparse_rows
 from skmixed._likelihood.mixed_posterior import (
     Effects,
     MixedPosterior,
+    error_products,
     joint_covariance,
     joint_log_density,
     make_room,
@@ -205,6 +206,59 @@ def test_further_rows_are_learnt_as_if_they_had_been_there(case):
         got = learnt.conditional_covariance(t)
         assert_allclose(got, known, rtol=DENSE, atol=DENSE)
         assert_allclose(learnt.error_covariance(t), error, rtol=DENSE, atol=DENSE)
+
+
+def test_a_level_that_meets_a_second_level_of_the_outermost_factor():
+    """The terms inside that factor stay nested."""
+    at = mixed.random_problem(1, "nested3", (2, 1, 2))
+    n, n_inner = 8, int(at.terms[0].codes.max()) + 1
+    middle = np.arange(n) % 4
+    outer = at.terms[2].codes[[np.argmax(at.terms[1].codes == m) for m in middle]]
+    codes = [n_inner + np.arange(n), middle, 1 - outer]
+    rng = np.random.default_rng(0)
+    X, y = np.column_stack([np.ones(n), rng.normal(size=(n, 3))]), rng.normal(size=n)
+    more = mixed.rows(at, X, [X[:, :2], X[:, :1], X[:, :2]], codes)
+    known = [int(term.codes.max()) + 1 for term in at.terms]
+    places = [np.arange(k) for k in known]
+    room = make_room(posterior_of(at, 3), places, [n_inner + n, *known[1:]])
+    learnt = observe(room, X[:, 1:], y, codes, np.full(n, 0.7))
+    new, X, codes, owners = new_rows(at, seed=8)
+    mean, covariance = mixed.predict_after(at, more, y, 0.7, new)
+    codes[0] = np.where(owners[0] < n_inner + n, owners[0], -1)
+    assert_allclose(learnt.mean(X, codes), mean, rtol=DENSE, atol=DENSE)
+    assert_allclose(learnt.variance(X, codes), np.diag(covariance), rtol=DENSE)
+
+
+def test_products_of_errors_are_derivatives_of_variances(case):
+    """math.md (89): in the covariances, that of the coefficients held."""
+    at, posterior = case
+    new, X, codes, _ = new_rows(at)
+    _, of_beta = mixed.coefficients(at)
+
+    def variance(t, Psi):
+        moved = [term.Psi for term in at.terms]
+        moved[t] = Psi
+        here = mixed.with_psi(at, moved)
+        terms = tuple(
+            mixed.replace(term, Psi=P) for term, P in zip(new.terms, moved, strict=True)
+        )
+        cross = mixed.shared(terms, here.terms)
+        gain = np.linalg.solve(here.V, cross.T).T
+        lever = new.X - gain @ at.X
+        total = mixed.shared(terms, terms) - gain @ cross.T + lever @ of_beta @ lever.T
+        return np.diag(total)
+
+    for t, G in enumerate(error_products(posterior, X, codes)):
+        Psi, inner = at.terms[t].Psi, np.linalg.inv(posterior.terms[t].basis)
+        for i, j in zip(*np.tril_indices(len(Psi)), strict=True):
+            E = np.zeros_like(Psi)
+            E[i, j] = E[j, i] = 1.0
+            slope = mixed.gradient(
+                lambda x, E=E, t=t, P=Psi: variance(t, P + x * E), [0]
+            )
+            expected = np.einsum("nab,ab->n", G, inner @ E @ inner.T)
+            # Differences of variances of order 1.
+            assert_allclose(expected, slope[0], rtol=1e-7, atol=1e-7)
 
 
 def assert_same(first, second, **tolerance):
