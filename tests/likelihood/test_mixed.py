@@ -11,6 +11,7 @@ from scipy import sparse
 from skmixed._input.table import Data
 from skmixed._likelihood.crossed import CrossedFactor
 from skmixed._likelihood.factor import BlockCholesky, whitener
+from skmixed._likelihood.held import Roots, derivatives, evaluate_held
 from skmixed._likelihood.mixed import coefficient_slopes, evaluate, hessian, second
 from skmixed._likelihood.nested import NestedFactor
 from skmixed._rows.mixed import reduce_terms
@@ -193,6 +194,29 @@ def test_gradient_is_that_of_differences_where_covariances_are_nearly_singular(n
     gradient = differences(lambda theta: at(theta).value, theta)
     scale = np.abs(gradient).max()
     assert_allclose(at(theta).gradient(), gradient, atol=DIFFERENCES * scale)
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["noise free", "noise held"])
+@pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
+@pytest.mark.parametrize("name", ["one slope", "nested slopes", "crossed slopes"])
+def test_derivatives_where_roots_are_free_in_part(name, reml, known):
+    """math.md (130) to (132): roots that are affine in two parameters a term."""
+    data, terms = simulate(name)
+    model, _ = model_of(data, terms, reml)
+    rng = np.random.default_rng(2)
+    qs = [c.q for c in model.covariances]
+    roots = Roots(
+        fixed=tuple(np.eye(q) for q in qs),
+        free=tuple(rng.normal(size=(2, q, q)) / 2 for q in qs),
+        noise_variance=0.8 if known else None,
+    )
+    x = rng.normal(size=2 * len(qs) + (not known)) / 2
+
+    gradient = differences(lambda x: evaluate_held(model, roots, x).value, x)
+    found, H = derivatives(evaluate_held(model, roots, x))
+    assert_allclose(found, gradient, atol=DIFFERENCES * np.abs(gradient).max())
+    numerical = differences(lambda x: derivatives(evaluate_held(model, roots, x))[0], x)
+    assert_allclose(H, numerical, atol=DIFFERENCES * np.abs(H).max())
 
 
 @pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
