@@ -14,6 +14,7 @@ from skmixed._search.covariances import (
     Optimum,
     best_covariances,
     escape,
+    first_points,
     no_variance,
     random_starts,
     search_from,
@@ -425,6 +426,22 @@ def test_noise_beside_effects_that_fit_all_rows_alone():
     line = model.variance_intercept_ + X @ model.variance_coef_
     # Rounding of a logarithm of order 10.
     assert_allclose(2 * np.log(model.predict_noise_std(X)), line, atol=1e-12)
+
+
+def test_starts_are_the_scatter_of_free_effects():
+    """Of all factors together and of each alone, where effects are far larger than the
+    noise; the best of them is near the optimum.
+    """
+    X, y, first, other, _ = simulate()
+    effects = np.random.default_rng(1).normal(size=(2, 24))
+    y = y + 100 * effects[0][first] + 30 * effects[1][other]
+    terms = term(first, [-1], ((0,),), "f"), term(other, [-1], ((0,),), "h")
+    zero = no_variance(model_of(X, y, terms))
+    (start, *others), _ = first_points(zero)
+    best = best_covariances(zero).point
+    assert len(others) == 2
+    assert zero.value - best.value > 1000
+    assert start.value - best.value < 1
 
 
 class Implied:
