@@ -32,11 +32,10 @@ class _Limit:
     @contextmanager
     def one(self):
         with self.lock:
-            is_first = self.owner is None
-            if is_first:
-                self.owner = threading.get_ident()
-                self.before = _most_threads()
-        if not is_first:
+            limits = self.owner is None and _most_threads() > 1
+            if limits:
+                self.owner, self.before = threading.get_ident(), _most_threads()
+        if not limits:
             yield
             return
         try:
@@ -47,7 +46,7 @@ class _Limit:
 
     @contextmanager
     def all(self):
-        if self.owner != threading.get_ident() or self.before == 1:
+        if self.owner != threading.get_ident():
             yield
             return
         with _controller().limit(limits=self.before, user_api="blas"):

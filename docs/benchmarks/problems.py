@@ -137,7 +137,7 @@ class Problem:
         """Effects of unit variance, half of that for slopes of the first factor."""
         rng = np.random.default_rng(seed)
         X = rng.normal(size=(self.n_rows, self.n_features))
-        y = X.sum(axis=1) + rng.normal(size=self.n_rows)
+        y = X.sum(axis=1) + self._noise(rng, X)
         labels = {}
         for name, levels, _ in self.factors:
             labels[name] = rng.integers(levels, size=self.n_rows)
@@ -151,6 +151,13 @@ class Problem:
             name, levels, _ = self.factors[0]
             y += 0.5 * rng.normal(size=levels)[labels[name]] * X[:, 0]
         return Data(X, y, None, None, labels)
+
+    def _noise(self, rng, X):
+        """Normal, with the log-variance that `make` tells of."""
+        noise, q = rng.normal(size=self.n_rows), self.n_variance_features
+        if q:
+            noise *= np.exp((X[:, :q] @ np.linspace(0.3, -0.3, q) - 0.5) / 2)
+        return noise
 
     def _least_groups(self):
         """Enough for all adapters: some need more groups than features."""
@@ -167,10 +174,7 @@ class Problem:
             return self._make_mixed(seed)
         rng = np.random.default_rng(seed)
         X = rng.normal(size=(self.n_rows, self.n_features))
-        y = rng.normal(size=self.n_rows)
-        q = self.n_variance_features
-        if q:
-            y *= np.exp((X[:, :q] @ np.linspace(0.3, -0.3, q) - 0.5) / 2)
+        y = self._noise(rng, X)
         y += X.sum(axis=1)
         codes = groups = None
         if self.n_groups:
@@ -365,6 +369,17 @@ PREDICTION = replace(
         ("skmixed_predict", "linear_regression_predict"),
     ),
 )
+PREDICTION_STD = replace(
+    MILLION,
+    name="prediction-std",
+    about="Predictions, with standard deviations, of the million rows that a model was "
+    "fitted to.",
+    task="prediction",
+    method="ml",
+    adapters=("skmixed_predict_std", "gpboost_predict_std"),
+    pairs=(),
+    family="",
+)
 COMPILED = ("glmm", "lme_python", "mixedlm", "mixedlm_rs")
 
 
@@ -431,6 +446,16 @@ MIXED = [
         ("glmm", "mixedlm"),
         source="InstEval",
     ),
+    _mixed(
+        "noise-crossed",
+        "Log-variance linear in two features, beside two crossed factors.",
+        20_000,
+        5,
+        "(1 | group) + (1 | item)",
+        (("group", 500, ""), ("item", 100, "")),
+        ("skmixed_ml", "glmmtmb", "glmmtmb_ml"),
+        n_variance_features=2,
+    ),
 ]
 PROBLEMS = {
     problem.name: problem
@@ -442,6 +467,7 @@ PROBLEMS = {
         *VARIANTS,
         *(_rows(n_rows) for n_rows in SIZES if n_rows != MILLION.n_rows),
         PREDICTION,
+        PREDICTION_STD,
         _small(100),
         _small(1_000),
         *MIXED,

@@ -160,6 +160,13 @@ def _read(estimator, X, groups, *, y, reset, read_labels):
 def _check_columns(estimator, X, y, features, reset, checks):
     """Features and y as arrays, with scikit-learn's own checks and messages."""
     fitting = reset is not None
+    if _is_ready(X, 2) and (_is_ready(y, 1, len(X)) if fitting else y is None):
+        if features is None and not reset:
+            validate_data(estimator, X, reset=False, skip_check_array=True)
+        elif features is None:  # an array has no names
+            estimator.n_features_in_ = X.shape[1]
+            vars(estimator).pop("feature_names_in_", None)
+        return X, y
     is_checked = fitting and getattr(y, "dtype", None) == np.float64
     if fitting:
         checks = {**checks, "y_numeric": True}
@@ -178,6 +185,18 @@ def _check_columns(estimator, X, y, features, reset, checks):
         )
         check_consistent_length(X, y)
     return X, y
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _is_ready(values, ndim, n_rows=None):
+    """Whether the checks would find nothing to convert or to refuse: an array of finite
+    doubles, of `n_rows` if they are known.  Where the sum overflows, the checks decide.
+    """
+    if type(values) is not np.ndarray or values.dtype != np.float64:
+        return False
+    if values.ndim != ndim or not values.size or len(values) != (n_rows or len(values)):
+        return False
+    return bool(np.isfinite(values.sum()))
 
 
 def check_table(X):

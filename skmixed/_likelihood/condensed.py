@@ -36,9 +36,11 @@ def condense(likelihood):
     gram, penalty = likelihood.gram, likelihood.penalty
     fixed = gram.R22 if penalty is None else np.vstack([gram.R22, penalty])
     some = fixed[:, :-1].any(axis=0)
-    root = rows_root(fixed[:, np.append(some, True)])
     k = int(some.sum())
-    if k < FEWEST_COLUMNS or k <= len(gram.R12) or not _is_well_conditioned(root, k):
+    if k < FEWEST_COLUMNS or k <= len(gram.R12):
+        return likelihood
+    root = rows_root(fixed[:, np.append(some, True)])
+    if not _is_well_conditioned(root, k):
         return likelihood
     F = root[:k, :k]
     lead, _ = np.linalg.qr(_over(gram.R12[:, 0, :-1][:, some], F).T)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._rows.gram import Gram
-from .factor import BlockCholesky, absorb, factorize
+from .factor import BlockCholesky, absorb, factorize, times
 
 # Degrees of freedom per observation: fewer are the rounding of 0.
 LEAST_FREEDOM = 1e-12
@@ -118,7 +118,7 @@ def slope(likelihood, at):
     of log|V|, of the residuals and (REML only) of log|X'V^-1X|.
     """
     H, factor = np.swapaxes(at.factor.H, 1, 2), at.factor
-    rows = (H @ factor.rows).reshape(-1, factor.rows.shape[2])
+    rows = times(H, factor.rows).reshape(-1, factor.rows.shape[2])
     logdet = likelihood.gram.multiplicity @ np.sum(H**2, axis=(1, 2))
     value = logdet - np.sum((rows @ factor.contrast) ** 2) / at.noise_variance
     if likelihood.reml:

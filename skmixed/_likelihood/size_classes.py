@@ -12,14 +12,13 @@ from itertools import pairwise
 
 import numpy as np
 
+from .._blocks import short_blocks
 from .._rows.qr import column_norms
-from .one_variance import RandomIntercept, has_freedom
+from .one_variance import RandomIntercept, degrees_of_freedom, has_freedom
 
-# The least square of a pivot, relative to that of its column, of a trusted root: the
-# slope then has some nine digits.
+# The part of the square of each column that the others leave at least in a trusted
+# inverse: the slope then has some nine digits.
 LEAST_PIVOT = 1e-6
-# Numbers in the matrices of the ratios that are treated together: they stay in cache.
-NUMBERS = 50_000
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,9 @@ class SizeClasses:
     scatter : ndarray of shape (c, m * m)
         Of their rows of R12.
     fixed : ndarray of shape (m, m)
-        Of R22.
+        Of R22, and of the rows of the penalty.
     penalty : ndarray of shape (m, m) or None
+        Of the rows of the penalty alone.
     y_norm : float
         The unit of y.
     """
@@ -63,76 +63,106 @@ class SizeClasses:
         trusted : ndarray of shape (n_ratios,)
             False where cross-products cost too many digits, or the noise variance is
             at its floor: the value has to be found by `slope`.
+        variance : ndarray of shape (n_ratios,)
+            Of the noise.
         """
-        n_chunks = -(-len(ratios) * self.fixed.size // NUMBERS)
-        chunks = np.array_split(ratios, min(n_chunks, len(ratios)))
-        found = zip(*(self._slopes(some) for some in chunks), strict=True)
+        blocks = short_blocks(len(ratios), self.fixed.size)
+        found = zip(*(self._slopes(ratios[some]) for some in blocks), strict=True)
         return tuple(map(np.concatenate, found))
 
+    @np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore")
     def _slopes(self, ratios):
         """The slope of math.md (18), by math.md (170) and (171)."""
-        m = len(self.fixed)
         spread = 1 + ratios[:, None] * self.size
         shrink = ratios[:, None] * self.size / spread
         logdet = shrink @ self.count
-        information = ((1 / spread) @ self.scatter).reshape(-1, m, m) + self.fixed
-        if self.penalty is not None:
-            information += self.penalty
+        information = self._scatter(1 / spread) + self.fixed
+        square = np.diagonal(information, axis1=1, axis2=2)
+        unit = 1 / np.sqrt(np.where(square > 0, square, 1.0))
+        scale = unit[:, :, None] * unit[:, None, :]
         try:
-            root = np.linalg.cholesky(information)
+            inverse = np.linalg.inv(information * scale)
         except np.linalg.LinAlgError:
-            return logdet, logdet, np.zeros(len(ratios), dtype=bool)
-        whitener = np.linalg.inv(root)
-        pivots = np.diagonal(root, axis1=1, axis2=2) ** 2
-        lost = pivots < LEAST_PIVOT * np.diagonal(information, axis1=1, axis2=2)
-        pulled = ((shrink / spread) @ self.scatter).reshape(-1, m, m)
-        shares = np.sum((whitener @ pulled) * whitener, axis=2)
-        variance = self._noise_variance(whitener, pivots[:, -1])
-        value = logdet - shares[:, -1] * pivots[:, -1] * self.y_norm**2 / variance
+            return logdet, logdet, np.zeros(len(ratios), dtype=bool), logdet
+        beside = np.diagonal(inverse, axis1=1, axis2=2)  # 1 over what the others leave
+        trusted = ((beside > 0) & (LEAST_PIVOT * beside < 1)).all(axis=1)
+        inverse *= scale
+        variance = self._noise_variance(inverse)
+        of_y, of_x = _forms(inverse, self._scatter(shrink / spread))
+        value = logdet - of_y * self.y_norm**2 / variance
         if self.likelihood.reml:
-            value -= shares[:, :-1].sum(axis=1)
-        trusted = ~lost.any(axis=1) & (variance > self.likelihood.floor)
-        return value, logdet, trusted
+            value -= of_x
+        trusted &= variance > self.likelihood.floor
+        return value, logdet, trusted, variance
 
-    def _noise_variance(self, whitener, rss):
+    def least_slopes(self, scale, variance):
+        """Bounds of the slope from each of some ascending ratios to the last, where the
+        noise variance is that of an infinite ratio: math.md (180).
+
+        Parameters
+        ----------
+        scale, variance : ndarray of shape (n_ratios,)
+            As of `slopes`.
+        """
+        likelihood, rank = self.likelihood, len(self.fixed) - 1
+        if likelihood.penalty is not None or likelihood.noise_variance is not None:
+            return np.full(len(scale), -np.inf)
+        fall = degrees_of_freedom(likelihood, None) * (variance / variance[-1] - 1)
+        return scale - fall - rank * likelihood.reml
+
+    def _scatter(self, weight):
+        """Weighted sums (n_ratios, m, m) of the scatter of the classes."""
+        return (weight @ self.scatter).reshape(len(weight), *self.fixed.shape)
+
+    def _noise_variance(self, inverse):
         """math.md (17) and (23), not below the floor."""
-        likelihood, m = self.likelihood, len(self.fixed)
+        likelihood, (n_ratios, m, _) = self.likelihood, inverse.shape
         if likelihood.noise_variance is not None:
-            return np.full(len(rss), max(likelihood.noise_variance, likelihood.floor))
-        freedom = np.full(len(rss), float(likelihood.n - (m - 1) * likelihood.reml))
+            return np.full(n_ratios, max(likelihood.noise_variance, likelihood.floor))
+        rss = 1 / inverse[:, -1, -1]
+        freedom = np.full(n_ratios, float(likelihood.n - (m - 1) * likelihood.reml))
         if self.penalty is not None and likelihood.reml:
-            shares = np.sum((whitener @ self.penalty) * whitener, axis=2)
-            freedom += shares[:, :-1].sum(axis=1)
-            rss = rss - shares[:, -1] * rss
+            of_y, of_x = _forms(inverse, self.penalty)
+            rss, freedom = rss - of_y, freedom + of_x
         variance = self.y_norm**2 * rss / np.where(freedom > 0, freedom, np.inf)
         variance[~has_freedom(likelihood, freedom)] = 0.0
         return np.maximum(variance, likelihood.floor)
+
+
+def _forms(inverse, form):
+    """r'Gr and the trace of (X'V0^-1X)^-1 G_xx of the forms G (n_ratios, m, m), r being
+    [-beta; 1]: the second two terms of math.md (171).
+    """
+    r = inverse[:, :, -1:] / inverse[:, -1:, -1:]
+    of_y = np.einsum("rik,rik->r", r, form @ r)
+    trace = np.einsum("rij,rij->r", inverse, np.broadcast_to(form, inverse.shape))
+    return of_y, trace - of_y * inverse[:, -1, -1]
 
 
 def size_classes(likelihood):
     """The `SizeClasses` of a likelihood; classes are in the order of sizes."""
     gram, penalty = likelihood.gram, likelihood.penalty
     order = np.argsort(gram.R11[:, 0, 0], kind="stable")
-    R11, rows = gram.R11[order, 0, 0], gram.R12[order, 0]
-    norm = np.maximum(column_norms(rows), column_norms(gram.R22))
-    if penalty is not None:
-        norm = np.maximum(norm, column_norms(penalty))
+    R11, rows = gram.R11[order, 0, 0], gram.R12[:, 0].take(order, axis=0)
+    fixed = [gram.R22] if penalty is None else [gram.R22, penalty]
+    norm = column_norms(np.vstack([rows, *fixed]))
     unit = np.where(norm > 0, norm, 1.0)
-    rows, R22 = rows / unit, gram.R22 / unit
+    rows /= unit
     starts = np.flatnonzero(np.diff(R11, prepend=-1.0))
-    bounds = pairwise(np.append(starts, len(rows)))
+    bounds = pairwise([*starts.tolist(), len(rows)])
     scatter = [(rows[i:j].T @ rows[i:j]).ravel() for i, j in bounds]
+    squares = [(part / unit).T @ (part / unit) for part in fixed]
     return SizeClasses(
         likelihood,
         size=R11[starts] ** 2,
         count=np.add.reduceat(gram.multiplicity[order], starts),
         scatter=np.array(scatter),
-        fixed=R22.T @ R22,
-        penalty=None if penalty is None else (penalty / unit).T @ (penalty / unit),
+        fixed=sum(squares),
+        penalty=None if penalty is None else squares[1],
         y_norm=float(unit[-1]),
     )
 
 
 def n_sizes(gram):
     """Number of different sizes of groups."""
-    return len(np.unique(gram.R11[:, 0, 0]))
+    return 1 + np.count_nonzero(np.diff(np.sort(gram.R11[:, 0, 0])))

@@ -212,6 +212,10 @@ class Fit:
 class GroupedFit(Fit):
     """The fit of a model with one grouping factor.
 
+    A subclass keeps or computes `group_sizes`, a tuple of the least, median and largest
+    sum of the weights of a group, empty without groups, and `gain` in log-likelihood by
+    the group variance, None where there is nothing to test.
+
     Attributes
     ----------
     uses_groups : bool
@@ -226,10 +230,6 @@ class GroupedFit(Fit):
         Whether the data tell the group variance.
     n_groups : int
         Number of groups of the fit, without those of later updates.
-    group_sizes : tuple of float
-        Least, median and largest sum of the weights of a group; empty without groups.
-    gain : float or None
-        In log-likelihood, by the group variance; None where there is nothing to test.
     intraclass_correlation : float
     """
 
@@ -239,8 +239,6 @@ class GroupedFit(Fit):
     is_random: bool
     is_identified: bool
     n_groups: int
-    group_sizes: tuple
-    gain: float | None
     intraclass_correlation: float
 
     @property

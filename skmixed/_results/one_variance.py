@@ -42,6 +42,20 @@ class RandomInterceptFit(GroupedFit):
     noise_variance: float
     ratio: float
 
+    @property
+    def group_sizes(self):
+        """See `GroupedFit`."""
+        size = self.statistics.moments.size
+        return () if self.statistics.labels is None else sizes_of(size)
+
+    @property
+    def gain(self):
+        """See `GroupedFit`."""
+        if self.alpha or not self.is_identified:
+            return None
+        model = self.likelihood()[1]
+        return self.log_likelihood + 0.5 * float(deviance(model, evaluate(model, 0.0)))
+
     def likelihood(self):
         """Working columns, and the likelihood in them, whose groups are pooled."""
         options = {"fit_intercept": self.fit_intercept, "alpha": self.alpha}
@@ -142,15 +156,11 @@ def fit_statistics(statistics, names, *, method, fit_intercept, alpha):
     """
     options = {"method": method, "fit_intercept": fit_intercept, "alpha": alpha}
     columns, model = state_likelihood(statistics, **options)
-    constant = evaluate(model, 0.0)
-    check_freedom(model.n, model.n - degrees_of_freedom(model, constant.factor))
+    penalised = None if model.penalty is None else evaluate(model, 0.0).factor
+    check_freedom(model.n, model.n - degrees_of_freedom(model, penalised))
     grouped = statistics.labels is not None
     optimum = best_ratio(model) if grouped else Optimum(0.0, False, 0)
     at = evaluate(model, optimum.ratio)
-    log_likelihood = float(-0.5 * deviance(model, at))
-    gain = None
-    if optimum.identified and not alpha:
-        gain = log_likelihood + 0.5 * deviance(model, constant)
     posterior = _posterior(statistics, columns, at)
     fit = RandomInterceptFit(
         names=names,
@@ -167,8 +177,7 @@ def fit_statistics(statistics, names, *, method, fit_intercept, alpha):
         is_identified=optimum.identified,
         at_boundary=bool(optimum.identified and not optimum.ratio),
         n_parameters=columns.rank + 1 + grouped,
-        log_likelihood=log_likelihood,
-        gain=gain,
+        log_likelihood=float(-0.5 * deviance(model, at)),
         n_iter=optimum.n_evaluations,
         converged=True,
     )
@@ -177,11 +186,13 @@ def fit_statistics(statistics, names, *, method, fit_intercept, alpha):
 
 def _posterior(statistics, columns, at):
     moments, labels = statistics.moments, statistics.labels
+    n_groups = 0 if labels is None else len(labels)
 
-    def part(groups):  # made as it is needed: there may be many
+    def part(groups):  # of a pooled factor; made as it is needed: there may be many
         return at.factor.of(columns.gram(moments.part(groups)))
 
-    n_groups = 0 if labels is None else len(labels)
+    is_pooled = len(at.factor.C) < n_groups
+    part = part if is_pooled else None
     return condition(columns, at.factor, at.noise_variance, n_groups, part)
 
 
@@ -195,7 +206,6 @@ def _figures(statistics, posterior, at):
         "n_rows": moments.n,
         "response": response_of(moments),
         "n_groups": 0 if labels is None else len(labels),
-        "group_sizes": () if labels is None else sizes_of(moments.size),
         "explained": variance_of(explained, moments.n),
         "between": between,
         "noise": noise,

@@ -30,6 +30,9 @@ class HeteroscedasticFit(GroupedFit):
 
     Attributes
     ----------
+    group_sizes : tuple of float
+    gain : float or None
+        See `GroupedFit`.
     fit_variance_intercept : bool
     variance_alpha : float
         Ridge penalty of the log-variance.
@@ -47,6 +50,8 @@ class HeteroscedasticFit(GroupedFit):
         As `estimable`, of the log-variance.
     """
 
+    group_sizes: tuple
+    gain: float | None
     fit_variance_intercept: bool
     variance_alpha: float
     log_variance: LogVariance

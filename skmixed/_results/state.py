@@ -33,9 +33,12 @@ def from_plain(kind, state):
         or None is annotated with it: ``Posterior``, ``Gram | NestedGram``,
         ``tuple[Term, ...]``, ``Statistics | None``.
     state : dict
+        Figures that `kind` has no field for are left out: an earlier version may have
+        stored what is computed when it is asked for.
     """
     hints = get_type_hints(kind)
-    return kind(**{name: _revive(hints[name], state[name]) for name in state})
+    known = [name for name in state if name in hints]
+    return kind(**{name: _revive(hints[name], state[name]) for name in known})
 
 
 def _revive(hint, value):
@@ -55,15 +58,19 @@ def read_only(value):
     They are views, so that an array that the caller shares with others stays writable
     for them.
     """
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
     if isinstance(value, np.ndarray):
         if value.flags.writeable:
             value = value.view()
             value.flags.writeable = False
     elif is_dataclass(value):
-        parts = {f.name: getattr(value, f.name) for f in fields(value)}
-        kept = {name: read_only(part) for name, part in parts.items()}
-        changed = any(kept[name] is not part for name, part in parts.items())
-        return replace(value, **kept) if changed else value
+        changed = {}
+        for field in fields(value):
+            part = getattr(value, field.name)
+            if (kept := read_only(part)) is not part:
+                changed[field.name] = kept
+        return replace(value, **changed) if changed else value
     elif type(value) is tuple:
         kept = tuple(map(read_only, value))
         changed = any(a is not b for a, b in zip(kept, value, strict=True))

@@ -78,27 +78,35 @@ class Columns:
         mean = np.ones((len(moments.mean), constant + len(self.within) + 1))
         for rows in row_blocks(*moments.mean.shape):
             mean[rows, constant:] = self._work(moments.mean[rows] + offset)
-        # A working column that is constant within groups by arithmetic shall be so to
-        # the last digit.
-        within = self._work(moments.within) * np.append(self.within, True)
-        within = np.pad(within, [(0, 0), (constant, 0)])
-        return random_intercept_gram(moments.size, mean, within)
+        return random_intercept_gram(moments.size, mean, self._scatter(moments))
 
     def pooled_gram(self, moments):
-        """The same, pooled; the Gram of all groups is never there."""
+        """The same, pooled where that pays; then the Gram of all groups is not made."""
         offset = moments.shift - np.append(self.shift, self.y_shift)
         root_size = np.sqrt(moments.size)
         constant = int(self.has_constant)
 
         def read(groups):
             rows = np.ones((len(groups), constant + len(self.within) + 1))
-            rows[:, constant:] = self._work(moments.mean[groups] + offset)
-            return root_size[groups, None] * rows
+            some = moments.mean.take(groups, axis=0)  # faster than an index
+            some += offset
+            rows[:, constant:] = self._work(some)
+            rows *= root_size[groups, None]
+            return rows
 
-        within = self._work(moments.within) * np.append(self.within, True)
-        within = np.pad(within, [(0, 0), (constant, 0)])
         ones = np.broadcast_to(1.0, len(root_size))
-        return pool_rows(read, root_size, ones, within)
+        pooled = pool_rows(read, root_size, ones, self._scatter(moments))
+        return self.gram(moments) if pooled is None else pooled
+
+    def _scatter(self, moments):
+        """Root of the scatter of the working columns within groups."""
+        constant = int(self.has_constant)
+        root = np.zeros((len(moments.within), constant + len(self.within) + 1))
+        # A working column that is constant within groups by arithmetic shall be so to
+        # the last digit.
+        root[:, constant:] = self._work(moments.within)
+        root[:, constant:-1] *= self.within
+        return root
 
     def apply(self, X):
         """The working columns of rows of X, dense and without the constant.

@@ -79,17 +79,17 @@ def pool(gram, resolution=0.0):
     This approximation finds the neighbourhood of optima.
     """
     root_size, multiplicity = gram.R11[:, 0, 0], gram.multiplicity
-    if not resolution and gram.R12.size <= FEW_NUMBERS:
-        return gram
 
     def read(groups):
         return gram.R12[groups, 0]
 
-    return pool_rows(read, root_size, multiplicity, gram.R22, resolution)
+    pooled = pool_rows(read, root_size, multiplicity, gram.R22, resolution)
+    return gram if pooled is None else pooled
 
 
 def pool_rows(read, root_size, multiplicity, R22, resolution=0.0):
-    """The pooled Gram of rows R12 that are read some at a time.
+    """The pooled Gram of rows R12 that are read some at a time; None where pooling does
+    not pay.
 
     Parameters
     ----------
@@ -101,20 +101,22 @@ def pool_rows(read, root_size, multiplicity, R22, resolution=0.0):
     R22 : ndarray of shape (k, m)
     resolution : float, default=0.0
     """
-    log_size, m = 2 * np.log(root_size), R22.shape[1]
+    m = R22.shape[1]
+    if not resolution and m * len(root_size) <= FEW_NUMBERS:
+        return None
+    log_size = 2 * np.log(root_size)
     level = np.round(log_size / resolution) if resolution else root_size
     order = np.argsort(level, kind="stable")
     starts = np.flatnonzero(np.diff(level[order], prepend=-np.inf))
     counts = np.diff(starts, append=len(order))
+    if not resolution and 2 * np.minimum(counts, m).sum() > len(order):
+        return None
     multiplicity = multiplicity[order]
     total = np.add.reduceat(multiplicity, starts)
     log_mean = np.add.reduceat(multiplicity * log_size[order], starts) / total
     member = np.repeat(np.arange(len(counts)), counts)
-    pays = m * len(order) > FEW_NUMBERS
-    pays &= 2 * np.minimum(counts, m).sum() <= len(order)
-    most = m if pays or resolution else len(order)
-    few = (counts <= most)[member]
-    large = np.flatnonzero(counts > most)
+    few = (counts <= m)[member]
+    large = np.flatnonzero(counts > m)
     members = [order[starts[k] : starts[k] + counts[k]] for k in large]
     roots = _roots_of(read, members, m)
     lengths = np.array([len(root) for root in roots], dtype=int)

@@ -56,6 +56,10 @@ class SparseMeans:
             return sparse_means(self.matrix[:, columns], self.offset[columns])
         return self.matrix[key].toarray() + self.offset
 
+    def take(self, rows, axis):
+        """Some rows, dense."""
+        return self[rows]
+
     def __array__(self, dtype=None, copy=None):
         return self[:].astype(dtype or float)
 
@@ -102,7 +106,7 @@ class Moments:
     mean: np.ndarray | SparseMeans
     within: np.ndarray
 
-    @property
+    @cached_property
     def n(self):
         """Sum of the weights."""
         return float(self.size.sum())
@@ -122,8 +126,8 @@ class Moments:
 
     @cached_property
     def total(self):
-        """Root (m, m) of the scatter about `shift`."""
-        return stacked_root([self.within, self.between])
+        """Rows (k, m) whose cross-products are the scatter about `shift`."""
+        return np.vstack([self.within, self.between])
 
     @cached_property
     def between(self):

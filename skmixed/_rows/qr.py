@@ -85,4 +85,5 @@ def column_norms(A):
     """Euclidean norms of columns, even of those whose squares would overflow."""
     peak = np.abs(A).max(axis=0, initial=0.0)
     scale = np.where(peak > 0, peak, 1.0)
-    return scale * np.linalg.norm(A / scale, axis=0)
+    unit = A / scale
+    return scale * np.sqrt(np.einsum("ij,ij->j", unit, unit))

@@ -15,6 +15,8 @@ from .memory import check_memory
 from .moments import merge_pieces, moments_about_mean, sparse_means
 from .qr import EPS, column_norms, rows_root, scatter_root
 
+# Rows up to which the numbers of their groups have 16 bits.
+MOST_16_BITS = 2**16
 # Roots of blocks that are joined in one step: fewer and larger calls of LAPACK.
 ROOTS_AT_ONCE = 16
 # The scatter of rows about a row of their own piece may be so many times that about
@@ -120,12 +122,15 @@ def rows_by_group(codes, n_groups):
 
     The order is None where the rows are in it already.
     """
-    if (codes[1:] >= codes[:-1]).all():
+    n, is_sorted = len(codes), bool((codes[1:] >= codes[:-1]).all())
+    if is_sorted or n <= MOST_16_BITS:
         ends = np.cumsum(np.bincount(codes, minlength=n_groups))
-        return None, np.concatenate([[0], ends])
+        order = None
+        if not is_sorted:  # NumPy sorts numbers of 16 bits by counting, too
+            order = np.argsort(codes.astype(np.uint16), kind="stable")
+        return order, np.concatenate([[0], ends])
     # Converting a matrix with one entry per row from rows to columns is a counting
     # sort, ten times as fast as argsort.
-    n = len(codes)
     entries = np.ones(n, dtype=np.int8)
     starts = np.arange(n + 1, dtype=np.int32 if n < 2**31 - 1 else np.int64)
     indicator = sparse.csr_array((entries, codes, starts), shape=(n, n_groups))
@@ -171,10 +176,10 @@ def _reduce_run(read, order, bounds, origin, m, weight):
             for A, first in zip(columns, own, strict=True):
                 A -= spread(first, length)
         a = None if weight is None else weight[rows]
-        summed = weighted_sums(np.ones(len(columns[0])) if a is None else a, pieces)
-        size[i:j] = length if a is None else summed.sum(axis=1)
-        sums = np.concatenate([summed @ A for A in columns], axis=1)
-        mean[i:j] = sums / size[i:j, None]
+        size[i:j] = length if a is None else np.add.reduceat(a, pieces[:-1])
+        weighted = columns if a is None else [a[:, None] * A for A in columns]
+        sums = [np.add.reduceat(A, pieces[:-1], axis=0) for A in weighted]
+        mean[i:j] = np.concatenate(sums, axis=1) / size[i:j, None]
         roots.append(_root_within(columns, a, mean[i:j], size[i:j], length))
         if origin is not None:
             mean[i:j] += np.concatenate(own, axis=1) - origin

@@ -4,24 +4,29 @@
 #
 # FOLDER holds adapter.R, which defines fit(d) and estimates(m); sizes, with the numbers
 # of features and of log-variance features, whether there are groups, whether REML is
-# asked for, and the numbers of rows to warm up with and to measure; and those rows,
-# columns one after the other.  The clock runs during the second call of fit only.
+# asked for, and the numbers of rows to warm up with and to measure; random, with the
+# random effects and then the names of their factors, a line each; and those rows,
+# columns one after the other, labels last.  The clock runs during the second call of fit only.
 
 folder <- commandArgs(trailingOnly = TRUE)[1]
 sizes <- scan(file.path(folder, "sizes"), quiet = TRUE)
 p <- sizes[1]; q <- sizes[2]; grouped <- sizes[3] > 0; reml <- sizes[4] > 0
 
-features <- paste0("x", seq_len(p))
+random <- readLines(file.path(folder, "random"))
+factors <- random[-1]
+
+features <- paste0("x", seq_len(p) - 1)
 mean_formula <- reformulate(features, "y")
-mixed_formula <- reformulate(c(features, "(1 | group)"), "y")
+mixed_formula <- reformulate(c(features, random[1]), "y")
 variance_formula <- if (q) reformulate(features[seq_len(q)]) else ~1
 
 read <- function(name, n) {
   connection <- file(file.path(folder, name), "rb")
   on.exit(close(connection))
-  columns <- lapply(seq_len(p + 1 + grouped), function(j) readBin(connection, "double", n))
-  d <- as.data.frame(setNames(columns, c(features, "y", if (grouped) "group")))
-  if (grouped) d$group <- factor(d$group)
+  names <- c(features, "y", factors)
+  columns <- lapply(seq_along(names), function(j) readBin(connection, "double", n))
+  d <- as.data.frame(setNames(columns, names))
+  for (name in factors) d[[name]] <- factor(d[[name]])
   d
 }
 

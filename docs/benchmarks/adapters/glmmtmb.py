@@ -14,7 +14,7 @@ fit <- function(d) glmmTMB(
 estimates <- function(m) list(
   coef = fixef(m)$cond,
   log_variance = scale * fixef(m)$disp,
-  group_variance = if (grouped) VarCorr(m)$cond$group[1] else 0,
+  group_variance = if (grouped) VarCorr(m)$cond[[1]][1] else 0,
   log_likelihood = logLik(m)
 )
 """

@@ -67,6 +67,7 @@ def _prepare(program, problem, data):
         problem.n_rows,
     )
     (path / "sizes").write_text(" ".join(str(int(size)) for size in sizes))
+    (path / "random").write_text("\n".join([problem.random, *data.labels]))
     (path / "adapter.R").write_text(program)
     return partial(_run, folder)
 
@@ -76,8 +77,8 @@ def _write(path, data):
         for column in data.X.T:
             np.ascontiguousarray(column).tofile(file)
         data.y.tofile(file)
-        if data.codes is not None:
-            data.codes.astype(float).tofile(file)
+        for labels in data.labels.values():
+            labels.astype(float).tofile(file)
 
 
 def _run(folder):

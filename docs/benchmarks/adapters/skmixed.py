@@ -18,7 +18,11 @@ def model_of(problem):
     import skmixed
 
     if problem.task == "mixed":
-        return skmixed.LinearMixedRegressor(problem.random, method=problem.method)
+        return skmixed.LinearMixedRegressor(
+            problem.random,
+            method=problem.method,
+            variance_features=range(problem.n_variance_features),
+        )
     if problem.task != "variance":
         return skmixed.RandomInterceptRegressor(method=problem.method)
     return skmixed.HeteroscedasticGaussianRegressor(
@@ -44,8 +48,11 @@ def estimates(problem, model):
     """From the attributes of a fitted model."""
     if problem.task == "mixed":
         variances = model.random_effects_covariance_[problem.factors[0][0]]
+        log_variance = np.log([model.noise_variance_])
+        if problem.n_variance_features:
+            log_variance = np.append(model.variance_intercept_, model.variance_coef_)
         return {
-            "log_variance": np.log([model.noise_variance_]),
+            "log_variance": log_variance,
             "group_variance": float(variances[0, 0]),
             "log_likelihood": model.log_likelihood_,
             "iterations": model.n_iter_,
