@@ -293,6 +293,7 @@ def page(results, turns, pictures, printed):
     results = {name: results[name] for name in order}
     sections = [turns_section(turns, pictures[0]), losses_section(results, turns)]
     sections += [IN_TURNS.strip(), turns_page.tables(turns, table)]
+    sections.append(turns_page.busy(turns, table))
     sections.append(INTRODUCTION.strip())
     for name, result in results.items():
         if result.problem["family"] != "rows" or name == "million":

@@ -5,19 +5,22 @@
 Every program fits the same data after the other, again and again, so that a busy moment
 of the machine hits all of them and ratios can be trusted; the first turn does not
 count.  Each problem runs twice: with one thread of BLAS and of the compiled engines,
-and with the default of each.  Results go to docs/benchmarks/results/turns/, from which
-`page.py` makes the first part of docs/benchmarks.md.
+and with the default of each.  With the default every turn is measured once more while
+another process is busy beside.  Results go to docs/benchmarks/results/turns/, from
+which `page.py` makes the first part of docs/benchmarks.md.
 """
 
 import argparse
 import datetime
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -53,7 +56,25 @@ def timed(function):
     return time.perf_counter() - wall, time.process_time() - cpu, result
 
 
-def measure(name, repeats, with_memory):
+@contextmanager
+def neighbour():
+    """A process that is busy between two calls of the function that this gives."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    signals = [signal.SIGSTOP, signal.SIGCONT]
+
+    def switch():
+        process.send_signal(signals[0])
+        signals.reverse()
+
+    switch()
+    try:
+        yield switch
+    finally:
+        process.kill()
+        process.wait()
+
+
+def measure(name, repeats, mode):
     """Of every program: seconds and CPU seconds of its turns, or why there are none."""
     warnings.simplefilter("ignore")
     problem = PROBLEMS[name]
@@ -72,16 +93,26 @@ def measure(name, repeats, with_memory):
         if adapter.estimates:
             found = adapter.estimates(problem, fitted)
             rows[key]["log_likelihood"] = found.get("log_likelihood")
-        if with_memory:
+        if mode == "one":
             rows[key]["peak_bytes"] = memory.watch(fits[key])[1]
         rows[key]["turns"] = 1 if wall > LONG else repeats
-    for turn in range(repeats):
-        for key, fit in fits.items():
-            if turn < rows[key]["turns"]:
-                wall, cpu, _ = timed(fit)
-                rows[key]["seconds"].append(wall)
-                rows[key]["cpu"].append(cpu)
+    with neighbour() as switch:
+        for turn in range(repeats):
+            for key, fit in fits.items():
+                if turn < rows[key]["turns"]:
+                    add(rows[key], "", fit)
+                if turn < rows[key]["turns"] and mode != "one":
+                    switch()
+                    add(rows[key], "busy_", fit)
+                    switch()
     return rows
+
+
+def add(row, kind, fit):
+    """Measure a fit, and add what it takes to a row."""
+    wall, cpu, _ = timed(fit)
+    row.setdefault(f"{kind}seconds", []).append(wall)
+    row.setdefault(f"{kind}cpu", []).append(cpu)
 
 
 def in_process(name, repeats, mode):
@@ -104,11 +135,12 @@ def print_rows(name, mode, rows):
         if "failed" in row:
             print(f"  {row['name']:<20} failed: {row['failed'][:60]}")
             continue
-        peak = row.get("peak_bytes")
+        peak, busy = row.get("peak_bytes"), row.get("busy_cpu")
         print(
             f"  {row['name']:<20} {median(row['seconds']):9.4f} s  "
             f"CPU {median(row['cpu']):9.4f} s"
-            + (f"  {peak / 1e6:6.0f} MB" if peak is not None else ""),
+            + (f"  {peak / 1e6:6.0f} MB" if peak is not None else "")
+            + (f"  busy CPU {median(busy):9.4f} s" if busy else ""),
             flush=True,
         )
 
@@ -125,7 +157,7 @@ def main():
     options = parser.parse_args()
     if options.one:
         name, mode, output = options.one
-        rows = measure(name, options.repeats, mode == "one")
+        rows = measure(name, options.repeats, mode)
         Path(output).write_text(json.dumps(rows, default=float))
         return
     FOLDER.mkdir(parents=True, exist_ok=True)

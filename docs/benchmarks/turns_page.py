@@ -7,6 +7,10 @@ from problems import PROBLEMS
 
 NAME = "turns.svg"
 MODES = {"one": "one thread each", "default": "default threads"}
+BUSY = (
+    "With the default threads each turn was measured twice, once while another process "
+    "computed without a pause. Threads that wait for each other take CPU time."
+)
 SAME = 1e-3  # log-likelihoods that differ by less are the same
 
 
@@ -126,6 +130,21 @@ def tables(results, table):
         )
         parts += _likelihoods(modes["one"])
     return "\n\n".join(parts)
+
+
+def busy(results, table):
+    """CPU seconds with the default threads, alone and beside a busy process."""
+    head = ["", "alone, CPU s", "beside", "beside / alone", "quartiles"]
+    rows = []
+    for result in results.values():
+        for row in result["modes"].get("default", {}).values():
+            if row.get("busy_cpu"):
+                alone, beside = np.array(row["cpu"]), np.array(row["busy_cpu"])
+                low, middle, high = np.quantile(beside / alone, [0.25, 0.5, 0.75])
+                cells = [f"{row['name']}: {title(result['problem'])}"]
+                cells += [f"{np.median(x):.3g}" for x in (alone, beside)]
+                rows.append([*cells, f"{middle:.2f}", f"{low:.2f} to {high:.2f}"])
+    return f"### beside a busy process\n\n{BUSY}\n\n{table(head, rows)}" if rows else ""
 
 
 def _cells(modes, key, mode):
