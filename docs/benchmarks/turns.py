@@ -34,7 +34,7 @@ FOLDER = RESULTS / "turns"
 ONE_THREAD = dict.fromkeys(
     ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "RAYON_NUM_THREADS"), "1"
 )
-FEW = {"million": 7, "slopes": 5, "nested": 3, "crossed": 1, "insteval": 5}
+FEW = {"slopes": 5, "nested": 3, "crossed": 1, "insteval": 5}
 WANTED = {
     "rows-1e2": COMPILED,
     "rows-1e3": COMPILED,

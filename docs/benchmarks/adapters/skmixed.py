@@ -48,9 +48,10 @@ def estimates(problem, model):
     """From the attributes of a fitted model."""
     if problem.task == "mixed":
         variances = model.random_effects_covariance_[problem.factors[0][0]]
-        log_variance = np.log([model.noise_variance_])
         if problem.n_variance_features:
             log_variance = np.append(model.variance_intercept_, model.variance_coef_)
+        else:
+            log_variance = np.log([model.noise_variance_])
         return {
             "log_variance": log_variance,
             "group_variance": float(variances[0, 0]),
