@@ -1,8 +1,6 @@
 """Roots of a function of one variable: no statistics, and no warnings."""
 
 import numpy as np
-from numpy.polynomial.chebyshev import chebder, chebroots, chebval
-from scipy.fft import dct
 from scipy.optimize import brentq, minimize_scalar
 
 XTOL = 1e-14
@@ -68,8 +66,7 @@ def brackets(slope, grid, values):
 
 def bracket_points(low, high):
     """The points of `interpolated_root`, from `high` to `low`."""
-    angles = np.pi * (np.arange(N_POINTS) + 0.5) / N_POINTS
-    return low + 0.5 * (high - low) * (1 + np.cos(angles))
+    return low + 0.5 * (high - low) * (1 + np.cos(ANGLES))
 
 
 def interpolated_root(values, low, high):
@@ -82,12 +79,23 @@ def interpolated_root(values, low, high):
     values : ndarray of shape (N_POINTS,)
         At the `bracket_points`.
     """
-    coefficients = dct(values) / N_POINTS
-    coefficients[0] /= 2
-    slope, half = chebder(coefficients), (high - low) / 2
-    roots = [z.real for z in chebroots(coefficients) if z.imag == 0 and abs(z) <= 1]
-    rising = [(z, chebval(z, slope)) for z in roots if chebval(z, slope) > 0]
+    rising = np.flatnonzero((values[:-1] >= 0) & (values[1:] < 0))
     if len(rising) != 1:
         return None
-    ((root, steepness),) = rising
-    return low + half * (1 + root), steepness / half
+    first, last = ANGLES[rising[0]], ANGLES[rising[0] + 1]
+    share = values[rising[0]] / (values[rising[0]] - values[rising[0] + 1])
+    angle, coefficients = first + share * (last - first), TO_COEFFICIENTS @ values
+    for _ in range(4):  # Newton's method, from an error of some thousandths
+        slope = coefficients @ (ORDERS * np.sin(ORDERS * angle))
+        angle += coefficients @ np.cos(ORDERS * angle) / slope
+    if not first <= angle <= last:
+        return None
+    half = 0.5 * (high - low)
+    return low + half * (1 + np.cos(angle)), slope / (half * np.sin(angle))
+
+
+ORDERS = np.arange(N_POINTS)
+ANGLES = np.pi * (ORDERS + 0.5) / N_POINTS
+# The coefficients of the Chebyshev polynomials from the values at the points.
+TO_COEFFICIENTS = np.cos(np.outer(ORDERS, ANGLES)) * 2 / N_POINTS
+TO_COEFFICIENTS[0] /= 2
