@@ -285,6 +285,14 @@ class Conditional:
         normal = random_state.standard_normal((root.shape[1], n_samples))
         return total + W_dense[:, touched] @ (root @ normal)
 
+    def extended(self, positions, sizes, Psi):
+        """See `extend`."""
+        return extend(self, positions, sizes, Psi)
+
+    def observed(self, Z, precision, right):
+        """See `observe_rows`."""
+        return observe_rows(self, Z, precision, right)
+
 
 def conditional_of_chain(own, carries, parents):
     """The covariance of nested terms, from the inside out.

@@ -22,13 +22,7 @@ from scipy.linalg import block_diag, cho_solve, cholesky
 from scipy.sparse.linalg import splu
 
 from .._blocks import row_blocks
-from .conditional import (
-    Conditional,
-    extend,
-    indicator,
-    observe_rows,
-    semidefinite_root,
-)
+from .conditional import Conditional, indicator, semidefinite_root
 from .posterior import Coefficients, of_groups
 from .sampled import SampledConditional
 
@@ -162,6 +156,13 @@ class MixedPosterior(Coefficients):
         errors += self.conditional.level_covariance(self.order.index(t))
         return _in_basis(errors, term.basis)
 
+    def error_variance_error(self, t):
+        """Standard errors of the diagonals of `error_covariance` where these come from
+        draws, (K, q).
+        """
+        position, basis = self.order.index(t), self.terms[t].basis
+        return self.conditional.level_variance_error(position, basis)
+
     def modes(self, t):
         """Conditional modes of a term in the user's units, (K, q)."""
         return self.terms[t].modes @ self.terms[t].basis.T
@@ -217,7 +218,7 @@ def make_room(posterior, positions, n_levels):
         terms.append(replace(term, modes=modes, loading=loading))
     sizes = [term.modes.shape for term in terms]
     ordered = posterior._ordered(positions, sizes, [term.Psi for term in terms])
-    conditional = extend(posterior.conditional, *ordered)
+    conditional = posterior.conditional.extended(*ordered)
     return replace(posterior, terms=tuple(terms), conditional=conditional)
 
 
@@ -231,7 +232,7 @@ def observe(posterior, X, y, codes, noise_variance):
     variance = noise_variance + posterior._new_variance(Z, codes, len(y))
     right = np.column_stack([y - posterior.mean(X, codes), posterior._h(X, Z, codes)])
     rows = posterior.conditional.rows(*posterior._ordered(Z, codes), len(y))
-    after, moved = observe_rows(posterior.conditional, rows, 1 / variance, right)
+    after, moved = posterior.conditional.observed(rows, 1 / variance, right)
     terms, start = list(posterior.terms), 0
     for t in posterior.order:
         term = terms[t]

@@ -5,18 +5,22 @@ variance of a row's own effects, given all others, is exact; only what the other
 comes from draws.  Covariances of several rows are solved for.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 
-from .._rows.iterative import IterativeGram
-from .conditional import indicator
+from .._rows.iterative import IterativeGram, pairs_of
+from .conditional import indicator, level_blocks
 from .factor import times
 from .iterative import OF_DRAWS, OF_VARIATES, Equations
 
 # Rows whose joint covariance is solved for, a solution each.
 MOST_JOINT = 1_000
+# A factor with at most so many effects has their covariance by a solution for each, as
+# many as there are draws.
+FEW_EFFECTS = 32
 # Rows whose variances are computed at a time.
 ROWS_AT_ONCE = 2**14
 
@@ -141,14 +145,116 @@ class SampledConditional:
 
     def level_covariance(self, t):
         """Cov(b_g | y, beta) of each level of a term, (K, q, q)."""
-        inverse, (K, q) = self.equations.inverses[t], self.sizes[t]
-        found = inverse.copy()
-        for u, v in zip(self.drawn[t], self.pushed[t], strict=True):
-            v = np.einsum("gab,gb->ga", inverse, v.reshape(K, q))
-            moved = u.reshape(K, q) - v
-            found += moved[:, :, None] * moved[:, None] / len(self.drawn[t])
-        L = self.Lambdas[t]
+        found, L = self.solved[t], self.Lambdas[t]
+        if found is None:
+            found = self.equations.inverses[t].copy()
+            for moved in self._moved(t):
+                outer = moved[:, :, None] * moved[:, None]
+                found += outer / len(self.drawn[t])
         return self.scale * (L @ found @ L.T)
+
+    def level_variance_error(self, t, basis):
+        """Standard errors by the draws of the diagonals of `level_covariance`, in a
+        basis (q, q) of the effects, (K, q); 0 where no draws were needed.
+        """
+        if self.solved[t] is not None:
+            return np.zeros(self.sizes[t])
+        B = basis @ self.Lambdas[t]
+        squares = np.array([(moved @ B.T) ** 2 for moved in self._moved(t)])
+        return self.scale * squares.std(axis=0, ddof=1) / np.sqrt(len(squares))
+
+    def _moved(self, t):
+        """In each draw the part (K, q) of a term's effects that all others explain."""
+        inverse, (K, q) = self.equations.inverses[t], self.sizes[t]
+        for u, v in zip(self.drawn[t], self.pushed[t], strict=True):
+            own = np.einsum("gab,gb->ga", inverse, v.reshape(K, q))
+            yield u.reshape(K, q) - own
+
+    @cached_property
+    def solved(self):
+        """The blocks (K, q, q) of C^-1 of every level of each term with few effects, by
+        a solution for each effect; None for the other terms.
+        """
+        found = []
+        for t, (K, q) in enumerate(self.sizes):
+            blocks = np.empty((K, q, q)) if K * q <= FEW_EFFECTS else None
+            for place in range(0 if blocks is None else K * q):
+                right = [np.zeros(K * q) for K, q in self.sizes]
+                right[t][place] = 1.0
+                u, _ = self.equations.solve(right, OF_VARIATES)
+                blocks[place // q, :, place % q] = u[t].reshape(K, q)[place // q]
+            if blocks is not None:
+                blocks = (blocks + np.swapaxes(blocks, 1, 2)) / 2
+            found.append(blocks)
+        return found
+
+    def extended(self, positions, sizes, Psi):
+        """The same of further levels too, which have no rows yet; the arguments are
+        those of `conditional.extend`.
+        """
+        rng = np.random.default_rng([self.gram.seed, 4])
+        own, draws, places = [], [], []
+        for t, (place, (K, q)) in enumerate(zip(positions, sizes, strict=True)):
+            own.append(np.zeros((K, q, q)))
+            own[t][place] = self.gram.own[t]
+            at = (q * place[:, None] + np.arange(q)).ravel()
+            prior = rng.standard_normal((len(self.drawn[t]), K * q), dtype=np.float32)
+            draws.append((prior, prior.copy()))
+            for wide, old in zip(
+                draws[t], (self.drawn[t], self.pushed[t]), strict=True
+            ):
+                wide[:, at] = old
+            places.append(at)
+        pairs = []
+        for (s, t), some in self.gram.between():
+            M = some.matrix.tocoo()
+            where = places[s][M.coords[0]], places[t][M.coords[1]]
+            shape = own[s].shape[0] * sizes[s][1], own[t].shape[0] * sizes[t][1]
+            pairs.append(pairs_of(sparse.coo_array((M.data, where), shape=shape)))
+        gram = replace(self.gram, own=tuple(own), pairs=tuple(pairs))
+        drawn, pushed = zip(*draws, strict=True)
+        return SampledConditional(gram, self.Lambdas, self.scale, drawn, pushed)
+
+    def observed(self, Z, precision, right):
+        """Condition on further rows, as `conditional.observe_rows`: math.md (157)."""
+        (starts, D), weight = self.starts, self.scale * precision
+        ends = [*starts[1:], D]
+        terms = [slice(*some) for some in zip(starts, ends, strict=True)]
+        G = ((Z * weight[:, None]).T @ Z).tocsr()
+        own = [
+            C + level_blocks(G[some, some], C.shape[1])
+            for C, some in zip(self.gram.own, terms, strict=True)
+        ]
+        pairs = [
+            pairs_of(some.matrix + G[terms[s], terms[t]])
+            for (s, t), some in self.gram.between()
+        ]
+        # Another update shall have other errors.
+        seed = self.gram.seed + 1
+        gram = replace(self.gram, own=tuple(own), pairs=tuple(pairs), seed=seed)
+        after = self._drawn_anew(gram, Z, weight)
+        eq, moved = after.equations, np.empty((D, right.shape[1]))
+        for j, values in enumerate(right.T):
+            b = eq.back(np.split(Z.T @ (weight * values), starts[1:]))
+            u, _ = eq.solve(b, OF_VARIATES)
+            moved[:, j] = np.concatenate(eq.scaled(u))
+        return after, moved
+
+    def _drawn_anew(self, gram, Z, weight):
+        """The same after further rows, with the products of all rows."""
+        eq, (starts, _) = Equations(gram, self.Lambdas), self.starts
+        rng, root = np.random.default_rng([gram.seed, 5]), np.sqrt(weight)
+        drawn, pushed = ([part.copy() for part in x] for x in (self.drawn, self.pushed))
+        for k in range(len(drawn[0])):
+            errors = Z.T @ (root * rng.standard_normal(len(root)))
+            errors = eq.back(np.split(errors, starts[1:]))
+            v = [part[k] + e for part, e in zip(pushed, errors, strict=True)]
+            near = [part[k].astype(float) for part in drawn[1:]]
+            u, _ = eq.solve(v, OF_DRAWS, near)
+            for part, one in zip([*drawn, *pushed], [*u, *v], strict=True):
+                part[k] = one
+        parts = gram, self.Lambdas, self.scale, tuple(drawn), tuple(pushed)
+        return SampledConditional(*parts)
 
     def covariance(self, W):
         """Covariance (n, n) of rows with these weights, by a solution for each."""

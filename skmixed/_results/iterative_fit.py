@@ -37,6 +37,9 @@ class SampledFit:
     std_error : float
         Median over rows of the fit of the relative error, by the draws, of the
         standard deviation of a prediction.
+    effect_errors : tuple of float
+        By factors, the median over levels and effects of that of `random_effects_std_`;
+        0 for a factor whose few effects were solved for.
     """
 
     information: np.ndarray
@@ -44,6 +47,7 @@ class SampledFit:
     probes: np.ndarray
     slopes: np.ndarray
     std_error: float
+    effect_errors: tuple = ()
 
 
 def keep_sampled(point, posterior, X, codes):
@@ -68,6 +72,9 @@ def keep_sampled(point, posterior, X, codes):
         probes=_of_probes(point, parameters),
         slopes=np.concatenate([np.eye(slopes.shape[1])[None], slopes]),
         std_error=_std_error(posterior, point.noise_variance, X, codes),
+        effect_errors=tuple(
+            _effect_error(posterior, t) for t in range(len(posterior.terms))
+        ),
     )
 
 
@@ -88,6 +95,14 @@ def _std_error(posterior, noise_variance, X, codes):
     variance = posterior.variance(X, codes) + noise_variance
     error = posterior.variance_error(X, codes)
     return float(np.median(error / (2 * variance)))
+
+
+def _effect_error(posterior, t):
+    """The median relative error of the standard deviations of a factor's effects."""
+    error = posterior.error_variance_error(t)
+    variance = np.diagonal(posterior.error_covariance(t), axis1=1, axis2=2)
+    told = variance > 0
+    return float(np.median(error[told] / (2 * variance[told]))) if told.any() else 0.0
 
 
 def kept_parameters(sampled, model, Lambdas, noise_variance):

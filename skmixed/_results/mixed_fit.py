@@ -272,12 +272,6 @@ class LinearMixedFit(Fit):
         """The fit after further rows of levels `codes`; `known` are the labels then,
         and `moved` the places of the levels that the fit knows, both by factor.
         """
-        if self.sampled:
-            raise ValueError(
-                "An update needs the covariance of all effects, which a fit by "
-                "solver='iterative' does not have. Fit anew with these rows, or by "
-                "solver='direct'."
-            )
         n_levels = [len(levels) for levels in known.levels]
         posterior = make_room(self.posterior, moved, n_levels)
         noise_variance = self.noise_variance_of(X, codes)

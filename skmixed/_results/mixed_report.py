@@ -246,8 +246,8 @@ def _notes(fit, coverage):
         yield (
             "Solver: iterative. Traces are estimated by random probes; mc_error is the "
             "standard error that their choice adds. Standard deviations of predictions "
-            f"come from draws, with an error of {fit.sampled.std_error:.1g} of them. "
-            "There is no log-likelihood."
+            f"come from draws, with an error of {fit.sampled.std_error:.1g} of them"
+            f"{_effect_errors(fit)}. There is no log-likelihood."
         )
     for t, (factor, rank) in enumerate(zip(fit.factors, fit.ranks, strict=True)):
         told, variance = fit.identified[t], np.diag(fit.covariances[t])
@@ -263,6 +263,13 @@ def _notes(fit, coverage):
                 f"{len(told)}: the likelihood is highest at the end of the range of "
                 "its variances and correlations."
             )
+
+
+def _effect_errors(fit):
+    """Errors of the standard deviations of the effects, by factors, as text."""
+    pairs = zip(fit.factors, fit.sampled.effect_errors, strict=False)
+    some = ", ".join(f"{e:.1g} ({factor.name})" for factor, e in pairs)
+    return f", those of random effects of {some}" if some else ""
 
 
 def effects_table(fit, t, total):

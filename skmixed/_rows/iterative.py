@@ -51,6 +51,13 @@ class Pairs:
         return np.where(self.keys[place] == wanted, self.data[place], 0.0)
 
 
+def pairs_of(matrix):
+    """A sparse matrix as `Pairs`."""
+    matrix = sparse.csr_array(matrix)
+    matrix.sort_indices()
+    return Pairs(matrix.data, matrix.indices, matrix.indptr, matrix.shape)
+
+
 @dataclass(frozen=True)
 class IterativeGram:
     """Products of the columns of crossed terms and of A = [X y].
@@ -189,9 +196,7 @@ def _pairs(first, second, weight):
             entries = _weighted(Z[:, a] * Z_other[:, b], weight)
             where = q * one.codes + a, r * other.codes + b
             parts.append(sparse.coo_array((entries, where), shape=shape).tocsr())
-    total = sum(parts[1:], start=parts[0])
-    total.sort_indices()
-    return Pairs(total.data, total.indices, total.indptr, shape)
+    return pairs_of(sum(parts[1:], start=parts[0]))
 
 
 def _errors(data, terms, Zs, seed):

@@ -1,6 +1,8 @@
 """Batches of the linear mixed model: `partial_fit` against `fit`, math.md (150)."""
 
+import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -32,6 +34,17 @@ Y = (Y + RNG.normal(size=N)).to_numpy()
 BATCH = RNG.integers(0, 5, N)
 ONE = ["(x | s)", "(x || s)", "(0 + x | s)", "(1 | s)"]
 SEVERAL = ["(1 | s) + (1 | item)", "(x | s) + (z | item)", "(x | class/s)"]
+
+
+# The feature z and y jump by so much from batch to batch: doubles tell a deviation of
+# unit size from it to 1e-10, and figures of the fit to some of these.
+FAR = 1e6
+AS_DOUBLES_TELL = 3e-9
+STORED = Path(__file__).parents[1] / "stored" / "far_batches.json"
+
+
+def far_apart():
+    return X.assign(z=X["z"] + FAR * BATCH), Y + FAR * BATCH
 
 
 def in_batches(model, X=X, y=Y, groups=GROUPS, order=(3, 1, 0, 4, 2), **weights):
@@ -73,6 +86,35 @@ def test_batches_in_any_order_are_one_fit(terms, far):
     want_mean, want_std = expected.predict(near, groups=GROUPS, return_std=True)
     assert_allclose(mean - far, want_mean - far, atol=1e-16 * far + tolerance * 10)
     assert_allclose(std, want_std, rtol=tolerance)
+
+
+@pytest.mark.parametrize("terms", ONE)
+def test_batches_far_apart_are_as_exact_as_rows_in_memory(terms):
+    """Both beside the optimum to 20 digits, by tests/stored/far_batches.py."""
+    truth = json.loads(STORED.read_text())["fits"][terms]
+    near, y = far_apart()
+    one = LinearMixedRegressor(terms).fit(near, y, groups=GROUPS)
+    for model in (one, in_batches(clone(one), near, y)):
+        for name, want in truth.items():
+            got = getattr(model, name)
+            got = got["s"] if isinstance(got, dict) else got
+            scale = AS_DOUBLES_TELL * np.abs(want).max()
+            assert_allclose(got, want, rtol=0, atol=scale, err_msg=name)
+
+
+@pytest.mark.parametrize("terms", ONE + SEVERAL)
+@pytest.mark.filterwarnings("ignore::skmixed.GroupsWarning")  # of small batches
+@pytest.mark.filterwarnings("ignore:The search stopped")
+def test_batches_of_which_each_has_labels_of_its_own(terms):
+    model = LinearMixedRegressor(terms)
+    expected = clone(model).fit(X, Y, groups=GROUPS)
+    own = np.unique(GROUPS["s"]).reshape(4, 3)
+    for order in ((0, 1, 2, 3), (2, 0, 3, 1)):
+        got = clone(model)
+        for number in order:
+            rows = np.flatnonzero(GROUPS["s"].isin(own[number]))
+            got.partial_fit(X.iloc[rows], Y[rows], groups=GROUPS.iloc[rows])
+        assert_same(got, expected, SAME if terms in ONE else SAME_SEVERAL)
 
 
 def test_factors_that_are_nested_at_first():

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.linalg import block_diag
 
 from skmixed import LinearMixedRegressor, inference
 from skmixed._input.table import Data
@@ -152,7 +153,89 @@ def test_predictions(models):
     assert len(posterior.conditional.drawn[0]) == N_DRAWS
     for factor in "ghk":
         pair = [m.random_effects_std_[factor] for m in models]
-        assert_allclose(*pair, rtol=0.4)
+        assert_allclose(*pair, rtol=0.05 if factor == "k" else 0.4)
+
+
+def covariance_of_effects(posterior, Z):
+    """Cov(b | y, beta) of all effects after rows Z (n, D), by a dense inverse."""
+    conditional = posterior.conditional
+    pairs = zip(conditional.sizes, conditional.Lambdas, strict=True)
+    L = block_diag(*(np.kron(np.eye(K), L) for (K, _), L in pairs))
+    C = np.eye(len(L)) + L.T @ (Z.T @ Z) @ L
+    return conditional.scale * L @ np.linalg.solve(C, L.T)
+
+
+def level_blocks(covariance, sizes):
+    start = 0
+    for K, q in sizes:
+        some = [slice(start + g * q, start + g * q + q) for g in range(K)]
+        yield np.array([covariance[own, own] for own in some])
+        start += K * q
+
+
+def design(posterior, codes):
+    Z, codes = posterior._effects(X, codes, slice(None), None)
+    return posterior.conditional.rows(*posterior._ordered(Z, codes), N).toarray()
+
+
+def test_few_effects_are_solved_for(models):
+    """Their covariance is exact; that of many has a reported error: math.md (155)."""
+    got, _ = models
+    posterior = got._fit.posterior
+    exact = covariance_of_effects(posterior, design(posterior, CODES))
+    blocks = list(level_blocks(exact, posterior.conditional.sizes))
+    for t, factor in enumerate("ghk"):
+        found = posterior.conditional.level_covariance(posterior.order.index(t))
+        error = posterior.conditional.level_variance_error(
+            posterior.order.index(t), np.eye(found.shape[1])
+        )
+        moved = np.diagonal(found - blocks[posterior.order.index(t)], 0, 1, 2)
+        if factor == "g":
+            assert 0.5 < np.sqrt(np.mean((moved / error) ** 2)) < 2.0
+        else:
+            assert not error.any()
+            assert_allclose(moved, 0.0, atol=SOLVED)
+    errors = got._fit.sampled.effect_errors
+    assert 0.0 < errors[0] < 0.2
+    assert errors[1:] == (0.0, 0.0)
+    text = " ".join(str(got.summary()).split())
+    assert f"those of random effects of {errors[0]:.1g} (g), 0 (h), 0 (k)." in text
+
+
+def test_updates_are_solved_for():
+    """Known levels and new ones, in two updates, math.md (157), by dense matrices."""
+    known = (CODES[0] < K - 1) & (np.arange(N) < 400)
+    model = LinearMixedRegressor(TEXT, solver="iterative")
+    model.fit(TABLE[known], Y[known], groups=LABELS[known])
+    before = model._fit.posterior
+    rest = np.flatnonzero(~known)
+    for some in (rest[:50], rest[50:]):
+        model.update_random_effects(TABLE.iloc[some], Y[some], groups=LABELS.iloc[some])
+    posterior = model._fit.posterior
+    assert [len(model.groups_[factor]) for factor in "ghk"] == [K, J, M]
+    Z = design(posterior, CODES)
+    exact = covariance_of_effects(posterior, Z)
+    level, slopes = posterior.population_mean(X), posterior.population_rows(X)
+    right = np.column_stack([Y - level, slopes])
+    want = exact @ Z.T @ right / model.noise_variance_
+    found = [
+        np.concatenate([term.modes[:, :, None], term.loading], axis=2)
+        for term in posterior._ordered(posterior.terms)[0]
+    ]
+    found = np.concatenate([part.reshape(-1, right.shape[1]) for part in found])
+    assert_allclose(found, want, atol=1e-6)  # modes of the fit end at 1e-8
+    sizes = posterior.conditional.sizes
+    for t, block in enumerate(level_blocks(exact, sizes)):
+        got = posterior.conditional.level_covariance(t)
+        assert_allclose(*(np.diagonal(C, 0, 1, 2) for C in (got, block)), rtol=0.4)
+    variance = posterior.variance(X, CODES)
+    known_beta = np.einsum("ij,jk,ik->i", Z, exact, Z)
+    h = slopes - Z @ want[:, 1:]
+    wanted = known_beta + np.sum(h**2, axis=1)
+    error = posterior.variance_error(X, CODES)
+    assert np.mean(((variance - wanted) / error) ** 2) < 4.0
+    old = [codes[known] for codes in CODES]
+    assert np.abs(before.variance(X[known], old) / wanted[known] - 1).max() > 0.1
 
 
 def test_several_rows_are_solved_for(models):
@@ -211,8 +294,6 @@ def test_what_the_iterative_solver_does_not_have(models):
         got.predict_interval(**rows, distribution="t")
     with pytest.raises(ValueError, match="'integrated' needs the likelihood"):
         got.predict_interval(**rows, distribution="integrated")
-    with pytest.raises(ValueError, match="An update needs the covariance"):
-        got.update_random_effects(y=Y, **rows)
     two = {"X": pd.concat([TABLE] * 2), "groups": pd.concat([LABELS] * 2)}
     with pytest.raises(ValueError, match="joint distribution of 1,200 rows"):
         got.predict(**two, return_cov=True)

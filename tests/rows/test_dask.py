@@ -357,7 +357,10 @@ def test_few_rows_are_fetched(kind, monkeypatch):
 
 def test_a_process_is_killed_during_the_search(many_rows, monkeypatch):
     """The cluster computes again what only this process had."""
-    expected = HeteroscedasticGaussianRegressor().fit(X, Y, groups=GROUPS)
+    monkeypatch.setattr("skmixed._search.mixed_noise.SOME_ROWS", 0)
+    uneven = HeteroscedasticGaussianRegressor()
+    mixed = LinearMixedRegressor("(x0 | g)", variance_features=[1])
+    expected = [clone(model).fit(X, Y, groups=GROUPS) for model in (uneven, mixed)]
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
     reduce, calls = lazy_dask.LazyParts.reduce, []
     with (
@@ -374,10 +377,14 @@ def test_a_process_is_killed_during_the_search(many_rows, monkeypatch):
 
         monkeypatch.setattr(lazy_dask.LazyParts, "reduce", reduce_or_kill)
         lazy_X, lazy_y, lazy_groups = arrays()
-        model = HeteroscedasticGaussianRegressor()
-        model.fit(lazy_X, lazy_y, groups=lazy_groups)
-    assert len(calls) > 5
-    assert_same_search(model, expected)
+        for model in (uneven, mixed):
+            calls.clear()
+            model.fit(lazy_X, lazy_y, groups=lazy_groups)
+            assert len(calls) > 5
+    assert_same_search(uneven, expected[0])
+    for name in ("coef_", "variance_coef_", "log_likelihood_"):
+        got, want = (getattr(model, name) for model in (mixed, expected[1]))
+        assert_allclose(got, want, atol=1e-8 * np.abs(want).max())
 
 
 # ------------------------------------------------------------- the linear mixed model
@@ -385,17 +392,18 @@ def test_a_process_is_killed_during_the_search(many_rows, monkeypatch):
 MIXED = "(a | school) + (1 | item)"
 ITEMS = TABLE.assign(item=[f"i{k}" for k in np.arange(300) * 7 % 11])
 SAME_MIXED = 1e-8  # the search of several factors ends by rounding of the value
+SAME_ONE_FACTOR = 1e-10
 
 
-def assert_same_mixed(model, expected):
+def assert_same_mixed(model, expected, tolerance=SAME_MIXED):
     for name in ("coef_", "intercept_", "coef_covariance_", "log_likelihood_"):
         value = getattr(expected, name)
-        scale = SAME_MIXED * np.abs(value).max()
+        scale = tolerance * np.abs(value).max()
         assert_allclose(getattr(model, name), value, rtol=0, atol=scale)
     for factor in expected.groups_:
         assert_array_equal(model.groups_[factor], expected.groups_[factor])
         value = expected.random_effects_[factor]
-        scale = SAME_MIXED * np.abs(value).max()
+        scale = tolerance * np.abs(value).max()
         assert_allclose(model.random_effects_[factor], value, atol=scale)
 
 
@@ -440,27 +448,69 @@ def test_a_mixed_model_of_arrays(mixed):
     assert "partition 0 of 5" in caught.value.__notes__[0]
 
 
-def test_a_process_is_killed_while_it_sums(mixed, tmp_path):
-    """The cluster computes again what it had."""
-    marker = tmp_path / "alive"
-    marker.touch()
+def lethal(marker):
+    """Features that kill the process which computes them, as long as a file is there;
+    with None, always.
+    """
 
-    def kill_once(block):  # within the test: workers cannot import its module
-        if marker.exists():
-            marker.unlink()
+    def kill(block):  # within a function: workers cannot import this module
+        if marker is None or marker.exists():
+            if marker is not None:
+                marker.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
         return block
 
+    return arrays()[0].map_blocks(kill, dtype=float, meta=X[:0])
+
+
+def test_a_process_is_killed_while_it_sums(mixed, tmp_path):
+    """The cluster computes again what it had, in every fit by sums of partitions."""
+    marker = tmp_path / "alive"
+    one = LinearMixedRegressor("(x0 | school)")
+    cases = [
+        (RandomInterceptRegressor(), GROUPS),
+        (one, ITEMS["school"]),
+        (LinearMixedRegressor("(x0 | school) + (1 | item)"), ITEMS[["school", "item"]]),
+    ]
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
     with (
         distributed.LocalCluster(**options, dashboard_address=":0") as local,
         distributed.Client(local),
     ):
-        lazy_X = arrays()[0].map_blocks(kill_once, dtype=float, meta=X[:0])
-        model = LinearMixedRegressor("(x0 | school) + (1 | item)")
-        model.fit(lazy_X, Y, groups=ITEMS[["school", "item"]])
-    assert not marker.exists()
-    assert_same_mixed(model, mixed)
+        for model, labels in cases:
+            marker.touch()
+            model.fit(lethal(marker), Y, groups=labels)
+            assert not marker.exists()
+    assert_same(cases[0][0], RandomInterceptRegressor().fit(X, Y, groups=GROUPS))
+    expected = clone(one).fit(X, Y, groups=ITEMS["school"])
+    assert_same_mixed(one, expected, SAME_ONE_FACTOR)
+    assert_same_mixed(cases[2][0], mixed)
+
+
+def test_processes_that_are_always_killed_are_one_error():
+    options = {"n_workers": 1, "threads_per_worker": 1, "processes": True}
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        distributed.LocalCluster(**options, dashboard_address=":0") as local,
+        distributed.Client(local),
+    ):
+        for model in (RandomInterceptRegressor(), LinearMixedRegressor()):
+            with pytest.raises(distributed.KilledWorker, match="died"):
+                model.fit(lethal(None), Y, groups=GROUPS)
+            assert not hasattr(model, "coef_")
+
+
+@pytest.mark.parametrize("terms", ["(a | school)", "(1 | school)", "(a || school)"])
+def test_one_factor_with_labels_that_differ_by_partition(terms):
+    table = ITEMS.sort_values("school", kind="stable").reset_index(drop=True)
+    lazy = dd.from_pandas(table, npartitions=6)
+    backwards = dd.concat([lazy.partitions[k] for k in (5, 2, 4, 0, 3, 1)])
+    expected = LinearMixedRegressor(terms)
+    expected.fit(ITEMS[list("abc")], Y, groups=ITEMS["school"])
+    for some in (lazy, backwards):
+        model = LinearMixedRegressor(terms)
+        model.fit(some[list("abc")], some["y"], groups=some["school"])
+        assert_same_mixed(model, expected, SAME_ONE_FACTOR)
 
 
 def test_a_fit_leaves_the_configuration_of_dask_alone():
