@@ -43,6 +43,11 @@ NEGLIGIBLE = 1e-7
 COMPLEX_STEP = 1e-20
 # More dimensions would need more nodes.
 MOST_PARAMETERS = 10
+NOWHERE = (
+    "distribution='integrated' has no answer: the information about the variances is "
+    "singular at all values that were tried, as where the weights sum to hardly more "
+    "than the number of coefficients. Use distribution='normal'."
+)
 
 
 @dataclass(frozen=True)
@@ -249,6 +254,11 @@ def importance_nodes(density, start):
     kept : list
         Of every node, what else `density` gives.
     probability : ndarray of shape (n,)
+
+    Raises
+    ------
+    ValueError
+        If the density is 0 at the best value that is found.
     """
     centre, root = _normal_at_the_mode(lambda theta: density(theta)[0], start)
     z, log_proposal = _t_points(len(start))
@@ -279,6 +289,8 @@ def _normal_at_the_mode(value, start):
     options = {"maxiter": 30, "gtol": 1e-2}
     found = minimize(lambda x: -max(value(x), -1e300), start, options=options)
     mode = found.x
+    if value(mode) == -np.inf:
+        raise ValueError(NOWHERE)
     eye = STEP * np.eye(len(mode))
     at, up, down = (
         np.array([value(mode + e) for e in steps]) for steps in ([0 * mode], eye, -eye)
@@ -286,7 +298,9 @@ def _normal_at_the_mode(value, start):
     H = np.diag(2 * at - up - down)
     for i, j in combinations(range(len(mode)), 2):
         both = value(mode + eye[i] + eye[j]) + value(mode - eye[i] - eye[j])
-        H[i, j] = H[j, i] = (up[i] + down[i] + up[j] + down[j] - both - 2 * at[0]) / 2
+        beside = up[i] + down[i] + up[j] + down[j] - 2 * at[0]
+        if np.isfinite(beside):
+            H[i, j] = H[j, i] = (beside - both) / 2
     values, vectors = np.linalg.eigh(np.where(np.isfinite(H), H, 0.0) / STEP**2)
     return mode, vectors / np.sqrt(np.maximum(values, LEAST_CURVATURE))
 

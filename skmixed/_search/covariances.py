@@ -405,9 +405,9 @@ def _moved(model, point, t, change):
         Psi = (vectors * np.maximum(values, least)) @ vectors.T
         return covariance.root(covariance.project(Psi))
     some = np.ix_(covariance.effects, covariance.effects)
-    inverse = np.zeros_like(Lambda)
-    inverse[some] = np.linalg.inv(Lambda[some])
-    relative = np.linalg.eigvalsh(inverse @ change @ inverse.T)
+    axes, std, _ = np.linalg.svd(Lambda[some])
+    whiten = axes.T / np.sqrt(std**2 + TINY * model.resolution(t))[:, None]
+    relative = np.linalg.eigvalsh(whiten @ change[some] @ whiten.T)
     part = min(1.0, (1 - LEAST_LEFT) / max(-relative[0], 1e-300))
     return covariance.root(Lambda @ Lambda.T + part * change)
 

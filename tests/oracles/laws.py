@@ -128,6 +128,12 @@ def contents(value):
         return []
     if sparse.issparse(value):
         return [value.data, value.indices, value.indptr]
+    if isinstance(value, list):
+        return [np.array(value, dtype=object)]
+    if hasattr(value, "num_rows"):
+        return [column.to_numpy() for column in value.columns]
+    if hasattr(value, "get_columns"):
+        return [column.to_numpy() for column in value.get_columns()]
     if isinstance(value, pd.DataFrame):
         return [value.to_numpy(), value.index.to_numpy()]
     if hasattr(value, "codes"):

@@ -1,22 +1,39 @@
 """Random problems of linear mixed models: one to three factors, awkward ones above all.
 
-Hypothesis draws what a problem is made of, as in `oracles.random_problems`.
+Each has a number, which tells all of it.
 """
 
 import numpy as np
 import pandas as pd
-from hypothesis import strategies as st
+import polars
+import pyarrow
 from scipy import sparse
 
 from oracles import random_problems as rows
 from skmixed import LinearMixedRegressor
 
 LARGEST_N, LARGEST_P = 90, 6
+# Problems of one series are drawn in the same way.
+SERIES = 1
 # The levels of a further factor, as the levels of the first lie in it.
 RELATIONS = ("crossed", "crossed", "around", "inside", "same", "disconnected")
-TABLES = ("frame", "frame", "structured", "array")
+TABLES = ("frame", "frame", "structured", "array", "polars", "arrow", "list")
+# Kinds of labels that are NumPy's.
 NUMPY_LABELS = ("int", "negative", "large int", "float", "str", "bytes", "date")
+PLAIN = ("int", "negative", "float", "str")
+KINDS = {
+    "structured": NUMPY_LABELS,
+    "array": NUMPY_LABELS,
+    "polars": PLAIN,
+    "arrow": PLAIN,
+    "list": PLAIN,
+}
 NAMES = ("g0", "g1", "g2")
+# What else is asked of a fit, by the names of `oracles.mixed_doors`.
+DOORS = (
+    None, "batches", "iterations", "intervals", "factors", "tests", "updates",
+    "profiles", "other models",
+)  # fmt: skip
 
 
 def make_levels(kinds, n, n_levels, rng):
@@ -48,8 +65,12 @@ def make_table(kind, labels, codes):
     plain = [getattr(c, "array", c) for c in columns]
     if kind == "frame":
         return pd.DataFrame(dict(zip(NAMES, plain, strict=False)))
-    if kind == "array":
-        return np.array([np.asarray(c).tolist() for c in plain], dtype=object).T
+    if kind in ("array", "list"):
+        table = np.array([np.asarray(c).tolist() for c in plain], dtype=object).T
+        return table if kind == "array" else table.tolist()
+    if kind in ("polars", "arrow"):
+        library = polars.DataFrame if kind == "polars" else pyarrow.table
+        return library(dict(zip(NAMES, map(np.asarray, plain), strict=False)))
     dtype = [(name, c.dtype) for name, c in zip(NAMES, plain, strict=False)]
     table = np.empty(len(plain[0]), dtype=dtype)
     for name, column in zip(NAMES, plain, strict=False):
@@ -79,52 +100,79 @@ def notation(terms):
     return " + ".join(texts)
 
 
-@st.composite
-def any_term(draw, p):
+def any_term(rng, p):
     """Columns with slopes, whether there is an intercept, and the bar."""
-    columns = (
-        draw(st.lists(st.sampled_from(range(p)), max_size=3, unique=True)) if p else []
-    )
-    intercept = not columns or draw(st.sampled_from([True, True, True, False]))
-    return tuple(columns), intercept, draw(st.sampled_from(["|", "|", "||"]))
+    columns = some_of(rng, p, 3)
+    intercept = not columns or rng.random() < 0.75
+    return tuple(columns), intercept, pick(rng, ["|", "|", "||"])
 
 
-@st.composite
-def any_mixed_problem(draw, largest_n=LARGEST_N):
-    """A problem of a linear mixed model."""
-    n, p = draw(st.integers(1, largest_n)), draw(st.integers(0, LARGEST_P))
-    n_factors = draw(st.integers(1, 3))
-    relations = [draw(st.sampled_from(RELATIONS)) for _ in range(n_factors - 1)]
-    table = draw(st.sampled_from(TABLES if n_factors > 1 else ("column", *TABLES)))
-    kinds = NUMPY_LABELS if table in ("structured", "array") else rows.LABELS
-    ordinary = draw(st.booleans())
-    story = {
-        "n": n,
-        "columns": ["normal"] * p
-        if ordinary
-        else draw(st.lists(st.sampled_from(rows.COLUMNS), min_size=p, max_size=p)),
-        "target": draw(st.sampled_from(rows.TARGETS)),
-        "noise": draw(st.sampled_from([1.0, 0.1, 1e-3])),
-        "levels": [draw(st.sampled_from(rows.GROUPS[:-1])), *relations],
-        "n_levels": draw(st.integers(1, max(1, n // 2))),
-        "terms": [draw(any_term(p)) for _ in range(n_factors)],
-        "weight": draw(st.sampled_from(rows.WEIGHTS)),
-        "table": table,
-        "labels": [draw(st.sampled_from(kinds)) for _ in range(n_factors)],
-        "container": draw(st.sampled_from(rows.CONTAINERS)),
-        "unit": 0 if ordinary else draw(st.integers(-50, 50)),
-        "units": [0 if ordinary else draw(st.integers(-50, 50)) for _ in range(p)],
-        "seed": draw(st.integers(0, 2**32 - 1)),
-    }
+def some_of(rng, p, most):
+    """Up to so many of p columns, none among these numbers."""
+    return rng.permutation(p)[: rng.integers(min(p, most) + 1)].tolist()
+
+
+def pick(rng, values):
+    """One of some values."""
+    return values[rng.integers(len(values))]
+
+
+def any_options(rng, p):
+    """Options of the estimator."""
     options = {
-        "method": draw(st.sampled_from(["reml", "ml"])),
-        "fit_intercept": draw(st.sampled_from([True, True, True, False])),
-        "alpha": draw(st.sampled_from([0.0, 0.0, 0.0, 0.0, 1.0])),
+        "method": pick(rng, ["reml", "ml"]),
+        "fit_intercept": bool(rng.random() < 0.75),
+        "alpha": pick(rng, [0.0, 0.0, 0.0, 0.0, 1.0]),
     }
-    if draw(st.integers(0, 3)) == 3:
-        columns = st.lists(st.sampled_from(range(p)), max_size=2, unique=True)
-        options["variance_features"] = draw(columns) if p else "all"
-    return make(options, story)
+    if p and rng.random() < 0.06:
+        offset = int(rng.integers(p)) if rng.random() < 0.3 else None
+        chosen = [j for j in some_of(rng, p, 2) if j != offset]
+        options |= {
+            "variance_features": pick(rng, [chosen, chosen, "all"]),
+            "variance_alpha": pick(rng, [0.0, 0.0, 0.1, 10.0]),
+            "variance_offset": offset,
+        }
+    if p and rng.random() < 0.15:
+        options["mean_features"] = some_of(rng, p, p)
+    return options
+
+
+def any_story(rng):
+    """What a problem is made of."""
+    n, p = int(rng.integers(1, LARGEST_N + 1)), int(rng.integers(LARGEST_P + 1))
+    n_factors = int(rng.integers(1, 4))
+    table = pick(rng, TABLES if n_factors > 1 else ("column", *TABLES))
+    kinds = KINDS.get(table, rows.LABELS)
+    ordinary = rng.random() < 0.5
+    return {
+        "n": n,
+        "columns": [
+            "normal" if ordinary else pick(rng, rows.COLUMNS) for _ in range(p)
+        ],
+        "target": pick(rng, rows.TARGETS),
+        "noise": pick(rng, [1.0, 0.1, 1e-3]),
+        "levels": [
+            pick(rng, rows.GROUPS[:-1]),
+            *(pick(rng, RELATIONS) for _ in range(n_factors - 1)),
+        ],
+        "n_levels": int(rng.integers(1, max(1, n // 2) + 1)),
+        "terms": [any_term(rng, p) for _ in range(n_factors)],
+        "weight": pick(rng, rows.WEIGHTS),
+        "table": table,
+        "door": pick(rng, DOORS),
+        "labels": [pick(rng, kinds) for _ in range(n_factors)],
+        "container": pick(rng, rows.CONTAINERS),
+        "unit": 0 if ordinary else int(rng.integers(-50, 51)),
+        "units": [0 if ordinary else int(rng.integers(-50, 51)) for _ in range(p)],
+        "seed": int(rng.integers(2**32)),
+    }
+
+
+def any_mixed_problem(number):
+    """The problem of a linear mixed model with this number."""
+    rng = np.random.default_rng([number, SERIES])
+    story = any_story(rng)
+    return make(any_options(rng, len(story["columns"])), story)
 
 
 def make(options, story):

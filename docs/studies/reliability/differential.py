@@ -37,12 +37,9 @@ def judge(compare, problem):
 
 def main(n_problems=5_000, n_jobs=2, first_seed=0, *, compare=compare, strategy=None):
     """Print the failures and the distribution of the differences."""
+    chunk = partial(harness.draw, strategy or ordinary_problem)
     outcomes = harness.campaign(
-        partial(judge, compare),
-        strategy or ordinary_problem,
-        n_problems,
-        n_jobs,
-        first_seed,
+        partial(judge, compare), chunk, n_problems, n_jobs, first_seed
     )
     gains = [float(each.detail) for each in outcomes if each.kind == "searched"]
     print("brute force above the fit, in log-likelihood:")

@@ -35,8 +35,8 @@ class Outcome:
     seconds: float
 
 
-def draw(strategy, number, n_problems):
-    """Distinct problems of a strategy, the same for the same number."""
+def draw(strategy, number, n_problems=CHUNK):
+    """Distinct problems of ``strategy()``, the same for the same number."""
     drawn = {}
 
     @seed(number)
@@ -47,7 +47,7 @@ def draw(strategy, number, n_problems):
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(problem=strategy)
+    @given(problem=strategy())
     def collect(problem):
         drawn[repr(problem)] = problem
 
@@ -55,10 +55,10 @@ def draw(strategy, number, n_problems):
     return list(drawn.values())
 
 
-def judge_chunk(judge, strategy, number):
-    """Outcomes of a chunk of problems; `strategy()` makes the strategy."""
+def judge_chunk(judge, chunk, number):
+    """Outcomes of the problems of ``chunk(number)``."""
     signal.signal(signal.SIGVTALRM, _hangs)
-    return [_outcome(judge, problem) for problem in draw(strategy(), number, CHUNK)]
+    return [_outcome(judge, problem) for problem in chunk(number)]
 
 
 def _outcome(judge, problem):
@@ -77,20 +77,27 @@ def _hangs(*_):
     raise TimeoutError(f"still running after {HANGS} s")
 
 
-def campaign(judge, strategy, n_problems, n_jobs, first_seed):
-    """Outcomes of `n_problems`, whole chunks of them; prints the failures."""
+def campaign(judge, chunk, n_problems, n_jobs, first_seed):
+    """Outcomes of about `n_problems` problems, whole chunks ``chunk(number)`` of them.
+
+    Prints failures as they come, and the counts so far.
+    """
     numbers = range(first_seed, first_seed + -(-n_problems // CHUNK))
-    tasks = (delayed(judge_chunk)(judge, strategy, number) for number in numbers)
+    tasks = (delayed(judge_chunk)(judge, chunk, number) for number in numbers)
     outcomes = []
     for some in Parallel(n_jobs=n_jobs, return_as="generator")(tasks):
         outcomes += some
-        failed = sum(outcome.kind == "failed" for outcome in outcomes)
-        print(f"{len(outcomes)} problems, {failed} failed", file=sys.stderr, flush=True)
+        print(counts_of(outcomes), file=sys.stderr, flush=True)
         for outcome in some:
             if outcome.kind == "failed":
                 print(f"\n{outcome.detail}", flush=True)
+    print(f"\n{counts_of(outcomes)}")
+    return outcomes
+
+
+def counts_of(outcomes):
+    """The line that counts outcomes."""
     kinds = Counter(outcome.kind for outcome in outcomes)
     told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
     slowest = max(outcome.seconds for outcome in outcomes)
-    print(f"\n{len(outcomes)} problems: {told}; the slowest took {slowest:.1f} s")
-    return outcomes
+    return f"{len(outcomes)} problems: {told}; the slowest took {slowest:.1f} s"

@@ -10,6 +10,7 @@ were fitted and how many refused, and why.
 import re
 import sys
 from collections import Counter
+from functools import partial
 
 import harness
 from oracles.laws import check
@@ -29,7 +30,8 @@ def reason_of(message):
 
 def main(n_problems=20_000, n_jobs=2, first_seed=0):
     """Print the failures and the counts."""
-    outcomes = harness.campaign(judge, any_problem, n_problems, n_jobs, first_seed)
+    chunk = partial(harness.draw, any_problem)
+    outcomes = harness.campaign(judge, chunk, n_problems, n_jobs, first_seed)
     print_reasons(outcomes)
 
 

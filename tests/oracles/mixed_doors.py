@@ -1,0 +1,273 @@
+"""What has to hold of everything that is asked of a fitted linear mixed model.
+
+A door is one kind of question or of use.  Each may be refused, by an error that is
+raised to be read; else what it gives is finite, and agrees with the fit.
+"""
+
+import copy
+import warnings
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.dummy import DummyRegressor
+
+from oracles import laws
+from oracles.mixed_criterion import criterion_of
+from skmixed import LinearMixedRegressor, MixedEffectsRegressor
+from skmixed.inference import contrast, likelihood_ratio_test
+
+# In log-likelihood, for each row: what sums of rows may lose.
+OF_SUMS = 1e-6
+# Relative: two ways to the same standard deviation.
+SAME_STD = 1e-5
+# In log-likelihood: what the probes of the iterative solver may cost.
+OF_PROBES = 2.0
+# They tell the traces where there are so many rows for each effect.
+FEW_EFFECTS = 3
+
+
+def check(name, model, problem, told):
+    """Whatever goes through one door, with warnings of this package only.
+
+    `told` is the text of the warnings of the fit.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        DOORS[name](model, problem, told)
+    laws.assert_calm(caught)
+
+
+def asked(question, *args, **kwargs):
+    """The answer, or None where it is refused clearly."""
+    try:
+        return question(*args, **kwargs)
+    except (ValueError, TypeError) as error:
+        laws.assert_clear(error)
+        return None
+
+
+def some_rows(table, rows):
+    """Some rows of anything that has rows; None of None."""
+    if table is None:
+        return None
+    if isinstance(table, list):
+        return [table[j] for j in rows]
+    if hasattr(table, "iloc"):
+        return table.iloc[rows]
+    if sparse.issparse(table):
+        return table.tocsr()[rows].asformat(table.format)
+    if hasattr(table, "take") and not isinstance(table, np.ndarray):
+        return table.take(rows)
+    return table[rows]
+
+
+def assert_finite(**figures):
+    """All these arrays are finite."""
+    for name, values in figures.items():
+        assert np.isfinite(values).all(), f"{name}: {values}"
+
+
+# -------------------------------------------------------------------------------- doors
+
+
+def by_batches(model, problem, told):
+    """Random batches give the fit of all rows."""
+    rng = np.random.default_rng(problem.story["seed"])
+    rows, batched = rng.permutation(len(problem.y)), clone(problem.estimator)
+    for batch in np.array_split(rows, rng.integers(1, 5)):
+        if not len(batch):
+            continue
+        data = {name: some_rows(value, batch) for name, value in problem.data.items()}
+        if asked(batched.partial_fit, **data) is None:
+            return
+    assert batched.n_features_in_ == model.n_features_in_
+    known = {"X": problem.X, "groups": problem.groups}
+    mean, std = batched.predict(**known, return_std=True)
+    assert_finite(mean=mean, std=std)
+    assert (std > 0).all()
+    gap = batched.log_likelihood_ - model.log_likelihood_
+    if "exactly" not in told and not loses_digits(problem):
+        n = 1 + np.sum(problem.weight if problem.weight is not None else len(rows))
+        assert abs(gap) <= OF_SUMS * max(n, len(rows)), f"batches are {gap:.3g} higher"
+
+
+def loses_digits(problem):
+    """Whether columns far from zero are counted in cross-products of rows."""
+    return "offset" in problem.story["columns"]
+
+
+def by_iterations(model, problem, _):
+    """The iterative solver ends near the optimum, and its predictions are finite."""
+    estimator = clone(problem.estimator).set_params(solver="iterative")
+    other = asked(estimator.fit, **problem.data)
+    if other is None:
+        return
+    known = {"X": problem.X, "groups": problem.groups}
+    for groups in (problem.groups, None):
+        figures = other.predict(problem.X, groups=groups, return_std=True)
+        assert_finite(predictions=figures)
+        assert (figures[1] > 0).all()
+    assert_finite(draws=other.sample_y(**known))
+    str(other.summary())
+    ordinary = not any(problem.story["units"]) and problem.story["target"] == "model"
+    if np.isfinite(other.log_likelihood_) or not (ordinary and other.converged_):
+        return
+    n_effects = sum(modes.size for modes in model.random_effects_.values())
+    if FEW_EFFECTS * n_effects > len(problem.y):  # probes tell next to nothing
+        return
+    if model.alpha and model.method == "reml":
+        return
+    criterion, roots, gamma = criterion_of(model, problem)
+    if criterion.Q.shape[1] >= len(criterion.y):
+        return
+    gap = criterion.exactly(roots, gamma)[0]
+    gap -= criterion.exactly(criterion_of(other, problem)[1], gamma)[0]
+    assert gap <= OF_PROBES, f"the iterative solver is {gap:.3g} lower"
+
+
+def by_intervals(model, problem, _):
+    """Intervals of observations of every distribution, and sums of them."""
+    known = {"X": problem.X, "groups": problem.groups}
+    mean, std = model.predict(**known, return_std=True)
+    for distribution in ("normal", "t", "integrated"):
+        for coverage in (0.5, 0.999):
+            how = {"coverage": coverage, "distribution": distribution}
+            ends = asked(model.predict_interval, **known, **how)
+            if ends is None:
+                continue
+            assert_finite(**{distribution: ends})
+            low, high = ends.T
+            assert (low <= high).all(), distribution
+            if distribution != "integrated":
+                assert (low <= mean).all(), distribution
+                assert (mean <= high).all(), distribution
+            sums = asked(model.predict_interval, **known, **how, average=True)
+            assert sums is None or sums[0] <= sums[1]
+    for factor in model.random_effects_:
+        for distribution in ("normal", "integrated"):
+            ends = asked(
+                model.random_effects_interval, factor, distribution=distribution
+            )
+            if ends is not None:
+                assert_finite(ends=ends)
+                assert (ends[..., 0] <= ends[..., 1]).all()
+        model.random_effects_table(factor, total=True).to_frame()
+    draws = asked(model.sample_y, **known, distribution="integrated")
+    assert draws is None or np.isfinite(draws).all()
+    density = {"y": problem.y, "distribution": "integrated"}
+    value = asked(model.log_predictive_density, **known, **density)
+    assert value is None or not np.isnan(value)
+    covariance = asked(model.predict, **known, return_cov=True)
+    if covariance is not None:
+        assert np.allclose(np.sqrt(np.diag(covariance[1])), std, rtol=SAME_STD)
+
+
+def by_factors(model, problem, _):
+    """Means of some factors: all of them are the mean, and none is the population."""
+    known = {"X": problem.X, "groups": problem.groups}
+    names = list(model.random_effects_)
+    every = model.predict_mean(**known, factors=names, return_std=True)
+    default = model.predict_mean(**known, return_std=True)
+    assert np.array_equal(every, default)
+    mean, std = model.predict_mean(problem.X, factors=[], return_std=True)
+    assert_finite(mean=mean, std=std)
+    for k in range(len(names)):
+        figures = model.predict_mean(**known, factors=names[k:], return_std=True)
+        assert_finite(figures=figures)
+        assert (figures[1] >= 0).all()
+
+
+def by_tests(model, problem, _):
+    """Summaries and contrasts."""
+    rng = np.random.default_rng(problem.story["seed"])
+    p = 1 + model.n_features_in_
+    for coverage in (0.5, 0.99):
+        summary = asked(model.summary, coverage)
+        if summary is not None:
+            assert "nan" not in str(summary.coefficients).lower()
+            summary.coefficients.to_frame(), summary.variance_components.to_frame()
+            summary._repr_html_()
+    asked(model.summary, distribution="integrated")
+    for L in (np.eye(p)[rng.integers(p)], rng.normal(size=(min(2, p), p))):
+        L = L * np.append(model.fit_intercept, np.ones(p - 1))
+        found = asked(contrast, model, L)
+        if found is not None:
+            str(found)
+            assert not np.isnan(found.f_statistic), found
+            assert np.isnan(found.p_value) or 0 <= found.p_value <= 1, found
+    none = clone(problem.estimator).set_params(random_effects="")
+    smaller = asked(none.fit, **problem.data)
+    if smaller is not None:
+        found = asked(likelihood_ratio_test, smaller, model)
+        assert found is None or 0 <= found.p_value <= 1
+
+
+def by_updates(model, problem, _):
+    """Further rows of the same levels: what is known of them does not become less."""
+    updated = copy.copy(model)
+    data = {"X": problem.X, "groups": problem.groups}
+    if asked(updated.update_random_effects, y=problem.y, **data) is None:
+        return
+    for factor, after in updated.random_effects_conditional_std_.items():
+        assert_finite(after=after)
+        known = np.isin(updated.groups_[factor], model.groups_[factor])
+        before = model.random_effects_conditional_std_[factor]
+        most = before * (1 + SAME_STD) + SAME_STD * before.max()
+        assert (after[known] <= most).all(), factor
+    mean, std = updated.predict(**data, return_std=True)
+    assert_finite(mean=mean, std=std)
+    assert (std > 0).all()
+
+
+def by_profiles(model, problem, _):
+    """Profile intervals hold the estimates."""
+    names = ["noise_std", "intercept"] if model.fit_intercept else ["noise_std"]
+    found = asked(model.profile_intervals, parameters=names)
+    if found is None:
+        return
+    low, high = found["noise_std"]
+    estimate = np.sqrt(model.noise_variance_)
+    assert np.isnan(low) or low <= estimate * (1 + SAME_STD), (low, estimate)
+    assert np.isnan(high) or estimate <= high * (1 + SAME_STD), (high, estimate)
+
+
+def by_other_models(model, problem, _):
+    """A regressor that finds nothing leaves the model with a random intercept."""
+    labels = problem.story["table"] == "column"
+    if not labels or model.alpha or not hasattr(model, "noise_variance_"):
+        return
+    linear = LinearMixedRegressor(method=model.method)
+    linear = asked(linear.fit, **problem.data)
+    mixed = MixedEffectsRegressor(
+        DummyRegressor(),
+        group_level=False,
+        cv=2,
+        method=model.method,
+        random_state=0,
+        verbose=0,
+    )
+    mixed = asked(mixed.fit, **problem.data)
+    if linear is None or mixed is None:
+        return
+    known = {"X": problem.X, "groups": problem.groups}
+    figures = np.array(mixed.predict(**known, return_std=True))
+    assert_finite(figures=figures)
+    assert_finite(new=mixed.predict(problem.X, return_std=True))
+    if not any(problem.story["units"]) and problem.story["target"] == "model":
+        expected = np.array(linear.predict(**known, return_std=True))
+        scale = expected[1].max() + np.abs(expected[0]).max()
+        worst = np.abs(figures - expected).max() / scale
+        assert worst < 1e-3, f"differs from the linear mixed model by {worst:.2g}"
+
+
+DOORS = {
+    "batches": by_batches,
+    "iterations": by_iterations,
+    "intervals": by_intervals,
+    "factors": by_factors,
+    "tests": by_tests,
+    "updates": by_updates,
+    "profiles": by_profiles,
+    "other models": by_other_models,
+}
