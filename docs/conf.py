@@ -19,6 +19,7 @@ author = "the skmixed developers"
 version = release = skmixed.__version__
 
 extensions = [
+    "appearance",
     "equations",
     "inventories",
     "matplotlib.sphinxext.figmpl_directive",
@@ -31,7 +32,6 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
-    "thumbnails",
 ]
 templates_path = ["_templates"]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}

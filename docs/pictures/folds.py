@@ -18,7 +18,7 @@ for axis, (title, splitter) in zip(axes, splitters.items(), strict=True):
         held_out[fold, test] = 1.0
     axis.pcolormesh(held_out, cmap="Blues", vmin=-0.15, vmax=1.3, edgecolors="w", lw=1)
     axis.vlines(np.arange(6, 36, 6), 0, 3, color="0.2", lw=1)
-    axis.set_title(f"{title}; dark rows are predicted", fontsize="medium", loc="left")
+    axis.set_title(f"{title}; filled rows are predicted", fontsize="medium", loc="left")
     axis.set_yticks([0.5, 1.5, 2.5], ["fold 1", "fold 2", "fold 3"])
     axis.invert_yaxis()
 axes[1].set_xticks(np.arange(3, 36, 6), [f"group {g}" for g in "ABCDEF"])

@@ -1,4 +1,6 @@
-"""Sphinx extension: thumbnails of examples say which example they are of."""
+"""Sphinx extension: thumbnails of examples say which example they are of, and blocks of
+code have no empty last line, which doctest needs and a reader does not.
+"""
 
 import re
 
@@ -21,6 +23,17 @@ def name_thumbnails(app, doctree):
             node["alt"] = f"Example: {TITLE.search(raw.astext())[1].strip()}"
 
 
+def trim_code(app, doctree):
+    """A block of code ends with its last line."""
+    for node in doctree.findall(nodes.literal_block):
+        if node.rawsource == node.astext():  # else it is not highlighted
+            text = node.astext().rstrip()
+            node.rawsource = text
+            node.clear()
+            node += nodes.Text(text)
+
+
 def setup(app):
     app.connect("doctree-read", name_thumbnails)
+    app.connect("doctree-read", trim_code)
     return {"version": "1", "parallel_read_safe": True}
