@@ -110,8 +110,9 @@ class Search:
         """Add the ends of searches from further starts, while there are steps left."""
         left = MOST_SEARCHES * self.max_iter
         for start in starts:
+            limited = replace(self, max_iter=min(self.max_iter, left))
             with suppress(np.linalg.LinAlgError):  # variances too far apart to begin
-                found.append(self.descend(start, tuple(found)))
+                found.append(limited.descend(start, tuple(found)))
                 left -= found[-1].n_iter
             if left <= 0:
                 break

@@ -208,8 +208,10 @@ def region_step(model, radius):
 
 
 def _between(model, radius, low, high):
-    """A damping within its interval; the first is enough for any convex model."""
+    """A damping within its interval; the first is enough for any convex model, and may
+    be many orders too small for another one.
+    """
     if high < np.inf:
         return np.sqrt(max(low, high / 100) * high)
     convex = np.sqrt(model.gradient @ model.metric.solve(model.gradient)) / radius
-    return max(10 * low, convex)
+    return max(1000 * low, convex)
