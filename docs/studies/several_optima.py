@@ -1,6 +1,6 @@
 """Does the search find the best of several optima?
 
-    python docs/studies/several_optima.py [n_sets]
+    python docs/studies/several_optima.py [n_sets first_seed]
 
 Simulates sets like the Machines data (6 workers, 3 machines, 3 observations each, the
 interaction of worker and machine taken for noise), whose likelihood often has several
@@ -64,9 +64,9 @@ def random_optima(problem, X, seed, n_starts=N_STARTS):
     return np.array(found)
 
 
-def main(n_sets=400):
+def main(n_sets=400, first_seed=0):
     """Print the counts, for as many sets with several optima."""
-    several = missed = seed = 0
+    several, missed, seed = 0, 0, first_seed
     while several < n_sets:
         model, X, y, groups = fit(seed)
         _, problem = read_problem(model, X, y, groups)
@@ -79,7 +79,7 @@ def main(n_sets=400):
                 print(f"seed {seed}: {gap:.3f} below the best")
         seed += 1
     print(
-        f"{seed} sets, {several} with several optima; the fit missed the best of "
+        f"{seed - first_seed} sets, {several} with several optima; the fit missed the best of "
         f"{N_STARTS} random starts in {missed}"
     )
 
