@@ -79,8 +79,8 @@ def main(n_sets=400, first_seed=0):
                 print(f"seed {seed}: {gap:.3f} below the best")
         seed += 1
     print(
-        f"{seed - first_seed} sets, {several} with several optima; the fit missed the best of "
-        f"{N_STARTS} random starts in {missed}"
+        f"{seed - first_seed} sets, {several} with several optima; the fit missed the "
+        f"best of {N_STARTS} random starts in {missed}"
     )
 
 

@@ -181,7 +181,8 @@ def bounded_step(model, x, radius, lower=None):
 
 def region_step(model, radius):
     """The minimum of the quadratic model over steps of length up to `radius`, within a
-    tenth, and whether this is Newton's step.
+    tenth, and whether this is Newton's step.  In the hard case, where the length jumps
+    at the least damping, half of the radius is enough.
 
     The step is that of math.md (31e).  Its damping d is searched for by Newton's method
     in 1 / length, kept between one that is too small and one that is too large.
@@ -193,7 +194,8 @@ def region_step(model, radius):
         length = np.inf if step is None else model.length(step)
         if length <= 1.1 * radius:
             best, high = step, damping
-            if damping == 0 or length >= 0.9 * radius:
+            least = 0.9 * radius if high > 1.01 * low else 0.5 * radius
+            if damping == 0 or length >= least:
                 return best, damping == 0
         else:
             low = damping
@@ -212,6 +214,6 @@ def _between(model, radius, low, high):
     be many orders too small for another one.
     """
     if high < np.inf:
-        return np.sqrt(max(low, high / 100) * high)
+        return np.sqrt(max(low, high / 1e6) * high)
     convex = np.sqrt(model.gradient @ model.metric.solve(model.gradient)) / radius
     return max(1000 * low, convex)

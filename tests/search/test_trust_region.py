@@ -69,6 +69,25 @@ def test_a_step_is_the_minimum_within_the_region(seed, curvature):
         assert np.linalg.eigvalsh(H + damping * M).min() > 0
 
 
+def test_the_hard_case_takes_few_trials():
+    """The gradient has nothing along the direction of negative curvature: at the least
+    damping, 1e3, the length jumps from 0.7 to infinity.
+    """
+    tried = []
+
+    class Counted(Arrow):
+        def plus(self, other, times=1.0):
+            tried.append(times)
+            return super().plus(other, times)
+
+    H = Counted.dense(np.diag([-1e3, 1e3, 2e3]))
+    gradient = np.array([0.0, 1.4e3, 0.0])
+    step, whole = region_step(Quadratic(gradient, H, Arrow.dense(np.eye(3))), 1.0)
+    assert not whole
+    assert_allclose(step, [0.0, -0.7, 0.0], rtol=0.02)
+    assert len(tried) <= 20
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_step_beside_a_bound_is_nearly_the_best_one(seed):
     model, _, M = random_quadratic(seed, n=3, curvature=4.0)
