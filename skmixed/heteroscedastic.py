@@ -106,7 +106,7 @@ class HeteroscedasticGaussianRegressor(LinearGroupedRegressor):
         as `groups`.
     max_iter : int, default=100
         Most iterations of Newton's method from one start; further starts together may
-        take three times as many.
+        take twice as many.
     tol : float, default=1e-10
         The iterations end with the step whose Newton decrement (twice the gain in
         log-likelihood that it promises) is at most this.

@@ -21,7 +21,7 @@ from .trust_region import MOST_TRIALS, Minimum, Quadratic, minimise
 MANY_ROWS = 50_000
 # Further starts together take at most so many times the steps of one search.  Without a
 # regular optimum, as where many parameters meet few rows, all of them would take most.
-MOST_SEARCHES = 3
+MOST_SEARCHES = 2
 # Beyond MANY_ROWS psi = 0 is out of the question where the log-likelihood falls by this
 # much for every parameter, with the others where they are.
 FAR_FROM_ZERO = 100.0
