@@ -19,7 +19,8 @@ import numpy as np
 
 from .._blocks import row_blocks
 from .._rows.gram import Gram
-from .._rows.qr import stacked_root
+from .._rows.qr import is_level_last, rows_in_memory, stacked_root
+from .level_sums import sums_of_levels
 
 
 class TriangularSystem:
@@ -37,6 +38,26 @@ class TriangularSystem:
     def rss(self):
         """(y - X beta)'V^-1(y - X beta), plus the penalty at beta."""
         return self.root[-1, -1] ** 2
+
+    def level_sums(self, residual):
+        """Sums over the levels of products of their blocks of Z'V^-1 [r X], the
+        residuals being A `residual` (m,): see `LevelSums`.
+        """
+        gram, whole = self.gram, None
+        columns = np.zeros((len(residual), len(residual)))
+        columns[:, 0] = residual
+        columns[:-1, 1:] = self.root_inverse
+        for groups in row_blocks(len(self.C), 2 * gram.R12[0].size):
+            half = solve_lower(self.C[groups], gram.R11[groups])
+            rows = solve_lower(self.C[groups], gram.R12[groups])
+            k, q, m = rows.shape
+            turned = (columns.T @ rows_in_memory(rows).T).reshape(m, q, k)
+            if not is_level_last(rows):
+                turned = np.moveaxis(turned.reshape(m, k, q), 1, 2)
+            half = np.ascontiguousarray(np.moveaxis(half, 0, 2))
+            sums = sums_of_levels(half, turned)
+            whole = sums if whole is None else whole + sums
+        return whole
 
     @property
     def data_rss(self):
@@ -102,6 +123,26 @@ class BlockCholesky(TriangularSystem):
         """C_g^-1 R12_g, (K, q, m)."""
         return solve_lower(self.C, self.gram.R12)
 
+    def level_sums(self, residual):
+        """Sums over the levels of products of their blocks of Z'V^-1 [r X], the
+        residuals being A `residual` (m,): see `LevelSums`.
+        """
+        gram, whole = self.gram, None
+        columns = np.zeros((len(residual), len(residual)))
+        columns[:, 0] = residual
+        columns[:-1, 1:] = self.root_inverse
+        for groups in row_blocks(len(self.C), 2 * gram.R12[0].size):
+            half = solve_lower(self.C[groups], gram.R11[groups])
+            rows = solve_lower(self.C[groups], gram.R12[groups])
+            k, q, m = rows.shape
+            turned = (columns.T @ rows_in_memory(rows).T).reshape(m, q, k)
+            if not is_level_last(rows):
+                turned = np.moveaxis(turned.reshape(m, k, q), 1, 2)
+            half = np.ascontiguousarray(np.moveaxis(half, 0, 2))
+            sums = sums_of_levels(half, turned)
+            whole = sums if whole is None else whole + sums
+        return whole
+
     @property
     def data_rss(self):
         """The residual sum of squares without the penalty."""
@@ -142,7 +183,12 @@ class BlockCholesky(TriangularSystem):
         of math.md (16): an error root u in beta moves b by minus this times u.
         """
         padded = np.vstack([root, np.zeros((1, root.shape[1]))])
-        return self.effects_of(np.column_stack([self.contrast, padded]))
+        columns = np.column_stack([self.contrast, padded])
+        K, q, m = self.gram.R12.shape
+        found = np.empty((K, q, columns.shape[1]))
+        for groups in row_blocks(K, 2 * q * m):
+            found[groups] = self.part(groups).effects_of(columns)
+        return found
 
     def effects_of(self, columns):
         """E(b_g | A) columns, (K, q, k), of `columns` (m, k)."""
@@ -151,6 +197,9 @@ class BlockCholesky(TriangularSystem):
 
     def _turned(self, columns):
         K, q, m = self.gram.R12.shape
+        if is_level_last(self.gram.R12):
+            rows = rows_in_memory(self.gram.R12).T
+            return (columns.T @ rows).reshape(-1, q, K).T
         return (self.gram.R12.reshape(-1, m) @ columns).reshape(K, q, -1)
 
     def projection(self):
@@ -221,7 +270,7 @@ def factorize(gram, Lambda, penalty=None):
     BlockCholesky
     """
     Lambda = np.atleast_2d(Lambda)
-    C = whitener(times(gram.R11, Lambda))
+    C = _whiteners(gram.R11, Lambda)
     root = _root(gram, C, penalty)
     return BlockCholesky(gram, Lambda, C, root, _logdet(gram, C))
 
@@ -239,12 +288,24 @@ def absorb(gram):
     return FixedGroups(gram, Lambda, gram.R11, root, _logdet(gram, gram.R11))
 
 
+def _whiteners(R11, Lambda):
+    """C_g of all levels, some levels at a time."""
+    K, q = R11.shape[:2]
+    if q == 1:
+        return whitener(times(R11, Lambda))
+    C = np.empty((q, q, K)).T
+    for groups in row_blocks(K, 4 * q * q):
+        own = Lambda[groups] if Lambda.ndim == 3 else Lambda
+        C[groups] = whitener(times(R11[groups], own))
+    return C
+
+
 def _root(gram, C, penalty=None):
     """Upper triangular root (m, m) of A'V^-1A and the penalty: math.md (12)."""
     q, m = gram.R12.shape[1:]
     parts = [gram.R22] if penalty is None else [gram.R22, penalty]
     for groups in row_blocks(len(C), q * m):
-        parts.append(solve_lower(C[groups], gram.R12[groups]).reshape(-1, m))
+        parts.append(rows_in_memory(solve_lower(C[groups], gram.R12[groups])))
         if len(parts) > 2:
             parts = [stacked_root(parts)]
     R = stacked_root(parts)
@@ -264,8 +325,18 @@ def transpose(A):
 
 
 def times(A, B):
-    """A_g B_g; an elementwise product where q = 1."""
-    return A * B if A.shape[-1] == A.shape[-2] == 1 else A @ B
+    """A_g B_g; an elementwise product where q = 1, a sum of such where the levels are
+    the last axis in memory.
+    """
+    if A.shape[-1] == A.shape[-2] == 1:
+        return A * B
+    if not (is_level_last(A) or is_level_last(B)):
+        return A @ B
+    terms = (A[..., :, i, None] * B[..., i, None, :] for i in range(A.shape[-1]))
+    total = next(terms)
+    for term in terms:
+        total += term
+    return total
 
 
 def whitener(K):
@@ -274,19 +345,25 @@ def whitener(K):
     It is the root of the rows [I; K_g'], by modified Gram-Schmidt: no square is formed,
     so that rows of K in far different units keep their digits.
     """
-    q = K.shape[-2]
+    q, stack = K.shape[-2], K.shape[:-2]
     if q == 1:
         return np.sqrt(1.0 + times(K, transpose(K)))
-    eye = np.broadcast_to(np.eye(q), (*K.shape[:-2], q, q))
-    columns = [np.concatenate([eye[..., i, :], K[..., i, :]], -1) for i in range(q)]
-    C = np.zeros((*K.shape[:-2], q, q))
+    rows = np.empty((q, 2 * q, *stack))
+    rows[:, :q] = np.eye(q).reshape(q, q, *(1 for _ in stack))
+    rows[:, q:] = np.moveaxis(K, (-2, -1), (0, 1))
+    C = np.zeros((q, q, *stack))
     for i in range(q):
-        C[..., i, i] = pivot = np.sqrt(np.einsum("...k,...k->...", *[columns[i]] * 2))
-        axis = columns[i] / pivot[..., None]
+        C[i, i] = pivot = np.sqrt(_inner(rows[i], rows[i]))
+        axis = rows[i] / pivot
         for j in range(i + 1, q):
-            C[..., j, i] = share = np.einsum("...k,...k->...", axis, columns[j])
-            columns[j] -= share[..., None] * axis
-    return C
+            C[j, i] = share = _inner(axis, rows[j])
+            rows[j] -= share * axis
+    return np.moveaxis(C, (0, 1), (-2, -1))
+
+
+def _inner(a, b):
+    """Inner products along the first axis."""
+    return sum(x * y for x, y in zip(a, b, strict=True))
 
 
 def solve_lower(C, B):

@@ -136,6 +136,11 @@ class Point:
         y, known = self.factor.root[:, -1], self.freedom is None
         return 0.0 if known else np.linalg.norm(y) / abs(y[-1])
 
+    @property
+    def has_one_term(self):
+        """Whether one factor is all that there is."""
+        return len(self.Lambdas) == 1 and isinstance(self.factor, BlockCholesky)
+
     @cached_property
     def pulls(self):
         """u (K, q) = Z'V0^-1 r / sigma and k (K, q, p) = Z'V0^-1 X R^-1 of every term,
@@ -151,9 +156,19 @@ class Point:
         return found
 
     @cached_property
+    def level_sums(self):
+        """The `LevelSums` of the only term."""
+        return self.factor.level_sums(
+            self.factor.contrast / np.sqrt(self.noise_variance)
+        )
+
+    @cached_property
     def traces(self):
         """sum_g N_gg of every term, (q, q)."""
         found = []
+        if self.has_one_term:
+            sums = self.level_sums
+            return [sums.spread - sums.loading_sum * self.model.reml]
         sums = self.factor.spread_sums[: len(self.Lambdas)]
         for D, (_, k) in zip(sums, self.pulls, strict=True):
             flat = np.swapaxes(k, 1, 2).reshape(-1, k.shape[1])
@@ -163,12 +178,16 @@ class Point:
     @cached_property
     def scores(self):
         """d value / d (Psi / sigma^2) of every term, (q, q): S of math.md (42)."""
+        if self.has_one_term:
+            return [self.traces[0] - self.level_sums.squares]
         pairs = zip(self.traces, self.pulls, strict=True)
         return [N - u.T @ u for N, (u, _) in pairs]
 
     @cached_property
     def modes(self):
         """Conditional modes of the effects of the search of every term, (K, q)."""
+        if self.has_one_term:
+            return [self.factor.modes()]
         pairs = zip(self.Lambdas, self.pulls, strict=True)
         std = np.sqrt(self.noise_variance)
         return [std * (u @ Lambda) @ Lambda.T for Lambda, (u, _) in pairs]
@@ -389,27 +408,24 @@ def _squares(point, directions, number):
 
 
 def _second_of_one(point, directions):
-    D, ((u, k),) = point.factor.spread, point.pulls
-    q = D.shape[1]
+    """math.md (45) by (186)."""
+    sums, q = point.level_sums, directions.shape[1]
 
-    def products(A, B):
-        """sum_g A_da B_bc as a matrix of (ab, cd)."""
-        flat = A.reshape(-1, q * q).T @ B.reshape(-1, q * q)
-        return np.einsum("dabc->abcd", flat.reshape(4 * (q,))).reshape(q * q, q * q)
+    def turned(products):
+        """sum_g A_da B_bc as a matrix of (ab, cd), from sum_g A_da B_bc [d, a, b, c]."""
+        return np.einsum("dabc->abcd", products).reshape(q * q, q * q)
 
     E = directions.reshape(-1, q * q)
-    uu, kk = u[:, :, None] * u[:, None, :], k @ np.swapaxes(k, 1, 2)
     # The part of the coefficients in x_i is sum_g k_g'E_i u_g.
-    flat = k.transpose(1, 2, 0).reshape(-1, len(k)) @ u
-    w = np.einsum("kab,apb->kp", directions, flat.reshape(q, -1, q))
-    squares = E @ products(uu, D) @ E.T - w @ w.T
-    traces = E @ products(D, D) @ E.T
-    trace = E @ D.sum(axis=0).ravel()
+    w = np.einsum("kab,iab->ki", directions, sums.mixed)
+    squares = E @ turned(sums.of_u) @ E.T - w @ w.T
+    traces = E @ turned(sums.of_spread) @ E.T
+    trace = E @ sums.spread.ravel()
     if point.model.reml:
         C = coefficient_slopes(point, [directions])
-        traces += np.einsum("ipr,jrp->ij", C, C) - 2 * E @ products(kk, D) @ E.T
+        traces += np.einsum("ipr,jrp->ij", C, C) - 2 * E @ turned(sums.of_k) @ E.T
         trace = trace - np.einsum("ipp->i", C)
-    return Second(traces, squares, trace, E @ uu.sum(axis=0).ravel(), point.freedom)
+    return Second(traces, squares, trace, E @ sums.squares.ravel(), point.freedom)
 
 
 def sampled_gradients(point, directions):
@@ -447,6 +463,9 @@ def traces_at_zero(point, directions):
 def coefficient_slopes(point, directions):
     """R d(X'V0^-1 X)^-1 R' along directions, (k, p, p): math.md (47)."""
     found = [np.zeros((0, *point.factor.root_inverse.shape))]
+    if point.has_one_term:
+        loadings = point.level_sums.loadings
+        return np.einsum("kab,iajb->kij", directions[0], loadings)
     for (_, k), some in zip(point.pulls, directions, strict=True):
         n_levels, q, p = k.shape
         flat = k.reshape(n_levels, q * p)

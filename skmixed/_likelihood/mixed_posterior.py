@@ -196,7 +196,9 @@ def _products(z, figures, codes):
 
 
 def _in_basis(covariance, basis):
-    return basis @ covariance @ basis.T
+    K, q = covariance.shape[:2]
+    twice = np.kron(basis, basis)
+    return (covariance.reshape(K, q * q) @ twice.T).reshape(K, q, q)
 
 
 def make_room(posterior, positions, n_levels):

@@ -54,14 +54,23 @@ def _effects(fit, position, columns):
         origin=coordinates.origin,
         unit=coordinates.unit,
         Psi=point.noise_variance * (Lambda @ Lambda.T),
-        modes=modes[place],
-        loading=loading[place],
+        modes=_at(modes, place),
+        loading=_at(loading, place),
     )
+
+
+def _at(figures, places):
+    """Figures of the levels at some places; no copy where these are all in turn."""
+    in_turn = len(places) == len(figures) and (np.diff(places) == 1).all()
+    return figures if in_turn else figures[places]
 
 
 def _modes(point, position):
     """Modes (K, q) and loading (K, q, k) of the term at a position."""
     factor, std = point.factor, np.sqrt(point.noise_variance)
+    if point.has_one_term:
+        found = factor.effects(std * factor.root_inverse)
+        return found[:, :, 0].copy(), found[:, :, 1:]
     if isinstance(factor, CrossedFactor) and position:
         of_columns = factor.modes_of_others[position - 1]
         slopes = of_columns[:, :, :-1] @ (std * factor.root_inverse)
@@ -98,7 +107,7 @@ def _conditional(fit):
         return conditional_of_chain(own, carries, _parents(factor.gram, places))
     # Without any term the factor is still one of blocks, which are nobody's levels.
     pairs = zip(factor.conditional, places, strict=False)
-    own = [scale * C[place] for C, place in pairs]
+    own = [scale * _at(C, place) for C, place in pairs]
     return conditional_of_chain(own, [None] * len(own), [None] * len(own))
 
 

@@ -6,7 +6,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from .._blocks import row_blocks
 from .._input.factors import INTERCEPT, Factor
 from .._input.label_table import KnownLabels, known_labels
 from .._likelihood import mixed_posterior
@@ -363,7 +362,7 @@ def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **o
         n_rows=found.reduced.n,
         n_parameters=_n_parameters(found, factors),
         log_likelihood=found.log_likelihood,
-        **_shares(data, posterior, found.noise_variance),
+        **_shares(found.reduced.total, posterior, found.noise_variance),
         n_iter=found.n_iter,
         converged=found.converged,
         uses_groups=uses_groups,
@@ -437,24 +436,20 @@ def _levels(data, terms):
     }
 
 
-def _shares(data, posterior, noise):
+def _shares(total, posterior, noise):
     """Variances of the features' part of the mean, of the effects and of the noise, and
     the mean and the scatter of y.
     """
-    n = data.n_rows
-    weight = np.ones(n) if data.weight is None else data.weight
-    mean, between = np.empty(n), np.zeros(n)
-    for rows in row_blocks(*data.X.shape):
-        mean[rows] = posterior.population_mean(data.X[rows])
-        for term in posterior.terms:
-            z = term.rows(data.X[rows])
-            between[rows] += np.einsum("ni,ij,nj->n", z, term.Psi, z)
-    total = weight.sum()
-    centred = mean - weight @ mean / total
-    level = weight @ data.y / total
+    root, mean, between = total.root, total.mean, 0.0
+    for term in posterior.terms:
+        places = 1 + term.columns
+        z = root[:, places] + root[:, :1] * (mean[places] - term.origin)
+        z /= term.unit
+        between += np.sum((z @ term.Psi) * z)
+    explained = np.sum((root[:, 1:-1] @ posterior.coef) ** 2)
     return {
-        "response": (float(level), float(weight @ (data.y - level) ** 2)),
-        "explained": float(weight @ centred**2 / max(total - 1, 1)),
-        "between": float(weight @ between / total),
+        "response": (float(mean[-1]), float(np.sum(root[:, -1] ** 2))),
+        "explained": float(explained / max(total.n - 1, 1)),
+        "between": float(between / total.n),
         "noise": noise,
     }

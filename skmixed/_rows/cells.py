@@ -13,7 +13,7 @@ import numpy as np
 from .._input.label_table import LabelTable, combine
 from .._input.labels import GroupIndex, join_labels
 from .._input.table import Data
-from .elimination import Elimination, about_mean, eliminate, join_pieces, reader
+from .elimination import Elimination, Reader, about_mean, eliminate, join_pieces
 from .qr import stacked_root
 from .sparse_rows import SparseRows
 
@@ -77,7 +77,7 @@ def sum_cells(data, slopes, n_jobs=None):
     if data.is_sparse:
         sums = SparseRows(data.X, data.y, data.weight, *how).eliminate()
     else:
-        sums = eliminate(reader(data.X, data.y), *how, data.weight, n_jobs)
+        sums = eliminate(Reader(data.X, data.y), *how, data.weight, n_jobs)
     where = table.names, labels, table.of_terms, levels, data.features
     return Cells(*where, slopes, data.is_sparse, sums)
 

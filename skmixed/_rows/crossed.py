@@ -14,7 +14,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from .._threads import products_of
 from .coordinates import choose_coordinates
-from .elimination import eliminate_beside, origin_of, reader
+from .elimination import Reader, eliminate_beside, origin_of
 from .memory import check_memory
 from .qr import EPS
 from .reduction import root_of_scatter
@@ -371,7 +371,7 @@ class _Beside:
     """The rows, the first factor, and the columns Z (n, d) of the others' effects."""
 
     def __init__(self, data, first, Z, n_jobs):
-        self.read, self.weight = reader(data.X, data.y), data.weight
+        self.read, self.weight = Reader(data.X, data.y), data.weight
         self.first, self.Z, self.n_jobs = first, Z, n_jobs
         self.positions = first.columns + 1
         self.origin = origin_of(self.read, self.positions)

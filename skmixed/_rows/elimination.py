@@ -6,16 +6,19 @@ those of A, a constant and the features: R holds the R11 and the R12 of a `Gram`
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 
-from .._blocks import block_rows, cut, map_runs
+from .._blocks import block_rows, cut, map_runs, row_blocks
 from .gram import Gram
 from .moments import Moments
 from .qr import EPS, column_norms, rows_root, stacked_root
 from .reduction import (
     ROOTS_AT_ONCE,
+    PieceSums,
+    root_by_difference,
     rows_by_group,
     rows_of,
     split_long,
@@ -80,9 +83,10 @@ class Elimination:
             root = stacked_root(parts)[:, 1:]
         else:
             size, mean = np.array([self.n]), np.zeros((1, m - 1))
-            root = self.total()[1:, 1:]
+            root = self.total[1:, 1:]
         return Moments(self.shift[1:], size, mean, root)
 
+    @cached_property
     def total(self):
         """Root of the scatter of all columns."""
         m = self.R.shape[2]
@@ -116,7 +120,7 @@ class Elimination:
     def gram(self, columns, mean):
         """The Gram of the working columns beside Z; parameters as those of `work`."""
         work = self.work(columns, mean)
-        rest, R12 = work(self.rest), work(self.R)
+        rest, R12 = work(self.rest), self._worked(work)
         if self.has_constant:
             # A working column that is constant within levels by arithmetic shall be so
             # to the last digit.
@@ -126,6 +130,36 @@ class Elimination:
             R12[:, 1:, constant] = 0.0
         multiplicity = np.broadcast_to(1.0, len(R12))
         return Gram(R11=self.R11, R12=R12, R22=rest, multiplicity=multiplicity)
+
+
+    def _worked(self, work):
+        """R in working columns, some levels at a time, as of `level_last`."""
+        K, q, m = self.R.shape
+        width = work(self.R[:0]).shape[2]
+        R12 = np.empty((K, q, width) if q == 1 else (width, q, K))
+        R12 = R12 if q == 1 else R12.T
+        for levels in row_blocks(K, q * m):
+            R12[levels] = work(self.R[levels])
+        return R12
+
+
+@dataclass(frozen=True)
+class Total:
+    """The rows as one group.
+
+    Attributes
+    ----------
+    n : float
+        Sum of the weights.
+    mean : ndarray of shape (m,)
+        Of the columns A = [1 X y]; 0 for the constant.
+    root : ndarray of shape (k, m)
+        Of the scatter about it; of the constant that about 0.
+    """
+
+    n: float
+    mean: np.ndarray
+    root: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -205,7 +239,9 @@ def origin_of(read, positions):
 
 
 def about_mean(origin, R, rest, positions, n, upper=()):
-    """An elimination about the weighted means, of columns counted from `origin`."""
+    """An elimination about the weighted means, of columns counted from `origin`; R is
+    overwritten.
+    """
     # Deviations of a column that is constant within levels are rounding; kept, they
     # would be information about its coefficient where the variance is large.
     long = column_norms(R[:, 0]) * (positions[0] == 0)
@@ -218,25 +254,41 @@ def about_mean(origin, R, rest, positions, n, upper=()):
     def move(A):
         return None if A is None else A - A[..., :1] * mean
 
-    raw, R = R[:, :, positions], move(R)
+    raw = R[:, :, positions]
+    for levels in row_blocks(len(R), R[0].size):
+        R[levels] -= R[levels, :, :1] * mean
     R11 = R[:, :, positions] if positions[0] == 0 else raw
     upper = tuple(map(move, upper))
     return Elimination(origin + mean, R, move(rest), R11, positions, n, upper)
 
 
-def reader(X, y):
-    """A function that reads rows of A = [1 X y] of dense X."""
-    p = X.shape[1]
+@dataclass(frozen=True)
+class Reader:
+    """A function that reads rows of A = [1 X y] of dense X.
 
-    def read(rows):
-        of_y = y[rows]
-        A = np.empty((len(of_y), p + 2))
+    Attributes
+    ----------
+    X : ndarray of shape (n, p)
+    y : ndarray of shape (n,)
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+
+    def __call__(self, rows):
+        of_y = self.y[rows]
+        A = np.empty((len(of_y), self.X.shape[1] + 2))
         A[:, 0] = 1.0
-        A[:, 1:-1] = rows_of(X, rows)
+        A[:, 1:-1] = rows_of(self.X, rows)
         A[:, -1] = of_y
         return A
 
-    return read
+    def apart(self, rows):
+        """X and y (n, 1) of these rows, new float64 arrays."""
+        found = rows_of(self.X, rows), self.y[rows][:, None]
+        if not isinstance(rows, slice):  # they are copies already
+            return tuple(np.asarray(A, dtype=float, order="C") for A in found)
+        return tuple(np.array(A, dtype=float, order="C") for A in found)
 
 
 def _visit(read, codes, n_levels, positions, origin, weight, n_jobs, upper):
@@ -251,7 +303,8 @@ def _visit(read, codes, n_levels, positions, origin, weight, n_jobs, upper):
         return _visit_run(block, bounds, codes, upper)
 
     R, rest, pieces = zip(*map_runs(run, bounds, n_jobs), strict=True)
-    R, left = join_pieces(np.concatenate(R), owner, n_levels, positions)
+    R = R[0] if len(R) == 1 else np.concatenate(R)
+    R, left = join_pieces(R, owner, n_levels, positions)
     return R, left, stacked_root(list(rest)), pieces
 
 
@@ -305,6 +358,20 @@ class _Block:
         rows = slice(start, end)
         return rows if self.order is None else self.order[rows]
 
+    @property
+    def is_plain(self):
+        """Whether the rows without the effects can be left unmade: see `reduce`."""
+        few = self.positions[0] == 0 and len(self.positions) <= 2
+        return few and isinstance(self.read, Reader)
+
+    def reduce(self, rows, bounds):
+        """R of pieces of rows, and the root of the rows after the elimination: by
+        differences of sums where these cost no digits.
+        """
+        columns = self.read.apart(rows)
+        a = None if self.weight is None else self.weight[rows]
+        return _reduce_block(columns, a, bounds, self.origin, self.positions)
+
     def eliminate(self, rows, bounds):
         """R of pieces of rows, and the rows after the elimination."""
         A = self.read(rows)
@@ -325,8 +392,13 @@ def _visit_run(block, bounds, codes, upper, beside=None):
     R = np.zeros((len(bounds) - 1, len(positions), m))
     kept = np.arange(m) if upper else np.setdiff1d(np.arange(m), positions)
     roots, of_upper, product = [np.empty((0, len(kept)))], [[] for _ in upper], 0.0
+    is_plain = block.is_plain and beside is None and not upper
     for i, j in pairwise(cut(bounds, block_rows(m))):
         rows, pieces = block.rows(bounds[i], bounds[j]), bounds[i : j + 1] - bounds[i]
+        if is_plain:
+            R[i:j], root = block.reduce(rows, pieces)
+            roots.append(root[:, kept])
+            continue
         R[i:j], A = block.eliminate(rows, pieces)
         if beside is not None:
             a = 1.0 if block.weight is None else np.sqrt(block.weight[rows])[:, None]
@@ -352,6 +424,53 @@ def _sweep_levels(A, owner, bounds, positions):
     R = np.zeros((len(starts), len(positions), A.shape[1]))
     sweep(A, np.append(bounds[starts], bounds[-1]), positions, R)
     return owner[starts], R
+
+
+def _reduce_block(columns, a, bounds, origin, positions):
+    """R of the pieces of some rows, and the root of the rows after the elimination:
+    math.md (185).  `columns` are X and y (n, 1); the effects are a random intercept and
+    at most one slope.
+    """
+    length, m, q = np.diff(bounds), len(origin), len(positions)
+    own = [A[bounds[:-1]] for A in columns]
+    for A, first in zip(columns, own, strict=True):
+        A -= spread(first, length)
+    a = np.ones(len(A)) if a is None else a
+    total, R = PieceSums(bounds), np.zeros((len(length), q, m))
+    root_size = np.sqrt(total(a, np.ones(len(A))))
+    R[:, 0, 0] = root_size
+    axes = [spread(1 / root_size, length)]
+    if q == 2:
+        z = columns[0][:, positions[1] - 1]
+        mean = total(a, z) / root_size**2
+        level = root_size * (mean + own[0][:, positions[1] - 1] - origin[positions[1]])
+        z = z - spread(mean, length)
+        square = total(a * z, z)
+        pivot = pivots(square, np.sqrt(square + level**2), 1, length)
+        axes.append(z * spread(_inverse(pivot), length))
+    on = [np.concatenate([total(a * e, A) for A in columns], axis=1) for e in axes]
+    root = _root_beside(columns, a, axes, on, length, positions[1:] - 1)
+    for j, part in enumerate(on):
+        R[:, j, 1:] = part
+    R[:, 0, 1:] += root_size[:, None] * (np.concatenate(own, axis=1) - origin[1:])
+    if q == 2:
+        R[:, 1, positions[1]] = pivot
+    return R, np.column_stack([np.zeros(len(root)), root])
+
+
+def _root_beside(columns, a, axes, on, length, gone):
+    """Root of the rows of X and y beside axes that are orthonormal under the weights,
+    on which they have the parts `on`; columns `gone` are in their span.
+    """
+    if len(a) > on[0].shape[1]:
+        weight = None if (a == 1).all() else a
+        root = root_by_difference(columns, weight, np.vstack(on), gone)
+        if root is not None:
+            return root
+    rows = np.concatenate(columns, axis=1)
+    for axis, part in zip(axes, on, strict=True):
+        rows -= axis[:, None] * spread(part, length)
+    return rows_root(np.sqrt(a)[:, None] * rows)
 
 
 def _eliminate_block(A, a, bounds, origin, positions, axes):
@@ -398,23 +517,19 @@ def sweep(A, bounds, positions, R, done=0, axes=None):
     axes : ndarray of shape (n, q), default=None
         To be filled in: the orthonormal columns that R is made with.
     """
-    length = np.diff(bounds)
+    length, total = np.diff(bounds), PieceSums(bounds)
     for j in range(done, len(positions)):
         column = positions[j]
         z = A[:, column].copy()
-        ones = weighted_sums(z, bounds)
         before = R[:, :j, column]
-        square = (ones @ z).reshape(-1)
+        square = total(z, z)
         norm = np.sqrt(square + np.sum(before**2, axis=1))
-        pivot = np.sqrt(square)
-        # As many pivots as rows: nothing but rounding is left.
         used = np.count_nonzero(R[:, range(j), positions[:j]], axis=1)
-        pivot[(pivot <= DEPENDENT * norm) | (used >= length)] = 0.0
-        inverse = np.divide(1.0, pivot, where=pivot > 0, out=np.zeros_like(pivot))
-        z *= spread(inverse, length)
+        pivot = pivots(square, norm, used, length)
+        z *= spread(_inverse(pivot), length)
         if axes is not None:
             axes[:, j] = z
-        R[:, j] = weighted_sums(z, bounds) @ A
+        R[:, j] = total(z, A)
         A -= z[:, None] * spread(R[:, j], length)
         A[:, column] = 0.0
         R[:, j, column] = pivot
@@ -430,6 +545,21 @@ def swept(A, bounds, positions):
         some = slice(bounds[i], bounds[j])
         sweep(A[some], bounds[i : j + 1] - bounds[i], positions, R[i:j])
     return R
+
+
+def pivots(square, norm, used, length):
+    """The lengths of a column in pieces of rows, 0 where nothing but rounding is left
+    of its whole length `norm`: there are as many pivots before as rows, or the rest is
+    too short.
+    """
+    pivot = np.sqrt(square)
+    pivot[(pivot <= DEPENDENT * norm) | (used >= length)] = 0.0
+    return pivot
+
+
+def _inverse(pivot):
+    """1 / pivot, and 0 for 0."""
+    return np.divide(1.0, pivot, where=pivot > 0, out=np.zeros_like(pivot))
 
 
 def join_pieces(R, owner, n_levels, positions):

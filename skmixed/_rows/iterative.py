@@ -130,7 +130,7 @@ def iterative_gram(data, terms, elimination, columns, mean, seed):
         work(_products(data, term, Z, elimination.shift))
         for term, Z in zip(terms, Zs, strict=True)
     ]
-    root = work(elimination.total())
+    root = work(elimination.total)
     start = np.linalg.lstsq(root[:, :-1], root[:, -1], rcond=None)[0]
     for A in (root, *products):
         A[..., -1] -= A[..., :-1] @ start

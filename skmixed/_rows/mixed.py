@@ -4,7 +4,7 @@ The largest factor is eliminated row by row.  If it is nested in all others, whi
 nested in each other, so are they in turn; else the others are solved for together.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import sparse
@@ -12,7 +12,7 @@ from scipy import sparse
 from .columns import Columns, check_range, choose_columns, noise_floor, rank_tolerance
 from .coordinates import Coordinates
 from .crossed import CrossedGram, check_size, crossed_gram, is_large
-from .elimination import eliminate, reader
+from .elimination import Reader, Total, eliminate
 from .gram import Gram
 from .iterative import IterativeGram, iterative_gram
 from .nested import Chain, NestedGram, chain_gram, nest
@@ -42,6 +42,8 @@ class Reduced:
         Positions of the terms among the user's.
     places : tuple of ndarray of shape (K,)
         Position of each of the user's levels among those of the Gram.
+    total : Total or None
+        Of the rows; not stored.
     """
 
     gram: Gram | NestedGram | CrossedGram | IterativeGram
@@ -51,6 +53,7 @@ class Reduced:
     floor: float
     order: tuple
     places: tuple
+    total: Total | None = field(default=None, metadata={"stored": False})
 
 
 def reduce_terms(
@@ -99,6 +102,7 @@ def reduce_terms(
         tolerance=rank_tolerance(n, len(mean), data.is_sparse),
     )
     floor = noise_floor(moments, columns.has_constant)
+    moments = None  # frees its memory
     gram, coordinates = chain_gram(elimination, columns, mean + 1, chain)
     places = chain.places
     if len(chain.terms) < len(order):
@@ -113,7 +117,8 @@ def reduce_terms(
         places = tuple(np.arange(term.n_levels) for term in some)
     if not terms:
         order = places = coordinates = ()
-    return Reduced(gram, columns, coordinates, elimination.n, floor, order, places)
+    total = Total(elimination.n, elimination.shift, elimination.total)
+    return Reduced(gram, columns, coordinates, total.n, floor, order, places, total)
 
 
 def _is_iterative(terms, solver):
@@ -130,7 +135,7 @@ def _eliminate(data, chain, n_jobs):
     how = (first.codes, first.n_levels, first.columns + 1)
     if sparse.issparse(data.X):
         return SparseRows(data.X, data.y, data.weight, *how).eliminate(chain.nests)
-    read = reader(data.X, data.y)
+    read = Reader(data.X, data.y)
     return eliminate(read, *how, data.weight, n_jobs, chain.nests)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from .coordinates import choose_coordinates
 from .elimination import Nest
+from .qr import level_last
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ def nest(terms):
     """The chain of some terms, from the largest to the smallest; None if they are not
     nested.
     """
+    if len(terms) == 1:
+        return Chain(tuple(terms), (np.arange(terms[0].n_levels),), ())
     owners = []
     for inner, outer in pairwise(terms):
         owner = np.empty(inner.n_levels, dtype=np.intp)
@@ -117,10 +120,10 @@ def chain_gram(elimination, columns, mean, chain):
     gram : Gram or NestedGram
     coordinates : tuple of Coordinates
     """
-    gram, total = elimination.gram(columns, mean), elimination.total()
+    gram, total = elimination.gram(columns, mean), elimination.total
     pairs = [_effects(elimination, total, term) for term in chain.terms]
     effects, coordinates = zip(*pairs, strict=True)
-    R11 = gram.R11 @ coordinates[0].change
+    R11 = level_last(gram.R11 @ coordinates[0].change)
     if len(chain.terms) == 1:
         return replace(gram, R11=R11), coordinates
     work = elimination.work(columns, mean)

@@ -26,6 +26,25 @@ def as_rows(stack):
     return stack.reshape(K * q, m)
 
 
+def rows_in_memory(stack):
+    """The same rows in whichever order needs no copy, (K q, m)."""
+    K, q, m = stack.shape
+    return stack.T.reshape(m, q * K).T if is_level_last(stack) else as_rows(stack)
+
+
+def level_last(stack):
+    """A stack (K, q, m) whose levels are next to each other in memory, so that products
+    of small matrices are elementwise products of long arrays; for q = 1 they are that
+    in any order.
+    """
+    return stack if stack.shape[1] == 1 else np.ascontiguousarray(stack.T).T
+
+
+def is_level_last(stack):
+    """Whether a stack (K, q, m) is in the order of `level_last`."""
+    return stack.ndim == 3 and stack.strides[0] == stack.itemsize < stack.strides[2]
+
+
 def stacked_root(parts, weight=None, offset=0.0):
     """Root of the rows of all parts, a block at a time.
 

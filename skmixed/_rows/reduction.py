@@ -197,7 +197,8 @@ def _root_within(columns, a, mean, size, length):
     taken off the rows.
     """
     n, m = len(columns[0]), mean.shape[1]
-    root = _root_by_difference(columns, a, mean, size) if n > m else None
+    between = np.sqrt(size)[:, None] * mean
+    root = root_by_difference(columns, a, between) if n > m else None
     if root is not None:
         return root
     A = np.concatenate(columns, axis=1) - spread(mean, length)
@@ -205,12 +206,15 @@ def _root_within(columns, a, mean, size, length):
 
 
 @np.errstate(over="ignore", under="ignore", invalid="ignore")
-def _root_by_difference(columns, a, mean, size):
-    """The root from cross-products; None where they would cost digits."""
+def root_by_difference(columns, a, on, gone=()):
+    """The root from cross-products, of rows less their parts `on` some orthonormal
+    columns; None where it would cost digits.  Nothing is left of the columns `gone`.
+    """
     scatter = _scatter(columns, a)
     total = np.diag(scatter).copy()
-    between = np.sqrt(size)[:, None] * mean
-    scatter -= between.T @ between
+    scatter -= on.T @ on
+    some = list(gone)
+    scatter[some] = scatter[:, some] = total[some] = 0.0
     if (total <= CANCELLED * np.diag(scatter)).all():
         return scatter_root(scatter)
     return None
@@ -246,6 +250,26 @@ def weighted_sums(a, bounds):
     starts = n * np.arange(k, dtype=np.int32)[:, None] + bounds[:-1].astype(np.int32)
     entries = a.ravel(), columns, np.append(starts.ravel(), np.int32(k * n))
     return sparse.csr_array(entries, shape=(k * (len(bounds) - 1), n))
+
+
+class PieceSums:
+    """Weighted sums over consecutive pieces of rows, by any weights.
+
+    Parameters
+    ----------
+    bounds : ndarray of shape (n_pieces + 1,)
+        Where the pieces begin, and the end.
+    """
+
+    def __init__(self, bounds):
+        self.matrix = weighted_sums(np.ones(bounds[-1]), bounds)
+
+    def __call__(self, a, A):
+        """The sums of the rows of A, or the numbers A, by weights a (n,)."""
+        if not sparse.issparse(self.matrix):
+            return a[None] @ A
+        self.matrix.data = a
+        return self.matrix @ A
 
 
 def spread(figures, length):

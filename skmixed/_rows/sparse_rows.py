@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from .elimination import about_mean, eliminate_beside, origin_of, reader
+from .elimination import Reader, about_mean, eliminate_beside, origin_of
 from .qr import as_rows
 from .reduction import SPARSE_TOLERANCE, root_of_scatter, without_offsets
 
@@ -56,7 +56,7 @@ class SparseRows:
     def dense(self):
         """R, Q and the origin of the columns [1, Z, y], Z without the constant."""
         features = self.positions[self.positions > 0] - 1
-        read = reader(self.X[:, features].toarray(), self.y)
+        read = Reader(self.X[:, features].toarray(), self.y)
         first = [0] if self.has_constant else []
         among = np.concatenate([first, 1 + np.arange(len(features))]).astype(int)
         origin = origin_of(read, among)
@@ -130,8 +130,8 @@ class SparseRows:
         rest = root_of_scatter(scatter, scale)
         rest[:, self.positions] = 0.0
         upper = (None,) * len(nests)
-        found = about_mean(self.origin, self.R, rest, self.positions, n, upper)
-        size = np.sqrt(np.sum(found.total() ** 2, axis=0))
+        found = about_mean(self.origin, self.R.copy(), rest, self.positions, n, upper)
+        size = np.sqrt(np.sum(found.total ** 2, axis=0))
         constant = size <= SPARSE_TOLERANCE * scale
         constant[[0, m - 1]] = False
         found.R[:, :, constant] = found.rest[:, constant] = 0.0

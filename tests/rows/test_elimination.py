@@ -9,7 +9,7 @@ from scipy import sparse
 
 from skmixed._input.table import Data
 from skmixed._rows.crossed import Links
-from skmixed._rows.elimination import eliminate, reader
+from skmixed._rows.elimination import Reader, eliminate
 from skmixed._rows.mixed import reduce_terms
 from skmixed._rows.nested import nest
 from skmixed._rows.sparse_rows import SparseRows
@@ -52,7 +52,7 @@ def test_rows_are_split_by_the_span_of_the_effects(positions, weighted, kind):
         how = (sparse.csr_array(X), y, weight, codes, LEVELS, positions)
         found = SparseRows(*how).eliminate()
     else:
-        found = eliminate(reader(X, y), codes, LEVELS, positions, weight)
+        found = eliminate(Reader(X, y), codes, LEVELS, positions, weight)
     A = np.column_stack([np.ones(N), X, y])
     shift = np.average(A, axis=0, weights=a)
     shift[0] = 0.0
@@ -71,7 +71,7 @@ def test_rows_are_split_by_the_span_of_the_effects(positions, weighted, kind):
 def test_levels_with_fewer_rows_than_effects_have_as_many_pivots_as_rows():
     X, y, codes = rows()
     codes = np.arange(N, dtype=np.int32) // 2
-    found = eliminate(reader(X, y), codes, N // 2, np.array([0, 1, 2]))
+    found = eliminate(Reader(X, y), codes, N // 2, np.array([0, 1, 2]))
     pivots = np.diagonal(found.R11, axis1=1, axis2=2) > 0
     assert pivots.sum(axis=1).max() == 2
     assert not found.R[:, 2].any()
@@ -80,7 +80,7 @@ def test_levels_with_fewer_rows_than_effects_have_as_many_pivots_as_rows():
 def test_a_slope_that_is_constant_within_a_level_has_no_pivot():
     X, y, codes = rows()
     X[codes == 4, 0] = 0.1 + 0.2
-    found = eliminate(reader(X, y), codes, LEVELS, np.array([0, 1]))
+    found = eliminate(Reader(X, y), codes, LEVELS, np.array([0, 1]))
     assert found.R11[4, 1, 1] == 0
     assert (np.delete(found.R11[:, 1, 1], 4) > 0).all()
 
