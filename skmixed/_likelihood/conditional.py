@@ -225,6 +225,9 @@ class Conditional:
             return self.own[t] + self.spread[t]
         (K, q), start = self.sizes[t], self.starts[0][t]
         rows = self.chain.matrix[start : start + K * q]
+        if all(C.shape[1] == 1 for C in self.own):
+            own = np.concatenate([C[:, 0, 0] for C in self.own])
+            return self.spread[t] + (rows.power(2) @ own)[:, None, None]
         half = rows @ _block_diagonal(map(_root, self.own))
         total = self.spread[t].copy()
         for a in range(q):

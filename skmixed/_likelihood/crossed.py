@@ -78,12 +78,17 @@ class CrossedFactor(TriangularSystem):
         half = self.half[self.gram.links.group]
         return times(transpose(half), self.Z_rows[:, :, None])[:, :, 0]
 
-    def B_inverse(self):
-        """Inverse of B, (d, d), a new array."""
+    def B_upper(self):
+        """Upper triangle of the inverse of B, (d, d), a new array with 0 below."""
         with products_of(len(self.L)):
             inverse, _ = lapack.dpotri(self.L, lower=1)
-        diagonal = np.diag(inverse).copy()
-        inverse = inverse + inverse.T  # it was lower triangular
+        return inverse.T
+
+    def B_inverse(self):
+        """Inverse of B, (d, d), a new array."""
+        upper = self.B_upper()
+        diagonal = np.diag(upper).copy()
+        inverse = upper + upper.T
         inverse[np.diag_indices_from(inverse)] = diagonal
         return inverse
 
@@ -123,8 +128,9 @@ class CrossedFactor(TriangularSystem):
         if self.is_alone:
             M22 = self.M22()
             return D, *(_diagonal_sum(A, q) for A, (_, q) in _squares(M22, sizes))
-        inverse = self.B_inverse()
-        found, start, M22 = [], 0, None
+        is_plain = self.gram.links.is_plain and all(q == 1 for _, q in sizes)
+        inverse = self.B_upper() if is_plain else self.B_inverse()
+        found, start = [], 0
         for (K, q), Lambda in zip(sizes, Lambdas, strict=True):
             here = slice(start, start + K * q)
             start += K * q
@@ -133,21 +139,26 @@ class CrossedFactor(TriangularSystem):
             if np.linalg.eigvalsh(left)[0] > TOLD * K:
                 half = np.linalg.inv(Lambda)
                 found.append(half.T @ left @ half)
-                continue
-            M22 = self.M22() if M22 is None else M22
-            rows = _right(Lambdas, sizes, M22[here])
-            half = _right([L.T for L in Lambdas], sizes, rows @ inverse)
-            blocks = np.einsum(
-                "kid,kjd->ij", *(A.reshape(K, q, -1) for A in (half, M22[here]))
-            )
-            found.append(_diagonal_sum(M22[here, here], q) - blocks)
+            else:
+                found.append(self._few_told(here, (K, q)))
         covariance = _both(Lambdas, sizes, inverse)
         D = D - self.gram.links.form_sum(self.F, covariance)
         return tuple((A + A.T) / 2 for A in (D, *found))
 
+    def _few_told(self, here, size):
+        """`spread_sums` of a term of which I - B^-1 tells too little."""
+        (K, q), Lambdas, sizes = size, self.Lambdas[1:], self.gram.sizes[1:]
+        M22 = self.M22()
+        rows = _right(Lambdas, sizes, M22[here])
+        half = _right([L.T for L in Lambdas], sizes, rows @ self.B_inverse())
+        blocks = np.einsum(
+            "kid,kjd->ij", *(A.reshape(K, q, -1) for A in (half, M22[here]))
+        )
+        return _diagonal_sum(M22[here, here], q) - blocks
+
     def M22(self):
         """Z_2'V_1^-1 Z_2, V_1 with the first term alone, a new array."""
-        return self.gram.W22 + self.gram.links.scatter(self.Z_rows)
+        return _M22(self.gram, self.C, self.Z_rows)
 
     @cached_property
     def effects_freedom(self):
@@ -217,11 +228,12 @@ class CrossedFactor(TriangularSystem):
         x2 = np.vstack([x.reshape(-1, k) for x in xs[1:]])
         rows = times(self.half, xs[0]) if k > 1 else self.half @ xs[0]
         rows = rows + _forth(gram.links, self.Z_rows, x2)
-        M2f = gram.W22 @ x2 + _back(gram.links, self.Z_rows, rows)
+        W2f = gram.W22 @ x2
+        M2f = W2f + _back(gram.links, self.Z_rows, rows)
         white = _left(self.Lambdas[1:], gram.sizes[1:], M2f)
         white = solve_triangular(self.L, white, lower=True)
         flat = rows.reshape(-1, k)
-        return x2.T @ gram.W22 @ x2 + flat.T @ flat - white.T @ white
+        return x2.T @ W2f + flat.T @ flat - white.T @ white
 
 
 def factorize_crossed(gram, Lambdas, penalty=None):
@@ -243,7 +255,7 @@ def factorize_crossed(gram, Lambdas, penalty=None):
     rows = solve_lower(C, gram.R12)
     Z_rows = solve_lower(C[links.group], links.values[:, :, None])[:, :, 0]
     if any(Lambda.any() for Lambda in Lambdas[1:]):
-        L, u = _solve_rest(gram, rest, rows, Z_rows)
+        L, u = _solve_rest(gram, rest, C, (rows, Z_rows))
     else:
         L, u = np.eye(len(gram.a0)), np.zeros_like(gram.a0)
     change = _times_lambda(*rest, u) - gram.a0
@@ -273,9 +285,20 @@ def factorize_crossed(gram, Lambdas, penalty=None):
     )
 
 
-def _solve_rest(gram, rest, rows, Z_rows):
+def _M22(gram, C, Z_rows):
+    """Z_2'V_1^-1 Z_2, a new array."""
+    if gram.links.is_plain:
+        M22 = gram.links.weighted_scatter(C[:, 0, 0] ** -2.0)
+    else:
+        M22 = gram.links.scatter(Z_rows)
+    M22 += gram.W22
+    return M22
+
+
+def _solve_rest(gram, rest, C, whitened):
     """L, and the other effects of every column of A in units of Lambda_2."""
-    M22 = gram.W22 + gram.links.scatter(Z_rows)
+    rows, Z_rows = whitened
+    M22 = _M22(gram, C, Z_rows)
     M2A = gram.W2A + _back(gram.links, Z_rows, rows) + M22 @ gram.a0
     B = _both([Lambda.T for Lambda in rest[0]], rest[1], M22)
     B[np.diag_indices_from(B)] += 1.0

@@ -142,6 +142,26 @@ class Point:
         return len(self.Lambdas) == 1 and isinstance(self.factor, BlockCholesky)
 
     @cached_property
+    def residual_pulls(self):
+        """u (K, q) = Z'V0^-1 r / sigma of every term, in the order of the terms."""
+        contrast = self.factor.contrast / np.sqrt(self.noise_variance)
+        some = self.factor.projections[: len(self.Lambdas)]
+        return [projection @ contrast for projection in some]
+
+    @cached_property
+    def loadings(self):
+        """Sums over the levels of products of k of every term, (p, q, p, q)."""
+        if self.has_one_term:
+            return [self.level_sums.loadings]
+        found, T = [], self.factor.root_inverse
+        for projection in self.factor.projections[: len(self.Lambdas)]:
+            K, q, m = projection.shape
+            flat = projection.reshape(K, q * m)
+            products = (flat.T @ flat).reshape(q, m, q, m)[:, :-1, :, :-1]
+            found.append(np.einsum("aibj,ir,js->rasb", products, T, T, optimize=True))
+        return found
+
+    @cached_property
     def pulls(self):
         """u (K, q) = Z'V0^-1 r / sigma and k (K, q, p) = Z'V0^-1 X R^-1 of every term,
         in the order of the terms.
@@ -170,9 +190,8 @@ class Point:
             sums = self.level_sums
             return [sums.spread - sums.loading_sum * self.model.reml]
         sums = self.factor.spread_sums[: len(self.Lambdas)]
-        for D, (_, k) in zip(sums, self.pulls, strict=True):
-            flat = np.swapaxes(k, 1, 2).reshape(-1, k.shape[1])
-            found.append(D - flat.T @ flat * self.model.reml)
+        for D, loadings in zip(sums, self.loadings, strict=True):
+            found.append(D - np.einsum("iaib->ab", loadings) * self.model.reml)
         return found
 
     @cached_property
@@ -180,17 +199,17 @@ class Point:
         """d value / d (Psi / sigma^2) of every term, (q, q): S of math.md (42)."""
         if self.has_one_term:
             return [self.traces[0] - self.level_sums.squares]
-        pairs = zip(self.traces, self.pulls, strict=True)
-        return [N - u.T @ u for N, (u, _) in pairs]
+        pairs = zip(self.traces, self.residual_pulls, strict=True)
+        return [N - u.T @ u for N, u in pairs]
 
     @cached_property
     def modes(self):
         """Conditional modes of the effects of the search of every term, (K, q)."""
         if self.has_one_term:
             return [self.factor.modes()]
-        pairs = zip(self.Lambdas, self.pulls, strict=True)
+        pairs = zip(self.Lambdas, self.residual_pulls, strict=True)
         std = np.sqrt(self.noise_variance)
-        return [std * (u @ Lambda) @ Lambda.T for Lambda, (u, _) in pairs]
+        return [std * (u @ Lambda) @ Lambda.T for Lambda, u in pairs]
 
     @cached_property
     def in_psi(self):
@@ -349,7 +368,7 @@ def _second_of_several(point, directions):
         products, start = [], 0
         for t, E in enumerate(directions):
             K, q = sizes[t]
-            here, u = slice(start, start + K * q), point.pulls[t][0]
+            here, u = slice(start, start + K * q), point.residual_pulls[t]
             some = slice(number[t], number[t + 1])
             X[here, some] = np.einsum("kab,gb->gak", E, u).reshape(K * q, -1)
             columns = N[:, here].reshape(n_effects, K, q)
@@ -373,7 +392,7 @@ def _second_of_several(point, directions):
     square = np.concatenate(
         [
             np.einsum("kab,ab->k", E, u.T @ u)
-            for E, (u, _) in zip(directions, point.pulls, strict=True)
+            for E, u in zip(directions, point.residual_pulls, strict=True)
         ]
     )
     return Second(traces, squares, trace, square, point.freedom)
@@ -396,13 +415,13 @@ def _squares(point, directions, number):
     """x_i'N x_j of all directions, (n, n)."""
     if not number[-1]:
         return np.zeros((0, 0))
-    xs, w = [], 0.0
+    xs, w, T = [], 0.0, point.factor.root_inverse
     for t, E in enumerate(directions):
-        u, k = point.pulls[t]
+        u, projection = point.residual_pulls[t], point.factor.projections[t]
         x = np.zeros((*u.shape, number[-1]))
         x[:, :, number[t] : number[t + 1]] = np.einsum("kab,gb->gak", E, u)
-        flat = as_rows(k)
-        w = w + flat.T @ x.reshape(len(flat), -1)
+        flat = as_rows(projection)
+        w = w + T.T @ (flat.T @ x.reshape(len(flat), -1))[:-1]
         xs.append(x)
     return point.factor.variates(xs) - w.T @ w
 
@@ -463,12 +482,6 @@ def traces_at_zero(point, directions):
 def coefficient_slopes(point, directions):
     """R d(X'V0^-1 X)^-1 R' along directions, (k, p, p): math.md (47)."""
     found = [np.zeros((0, *point.factor.root_inverse.shape))]
-    if point.has_one_term:
-        loadings = point.level_sums.loadings
-        return np.einsum("kab,iajb->kij", directions[0], loadings)
-    for (_, k), some in zip(point.pulls, directions, strict=True):
-        n_levels, q, p = k.shape
-        flat = k.reshape(n_levels, q * p)
-        C = (flat.T @ flat).reshape(q, p, q, p)
-        found.append(np.einsum("kab,apbr->kpr", some, C))
+    for loadings, some in zip(point.loadings, directions, strict=True):
+        found.append(np.einsum("kab,iajb->kij", some, loadings))
     return np.concatenate(found)

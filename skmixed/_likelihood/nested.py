@@ -11,8 +11,12 @@ import numpy as np
 
 from .._rows.elimination import swept
 from .._rows.nested import NestedGram
-from .._rows.qr import stacked_root
+from .._rows.qr import EPS, stacked_root
+from .._rows.reduction import PieceSums, root_by_difference
 from .factor import TriangularSystem, solve_lower, times, transpose, whitener
+
+# With more rows than this the sums of squares of variates may cost digits.
+MANY_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,12 @@ class NestedFactor(TriangularSystem):
             rows = stage.rows
             if effects is not None:
                 effects = effects[self.gram.parents[at]]
-                rows = rows - times(stage.around, effects)
+                carried = times(stage.around, effects)
+                rows = np.subtract(rows, carried, out=carried)
             projection = times(transpose(stage.half), rows)
             found.insert(0, projection)
+            if at == 0:
+                break
             Lambda = self.Lambdas[at]
             own = times(Lambda, times(Lambda.T, projection))
             effects = own if effects is None else np.concatenate([own, effects], 1)
@@ -163,7 +170,7 @@ class NestedFactor(TriangularSystem):
             None if E is None else E[:, :, : -gram.R22.shape[1]] @ stacked[at + 1]
             for at, E in enumerate(gram.upper)
         ]
-        rows = _climb(gram, self.Lambdas, R12, upper)[1]
+        rows = _climb(gram, self.Lambdas, R12, upper, is_variates=True)[1]
         flat = np.vstack(rows)
         return flat.T @ flat
 
@@ -194,7 +201,7 @@ def factorize_nested(gram, Lambdas, penalty=None):
     return NestedFactor(gram, Lambdas, stages, data_root, root, logdet)
 
 
-def _climb(gram, Lambdas, A, of_upper):
+def _climb(gram, Lambdas, A, of_upper, is_variates=False):
     """The stages of some columns A, all their rows in V^-1/2 A but for those in which
     no effect has a part, and log|V| - log|R|.
 
@@ -206,6 +213,8 @@ def _climb(gram, Lambdas, A, of_upper):
         Of the first factor, in the place of R12.
     of_upper : list of ndarray, or None
         Of the upper factors, in the place of `gram.upper`.
+    is_variates : bool, default=False
+        Whether A are columns of the average information.
     """
     stages, finished, logdet = [], [], 0.0
     R11, R12 = gram.R11, np.concatenate([gram.R12[:, :, : gram.widths[0]], A], 2)
@@ -214,7 +223,8 @@ def _climb(gram, Lambdas, A, of_upper):
         width = gram.widths[at]
         if at:
             q = gram.sizes[at][1]
-            R, pending, level = _next(gram, at, stages[-1], pending, level, of_upper)
+            left = pending, level, of_upper, is_variates
+            R, pending, level = _next(gram, at, stages[-1], *left)
             R11, R12 = R[:, :, :q], R[:, :, q:]
             pending = pending[:, q:]
             if gram.closed[at]:
@@ -238,15 +248,20 @@ def _climb(gram, Lambdas, A, of_upper):
     return tuple(stages), finished, logdet
 
 
-def _next(gram, at, stage, pending, level, of_upper):
+def _next(gram, at, stage, pending, level, of_upper, is_variates):
     """R of a factor from the rows that are left to it, the rows that it leaves, and the
     levels of this factor that they belong to.
     """
-    parent = gram.parents[at - 1]
+    parent, E = gram.parents[at - 1], gram.upper[at - 1]
     K, q, width = stage.around.shape
+    n_levels, q_next = gram.sizes[at]
     rows = np.concatenate([stage.around, stage.rows], axis=2).reshape(K * q, -1)
+    bounds, owner = q * gram.bounds[at - 1], None
+    if not len(pending) and E is None and q_next == 1 and gram.closed[at]:
+        R, root = _eliminate_one(rows, bounds, width, is_variates)
+        if root is not None:
+            return R, root, np.zeros(len(root), dtype=np.intp)
     owner = np.repeat(parent, q)
-    E = gram.upper[at - 1]
     if len(pending) or E is not None:
         parts, owners = [rows, pending], [owner, parent[level]]
         if E is not None:
@@ -257,7 +272,33 @@ def _next(gram, at, stage, pending, level, of_upper):
         owner = np.concatenate(owners)
         order = np.argsort(owner, kind="stable")
         rows, owner = np.vstack(parts)[order], owner[order]
-    n_levels, q = gram.sizes[at]
-    bounds = np.searchsorted(owner, np.arange(n_levels + 1))
-    R = swept(rows, bounds, np.arange(q))  # `rows` are what it leaves
+        bounds = np.searchsorted(owner, np.arange(n_levels + 1))
+    R = swept(rows, bounds, np.arange(q_next))  # `rows` are what it leaves
     return R, rows, owner
+
+
+def _eliminate_one(rows, bounds, width, is_variates):
+    """R of the levels of a factor with one effect, the first of the columns, and the
+    root of the rows that it leaves; None where the sums would cost digits.  Of the
+    `width` first columns nothing is left, nor of a constant in the place of the next.
+    Of many rows of variates, of which only the information of a search is made, the
+    sums may cost digits.
+    """
+    total, z = PieceSums(bounds), rows[:, 0]
+    pivot = np.sqrt(total(z, z))
+    axis = z * np.repeat(1 / np.where(pivot > 0, pivot, 1.0), np.diff(bounds))
+    R = total(axis, rows)
+    R[:, 0] = pivot
+    A, on = rows[:, width:], R[:, width:]
+    if is_variates:
+        root = None
+        if len(rows) > MANY_ROWS:
+            values, vectors = np.linalg.eigh(A.T @ A - on.T @ on)
+            root = (vectors * np.sqrt(values.clip(0))).T
+    else:
+        is_constant = (np.abs(rows[:, width] - z) <= 64 * EPS * np.abs(z)).all()
+        gone = [0] if is_constant else []
+        root = root_by_difference([A], None, on, gone)
+    if root is not None:
+        root = np.column_stack([np.zeros((len(root), width)), root])
+    return R[:, None], root

@@ -19,17 +19,18 @@ def facts(terms):
 
 
 def _fact(first, second):
+    inner, outer = second, first
+    if second.n_levels < first.n_levels:
+        inner, outer = first, second
+    if _is_nested(inner, outer):
+        if inner.n_levels == outer.n_levels:
+            return f"{first.name} and {second.name} divide the rows in the same way."
+        return (
+            f"{inner.name}: {count(inner.n_levels, 'label')}, each in one "
+            f"{outer.name} (nested)."
+        )
     cells = _cells(first, second)
-    n_cells = cells.nnz
-    sizes = [term.n_levels for term in (first, second)]
-    if sizes == [n_cells, n_cells]:
-        return f"{first.name} and {second.name} divide the rows in the same way."
-    for inner, outer in ((second, first), (first, second)):
-        if inner.n_levels == n_cells:
-            return (
-                f"{inner.name}: {count(inner.n_levels, 'label')}, each in one "
-                f"{outer.name} (nested)."
-            )
+    n_cells, sizes = cells.nnz, [term.n_levels for term in (first, second)]
     inner, outer = first, second
     met = np.diff(cells.indptr)
     if second.n_levels <= first.n_levels:
@@ -48,6 +49,13 @@ def _fact(first, second):
         f"{text} If {inner.name} {label} of one {outer.name} is not {inner.name} "
         f"{label} of another, write {outer.name}/{inner.name}."
     )
+
+
+def _is_nested(inner, outer):
+    """Whether the rows of every level of a factor are of one level of another."""
+    owner = np.empty(inner.n_levels, dtype=outer.codes.dtype)
+    owner[inner.codes] = outer.codes
+    return bool((owner[inner.codes] == outer.codes).all())
 
 
 def _cells(first, second):

@@ -63,6 +63,7 @@ class Links:
         """
         links = copy(self)
         object.__setattr__(links, "values", values)
+        links.__dict__.pop("products", None)
         return links
 
     @cached_property
@@ -113,6 +114,28 @@ class Links:
         n_levels, d = self.shape
         return n_levels * d**2 * DENSE < self.partners.sum()
 
+    @property
+    def is_plain(self):
+        """Whether `products` of pairs stand for those of all values that are a figure
+        of the level times `values`.
+        """
+        return self.values.shape[1] == 1 and not self.is_dense
+
+    @cached_property
+    def products(self):
+        """The product of the values of each pair, for q = 1."""
+        v = self.values[:, 0]
+        product = np.repeat(v, self.partners)
+        product *= v[self.second]
+        return product
+
+    def weighted_scatter(self, weight):
+        """values'W values (d, d), W being diagonal with the `weight` of levels, (K,)."""
+        d = self.shape[1]
+        product = np.repeat(weight[self.group], self.partners)
+        product *= self.products
+        return _both_triangles(np.bincount(self.places, product, d * d).reshape(d, d))
+
     def dense_blocks(self, values):
         """Dense rows (q, k, d) of some levels, and a slice of these."""
         n_levels, d = self.shape
@@ -135,10 +158,7 @@ class Links:
             left = np.repeat(values[links], self.partners[links], axis=0)
             right = values.take(self.second[pairs], axis=0)
             np.einsum("ia,ia->i", left, right, out=product[pairs])
-        upper = np.bincount(self.places, product, d * d).reshape(d, d)
-        whole = upper + upper.T
-        np.einsum("ii->i", whole)[:] -= np.einsum("ii->i", upper)
-        return whole
+        return _both_triangles(np.bincount(self.places, product, d * d).reshape(d, d))
 
     def forms(self, values, C):
         """values C values' of every level, (K, q, q), for a symmetric C (d, d)."""
@@ -161,7 +181,9 @@ class Links:
         return found + np.swapaxes(found, 1, 2) - self._own_forms(values, C)
 
     def form_sum(self, values, C):
-        """The sum of `forms` over all levels, (q, q)."""
+        """The sum of `forms` over all levels, (q, q); of pairs of links it reads the
+        upper triangle of C only.
+        """
         q, flat = values.shape[1], C.ravel()
         if self.is_dense:
             return self.forms(values, C).sum(axis=0)
@@ -190,6 +212,13 @@ class Links:
             sparse.csr_array((v, self.column, self.bounds), shape=self.shape)
             for v in np.ascontiguousarray(values.T)
         ]
+
+
+def _both_triangles(upper):
+    """The symmetric matrix with this upper triangle, above a lower one of 0."""
+    whole = upper + upper.T
+    np.einsum("ii->i", whole)[:] -= np.einsum("ii->i", upper)
+    return whole
 
 
 @dataclass(frozen=True)
@@ -436,7 +465,10 @@ def left_of_effects(Z, weight, links, product):
     """
     weighted = Z if weight is None else Z.multiply(weight[:, None]).tocsr()
     whole = (Z.T @ weighted).toarray()
-    W22 = whole - links.scatter(links.values)
+    if links.is_plain:
+        W22 = whole - links.weighted_scatter(np.ones(links.shape[0]))
+    else:
+        W22 = whole - links.scatter(links.values)
     size = np.diag(whole)
     spanned = np.diag(W22) <= SPANNED * size
     W22[spanned] = W22[:, spanned] = product[spanned] = 0.0

@@ -1,6 +1,7 @@
 """Nested factors, the effects of the innermost eliminated (docs/math.md, 11)."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -52,6 +53,15 @@ class NestedGram:
         return tuple(sum(q[i + 1 :]) for i in range(len(q)))
 
 
+    @cached_property
+    def bounds(self):
+        """Where the levels of each factor but the first begin among those of the one
+        before, and the end.
+        """
+        pairs = zip(self.parents, self.sizes[1:], strict=True)
+        return [np.searchsorted(p, np.arange(K + 1)) for p, (K, _) in pairs]
+
+
 @dataclass(frozen=True)
 class Chain:
     """Nested factors, from the inside out.
@@ -93,7 +103,7 @@ def nest(terms):
         places.insert(0, place)
     ordered, nests, of_first = [], [], None
     for at, (term, place) in enumerate(zip(terms, places, strict=True)):
-        ordered.append(replace(term, codes=place[term.codes].astype(np.int32)))
+        ordered.append(replace(term, codes=place.astype(np.int32)[term.codes]))
         if at == 0:
             of_first = np.empty(term.n_levels, dtype=np.intp)
             of_first[place] = np.arange(term.n_levels)

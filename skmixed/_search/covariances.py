@@ -13,6 +13,7 @@ import numpy as np
 from .._likelihood.mixed import evaluate, information_at_zero, traces_at_zero
 from .._rows.crossed import CrossedGram
 from .._rows.iterative import IterativeGram
+from .secant import secant
 
 # The variance, in noise variances, at which effects are as good as free coefficients;
 # where factors cross, digits are lost in proportion.
@@ -34,6 +35,8 @@ FLAT = 1e-10
 # A decrement below this many rounding errors of the value is none, and one below the
 # second figure is as low as rounding lets the value come.
 NOTHING, STALLED = 1e-4, 1e3
+# A step with a decrement below this is short: gradients at its ends tell derivatives.
+SHORT = 0.1
 # A step with a decrement below this is the last one, if the next decrement is expected
 # to be below the second figure.
 NEAR, ENOUGH = 1e-8, 1e-12
@@ -417,14 +420,17 @@ def _moved(model, point, t, change):
 
 def descend(point, max_iter):
     """Newton's method in the entries of Lambda, by steps that never raise the value."""
-    decrement, stuck = np.inf, 0
+    decrement, stuck, found = np.inf, 0, None
     for n_iter in range(max_iter):
         point = point.pivoted()
         H, exact = point.hessian()
+        if not exact:
+            found = secant(point, H, found if decrement <= SHORT else None)
+            H = found.hessian
         before, (step, decrement) = decrement, newton_step(point, H)
         if decrement <= NOTHING * point.rounding:
             return Optimum(point, n_iter, True)
-        # The average information leaves the same part of every decrement.
+        # The average information leaves the same part of every decrement at most.
         left = 0.0 if exact else decrement**2 / before
         last = decrement <= NEAR and left <= ENOUGH
         new = _along(point, step, STALLED if last else 1.0)
@@ -514,14 +520,14 @@ def _steepest_null(model, point, t):
     slope there; None if Psi is regular.
     """
     best, steepest = None, 0.0
-    Psi, S = point.Lambdas[t] @ point.Lambdas[t].T, point.scores[t]
+    Psi = point.Lambdas[t] @ point.Lambdas[t].T
     for block in map(list, model.covariances[t].blocks):
         some = np.ix_(block, block)
         values, vectors = np.linalg.eigh(Psi[some])
         null = vectors[:, values <= TINY * model.resolution(t)]
         if not null.shape[1]:
             continue
-        slopes, turned = np.linalg.eigh(null.T @ S[some] @ null)
+        slopes, turned = np.linalg.eigh(null.T @ point.scores[t][some] @ null)
         if slopes[0] < steepest:
             best, steepest = np.zeros(len(Psi)), slopes[0]
             best[block] = null @ turned[:, 0]

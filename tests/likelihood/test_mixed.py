@@ -399,3 +399,24 @@ def test_products_at_zero_are_those_of_the_whole_matrix(name):
         cross = (Zs[s].T @ Zs[t]).reshape(K, q, L, r)
         expected = np.einsum("gahb,gchd->acbd", cross, cross)
         assert_allclose(T, expected, rtol=1e-8, atol=1e-8 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_sums_over_levels_are_those_of_the_blocks(name):
+    """math.md (186)."""
+    model, _ = model_of(*simulate(name), True)
+    point = evaluate(model, random_point(model))
+    D, ((u, k),) = point.factor.spread, point.pulls
+    found = point.level_sums
+    expected = {
+        "spread": D.sum(axis=0),
+        "squares": np.einsum("ga,gb->ab", u, u),
+        "loadings": np.einsum("gai,gbj->iajb", k, k),
+        "mixed": np.einsum("gai,gb->iab", k, u),
+        "of_u": np.einsum("ga,gb,gcd->abcd", u, u, D),
+        "of_spread": np.einsum("gab,gcd->abcd", D, D),
+        "of_k": np.einsum("gai,gbi,gcd->abcd", k, k, D),
+    }
+    for figure, value in expected.items():
+        unit = np.abs(value).max()
+        assert_allclose(getattr(found, figure), value, atol=1e-13 * unit)

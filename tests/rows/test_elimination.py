@@ -17,6 +17,8 @@ from skmixed._rows.term import Term
 
 # Sums in another order, of figures of order 1 to 100.
 REORDERED = 1e-10
+# Rounding errors of sums of some hundred terms.
+EXACT = 1e-13
 N, LEVELS = 90, 13
 
 
@@ -171,3 +173,27 @@ def test_rows_of_a_chain_hold_the_effects_of_the_outer_factor(outer):
     for h, found in enumerate(scatter):
         own = Z[around == h]
         assert_allclose(found, own.T @ own, atol=REORDERED)
+
+
+@pytest.mark.parametrize("steep", [0.0, 1e3], ids=["plain", "steep slopes"])
+@pytest.mark.parametrize("positions", [[0], [0, 2]], ids=str)
+@pytest.mark.parametrize("weighted", [False, True], ids=["rows", "weights"])
+def test_differences_of_sums_are_the_rows_that_are_swept(weighted, positions, steep):
+    """math.md (185).  Steep slopes leave too little of their sums."""
+    X, y, codes = rows()
+    y = y + steep * np.random.default_rng(1).normal(size=LEVELS)[codes] * X[:, 1]
+    weight = np.random.default_rng(2).uniform(0.5, 3, N) if weighted else None
+    reader, positions = Reader(X, y), np.array(positions)
+    found = eliminate(reader, codes, LEVELS, positions, weight)
+    swept = eliminate(lambda some: reader(some), codes, LEVELS, positions, weight)
+    for name in ("R", "R11", "shift"):
+        unit = np.abs(getattr(swept, name)).max()
+        assert_allclose(
+            getattr(found, name), getattr(swept, name), atol=EXACT * unit
+        )
+    left = swept.rest.T @ swept.rest
+    unit = np.sqrt(np.outer(np.diag(left), np.diag(left)))
+    assert_allclose(found.rest.T @ found.rest, left, atol=EXACT * unit.max(), rtol=0)
+    told = np.diag(left) > 0
+    ratio = (found.rest.T @ found.rest - left)[np.ix_(told, told)]
+    assert np.abs(ratio / unit[np.ix_(told, told)]).max() < EXACT

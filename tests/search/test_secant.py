@@ -1,0 +1,42 @@
+"""Average information, corrected by gradients."""
+
+from types import SimpleNamespace
+
+import numpy as np
+from numpy.testing import assert_allclose
+
+from skmixed._search.secant import secant
+
+H = np.array([[4.0, 1.0, 0.5], [1.0, 3.0, -0.2], [0.5, -0.2, 2.0]])
+INFORMATION = np.diag([3.0, 3.5, 1.0])
+UNITS = np.array([0.1, 1.0, 30.0])
+
+
+def point(x, covariances="some"):
+    """Of a quadratic function."""
+    return SimpleNamespace(
+        x=x,
+        units=UNITS,
+        gradient=lambda: H @ x,
+        model=SimpleNamespace(covariances=covariances),
+    )
+
+
+def test_the_corrected_information_explains_the_gradients_of_the_last_step():
+    """math.md (187)."""
+    rng, before = np.random.default_rng(0), None
+    for _ in range(3):
+        at = point(rng.normal(size=3))
+        found = secant(at, INFORMATION, before)
+        if before is not None:
+            step = at.x - before.point.x
+            assert_allclose(found.hessian @ step, H @ step, rtol=1e-12)
+            assert_allclose(found.hessian, found.hessian.T, rtol=1e-13)
+        before = found
+
+
+def test_without_a_step_in_the_same_parameters_there_is_no_correction():
+    first = secant(point(np.zeros(3)), INFORMATION)
+    other = secant(point(np.ones(3), "others"), INFORMATION, first)
+    for found in (first, other):
+        assert_allclose(found.hessian, INFORMATION, atol=0)
