@@ -16,11 +16,15 @@ def to_plain(value):
     metadata is left out.
     """
     if is_dataclass(value):
-        stored = [f.name for f in fields(value) if f.metadata.get("stored", True)]
-        return {name: to_plain(getattr(value, name)) for name in stored}
+        return {name: to_plain(getattr(value, name)) for name in _stored(value)}
     if isinstance(value, np.generic):
         return value.item()
     return tuple(map(to_plain, value)) if type(value) is tuple else value
+
+
+def _stored(kind):
+    """Names of the fields that are stored, of a dataclass or of its class."""
+    return [f.name for f in fields(kind) if f.metadata.get("stored", True)]
 
 
 def from_plain(kind, state):
@@ -44,7 +48,7 @@ def from_plain(kind, state):
 def _revive(hint, value):
     kinds = [kind for kind in (hint, *get_args(hint)) if is_dataclass(kind)]
     if kinds and isinstance(value, dict):
-        names = [{field.name for field in fields(kind)} for kind in kinds]
+        names = [set(_stored(kind)) for kind in kinds]
         return from_plain(kinds[names.index(set(value))], value)
     if kinds and isinstance(value, tuple):
         return tuple(from_plain(kinds[0], entry) for entry in value)
