@@ -18,10 +18,14 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import lapack, solve_triangular
 
+from .._rows.memory import check_memory
+
 # As many rows as this have their joint density from their covariance matrix.
 FEW_ROWS = 100
 # Numbers at hand when sums over pairs of sparse entries are taken: a few megabytes.
 PAIRS_AT_ONCE = 2**20
+# Matrices of all coupled effects that are there at a time.
+MATRICES = 4
 # A pivot of a covariance that is smaller than this share of the largest is rounding.
 PIVOT = 1e-14
 
@@ -472,6 +476,7 @@ def observe_rows(before, Z, precision, right):
 
 def as_dense(before, first):
     """The same covariance, the terms from number `first` on being dense."""
+    _check_dense(before, first)
     E, whole = before.starts[0][first], before.N
     N = whole[E:, E:]
     own = [_block_diagonal(before.own[first:]), sparse.csr_array(before.dense)]
@@ -481,6 +486,20 @@ def as_dense(before, first):
     tail, links = N.toarray(), whole[:E, E:].toarray()
     reach = solve_triangular(tail.T, links.T, lower=True, unit_diagonal=True).T
     return with_reach(before.sizes, before.own[:first], dense, chain, reach)
+
+
+def _check_dense(before, first):
+    """Refuse dense matrices of all effects but those of the first terms that memory
+    cannot hold.
+    """
+    lengths = [K * q for K, q in before.sizes]
+    inner, size = sum(lengths[:first]), sum(lengths[first:])
+    check_memory(
+        8 * size * (MATRICES * size + inner),
+        "An update by rows in which a level has met two levels of a factor that it was "
+        f"nested in, which couple {size:,} random effects,",
+        "Fit anew with these rows and those of the fit.",
+    )
 
 
 def level_blocks(A, q):

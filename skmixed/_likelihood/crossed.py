@@ -12,6 +12,7 @@ import numpy as np
 from scipy.linalg import cholesky, lapack, solve_triangular
 
 from .._rows.crossed import CrossedGram
+from .._rows.link_pairs import mirror
 from .._rows.qr import EPS, stacked_root
 from .._threads import products_of
 from .factor import TriangularSystem, solve_lower, times, transpose, whitener
@@ -35,7 +36,7 @@ class CrossedFactor(TriangularSystem):
     residual_rows : ndarray of shape (K, q, m)
         C^-1 R12 (A~ - Z_2 change).
     L : ndarray of shape (d, d)
-        Lower triangular: L L' = B = I + Lambda_2'M22 Lambda_2.
+        Lower triangular: L L' = B = I + Lambda_2'M22 Lambda_2; 1 where this is I.
     change : ndarray of shape (d, m)
         The modes of the other effects for every column of A, less a0.
     data_root : ndarray of shape (k, m)
@@ -86,16 +87,15 @@ class CrossedFactor(TriangularSystem):
 
     def B_inverse(self):
         """Inverse of B, (d, d), a new array."""
-        upper = self.B_upper()
-        diagonal = np.diag(upper).copy()
-        inverse = upper + upper.T
-        inverse[np.diag_indices_from(inverse)] = diagonal
-        return inverse
+        return mirror(self.B_upper())
 
     @cached_property
     def covariance(self):
         """Cov(b_2 | y, beta) / sigma^2 of the other effects, (d, d)."""
-        return _both(self.Lambdas[1:], self.gram.sizes[1:], self.B_inverse())
+        if self.is_alone:
+            return np.zeros_like(self.gram.W22)
+        sizes = self.gram.sizes[1:]
+        return _both(self.Lambdas[1:], sizes, self.B_inverse(), overwrite=True)
 
     @property
     def is_alone(self):
@@ -128,7 +128,8 @@ class CrossedFactor(TriangularSystem):
         if self.is_alone:
             M22 = self.M22()
             return D, *(_diagonal_sum(A, q) for A, (_, q) in _squares(M22, sizes))
-        is_plain = self.gram.links.is_plain and all(q == 1 for _, q in sizes)
+        links = self.gram.links
+        is_plain = links.is_plain and all(q == 1 for _, q in sizes)
         inverse = self.B_upper() if is_plain else self.B_inverse()
         found, start = [], 0
         for (K, q), Lambda in zip(sizes, Lambdas, strict=True):
@@ -141,9 +142,17 @@ class CrossedFactor(TriangularSystem):
                 found.append(half.T @ left @ half)
             else:
                 found.append(self._few_told(here, (K, q)))
-        covariance = _both(Lambdas, sizes, inverse)
-        D = D - self.gram.links.form_sum(self.F, covariance)
+        covariance = _both(Lambdas, sizes, inverse, overwrite=True)
+        if links.is_plain:
+            D = D - self._level_figure**2 @ links.plain_forms(covariance)
+        else:
+            D = D - links.form_sum(self.F, covariance)
         return tuple((A + A.T) / 2 for A in (D, *found))
+
+    @property
+    def _level_figure(self):
+        """F of plain links is this figure of the level times R12, (K,)."""
+        return self.gram.R11[:, 0, 0] / self.C[:, 0, 0] ** 2
 
     def _few_told(self, here, size):
         """`spread_sums` of a term of which I - B^-1 tells too little."""
@@ -191,6 +200,10 @@ class CrossedFactor(TriangularSystem):
         """`conditional` of one term."""
         if t == 0 and self.is_alone:
             return self.own
+        if t == 0 and self.gram.links.is_plain:
+            figure = self._level_figure * self.Lambdas[0][0, 0] ** 2
+            forms = self.gram.links.plain_forms(self.covariance)
+            return self.own + (figure**2 * forms)[:, None, None]
         if t == 0:
             return self.own + self.gram.links.forms(self.carry, self.covariance)
         some = list(_squares(self.covariance, self.gram.sizes[1:]))
@@ -230,10 +243,13 @@ class CrossedFactor(TriangularSystem):
         rows = rows + _forth(gram.links, self.Z_rows, x2)
         W2f = gram.W22 @ x2
         M2f = W2f + _back(gram.links, self.Z_rows, rows)
+        flat = rows.reshape(-1, k)
+        known = x2.T @ W2f + flat.T @ flat
+        if self.is_alone:
+            return known
         white = _left(self.Lambdas[1:], gram.sizes[1:], M2f)
         white = solve_triangular(self.L, white, lower=True)
-        flat = rows.reshape(-1, k)
-        return x2.T @ W2f + flat.T @ flat - white.T @ white
+        return known - white.T @ white
 
 
 def factorize_crossed(gram, Lambdas, penalty=None):
@@ -257,7 +273,7 @@ def factorize_crossed(gram, Lambdas, penalty=None):
     if any(Lambda.any() for Lambda in Lambdas[1:]):
         L, u = _solve_rest(gram, rest, C, (rows, Z_rows))
     else:
-        L, u = np.eye(len(gram.a0)), np.zeros_like(gram.a0)
+        L, u = np.eye(1), np.zeros_like(gram.a0)
     change = _times_lambda(*rest, u) - gram.a0
     rows = rows - _forth(links, Z_rows, change)
     m = rows.shape[2]
@@ -300,10 +316,10 @@ def _solve_rest(gram, rest, C, whitened):
     rows, Z_rows = whitened
     M22 = _M22(gram, C, Z_rows)
     M2A = gram.W2A + _back(gram.links, Z_rows, rows) + M22 @ gram.a0
-    B = _both([Lambda.T for Lambda in rest[0]], rest[1], M22)
+    B = _both([Lambda.T for Lambda in rest[0]], rest[1], M22, overwrite=True)
     B[np.diag_indices_from(B)] += 1.0
-    with products_of(len(B)):
-        L = cholesky(B, lower=True, overwrite_a=True, check_finite=False)
+    with products_of(len(B)):  # of the transpose, which is in LAPACK's order
+        L = cholesky(B.T, lower=True, overwrite_a=True, check_finite=False)
     half = solve_triangular(L, _left(*rest, M2A), lower=True, check_finite=False)
     u = solve_triangular(L, half, trans="T", lower=True, check_finite=False)
     return L, u
@@ -373,11 +389,11 @@ def _right(Lambdas, sizes, A):
     return found
 
 
-def _both(Lambdas, sizes, A):
-    """Lambda_2 A Lambda_2', a new array."""
+def _both(Lambdas, sizes, A, overwrite=False):
+    """Lambda_2 A Lambda_2', a new array, or A if that may be overwritten."""
     if all(q == 1 for _, q in sizes):
         scale = np.repeat([L[0, 0] for L in Lambdas], [K for K, _ in sizes])
-        found = A * scale
+        found = np.multiply(A, scale, out=A if overwrite else None)
         found *= scale[:, None]
         return found
     turned = [L.T for L in Lambdas]

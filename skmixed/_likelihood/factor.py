@@ -39,26 +39,6 @@ class TriangularSystem:
         """(y - X beta)'V^-1(y - X beta), plus the penalty at beta."""
         return self.root[-1, -1] ** 2
 
-    def level_sums(self, residual):
-        """Sums over the levels of products of their blocks of Z'V^-1 [r X], the
-        residuals being A `residual` (m,): see `LevelSums`.
-        """
-        gram, whole = self.gram, None
-        columns = np.zeros((len(residual), len(residual)))
-        columns[:, 0] = residual
-        columns[:-1, 1:] = self.root_inverse
-        for groups in row_blocks(len(self.C), 2 * gram.R12[0].size):
-            half = solve_lower(self.C[groups], gram.R11[groups])
-            rows = solve_lower(self.C[groups], gram.R12[groups])
-            k, q, m = rows.shape
-            turned = (columns.T @ rows_in_memory(rows).T).reshape(m, q, k)
-            if not is_level_last(rows):
-                turned = np.moveaxis(turned.reshape(m, k, q), 1, 2)
-            half = np.ascontiguousarray(np.moveaxis(half, 0, 2))
-            sums = sums_of_levels(half, turned)
-            whole = sums if whole is None else whole + sums
-        return whole
-
     @property
     def data_rss(self):
         """The residual sum of squares without the penalty."""
@@ -134,12 +114,8 @@ class BlockCholesky(TriangularSystem):
         for groups in row_blocks(len(self.C), 2 * gram.R12[0].size):
             half = solve_lower(self.C[groups], gram.R11[groups])
             rows = solve_lower(self.C[groups], gram.R12[groups])
-            k, q, m = rows.shape
-            turned = (columns.T @ rows_in_memory(rows).T).reshape(m, q, k)
-            if not is_level_last(rows):
-                turned = np.moveaxis(turned.reshape(m, k, q), 1, 2)
-            half = np.ascontiguousarray(np.moveaxis(half, 0, 2))
-            sums = sums_of_levels(half, turned)
+            half, rows = half.transpose(1, 2, 0), rows.transpose(2, 1, 0)
+            sums = sums_of_levels(half, np.ascontiguousarray(rows), columns)
             whole = sums if whole is None else whole + sums
         return whole
 

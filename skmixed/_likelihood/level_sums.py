@@ -43,22 +43,26 @@ class LevelSums:
         return np.einsum("iaib->ab", self.loadings)
 
 
-def sums_of_levels(half, rows):
+def sums_of_levels(half, rows, columns):
     """The sums over some levels.
 
     Parameters
     ----------
     half : ndarray of shape (q, q, n_levels)
         C^-1 R11: half'half = D.
-    rows : ndarray of shape (1 + p, q, n_levels)
-        C^-1 R12 of the columns r / sigma and X R^-1.
+    rows : ndarray of shape (m, q, n_levels)
+        C^-1 R12.
+    columns : ndarray of shape (m, 1 + p)
+        Columns of A that are r / sigma and X R^-1.
     """
     q, n_levels = half.shape[1:]
     pulled = sum(half[a] * rows[:, a, None] for a in range(q))
+    pulled = columns.T @ pulled.reshape(len(rows), q * n_levels)
+    pulled = pulled.reshape(-1, q, n_levels)
     u, k = pulled[0], pulled[1:].reshape(-1, n_levels)
     D = sum(half[a, :, None] * half[a] for a in range(q))
     uu, kk = u[:, None] * u, sum(x[:, None] * x for x in pulled[1:])
-    p, flat = len(rows) - 1, D.reshape(-1, n_levels)
+    p, flat = len(pulled) - 1, D.reshape(-1, n_levels)
     if not p:
         kk = np.zeros_like(D)
 

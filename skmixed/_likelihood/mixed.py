@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import block_diag
 
+from .._blocks import row_blocks
 from .._rows.crossed import CrossedGram
 from .._rows.gram import Gram
 from .._rows.iterative import IterativeGram
@@ -155,10 +156,12 @@ class Point:
             return [self.level_sums.loadings]
         found, T = [], self.factor.root_inverse
         for projection in self.factor.projections[: len(self.Lambdas)]:
-            K, q, m = projection.shape
-            flat = projection.reshape(K, q * m)
-            products = (flat.T @ flat).reshape(q, m, q, m)[:, :-1, :, :-1]
-            found.append(np.einsum("aibj,ir,js->rasb", products, T, T, optimize=True))
+            (K, q, m), total = projection.shape, 0.0
+            for levels in row_blocks(K, q * m):  # a square of T would cost digits
+                k = projection[levels, :, :-1] @ T
+                k = k.reshape(len(k), q * len(T))
+                total = total + k.T @ k
+            found.append(total.reshape(q, len(T), q, len(T)).transpose(1, 0, 3, 2))
         return found
 
     @cached_property
@@ -431,7 +434,7 @@ def _second_of_one(point, directions):
     sums, q = point.level_sums, directions.shape[1]
 
     def turned(products):
-        """sum_g A_da B_bc as a matrix of (ab, cd), from sum_g A_da B_bc [d, a, b, c]."""
+        """A matrix of (ab, cd) from sum_g A_da B_bc."""
         return np.einsum("dabc->abcd", products).reshape(q * q, q * q)
 
     E = directions.reshape(-1, q * q)

@@ -13,7 +13,7 @@ from .._likelihood.mixed import evaluate
 from .._likelihood.mixed_noise import Uneven
 from .._likelihood.mixed_posterior import MixedPosterior, make_room, observe
 from .._rows.cells import Cells
-from .._rows.mixed import Reduced
+from .._rows.mixed import Reduced, without_pairs
 from .._rows.mixed_noise import UnevenRows, with_levels
 from .._rows.term import Term
 from .._search.mixed import fit_mixed, likelihood_of
@@ -420,7 +420,7 @@ def _terms(data, factors):
 def _solved(found, posterior, data, terms):
     """Fields of the fit that depend on the solver."""
     if not found.point.factor.is_sampled:
-        return {"reduced": found.reduced}
+        return {"reduced": without_pairs(found.reduced)}
     codes = [term.codes for term in terms]
     sampled = keep_sampled(found.point, posterior, data.X, codes)
     return {"reduced": replace(found.reduced, gram=None), "sampled": sampled}

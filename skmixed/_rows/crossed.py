@@ -15,6 +15,7 @@ from scipy.linalg import cho_factor, cho_solve
 from .._threads import products_of
 from .coordinates import choose_coordinates
 from .elimination import Reader, eliminate_beside, origin_of
+from .link_pairs import link_pairs, mirror
 from .memory import check_memory
 from .qr import EPS
 from .reduction import root_of_scatter
@@ -122,19 +123,27 @@ class Links:
         return self.values.shape[1] == 1 and not self.is_dense
 
     @cached_property
+    def pairs(self):
+        """The `LinkPairs`."""
+        return link_pairs(self.group, self.column, self.partners, self.shape[1])
+
+    @cached_property
     def products(self):
         """The product of the values of each pair, for q = 1."""
-        v = self.values[:, 0]
-        product = np.repeat(v, self.partners)
-        product *= v[self.second]
-        return product
+        return self.pairs.products(self.values[:, 0])
 
     def weighted_scatter(self, weight):
-        """values'W values (d, d), W being diagonal with the `weight` of levels, (K,)."""
-        d = self.shape[1]
-        product = np.repeat(weight[self.group], self.partners)
-        product *= self.products
-        return _both_triangles(np.bincount(self.places, product, d * d).reshape(d, d))
+        """values'W values (d, d), W being diagonal with the `weight` of levels (K,),
+        if the links are plain.
+        """
+        return self.pairs.scatter(self.products, weight)
+
+    def plain_forms(self, C):
+        """`forms` of the values of plain links, (K,), by the upper triangle of C."""
+        found = np.zeros(self.shape[0])
+        forms = self.pairs.forms(self.products, C)
+        found[: len(forms)] = forms
+        return found
 
     def dense_blocks(self, values):
         """Dense rows (q, k, d) of some levels, and a slice of these."""
@@ -158,7 +167,7 @@ class Links:
             left = np.repeat(values[links], self.partners[links], axis=0)
             right = values.take(self.second[pairs], axis=0)
             np.einsum("ia,ia->i", left, right, out=product[pairs])
-        return _both_triangles(np.bincount(self.places, product, d * d).reshape(d, d))
+        return mirror(np.bincount(self.places, product, d * d).reshape(d, d))
 
     def forms(self, values, C):
         """values C values' of every level, (K, q, q), for a symmetric C (d, d)."""
@@ -181,9 +190,7 @@ class Links:
         return found + np.swapaxes(found, 1, 2) - self._own_forms(values, C)
 
     def form_sum(self, values, C):
-        """The sum of `forms` over all levels, (q, q); of pairs of links it reads the
-        upper triangle of C only.
-        """
+        """The sum of `forms` over all levels, (q, q)."""
         q, flat = values.shape[1], C.ravel()
         if self.is_dense:
             return self.forms(values, C).sum(axis=0)
@@ -212,13 +219,6 @@ class Links:
             sparse.csr_array((v, self.column, self.bounds), shape=self.shape)
             for v in np.ascontiguousarray(values.T)
         ]
-
-
-def _both_triangles(upper):
-    """The symmetric matrix with this upper triangle, above a lower one of 0."""
-    whole = upper + upper.T
-    np.einsum("ii->i", whole)[:] -= np.einsum("ii->i", upper)
-    return whole
 
 
 @dataclass(frozen=True)
@@ -465,11 +465,12 @@ def left_of_effects(Z, weight, links, product):
     """
     weighted = Z if weight is None else Z.multiply(weight[:, None]).tocsr()
     whole = (Z.T @ weighted).toarray()
+    size = np.diag(whole).copy()
     if links.is_plain:
-        W22 = whole - links.weighted_scatter(np.ones(links.shape[0]))
+        whole -= links.weighted_scatter(np.ones(links.shape[0]))
     else:
-        W22 = whole - links.scatter(links.values)
-    size = np.diag(whole)
+        whole -= links.scatter(links.values)
+    W22 = whole
     spanned = np.diag(W22) <= SPANNED * size
     W22[spanned] = W22[:, spanned] = product[spanned] = 0.0
     return W22, size
@@ -487,7 +488,8 @@ def _fit_on(W22, size, W2A):
     """
     unit = np.sqrt(np.maximum(np.diag(W22), 0.0))
     unit = np.where(unit > 0, unit, 1.0)
-    scaled = W22 / np.outer(unit, unit)
+    scaled = W22 / unit
+    scaled /= unit[:, None]
     rounding = len(W22) * EPS * size / unit**2
     scaled[np.diag_indices_from(scaled)] += RIDGE + rounding
     with products_of(len(scaled)):

@@ -131,7 +131,6 @@ class Elimination:
         multiplicity = np.broadcast_to(1.0, len(R12))
         return Gram(R11=self.R11, R12=R12, R22=rest, multiplicity=multiplicity)
 
-
     def _worked(self, work):
         """R in working columns, some levels at a time, as of `level_last`."""
         K, q, m = self.R.shape

@@ -4,7 +4,7 @@ The largest factor is eliminated row by row.  If it is nested in all others, whi
 nested in each other, so are they in turn; else the others are solved for together.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import sparse
@@ -119,6 +119,14 @@ def reduce_terms(
         order = places = coordinates = ()
     total = Total(elimination.n, elimination.shift, elimination.total)
     return Reduced(gram, columns, coordinates, total.n, floor, order, places, total)
+
+
+def without_pairs(reduced):
+    """The same without the pairs of links, which are found again where needed."""
+    gram = reduced.gram
+    if not isinstance(gram, CrossedGram):
+        return reduced
+    return replace(reduced, gram=replace(gram, links=replace(gram.links)))
 
 
 def _is_iterative(terms, solver):

@@ -52,7 +52,6 @@ class NestedGram:
         q = [size[1] for size in self.sizes]
         return tuple(sum(q[i + 1 :]) for i in range(len(q)))
 
-
     @cached_property
     def bounds(self):
         """Where the levels of each factor but the first begin among those of the one

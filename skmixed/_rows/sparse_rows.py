@@ -131,7 +131,7 @@ class SparseRows:
         rest[:, self.positions] = 0.0
         upper = (None,) * len(nests)
         found = about_mean(self.origin, self.R.copy(), rest, self.positions, n, upper)
-        size = np.sqrt(np.sum(found.total ** 2, axis=0))
+        size = np.sqrt(np.sum(found.total**2, axis=0))
         constant = size <= SPARSE_TOLERANCE * scale
         constant[[0, m - 1]] = False
         found.R[:, :, constant] = found.rest[:, constant] = 0.0

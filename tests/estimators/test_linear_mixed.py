@@ -36,6 +36,7 @@ from skmixed import (
     RandomInterceptRegressor,
     inference,
 )
+from skmixed._rows import memory
 from skmixed.datasets import load_sleepstudy
 
 SAME_MODEL = 1e-8  # two programs for one model, whose searches end by rounding
@@ -469,6 +470,21 @@ def test_updates(fitted):
     with pytest.raises(ValueError, match="an update needs labels"):
         both.update_random_effects(X[:20], Y[:20])
     assert pickle.dumps(both) == before
+
+
+def test_an_update_that_breaks_nesting_beyond_memory_is_refused(monkeypatch):
+    labels = pd.DataFrame({"class": np.arange(N) % 40, "school": np.arange(N) % 8})
+    effects = np.random.default_rng(0).normal(scale=3.0, size=(2, 40))
+    y = Y + effects[0][labels["class"]] + effects[1][labels["school"]]
+    model = LinearMixedRegressor("(1 | class) + (1 | school)").fit(X, y, groups=labels)
+    before, crossing = pickle.dumps(model), labels[:1].assign(school=5)
+    with monkeypatch.context() as patch:
+        patch.setattr(memory, "free_memory", lambda: 1e4)
+        with pytest.raises(MemoryError, match="couple 48 random effects, needs about"):
+            model.update_random_effects(X[:1], y[:1], groups=crossing)
+    assert pickle.dumps(model) == before
+    model.update_random_effects(X[:1], y[:1], groups=crossing)
+    assert pickle.dumps(model) != before
 
 
 # ------------------------------------------------------------------------------- doors

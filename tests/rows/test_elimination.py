@@ -188,9 +188,7 @@ def test_differences_of_sums_are_the_rows_that_are_swept(weighted, positions, st
     swept = eliminate(lambda some: reader(some), codes, LEVELS, positions, weight)
     for name in ("R", "R11", "shift"):
         unit = np.abs(getattr(swept, name)).max()
-        assert_allclose(
-            getattr(found, name), getattr(swept, name), atol=EXACT * unit
-        )
+        assert_allclose(getattr(found, name), getattr(swept, name), atol=EXACT * unit)
     left = swept.rest.T @ swept.rest
     unit = np.sqrt(np.outer(np.diag(left), np.diag(left)))
     assert_allclose(found.rest.T @ found.rest, left, atol=EXACT * unit.max(), rtol=0)

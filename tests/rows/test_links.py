@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skmixed._rows import crossed
+from skmixed._rows import crossed, link_pairs
 from skmixed._rows.crossed import Links
 
 
@@ -34,6 +34,32 @@ def test_sums_are_those_of_matrices(links, cost, at_once, monkeypatch):
     np.testing.assert_allclose(
         links.form_sum(links.values, C), forms.sum(axis=0), atol=1e-13
     )
+
+
+@pytest.mark.parametrize("at_once", [3, 2**16])
+def test_pairs_by_columns_are_those_of_matrices(at_once, monkeypatch):
+    monkeypatch.setattr(link_pairs, "PAIRS_AT_ONCE", at_once)
+    rng = np.random.default_rng(3)
+    group, column = np.nonzero(rng.random((40, 9)) < 0.4)
+    column = np.where(column > 4, column + 1, column)  # nobody is linked to column 5
+    links = Links(group, column, rng.normal(size=(len(group), 1)), (41, 10))
+    weight, A = rng.uniform(1, 2, size=41), np.zeros((41, 10))
+    for each in (links, links.with_values(2 * links.values)):
+        A[group, column] = each.values[:, 0]
+        np.testing.assert_allclose(
+            each.weighted_scatter(weight), A.T * weight @ A, atol=1e-13
+        )
+        C = np.cov(rng.normal(size=(10, 30)))
+        np.testing.assert_allclose(
+            each.plain_forms(np.triu(C)), np.einsum("gi,ij,gj->g", A, C, A), atol=1e-13
+        )
+
+
+def test_a_matrix_is_mirrored_in_place():
+    A = np.triu(np.random.default_rng(0).normal(size=(600, 600)))
+    whole = A + np.triu(A, 1).T
+    assert link_pairs.mirror(A) is A
+    np.testing.assert_array_equal(A, whole)
 
 
 def test_other_values_are_in_the_same_places(links):
