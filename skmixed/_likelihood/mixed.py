@@ -147,7 +147,7 @@ class Point:
         """u (K, q) = Z'V0^-1 r / sigma of every term, in the order of the terms."""
         contrast = self.factor.contrast / np.sqrt(self.noise_variance)
         some = self.factor.projections[: len(self.Lambdas)]
-        return [projection @ contrast for projection in some]
+        return [(as_rows(A) @ contrast).reshape(A.shape[:2]) for A in some]
 
     @cached_property
     def loadings(self):
@@ -158,8 +158,8 @@ class Point:
         for projection in self.factor.projections[: len(self.Lambdas)]:
             (K, q, m), total = projection.shape, 0.0
             for levels in row_blocks(K, q * m):  # a square of T would cost digits
-                k = projection[levels, :, :-1] @ T
-                k = k.reshape(len(k), q * len(T))
+                rows = as_rows(projection[levels])
+                k = (rows[:, :-1] @ T).reshape(len(rows) // q, q * len(T))
                 total = total + k.T @ k
             found.append(total.reshape(q, len(T), q, len(T)).transpose(1, 0, 3, 2))
         return found
