@@ -79,15 +79,16 @@ class CrossedFactor(TriangularSystem):
         half = self.half[self.gram.links.group]
         return times(transpose(half), self.Z_rows[:, :, None])[:, :, 0]
 
+    @cached_property
     def B_upper(self):
-        """Upper triangle of the inverse of B, (d, d), a new array with 0 below."""
+        """Upper triangle of the inverse of B, (d, d), with 0 below."""
         with products_of(len(self.L)):
             inverse, _ = lapack.dpotri(self.L, lower=1)
         return inverse.T
 
     def B_inverse(self):
         """Inverse of B, (d, d), a new array."""
-        return mirror(self.B_upper())
+        return mirror(self.B_upper.copy())
 
     @cached_property
     def covariance(self):
@@ -130,7 +131,7 @@ class CrossedFactor(TriangularSystem):
             return D, *(_diagonal_sum(A, q) for A, (_, q) in _squares(M22, sizes))
         links = self.gram.links
         is_plain = links.is_plain and all(q == 1 for _, q in sizes)
-        inverse = self.B_upper() if is_plain else self.B_inverse()
+        inverse = self.B_upper if is_plain else self.B_inverse()
         found, start = [], 0
         for (K, q), Lambda in zip(sizes, Lambdas, strict=True):
             here = slice(start, start + K * q)
@@ -142,10 +143,11 @@ class CrossedFactor(TriangularSystem):
                 found.append(half.T @ left @ half)
             else:
                 found.append(self._few_told(here, (K, q)))
-        covariance = _both(Lambdas, sizes, inverse, overwrite=True)
-        if links.is_plain:
-            D = D - self._level_figure**2 @ links.plain_forms(covariance)
+        if is_plain:
+            forms = links.plain_forms(inverse, _scale(Lambdas, sizes))
+            D = D - self._level_figure**2 @ forms
         else:
+            covariance = _both(Lambdas, sizes, inverse, overwrite=True)
             D = D - links.form_sum(self.F, covariance)
         return tuple((A + A.T) / 2 for A in (D, *found))
 
@@ -202,7 +204,7 @@ class CrossedFactor(TriangularSystem):
             return self.own
         if t == 0 and self.gram.links.is_plain:
             figure = self._level_figure * self.Lambdas[0][0, 0] ** 2
-            forms = self.gram.links.plain_forms(self.covariance)
+            forms = self.gram.links.plain_forms(self.covariance, 1.0)
             return self.own + (figure**2 * forms)[:, None, None]
         if t == 0:
             return self.own + self.gram.links.forms(self.carry, self.covariance)
@@ -392,12 +394,17 @@ def _right(Lambdas, sizes, A):
 def _both(Lambdas, sizes, A, overwrite=False):
     """Lambda_2 A Lambda_2', a new array, or A if that may be overwritten."""
     if all(q == 1 for _, q in sizes):
-        scale = np.repeat([L[0, 0] for L in Lambdas], [K for K, _ in sizes])
+        scale = _scale(Lambdas, sizes)
         found = np.multiply(A, scale, out=A if overwrite else None)
         found *= scale[:, None]
         return found
     turned = [L.T for L in Lambdas]
     return _times_lambda(Lambdas, sizes, _right(turned, sizes, A))
+
+
+def _scale(Lambdas, sizes):
+    """The diagonal of Lambda_2 where all terms have one effect, (d,)."""
+    return np.repeat([L[0, 0] for L in Lambdas], [K for K, _ in sizes])
 
 
 def _squares(A, sizes):

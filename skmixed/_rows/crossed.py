@@ -138,10 +138,12 @@ class Links:
         """
         return self.pairs.scatter(self.products, weight)
 
-    def plain_forms(self, C):
-        """`forms` of the values of plain links, (K,), by the upper triangle of C."""
-        found = np.zeros(self.shape[0])
-        forms = self.pairs.forms(self.products, C)
+    def plain_forms(self, C, scale):
+        """`forms` of the values of plain links times the `scale` of their columns, (d,)
+        or a number, by the upper triangle of C; (K,).
+        """
+        found, scale = np.zeros(self.shape[0]), np.broadcast_to(scale, self.shape[1])
+        forms = self.pairs.forms(self.products, C, scale)
         found[: len(forms)] = forms
         return found
 

@@ -62,14 +62,16 @@ class LinkPairs:
             found[rows] = sums.reshape(-1, d)
         return mirror(found)
 
-    def forms(self, products, C):
-        """Sum of the products times C (d, d) over the pairs of each level, a pair of
-        two links counted twice, (K,); of C the upper triangle is read.
+    def forms(self, products, C, scale):
+        """Sum of the products times C (d, d), its rows and columns times the `scale`
+        (d,), over the pairs of each level, a pair of two links counted twice, (K,); of
+        C the upper triangle is read.
         """
         d, n_levels = self.d, int(self.level.max(initial=-1)) + 1
         of_links, own = np.empty(len(self.level)), np.empty(len(self.level))
         for rows, links, pairs in self.parts:
-            values = C[rows].ravel().take(self.place[pairs] - rows.start * d)
+            scaled = (C[rows] * scale[rows, None] * scale).ravel()
+            values = scaled.take(self.place[pairs] - rows.start * d)
             values *= products[pairs]
             starts = np.cumsum(self.counts[links]) - self.counts[links]
             own[links] = values[starts]  # the first pair is with itself

@@ -13,14 +13,18 @@ class Secant:
 
     Attributes
     ----------
-    point : Point
+    x, gradient : ndarray of shape (k,)
+    covariances : tuple of Covariance
+        The parameters are those of these.
     information : ndarray of shape (k, k)
         The average information in the place of second derivatives.
     correction : ndarray of shape (k, k)
         What is to be added to it, as far as it is known.
     """
 
-    point: object
+    x: np.ndarray
+    gradient: np.ndarray
+    covariances: tuple
     information: np.ndarray
     correction: np.ndarray
 
@@ -31,20 +35,20 @@ class Secant:
 
 
 def secant(point, information, before=None):
-    """The `Secant` of a point, `before` being that from which a step has led to it:
-    math.md (187).
+    """The `Secant` of a point, `before` being that from which a step has led to it, or
+    None: math.md (187).
     """
-    k = len(information)
-    if before is None or before.point.model.covariances != point.model.covariances:
-        return Secant(point, information, np.zeros((k, k)))
-    unit, correction = point.units, before.correction
-    average = (information + before.information) / 2 + correction
-    step = point.x - before.point.x
-    left = point.gradient() - before.point.gradient() - average @ step
-    step, left = step / unit, left * unit
-    square = step @ step
-    if square > 0:
-        change = (np.outer(left, step) + np.outer(step, left)) / square
-        change -= (left @ step) * np.outer(step, step) / square**2
-        correction = correction + change / np.outer(unit, unit)
-    return Secant(point, information, correction)
+    correction = np.zeros_like(information)
+    x, gradient, covariances = point.x, point.gradient(), point.model.covariances
+    if before is not None and before.covariances == covariances:
+        correction, unit = before.correction, point.units
+        average = (information + before.information) / 2 + correction
+        step = x - before.x
+        left = (gradient - before.gradient - average @ step) * unit
+        step = step / unit
+        square = step @ step
+        if square > 0:
+            change = (np.outer(left, step) + np.outer(step, left)) / square
+            change -= (left @ step) * np.outer(step, step) / square**2
+            correction = correction + change / np.outer(unit, unit)
+    return Secant(x, gradient, covariances, information, correction)

@@ -49,10 +49,10 @@ def test_pairs_by_columns_are_those_of_matrices(at_once, monkeypatch):
         np.testing.assert_allclose(
             each.weighted_scatter(weight), A.T * weight @ A, atol=1e-13
         )
-        C = np.cov(rng.normal(size=(10, 30)))
-        np.testing.assert_allclose(
-            each.plain_forms(np.triu(C)), np.einsum("gi,ij,gj->g", A, C, A), atol=1e-13
-        )
+        C, scale = np.cov(rng.normal(size=(10, 30))), rng.uniform(1, 2, size=10)
+        forms = np.einsum("gi,ij,gj->g", A * scale, C, A * scale)
+        found = each.plain_forms(np.triu(C), scale)
+        np.testing.assert_allclose(found, forms, atol=1e-13)
 
 
 def test_a_matrix_is_mirrored_in_place():

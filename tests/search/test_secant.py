@@ -29,7 +29,7 @@ def test_the_corrected_information_explains_the_gradients_of_the_last_step():
         at = point(rng.normal(size=3))
         found = secant(at, INFORMATION, before)
         if before is not None:
-            step = at.x - before.point.x
+            step = at.x - before.x
             assert_allclose(found.hessian @ step, H @ step, rtol=1e-12)
             assert_allclose(found.hessian, found.hessian.T, rtol=1e-13)
         before = found
