@@ -19,6 +19,8 @@ from .factor import TriangularSystem, solve_lower, times, transpose, whitener
 
 # If variances are so small that I - B^-1 is less than this, it has lost digits.
 TOLD = 1e-4
+# An inverse of so many rows, 18 megabytes, is kept from a step to its end.
+FEW_KEPT = 1_500
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,16 @@ class CrossedFactor(TriangularSystem):
         half = self.half[self.gram.links.group]
         return times(transpose(half), self.Z_rows[:, :, None])[:, :, 0]
 
-    @cached_property
+    @property
     def B_upper(self):
         """Upper triangle of the inverse of B, (d, d), with 0 below."""
-        with products_of(len(self.L)):
-            inverse, _ = lapack.dpotri(self.L, lower=1)
-        return inverse.T
+        if len(self.L) <= FEW_KEPT:
+            return self._kept_upper
+        return _inverse_of(self.L)
+
+    @cached_property
+    def _kept_upper(self):
+        return _inverse_of(self.L)
 
     def B_inverse(self):
         """Inverse of B, (d, d), a new array."""
@@ -252,6 +258,13 @@ class CrossedFactor(TriangularSystem):
         white = _left(self.Lambdas[1:], gram.sizes[1:], M2f)
         white = solve_triangular(self.L, white, lower=True)
         return known - white.T @ white
+
+
+def _inverse_of(L):
+    """Upper triangle of the inverse of L L', a new array with 0 below."""
+    with products_of(len(L)):
+        inverse, _ = lapack.dpotri(L, lower=1)
+    return inverse.T
 
 
 def factorize_crossed(gram, Lambdas, penalty=None):

@@ -80,7 +80,7 @@ class LinkPairs:
 
     def _seconds(self):
         """The parts, and the second link of each of their pairs."""
-        ends = np.cumsum(self.counts)
+        ends = np.cumsum(self.counts, dtype=np.int64)
         move = self.order - (ends - self.counts)
         for rows, links, pairs in self.parts:
             second = np.arange(pairs.start, pairs.stop)
@@ -114,7 +114,8 @@ def link_pairs(group, column, partners, d):
             pairs = slice(int(ends[start]), int(ends[end]))
             parts.append((slice(start, end), links, pairs))
         start = end
-    found = LinkPairs(order, group[order], counts, place, tuple(parts), d)
+    figures = (A.astype(np.int32) for A in (order, group[order], counts))
+    found = LinkPairs(*figures, place, tuple(parts), d)
     for _, links, pairs, second in found._seconds():
         row = np.repeat(column[order[links]] * d, counts[links])
         place[pairs] = row + column[second]
