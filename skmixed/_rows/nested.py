@@ -54,8 +54,8 @@ class NestedGram:
 
     @cached_property
     def bounds(self):
-        """Where the levels of each factor but the first begin among those of the one
-        before, and the end.
+        """The first level of the factor before that each level of a factor has, and the
+        end; not for the first factor.
         """
         pairs = zip(self.parents, self.sizes[1:], strict=True)
         return [np.searchsorted(p, np.arange(K + 1)) for p, (K, _) in pairs]
