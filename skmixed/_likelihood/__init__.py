@@ -5,8 +5,7 @@ distribution of coefficients, random effects and new rows.
 
 factor, nested, crossed, iterative            the heart; the same for several factors
 one_variance, condensed, size_classes         of a random intercept; in fewer figures
-mixed, covariance           the criterion of any terms; the covariance of one term
-level_sums                  sums over the levels of one term, for derivatives
+mixed, covariance, level_sums     the criterion of any terms; covariance and sums of one
 held, mixed_noise, effects_of_rows            with a parameter held; with a log-variance
 assembly, row_variances     the criterion with a variance for each row
 residuals, visit, derivatives, arrow          its score and information

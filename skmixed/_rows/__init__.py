@@ -12,6 +12,5 @@ memory                  a fit that does not fit into it
 likeness                groups whose rows are all alike
 grouped, mixed_noise    rows in group order, visited again (a variance for each row)
 term, mixed, cells      one term of random effects; all of them; batches that join
-elimination, coordinates, nested, crossed, iterative     effects of one factor, several
-link_pairs              pairs of levels of others that a level of one factor has met
+elimination, coordinates, nested, crossed, link_pairs, iterative     effects of factors
 """
