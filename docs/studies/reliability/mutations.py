@@ -38,8 +38,9 @@ RESULTS = Path(__file__).parent / "results" / "mutations.jsonl"
 # All that the tests import and that takes time.
 BEFORE = ("scipy.stats", "sklearn.ensemble", "pandas", "polars", "dask")
 STAGES = ("_rows", "_likelihood", "_search", "_results")
-# Seconds of CPU above those of the tests: a change that makes them hang is noticed.
-LIMIT = 120
+# Seconds of CPU above those of the tests, and how many times more may pass on the clock:
+# a change that makes them hang is noticed.
+LIMIT, PATIENCE = 120, 10
 KINDS = ("sign", "factor", "branch", "off by one")
 SIGNS = {ast.Add: ast.Sub, ast.Sub: ast.Add}
 FACTORS = {ast.Mult: ast.Div, ast.Div: ast.Mult}
@@ -254,12 +255,16 @@ class Chosen:
         )
 
 
-def in_child(root, function, *args):
-    """The exit code of a process that has imported all but the package."""
+def in_child(root, function, *args, limit=None):
+    """The exit code of a process that has imported all but the package; it is ended
+    after `limit` seconds.
+    """
     child = multiprocessing.get_context("fork").Process(
         target=_enter, args=(root, function, *args)
     )
     child.start()
+    child.join(limit)
+    child.kill()
     child.join()
     return child.exitcode
 
@@ -322,7 +327,9 @@ def noticed(root, change):
     if not tests:
         return None
     tests = sorted(tests, key=lambda test: seconds.get(test, 0.0))
-    code = in_child(root, attempt, tests, sum(seconds.get(test, 0) for test in tests))
+    least = sum(seconds.get(test, 0) for test in tests)
+    patience = PATIENCE * (least + LIMIT)
+    code = in_child(root, attempt, tests, least, limit=patience)
     if code == 0:
         return None
     output = (root / "output.txt").read_text()
