@@ -38,8 +38,8 @@ RESULTS = Path(__file__).parent / "results" / "mutations.jsonl"
 # All that the tests import and that takes time.
 BEFORE = ("scipy.stats", "sklearn.ensemble", "pandas", "polars", "dask")
 STAGES = ("_rows", "_likelihood", "_search", "_results")
-# Seconds of CPU above those of the tests, and how many times more may pass by a clock: a
-# change that makes them hang is noticed.
+# Seconds of CPU above those of the tests, and how many times more may pass: a change
+# that makes them hang is noticed.
 LIMIT, PATIENCE = 120, 10
 KINDS = ("sign", "factor", "branch", "off by one")
 SIGNS = {ast.Add: ast.Sub, ast.Sub: ast.Add}
