@@ -1,0 +1,25 @@
+"""Predictions of a linear mixed model with its variances integrated out."""
+
+import numpy as np
+from numpy.testing import assert_allclose
+
+from skmixed import LinearMixedRegressor
+
+
+def test_an_interval_of_a_row_is_the_same_alone_and_among_others():
+    rng = np.random.default_rng(0)
+    groups, X = np.arange(48) % 6, rng.normal(size=(48, 2))
+    intercepts, slopes = rng.normal(size=(2, 6))
+    y = X.sum(axis=1) + intercepts[groups] + slopes[groups] * X[:, 0]
+    y = y + 0.5 * rng.normal(size=48)
+    model = LinearMixedRegressor("(x0 | g)").fit(X, y, groups=groups)
+    rows, labels = X[:5], np.array([0, 1, 2, 97, 98])
+    asked = {"coverage": 0.9, "distribution": "integrated"}
+    found = model.predict_interval(rows, groups=labels, **asked)
+    normal = model.predict_interval(rows, groups=labels, coverage=0.9)
+    # Six groups tell two variances badly: a new one may be far off.
+    assert (np.diff(found, axis=1) > np.diff(normal, axis=1))[3:].all()
+    for i in range(5):
+        one = model.predict_interval(rows[i : i + 1], groups=labels[i : i + 1], **asked)
+        # Quantiles are searched for.
+        assert_allclose(one[0], found[i], rtol=1e-6)
