@@ -350,8 +350,6 @@ def _predict_part(model, method, X, groups, flags):
 
 def _blocks(X, *columns):
     """Tuples of the delayed partitions of X and of columns, None for absent columns."""
-    if hasattr(X, "rechunk"):
-        X = X.rechunk({1: -1})
     parts = _partitions(X)
     others = [
         [None] * len(parts) if column is None else _partitions(_like(column, X))
@@ -370,7 +368,7 @@ def _partitions(collection):
     if isinstance(collection, list):
         return collection
     if getattr(collection, "ndim", 1) == 2 and hasattr(collection, "rechunk"):
-        collection = collection.rechunk({1: -1})  # a table of labels
+        collection = collection.rechunk({1: -1})  # whole rows
     return np.ravel(np.array(collection.to_delayed(), dtype=object)).tolist()
 
 

@@ -6,7 +6,7 @@ the same in every run.
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from oracles import mixed_laws
+from oracles import mixed_dense, mixed_laws
 from oracles.dense import compare
 from oracles.laws import check
 from oracles.random_problems import any_problem, ordinary_problem
@@ -38,3 +38,10 @@ def test_ordinary_problems_agree_with_the_dense_oracle(problem):
 @pytest.mark.parametrize("number", range(3_200_012, 3_200_026))
 def test_any_mixed_problem_is_refused_clearly_or_fitted(number):
     mixed_laws.check(any_mixed_problem(number))
+
+
+@settings(A_FEW, max_examples=6)
+@given(problem=mixed_dense.ordinary_mixed_problem())
+def test_small_mixed_problems_agree_with_the_dense_oracle(problem):
+    gain = mixed_dense.compare(problem)
+    assert gain is None or gain < MISSED

@@ -11,7 +11,11 @@ from scipy.stats import t as student
 
 from skmixed import GroupsWarning, LinearMixedRegressor, RandomInterceptRegressor
 from skmixed._estimator import fit_of
-from skmixed._likelihood.covariance_posterior import Parameters, Pattern
+from skmixed._likelihood.covariance_posterior import (
+    Parameters,
+    Pattern,
+    importance_nodes,
+)
 from skmixed._search.mixed import likelihood_of
 
 # In probability, of the end of an interval by 128 quasi-random nodes.
@@ -345,3 +349,21 @@ def test_one_group_and_two_with_a_feature_between_them(terms, n_groups):
     ends = model.predict_interval(X[:9], groups=groups[:9], **INTEGRATED)
     assert np.isfinite(ends).all()
     assert (np.ptp(ends, axis=1) < 20).all()
+
+
+@pytest.mark.parametrize("constant", [0.0, 2000.0, -2000.0])
+def test_nodes_have_the_moments_of_a_density_known_up_to_a_constant(constant):
+    mean, root = np.array([1.0, -2.0]), np.array([[0.5, 0.0], [0.3, 0.2]])
+    inverse = np.linalg.inv(root)
+
+    def density(theta):
+        return constant - 0.5 * np.sum((inverse @ (theta - mean)) ** 2), theta[0]
+
+    nodes, kept, probability = importance_nodes(density, np.zeros(2))
+    assert_allclose(probability.sum(), 1)
+    assert_allclose(kept, nodes[:, 0])
+    # Monte Carlo errors of some hundred nodes, which are spread evenly.
+    centre = probability @ nodes
+    assert_allclose(centre, mean, atol=0.05)
+    covariance = (probability[:, None] * (nodes - centre)).T @ (nodes - centre)
+    assert_allclose(covariance, root @ root.T, atol=0.05)
