@@ -35,9 +35,9 @@ def judge(compare, problem):
     return "searched", str(gain)
 
 
-def main(n_problems=5_000, n_jobs=2, first_seed=0, *, compare=compare, strategy=None):
+def main(n_problems=5_000, n_jobs=2, first_seed=0, *, compare=compare, chunk=None):
     """Print the failures and the distribution of the differences."""
-    chunk = partial(harness.draw, strategy or ordinary_problem)
+    chunk = chunk or partial(harness.draw, ordinary_problem)
     outcomes = harness.campaign(
         partial(judge, compare), chunk, n_problems, n_jobs, first_seed
     )

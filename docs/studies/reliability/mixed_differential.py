@@ -13,9 +13,15 @@ how far the best of the optima found by brute force is above the fit.
 import sys
 
 import differential
+import harness
 from oracles.mixed_dense import compare, ordinary_mixed_problem
 
+
+def chunk(number):
+    """Problems whose numbers are told by that of the chunk."""
+    first = number * harness.CHUNK
+    return [ordinary_mixed_problem(first + k) for k in range(harness.CHUNK)]
+
+
 if __name__ == "__main__":
-    differential.main(
-        *map(int, sys.argv[1:]), compare=compare, strategy=ordinary_mixed_problem
-    )
+    differential.main(*map(int, sys.argv[1:]), compare=compare, chunk=chunk)
