@@ -1,6 +1,6 @@
 """How often intervals hold where groups are few.
 
-    python docs/studies/few_groups.py [n_sets n_jobs]
+    python docs/studies/few_groups.py [n_sets n_jobs n_groups ...]
 
 Simulates random-intercept data of 5 to 20 groups, fits them, and asks how often the
 90 % intervals by the normal distribution, by Student's t and by the distribution that
@@ -21,7 +21,6 @@ from itertools import islice, product
 
 import numpy as np
 from joblib import Parallel, delayed
-from scipy.linalg import solve_triangular
 from scipy.special import ndtr
 from scipy.stats import t
 
@@ -139,20 +138,24 @@ def best_predictions(rows, targets, effect_variance, noise_variance):
     fixed = np.vstack([WEIGHTS @ A_new, np.zeros((n_effects, p)), np.eye(p)])
     random = np.vstack([WEIGHTS @ Z_new, np.eye(q)[:n_effects], np.zeros((p, q))])
     n = len(WEIGHTS) + n_effects + n_coefficients
-    fixed, random = fixed[:n], random[:n] * effect_variance
-    root = np.linalg.cholesky((Z * effect_variance) @ Z.T + np.diag(noise_variance[0]))
-    white = solve_triangular(root, np.column_stack([A, y, Z @ random.T]), lower=True)
-    A, y, C = white[:, :p], white[:, p], white[:, p + 1 :]
-    inverse = np.linalg.inv(A.T @ A)
-    beta = inverse @ A.T @ y
-    left = fixed - C.T @ A
-    with np.errstate(divide="ignore", invalid="ignore"):
-        known = np.where(effect_variance > 0, random**2 / effect_variance, 0.0)
-    variance = known.sum(axis=1) - np.sum(C**2, axis=0)
+    fixed, random = fixed[:n], random[:n]
+    weighted = np.column_stack([A, y, Z]) / noise_variance[0][:, None]
+    of_mean, of_effects = np.column_stack([A, y]).T @ weighted, Z.T @ weighted
+    # The covariance of the effects, the coefficients known.
+    K = np.linalg.solve(
+        np.eye(q) + effect_variance[:, None] * of_effects[:, p + 1 :],
+        np.diag(effect_variance),
+    )
+    left = of_mean[:, : p + 1] - of_effects[:, : p + 1].T @ K @ of_effects[:, : p + 1]
+    inverse = np.linalg.inv(left[:p, :p])
+    beta, pull = inverse @ left[:p, p], random @ K
+    errors = fixed - pull @ of_effects[:, :p]
+    mean = fixed @ beta + pull @ (of_effects[:, p] - of_effects[:, :p] @ beta)
+    variance = np.sum(pull * random, axis=1) + np.sum(
+        (errors @ inverse) * errors, axis=1
+    )
     variance[: len(WEIGHTS)] += WEIGHTS**2 @ noise_variance[1]
-    variance += np.sum((left @ inverse) * left, axis=1)
-    std = np.sqrt(variance.clip(0))
-    return fixed @ beta + C.T @ (y - A @ beta), std
+    return mean, np.sqrt(variance)
 
 
 def held(figures, truth, kinds, n):
@@ -266,13 +269,14 @@ def report(cells, targets, shares, errors):
                 print(f"{cell}  {', '.join(found)}")
 
 
-def main(n_sets=1000, n_jobs=1):
+def main(n_sets=1000, n_jobs=1, *n_groups):
     """Print shares of intervals that hold, and how many cells hold what."""
     head = "".join(f"{target:>12}" for target in TARGETS)
     print(f"90 % intervals of {n_sets} sets: normal / t / integrated\n")
     head = f"{'groups':>6} {'rows':>8} {'ICC':>5} {'features':>8}{head}"
     print(f"{head}     99 %", flush=True)
-    run(one_set, list(cells()), TARGETS, n_sets, n_jobs)
+    chosen = [cell for cell in cells() if not n_groups or cell[0] in n_groups]
+    run(one_set, chosen, TARGETS, n_sets, n_jobs)
 
 
 def _name(cell):

@@ -221,13 +221,7 @@ def integrate_covariances(model, Lambdas, uneven=None, gamma=()):
     """
     parameters = Parameters(model, uneven)
     start = parameters.start(Lambdas, np.array(gamma))
-
-    def density(x):
-        if np.abs(x - start).max() > FARTHEST:
-            return -np.inf, None
-        return parameters.log_density(x)
-
-    _, points, weights = importance_nodes(density, start)
+    _, points, weights = importance_nodes(parameters.log_density, start)
     mixed = points[0] if uneven is None else points[0].mixed
     over = Components(
         np.arange(len(points)),
@@ -238,21 +232,22 @@ def integrate_covariances(model, Lambdas, uneven=None, gamma=()):
     return over, points
 
 
-def importance_nodes(density, start):
+def importance_nodes(log_density, start):
     """Nodes of an importance sampler.
 
     Parameters
     ----------
-    density : callable
-        ``density(theta)`` gives the logarithm of a density, up to a constant, and
+    log_density : callable
+        ``log_density(theta)`` gives the logarithm of a density, up to a constant, and
         whatever else is to be kept.
     start : ndarray of shape (k,)
+        Near its mode; it counts as 0 far from here.
 
     Returns
     -------
     nodes : ndarray of shape (n, k)
     kept : list
-        Of every node, what else `density` gives.
+        Of every node, what else `log_density` gives.
     probability : ndarray of shape (n,)
 
     Raises
@@ -260,6 +255,12 @@ def importance_nodes(density, start):
     ValueError
         If the density is 0 at the best value that is found.
     """
+
+    def density(theta):
+        if np.abs(theta - start).max() > FARTHEST:
+            return -np.inf, None
+        return log_density(theta)
+
     centre, root = _normal_at_the_mode(lambda theta: density(theta)[0], start)
     z, log_proposal = _t_points(len(start))
     for _ in range(MOST_ROUNDS):

@@ -1,6 +1,6 @@
 """The fit of a heteroscedastic model, from the optimum of its likelihood."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -21,6 +21,12 @@ from .log_variance import (
     variance_names_of,
 )
 from .log_variance import widen as widen_variance
+from .row_variances_integrated import (
+    Likelihood,
+    integrate_row_variances,
+    likelihood_kept,
+    why_not_integrated,
+)
 from .summary import sizes_of
 
 
@@ -48,6 +54,8 @@ class HeteroscedasticFit(GroupedFit):
         Those on the log-variance.
     variance_estimable : ndarray of shape (1 + number of columns,)
         As `estimable`, of the log-variance.
+    likelihood : Likelihood or None
+        The rows of the fit, if they are few; not stored.
     """
 
     group_sizes: tuple
@@ -61,6 +69,7 @@ class HeteroscedasticFit(GroupedFit):
     effects_std: np.ndarray
     variance_effects: np.ndarray
     variance_estimable: np.ndarray
+    likelihood: Likelihood | None = field(default=None, metadata={"stored": False})
 
     @property
     def noise_differs_by_group(self):
@@ -117,6 +126,14 @@ class HeteroscedasticFit(GroupedFit):
         doubt = self.log_variance.doubt(X, noise, slope)
         with np.errstate(divide="ignore"):
             return 2 * variance**2 / doubt
+
+    @property
+    def why_not_integrated(self):
+        """See `Fit`."""
+        return why_not_integrated(self)
+
+    def _integrate(self):
+        return integrate_row_variances(self)
 
     def observed(self, X, y, codes, labels, known):
         """See `Fit`; a group that is new has no fixed effects."""
@@ -184,6 +201,7 @@ def fit_optimum(problem, optimum, statistics, names, uses_groups):
         coefficient_slope=_slope_in_psi(problem, point, mean["posterior"]),
         uncertainty=None,
         variance_effects=effects,
+        likelihood=likelihood_kept(problem, optimum),
         **mean,
         **_figures(problem, optimum, mean),
     )

@@ -1,0 +1,173 @@
+"""The distribution of a heteroscedastic model that counts the uncertainty of its
+variances (docs/math.md, section 14.1).
+
+Its coordinates are the coefficients of the log-variance, but for the level, and the
+logarithm of the groups' standard deviation over the geometric mean of the noise.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .._likelihood.covariance_posterior import MOST_PARAMETERS, importance_nodes
+from .._likelihood.derivatives import derivatives
+from .._likelihood.integrated import Integrated
+from .._likelihood.mixture import Components
+from .._likelihood.posterior import condition, widen
+from .._likelihood.row_variances import Heteroscedastic, Point, evaluate
+from .._rows.parts import Parts
+from .._search.problem import Problem
+from .fit import PENALISED, UPDATED
+
+# Rows of the fit that are kept for the integral.
+MOST_ROWS = 20_000
+OTHER = "Use distribution='t' or 'normal'."
+# A group variance that is estimated at 0 begins at this part of the variance of the
+# mean of a typical group's rows.
+RAISED = 0.1
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """The likelihood of a fit, and its optimum.
+
+    Attributes
+    ----------
+    problem : Problem
+    optimum : Point
+    """
+
+    problem: Problem
+    optimum: Point
+
+    @property
+    def model(self) -> Heteroscedastic:
+        """Its REML form."""
+        return replace(self.problem.model, reml=True)
+
+    @property
+    def freedom(self):
+        """N - p."""
+        return self.problem.model.rows.n - self.problem.rank
+
+    @property
+    def unit(self):
+        """Geometric mean of the noise variances at the optimum; all points have it."""
+        return float(np.exp(self.model.level(self.optimum.theta)))
+
+    @property
+    def size(self):
+        """Number of coordinates."""
+        return self.problem.variance_columns.rank - 1 + self.problem.model.random
+
+    @property
+    def start(self):
+        """The coordinates at the optimum."""
+        theta = self.optimum.theta
+        if not self.problem.model.random:
+            return theta[1:].copy()
+        least = RAISED / np.median(self.optimum.factor.gram.group_size)
+        return np.append(theta[1:-1], 0.5 * np.log(max(theta[-1], least) / self.unit))
+
+    def at(self, x):
+        """The point of coordinates."""
+        theta = np.append(self.optimum.theta[0], x)
+        if self.model.random:
+            theta[-1] = self.unit * np.exp(2 * x[-1])
+        return evaluate(self.model, theta)
+
+    def log_density(self, x):
+        """Logarithm of the posterior density, up to a constant, and the point: math.md
+        (141).  Rows at a bound of the noise variance have none.
+        """
+        point = self.at(x)
+        _, information = derivatives(self.model, point, expected=True)
+        sign, logdet = np.linalg.slogdet(information.toarray())
+        if point.n_at_bounds or sign <= 0 or not np.isfinite(logdet):
+            return -np.inf, point
+        rss = point.factor.rss
+        value = 0.5 * logdet - (point.value - 0.5 * rss)
+        if self.model.random:
+            value += np.log(point.theta[-1])  # psi dpsi is what the logarithm makes
+        return value - 0.5 * self.freedom * np.log(rss), point
+
+
+def likelihood_kept(problem, optimum):
+    """The `Likelihood` of a fit; None where its rows are many, or not in memory, or
+    where the noise variance of one is not told.
+    """
+    rows = problem.model.rows
+    here = type(rows.parts) is Parts and rows.n_rows <= MOST_ROWS
+    if not here or optimum.point.n_at_bounds:
+        return None
+    return Likelihood(problem, optimum.point)
+
+
+def why_not_integrated(fit):
+    """Why a `HeteroscedasticFit` has no integrated distribution; None where it has."""
+    if fit.alpha:
+        return PENALISED.format(fit.alpha)
+    if fit.variance_alpha:
+        return PENALISED.format(fit.variance_alpha).replace("alpha", "variance_alpha")
+    if fit.is_updated:
+        return UPDATED
+    if fit.noise_differs_by_group or not (fit.is_random or not len(fit.labels)):
+        return (
+            "distribution='integrated' is not offered beside fixed effects of the "
+            "groups, on the mean or on the log-variance. Use mean_groups='random' and "
+            "variance_groups=None, or distribution='normal'."
+        )
+    if not fit.fit_variance_intercept:
+        return (
+            "distribution='integrated' needs an intercept of the log-variance, over "
+            f"which it integrates. Use fit_variance_intercept=True. Or: {OTHER}"
+        )
+    if fit.likelihood is None:
+        return (
+            "distribution='integrated' reads the rows of the fit, which are kept up to "
+            f"{MOST_ROWS} of them, not of Dask collections, not where noise variances "
+            "are at their bounds, and not stored. Fit anew in memory, or: " + OTHER
+        )
+    if fit.likelihood.size > MOST_PARAMETERS:
+        return (
+            f"distribution='integrated' is offered for up to {MOST_PARAMETERS} "
+            "coefficients of the log-variance and group variances, but the model has "
+            f"{fit.likelihood.size}. {OTHER}"
+        )
+    return None
+
+
+def integrate_row_variances(fit):
+    """The integrated distribution of a `HeteroscedasticFit`."""
+    likelihood, n_features = fit.likelihood, len(fit.features)
+    problem, unit = likelihood.problem, likelihood.unit
+    if likelihood.size:
+        found = importance_nodes(likelihood.log_density, likelihood.start)
+        points, probability = found[1:]
+    else:
+        points, probability = [likelihood.at(likelihood.start)], np.ones(1)
+    over = Components(
+        np.arange(len(points)),
+        unit * np.array([p.factor.rss for p in points]) / likelihood.freedom,
+        probability,
+        float(likelihood.freedom),
+    )
+
+    def read(key):
+        factor, columns = points[int(key)].factor, problem.mean_columns
+        posterior = condition(columns, factor, 1 / unit, len(fit.labels))
+        return widen(posterior, problem.structure.mean, n_features)
+
+    def noise(key, X, codes):
+        level, *gamma = problem.model.split(points[int(key)].theta)[1]
+        coef = np.zeros(n_features)
+        back = problem.variance_columns.back
+        coef[problem.structure.variance] = back[:, 1:] @ np.array(gamma)
+        bounds = tuple(bound - np.log(unit) for bound in fit.log_variance.bounds)
+        level -= np.log(unit)
+        fitted = replace(fit.log_variance, level=level, coef=coef, bounds=bounds)
+        return fitted.variance(X, codes)
+
+    return Integrated(
+        over, lambda keys: list(map(read, keys)), fit.posterior.n_numbers, noise=noise
+    )
