@@ -394,8 +394,8 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
             degrees of freedom of each row's variance: wider intervals, which matter for
             new groups where the groups of the fit are few.  The integrated distribution
             averages over the variances that are compatible with the data, and holds
-            its promise from some five groups on; `RandomInterceptRegressor` and
-            `LinearMixedRegressor` offer it.
+            its promise from some five groups on; models with a linear mean offer it,
+            unless they are penalised.
         average : bool or array-like of shape (n_sums, n_rows), default=False
             Whether the interval is that of the mean of the new observations of all
             rows, in place of one interval a row.  An array has the weights of other
@@ -775,6 +775,54 @@ class LinearMean:
 
 class LinearGroupedRegressor(LinearMean, GroupedRegressor):
     """A `GroupedRegressor` with a linear mean."""
+
+    def random_intercepts_interval(
+        self,
+        coverage: float = 0.9,
+        distribution: Literal["integrated", "normal"] = "integrated",
+    ) -> Floats:
+        """Intervals of the random intercepts of the known groups.
+
+        Parameters
+        ----------
+        coverage : float, default=0.9
+            Probability of the intervals, above 0 and below 1.
+        distribution : {"integrated", "normal"}, default="integrated"
+            The integrated distribution counts the uncertainty of the variances, as in
+            `predict_interval`.  The normal one takes them as known: with `z` its
+            quantile it is ``random_intercepts_ +- z * random_intercepts_std_``, which
+            holds too little where groups are few.
+
+        Returns
+        -------
+        interval : ndarray of shape (n_groups, 2)
+            In the order of `groups_` and the units of y.
+
+        Raises
+        ------
+        ValueError
+            If `coverage` is no probability; if `distribution` is "integrated" and the
+            model offers none; if groups have other effects than random intercepts.
+
+        Examples
+        --------
+        >>> from skmixed import RandomInterceptRegressor
+        >>> from skmixed.datasets import load_sleepstudy
+        >>> X, y, groups = load_sleepstudy(return_X_y_groups=True)
+        >>> model = RandomInterceptRegressor().fit(X, y, groups=groups)
+        >>> model.random_intercepts_interval()[:2].round()
+        array([[  19.,   63.],
+               [-100.,  -56.]])
+        """
+        fit = fit_of(self)
+        check_coverage(coverage)
+        check_distribution(distribution, ("integrated", "normal"))
+        if len(fit.labels) and not fit.is_random:
+            raise ValueError("The model has no random intercepts, but other effects.")
+        if distribution == "integrated":
+            return fit.integrated.random_intercepts().interval(coverage)
+        mode, std = fit.posterior.modes, fit.posterior.modes_std()
+        return np.column_stack(normal_interval(mode, std, coverage))
 
 
 def fit_of(estimator):

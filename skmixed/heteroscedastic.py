@@ -15,6 +15,7 @@ from ._input.features import feature_positions, offset_position
 from ._input.labels import GroupsWarning
 from ._input.parameters import (
     check_coverage,
+    check_distribution,
     check_flag,
     check_jobs,
     check_method,
@@ -330,7 +331,11 @@ class HeteroscedasticGaussianRegressor(LinearGroupedRegressor):
         warn_all(messages)
         return self._become(new)
 
-    def summary(self, coverage: float = 0.95) -> Summary:
+    def summary(
+        self,
+        coverage: float = 0.95,
+        distribution: Literal["t", "integrated"] = "t",
+    ) -> Summary:
         """Estimates, their uncertainty, and how well the model describes the data.
 
         Coefficients of the mean have t tests and intervals with Satterthwaite's degrees
@@ -344,6 +349,10 @@ class HeteroscedasticGaussianRegressor(LinearGroupedRegressor):
         ----------
         coverage : float, default=0.95
             Probability of the intervals.
+        distribution : {"t", "integrated"}, default="t"
+            That of the intervals of the mean and of the standard deviations: as said
+            above, or the distribution that is integrated over the variances, as in
+            `predict_interval`.  Those of the log-variance are normal in either case.
 
         Returns
         -------
@@ -354,7 +363,8 @@ class HeteroscedasticGaussianRegressor(LinearGroupedRegressor):
         Raises
         ------
         ValueError
-            If `coverage` is no probability.
+            If `coverage` is no probability; if `distribution` is "integrated" and the
+            model offers none.
 
         Examples
         --------
@@ -369,7 +379,8 @@ class HeteroscedasticGaussianRegressor(LinearGroupedRegressor):
         """
         fit = fit_of(self)
         check_coverage(coverage)
-        return summarize_fit(fit, coverage)
+        check_distribution(distribution, ("t", "integrated"))
+        return summarize_fit(fit, coverage, distribution)
 
     @one_blas_thread
     def _fitted(self, X, y, groups=None, sample_weight=None):

@@ -7,8 +7,6 @@ from copy import copy
 from functools import partial
 from typing import Literal, Self
 
-import numpy as np
-
 from ._estimator import LinearGroupedRegressor, fit_of
 from ._input.parameters import (
     check_coverage,
@@ -20,7 +18,6 @@ from ._input.parameters import (
     warn_all,
 )
 from ._input.table import read_fit_data
-from ._likelihood.normal import normal_interval
 from ._messages import column_name
 from ._results.one_variance import RandomInterceptFit, fit_statistics
 from ._results.report import profile_intervals, refuse_profile, summarize_fit
@@ -334,52 +331,6 @@ class RandomInterceptRegressor(LinearGroupedRegressor):
         check_coverage(coverage)
         check_distribution(distribution, ("t", "integrated"))
         return summarize_fit(fit, coverage, distribution)
-
-    def random_intercepts_interval(
-        self,
-        coverage: float = 0.9,
-        distribution: Literal["integrated", "normal"] = "integrated",
-    ) -> Floats:
-        """Intervals of the random intercepts of the known groups.
-
-        Parameters
-        ----------
-        coverage : float, default=0.9
-            Probability of the intervals, above 0 and below 1.
-        distribution : {"integrated", "normal"}, default="integrated"
-            The integrated distribution counts the uncertainty of the variances, as in
-            `predict_interval`.  The normal one takes them as known: with `z` its
-            quantile it is ``random_intercepts_ +- z * random_intercepts_std_``, which
-            holds too little where groups are few.
-
-        Returns
-        -------
-        interval : ndarray of shape (n_groups, 2)
-            In the order of `groups_` and the units of y.
-
-        Raises
-        ------
-        ValueError
-            If `coverage` is no probability; if `distribution` is "integrated" and the
-            model is penalised, or its random intercepts were updated.
-
-        Examples
-        --------
-        >>> from skmixed import RandomInterceptRegressor
-        >>> from skmixed.datasets import load_sleepstudy
-        >>> X, y, groups = load_sleepstudy(return_X_y_groups=True)
-        >>> model = RandomInterceptRegressor().fit(X, y, groups=groups)
-        >>> model.random_intercepts_interval()[:2].round()
-        array([[  19.,   63.],
-               [-100.,  -56.]])
-        """
-        fit = fit_of(self)
-        check_coverage(coverage)
-        check_distribution(distribution, ("integrated", "normal"))
-        if distribution == "integrated":
-            return fit.integrated.random_intercepts().interval(coverage)
-        mode, std = fit.posterior.modes, fit.posterior.modes_std()
-        return np.column_stack(normal_interval(mode, std, coverage))
 
     def profile_intervals(
         self, coverage: float = 0.95, parameters: str | Sequence[str] | None = None

@@ -10,7 +10,11 @@ import time
 
 import numpy as np
 
-from skmixed import LinearMixedRegressor, RandomInterceptRegressor
+from skmixed import (
+    HeteroscedasticGaussianRegressor,
+    LinearMixedRegressor,
+    RandomInterceptRegressor,
+)
 from skmixed._estimator import fit_of
 
 ROWS = 10  # of a group
@@ -56,7 +60,7 @@ def widths(model, n_groups):
         np.diff(model.predict_interval(**rows, **INTEGRATED))[:, 0]
         / np.diff(model.predict_interval(**rows))[:, 0]
     )
-    if isinstance(model, RandomInterceptRegressor):
+    if hasattr(model, "random_intercepts_interval"):
         ends = [
             np.diff(model.random_intercepts_interval(distribution=name))[0, 0]
             for name in ("integrated", "normal")
@@ -72,6 +76,7 @@ def main():
     models = {
         "(1 | g)": RandomInterceptRegressor(),
         "(x0 | g)": LinearMixedRegressor("(x0 | g)"),
+        "noise": HeteroscedasticGaussianRegressor(variance_features=[1]),
     }
     for name, model in models.items():
         for n_groups in N_GROUPS[: 4 - (name != "(1 | g)")]:

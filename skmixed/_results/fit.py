@@ -164,11 +164,7 @@ class Fit:
     @property
     def why_not_integrated(self):
         """Why `integrated` is not offered, a sentence; None where it is."""
-        return (
-            "distribution='integrated' is offered by RandomInterceptRegressor, and by "
-            "LinearMixedRegressor, whose variance_features model the noise. Use one of "
-            "them, or distribution='t' or 'normal'."
-        )
+        raise NotImplementedError
 
     @property
     def offers_integrated(self):

@@ -145,7 +145,11 @@ def _integrated(summary, fit, coverage):
         summary,
         coefficients=with_ends(summary.coefficients, coefficient_ends(fit, coverage)),
         variance_components=with_ends(summary.variance_components, np.array(ends)),
-        notes=(integrated_note(coverage), *list(_notes(fit, coverage))[1:], *fit.facts),
+        notes=(
+            integrated_note(coverage, summary.log_variance is not None),
+            *list(_notes(fit, coverage))[1:],
+            *fit.facts,
+        ),
     )
 
 

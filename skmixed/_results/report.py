@@ -156,10 +156,11 @@ def summarize_fit(fit, coverage, distribution="t"):
 def _integrated(summary, fit, coverage):
     """The same summary, with intervals of the integrated distribution."""
     over = fit.integrated.over
-    multiples = {"groups": over.keys, "noise": np.ones(len(over.keys))}
-    names = summary.variance_components.names
+    ratios = fit.integrated.each(lambda known, key: known.group_variance)
+    multiples = {"groups": np.array(ratios)}
+    names, noise = summary.variance_components.names, np.ones(len(over.keys))
     of_components = np.sqrt(
-        [over.variance_interval(multiples[name], coverage) for name in names]
+        [over.variance_interval(multiples.get(n, noise), coverage) for n in names]
     )
     ends = coefficient_ends(fit, coverage)
     return replace(
@@ -167,16 +168,18 @@ def _integrated(summary, fit, coverage):
         coefficients=with_ends(summary.coefficients, ends),
         variance_components=with_ends(summary.variance_components, of_components),
         notes=(
-            integrated_note(coverage),
+            integrated_note(coverage, summary.log_variance is not None),
             *_notes_on_columns(fit),
             *(note for note in _notes_on_groups(fit) if note != FEW),
         ),
     )
 
 
-def integrated_note(coverage):
+def integrated_note(coverage, has_log_variance=False):
     """The kind of the intervals."""
-    return f"Intervals: {coverage:.4g}, of the distribution integrated over variances."
+    of_noise = "; normal for the log-variance" if has_log_variance else ""
+    text = f"Intervals: {coverage:.4g}, of the distribution integrated over variances"
+    return f"{text}{of_noise}."
 
 
 def coefficient_ends(fit, coverage):

@@ -428,8 +428,12 @@ def test_a_wrapped_summary_of_the_integrated_distribution():
     low = summary(mixed, distribution="integrated").coefficients["low"]
     assert_allclose(low, pipe[-1].summary(0.95, "integrated").coefficients["low"])
     uneven = HeteroscedasticGaussianRegressor().fit(X, Y, groups=GROUPS)
-    with pytest.raises(ValueError, match="is offered by RandomInterceptRegressor, and"):
-        summary(uneven, distribution="integrated")
+    found = summary(uneven, distribution="integrated")
+    assert str(found) == str(uneven.summary(distribution="integrated"))
+    assert "normal for the log-variance" in found.notes[0]
+    ridge = HeteroscedasticGaussianRegressor(alpha=1.0).fit(X, Y, groups=GROUPS)
+    with pytest.raises(ValueError, match=r"^alpha=1\.0: the variances of a penalised"):
+        summary(ridge, distribution="integrated")
     with pytest.raises(ValueError, match="distribution is 't' or 'integrated', got"):
         summary(pipe, distribution="normal")
 
