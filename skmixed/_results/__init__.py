@@ -5,7 +5,8 @@ and tables come.
 
 fit, state                  the frozen fit; the same as plain arrays, for pickles
 one_variance, row_variances, mixed_fit        the fit of each kind of model
-linear_mixed, mixed_integrated                effects of a linear mixed model, new rows
+linear_mixed                effects of a linear mixed model, new rows
+mixed_integrated, row_variances_integrated    distributions without given variances
 mixed_noise, iterative_fit  its log-variance; the error of an iterative solver
 fixed_groups, log_variance  effects of groups, coefficients of the log-variance
 inference, mixed_inference  degrees of freedom, standard errors of variances

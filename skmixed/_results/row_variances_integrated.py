@@ -14,7 +14,7 @@ from .._likelihood.derivatives import derivatives
 from .._likelihood.integrated import Integrated
 from .._likelihood.mixture import Components
 from .._likelihood.posterior import condition, widen
-from .._likelihood.row_variances import Heteroscedastic, Point, evaluate
+from .._likelihood.row_variances import Point, evaluate
 from .._rows.parts import Parts
 from .._search.problem import Problem
 from .fit import PENALISED, UPDATED
@@ -41,8 +41,8 @@ class Likelihood:
     optimum: Point
 
     @property
-    def model(self) -> Heteroscedastic:
-        """Its REML form."""
+    def model(self):
+        """The `Heteroscedastic` by REML, whatever the fit was by."""
         return replace(self.problem.model, reml=True)
 
     @property
