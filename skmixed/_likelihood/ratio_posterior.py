@@ -71,15 +71,19 @@ def pooled(model):
 
 def _components(model, above, below, freedom):
     """One half of the probability of ratios below 0 is put at 0, where each keeps its
-    noise variance; the other is spread over the ratios above 0.
+    noise variance; the other is spread over the ratios above 0, whose noise variances
+    take their share of those below 0: math.md (142).
     """
     highest = max(above[1].max(), below[1].max())
     p_above, p_below = np.exp(above[1] - highest), np.exp(below[1] - highest)
-    spread = 1 + 0.5 * p_below.sum() / p_above.sum()
-    probability = np.concatenate([0.5 * p_below, spread * p_above])
+    moved = 0.5 * p_below.sum() / p_above.sum()
+    share = np.exp(below[1] - below[1].max())
+    typical = np.exp(share @ np.log(below[2]) / share.sum())
+    shared = (above[2] + moved * typical) / (1 + moved)
+    probability = np.concatenate([0.5 * p_below, (1 + moved) * p_above])
     probability /= probability.sum()
     ratio = np.concatenate([np.zeros(len(p_below)), above[0]])
-    noise = np.concatenate([below[2], above[2]]) / freedom
+    noise = np.concatenate([below[2], shared]) / freedom
     kept = probability > NEGLIGIBLE
     return Components(
         ratio[kept],

@@ -47,7 +47,7 @@ def with_intercept(X):
 @pytest.mark.parametrize("design", DESIGNS)
 @pytest.mark.parametrize("group_std", [0.0, 0.5, 20.0])
 def test_intervals_are_those_of_brute_force(design, group_std):
-    """math.md (70), (71) and (72), with n x n matrices on a fine grid."""
+    """math.md (70) to (72) and (142), with n x n matrices on a fine grid."""
     X, y, groups = simulate(DESIGNS[design], group_std=group_std)
     model = RandomInterceptRegressor().fit(X, y, groups=groups)
     found = components(with_intercept(X), y, groups)

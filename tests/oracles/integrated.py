@@ -13,7 +13,8 @@ def components(X, y, groups):
     """Ratios, squared scales of the noise and probabilities, and degrees of freedom.
 
     The prior of the ratio r is the root of its REML information; ratios go down to
-    where I + r ZZ' is singular, and one half of what is below 0 is put at 0.
+    where I + r ZZ' is singular, and one half of what is below 0 is put at 0.  The
+    other half takes its ratio from those above 0, but not its noise variance.
     """
     Z = (groups[:, None] == np.unique(groups)).astype(float)
     most, least = Z.sum(axis=0).max(), Z.sum(axis=0).min()
@@ -27,9 +28,14 @@ def components(X, y, groups):
     top = max(log_above.max(), log_below.max())
     p_above = np.exp(log_above - top) * (above[1] - above[0])
     p_below = np.exp(log_below - top)
-    spread = 1 + 0.5 * p_below.sum() / p_above.sum()
-    probability = np.concatenate([0.5 * p_below, spread * p_above])
-    rss = np.array([f[1] for f in found_below + found_above])
+    moved = 0.5 * p_below.sum() / p_above.sum()
+    probability = np.concatenate([0.5 * p_below, (1 + moved) * p_above])
+    rss_below, rss_above = (
+        np.array([f[1] for f in g]) for g in (found_below, found_above)
+    )
+    typical = np.exp(np.average(np.log(rss_below), weights=p_below))
+    rss_above = (rss_above + moved * typical) / (1 + moved)
+    rss = np.concatenate([rss_below, rss_above])
     freedom = len(y) - X.shape[1]
     ratio = np.concatenate([np.zeros(N_POINTS), np.exp(above)])
     probability /= probability.sum()
