@@ -136,9 +136,9 @@ def main(n_sets=500, n_jobs=1, *kinds):
     """Print shares of intervals that hold."""
     cells = [(k, G, s) for k in kinds or KINDS for G in N_GROUPS for s in STDS]
     head = "".join(f"{target:>12}" for target in TARGETS)
-    print(f"90 % intervals of {n_sets} sets: normal / t / integrated\n")
+    print(f"90 % intervals, as of {n_sets} sets: normal / t / integrated\n")
     head = f"{'kind':>6} {'groups':>8} {'effects':>5}{head}"
-    print(f"{head}     99 %", flush=True)
+    print(f"{head}     99 %  sets", flush=True)
     run(one_set, cells, TARGETS, n_sets, n_jobs)
 
 
