@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from oracles.integrated import conditional_t
 from oracles.studies import load
 
 from skmixed._search.row_variances import Search
@@ -109,3 +110,30 @@ def test_predictive_intervals_of_several_factors_hold(design):
         shares = np.array([each[kind] for each in sets])
         error = shares.std(axis=0, ddof=1) / np.sqrt(len(sets))
         assert (np.abs(shares.mean(axis=0) - study.COVERAGE) < 4 * error + 0.01).all()
+
+
+def test_targets_of_few_groups_are_those_of_dense_matrices():
+    study = load("few_groups")
+    rng = np.random.default_rng(0)
+    n_groups, n_effects, n_coefficients = 6, 5, 2
+    groups, owner = rng.integers(0, 5, size=20), study.OWNER
+    Z, Z_new = np.eye(n_groups)[groups], np.eye(n_groups)[owner]
+    A, A_new = (study.with_constant(rng.normal(size=(len(z), 2))) for z in (Z, Z_new))
+    y, variance = rng.normal(size=20), rng.uniform(0.1, 2.0, size=n_groups)
+    noise, noise_new = (rng.uniform(0.5, 2.0, size=len(z)) for z in (Z, Z_new))
+    targets = A_new, Z_new, n_effects, n_coefficients
+    mean, std = study.best_predictions((A, Z, y), targets, variance, (noise, noise_new))
+    V0 = (Z * variance) @ Z.T + np.diag(noise)
+    sums = zip(
+        study.WEIGHTS @ A_new,
+        study.WEIGHTS @ Z_new,
+        study.WEIGHTS**2 @ noise_new,
+        strict=True,
+    )
+    parts = [*sums, *((np.zeros(3), u, 0.0) for u in np.eye(n_groups)[:n_effects])]
+    parts += [(x, np.zeros(n_groups), 0.0) for x in np.eye(3)[:n_coefficients]]
+    expected = [
+        conditional_t(A, y, V0, Z @ (variance * u), u @ (variance * u) + own, x)
+        for x, u, own in parts
+    ]
+    np.testing.assert_allclose(np.array([mean, std**2]).T, expected, rtol=1e-9)
