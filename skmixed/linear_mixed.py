@@ -190,7 +190,8 @@ class LinearMixedRegressor(LinearMean, GaussianRegressor):
         Conditional modes of b in the order of `groups_`, in units of y per unit of the
         effect's column.
     random_effects_std_ : dict of str to ndarray of shape (n_levels, n_effects)
-        Standard deviation of the prediction error of `random_effects_`.
+        Standard deviation of the prediction error of `random_effects_`; by the
+        iterative solver from random draws, whose error `summary` tells.
     random_effects_conditional_std_ : dict of str to ndarray (n_levels, n_effects)
         The same with the coefficients taken as known.
     random_effects_covariance_ : dict of str to ndarray of shape (n_effects, n_effects)
@@ -732,7 +733,8 @@ default=None
 
         Variance components and coefficients stay as they are, and so do their standard
         errors; given those, the effects of all levels become the modes on the rows of
-        the fit and of all updates.  The same rows twice count twice.
+        the fit and of all updates.  The same rows twice count twice.  By the iterative
+        solver all effects are solved for anew, which takes part of the time of a fit.
 
         Parameters
         ----------

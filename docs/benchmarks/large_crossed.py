@@ -9,7 +9,7 @@ Every fit is one process.  The parts are
     peer         gpboost's iterative solver on the same rows (its time counts no start
                  of the interpreter, as ours does not)
     ratings      100,000 users and 20,000 items of Zipf popularity, 2,000,000 rows
-    probes       the rows of `fit` and of `ratings` with 20 probes and with 200
+    probes       the rows of `fit` with 20 probes and with 200
     seeds        the rows of `fit`: the spread over 20 seeds of the probes beside the
                  Monte Carlo error that is reported
     seeds_small  the same of 20,000 x 2,000 levels, 200,000 rows
@@ -139,19 +139,15 @@ def say_peer(say, design, options):
 
 
 def say_probes(say, design, options):
-    for name in ("fit", "ratings"):
-        fits = [
-            run(sys.executable, name, "auto", 0, probes)
-            for probes in (FEW_PROBES, MANY_PROBES)
-        ]
-        for probes, found in zip((FEW_PROBES, MANY_PROBES), fits, strict=True):
-            share = np.array(found["mc_error"]) / np.array(found["error"])
-            text = ", ".join(f"{s:.5f}" for s in share)
-            say(
-                f"{name}: reported error by {probes} probes, in standard errors: {text}"
-            )
-        text = ", ".join(f"{d:+.5f}" for d in scaled(*fits, "error"))
-        say(f"{name}: differences between the two, in standard errors: {text}")
+    fits = [
+        run(sys.executable, design, "auto", 0, probes)
+        for probes in (FEW_PROBES, MANY_PROBES)
+    ]
+    for probes, found in zip((FEW_PROBES, MANY_PROBES), fits, strict=True):
+        share = np.array(found["mc_error"]) / np.array(found["error"])
+        say(f"error by {probes} probes, in standard errors: {_listed(share, '.5f')}")
+    moved = scaled(*fits, "error")
+    say(f"differences between the two, in standard errors: {_listed(moved, '+.5f')}")
 
 
 def say_seeds(say, design, options):

@@ -220,9 +220,10 @@ The same with a random slope, by `LinearMixedRegressor` (`--slope`):
 LARGE_CROSSED = """
 ### crossed factors with many levels
 
-Printed by `docs/benchmarks/large_crossed.py`: the iterative solver. Standard \
-deviations are those of the first factor, the second, and the noise (truth 1, 0.7, 1). \
-The machine was busy with other programs, so that times are too long.
+Printed by `docs/benchmarks/large_crossed.py`, which explains the parts: the iterative \
+solver. Standard deviations are those of the first factor, the second, and the noise \
+(truth 1, 0.7, 1). While `fit`, `peer` and `ratings` were timed, the machine did \
+nothing else.
 """
 
 
