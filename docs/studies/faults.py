@@ -152,11 +152,6 @@ def has_batches(model):
     return hasattr(model, "partial_fit") and not getattr(model, "variance_features", ())
 
 
-def has_covariance(model):
-    """Whether the covariance of all effects is there, which some solvers do without."""
-    return getattr(model, "solver", "auto") != "iterative"
-
-
 def begun(model):
     """A copy that is fitted to the first rows, so that batches can be added."""
     first = partial_fit if has_batches(model) else fit
@@ -224,17 +219,15 @@ def changes(model):
     yield fit
     if has_batches(model):
         yield partial_fit
-    if getattr(model, "mean_groups", "random") == "random" and has_covariance(model):
+    if getattr(model, "mean_groups", "random") == "random":
         yield update
 
 
 def questions(model):
     """What can be asked of a model."""
-    yield from (prediction, stored)
+    yield from (prediction, stored, covariance, draws, density)
     if hasattr(model, "summary"):
         yield summary
-    if has_covariance(model):
-        yield from (covariance, draws, density)
     if isinstance(model, RandomInterceptRegressor) and not model.alpha:
         yield intervals
 
