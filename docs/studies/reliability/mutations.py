@@ -11,7 +11,7 @@ of the same stage that execute its lines, which are known from a first run under
 
 Every result is written at once to `results/mutations.jsonl`, and changes that this file
 has are not run again; stages can be named, and run side by side.  Prints all changes
-with the test that noticed each, and the count.  `EQUIVALENT` lists the changes that a
+of the file with the test that noticed each, and the count.  `EQUIVALENT` lists the changes that a
 right result cannot show, with the reason; they are left out, and others drawn.
 """
 
@@ -383,19 +383,16 @@ def run(root, drawn):
             print(f"{change.path}:{change.line} {found}", flush=True)
 
 
-def report(drawn):
+def report():
     """Print all changes that have a result, and how many were noticed."""
-    found = stored()
-    drawn = [change for change in drawn if change.name in found]
-    for i, change in enumerate(drawn, 1):
-        print(f"{i:3d} {change.kind}: {change.path}:{change.line}, {change.function}")
-        print(f"      {change.before}  ->  {change.after}")
-        print(f"      {found[change.name] or 'NOT NOTICED'}")
-    for stage in STAGES:
-        some = [found[each.name] for each in drawn if each.stage == stage]
-        print(f"{stage:12} {len(some) - some.count(None):3d} of {len(some)} noticed")
-    n_missed = sum(found[each.name] is None for each in drawn)
-    print(f"{'all':12} {len(drawn) - n_missed:3d} of {len(drawn)} noticed")
+    found = [(json.loads(name), test) for name, test in stored().items()]
+    for (path, function, before, after, _), test in found:
+        print(f"{path}, {function}: {before}  ->  {after}")
+        print(f"      {test or 'NOT NOTICED'}")
+    for stage in (*STAGES, ""):
+        some = [test for (path, *_), test in found if stage in path]
+        n_noticed = len(some) - some.count(None)
+        print(f"{stage or 'all':12} {n_noticed:3d} of {len(some)} noticed")
 
 
 def main(n_changes=60, seed=1, *stages):
@@ -411,7 +408,7 @@ def main(n_changes=60, seed=1, *stages):
             shutil.copy(ROOT / name, root / name)
         drawn = draw(root, n_changes, seed)
         run(root, [each for each in drawn if each.stage in (stages or STAGES)])
-    report(drawn)
+    report()
 
 
 if __name__ == "__main__":
