@@ -11,8 +11,9 @@ of the same stage that execute its lines, which are known from a first run under
 
 Every result is written at once to `results/mutations.jsonl`, and changes that this file
 has are not run again; stages can be named, and run side by side.  Prints all changes
-of the file with the test that noticed each, and the count.  `EQUIVALENT` lists the changes that a
-right result cannot show, with the reason; they are left out, and others drawn.
+of the file with the test that noticed each, and the count.  `EQUIVALENT` lists the
+changes that a right result cannot show, with the reason; they are left out, and others
+drawn.
 """
 
 import ast
