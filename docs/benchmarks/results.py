@@ -18,6 +18,7 @@ def write(folder, result):
     """Keep a result, with the rows of other adapters that the file had before."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{result['problem']['name']}.json"
+    result = json.loads(json.dumps(result))  # lists, as those of the file
     new = {_key(row): row for row in result["rows"]}
     old = json.loads(path.read_text()) if path.exists() else {"rows": []}
     if old["rows"] and _data_of(old) == _data_of(result):
