@@ -19,8 +19,9 @@ from .trust_region import MOST_TRIALS, Minimum, Quadratic, minimise
 # Up to so many rows the search is thorough: it has several starts, and looks for the
 # best psi = 0 in any case.  Several optima are a matter of few rows.
 MANY_ROWS = 50_000
-# Further starts together take at most so many times the steps of one search.  Without a
-# regular optimum, as where many parameters meet few rows, all of them would take most.
+# Further starts together take at most so many times the steps of one search, and so do
+# the searches for kappa.  Without a regular optimum, as where many parameters meet few
+# rows, all of them would take most.
 MOST_SEARCHES = 2
 # Beyond MANY_ROWS psi = 0 is out of the question where the log-likelihood falls by this
 # much for every parameter, with the others where they are.
@@ -238,8 +239,10 @@ def _settle(search, best):
     n_iter, low, high = best.n_iter, -np.inf, np.inf
     log_kappa, gap = np.log(search.kappa), search.kappa_gap(best.point)
     past = log_kappa - 1, gap + 1  # The first step is as long as the gap.
+    most = best.n_iter + MOST_SEARCHES * search.max_iter
     for _ in range(MOST_TRIALS):
-        if abs(gap) <= search.tol or not best.converged or best.point.kinked:
+        is_regular = best.converged and not best.point.kinked
+        if abs(gap) <= search.tol or not is_regular or n_iter > most:
             break
         low, high = (log_kappa, high) if gap > 0 else (low, log_kappa)
         step = gap * (log_kappa - past[0]) / (past[1] - gap or np.inf)
