@@ -56,7 +56,7 @@ models = {
     "level": RandomInterceptRegressor(group_feature="store"),
     "level, effect": slopes,
 }
-table = cross_validate_groups(models, X, y, groups=X["store"])
+table = cross_validate_groups(models, X, y, groups=X["store"], verbose=0)
 print(table)
 known = [float(np.mean(table.scores["known", name]["rmse"])) for name in models]
 
