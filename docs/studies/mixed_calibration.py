@@ -159,7 +159,7 @@ def report(design, n_levels, shares):
 def main(n_sets=1000, first_seed=0, *some):
     """Print the percentages of all designs, for some numbers of levels."""
     print(
-        f"{COVERAGE:.0%} intervals" + " " * 25 + "by t".rjust(16) + "normal".rjust(17)
+        f"{COVERAGE:.0%} intervals" + " " * 24 + "by t".rjust(16) + "normal".rjust(17)
     )
     found = {(design, n): [] for n in some or (N_LEVELS,) for design in DESIGNS}
     for number in range(n_sets):
