@@ -20,7 +20,7 @@ FLAGS = (
     "--hide-scrollbars",
     "--allow-file-access-from-files",
 )
-PATIENCE = 30.0  # seconds, for chromedriver to answer and for a page to be typeset
+PATIENCE = 60.0  # seconds, for chromedriver to answer and for a page to be typeset
 
 
 def missing():
