@@ -215,7 +215,8 @@ Printed by `docs/benchmarks/past_memory.py`: rows that are made a chunk at a tim
 the machine above.
 """
 WITH_SLOPE = """
-The same with a random slope, by `LinearMixedRegressor` (`--slope`):
+The same with a random slope, by `LinearMixedRegressor` (`--slope --chunk-rows 4000000 \
+--groups 50000`); the features of each chunk are a part of one block of numbers:
 """
 LARGE_CROSSED = """
 ### crossed factors with many levels
