@@ -19,6 +19,9 @@ from .trust_region import MOST_TRIALS, Minimum, Quadratic, minimise
 # Up to so many rows the search is thorough: it has several starts, and looks for the
 # best psi = 0 in any case.  Several optima are a matter of few rows.
 MANY_ROWS = 50_000
+# With fewer rows for each parameter of the log-variance there is no regular optimum to
+# look for from several starts.
+FEW_ROWS = 2
 # Further starts together take at most so many times the steps of one search, and so do
 # the searches for kappa.  Without a regular optimum, as where many parameters meet few
 # rows, all of them would take most.
@@ -160,7 +163,8 @@ def best_optimum(likelihood, constant, exact, *, tol, max_iter):
     """
     columns, without = likelihood.rows.variance_columns, None
     one_variance = columns.has_constant and columns.rank == 1
-    thorough = likelihood.rows.n_rows <= MANY_ROWS
+    fewest = FEW_ROWS * (len(likelihood.average) + likelihood.random)
+    thorough = fewest <= likelihood.rows.n_rows <= MANY_ROWS
     if exact or (one_variance and not likelihood.fixed and not len(likelihood.free)):
         theta = constant_start(likelihood, constant, least_ratio=0.0)
         best = Minimum(_evaluate_towards(likelihood, theta), 0, 0.0, True, None)
