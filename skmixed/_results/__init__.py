@@ -5,13 +5,12 @@ and tables come.
 
 fit, state                  the frozen fit; the same as plain arrays, for pickles
 one_variance, row_variances, mixed_fit        the fit of each kind of model
-linear_mixed                effects of a linear mixed model, new rows
+linear_mixed, group_messages                  effects of levels, facts about groups
 mixed_integrated, row_variances_integrated    distributions without given variances
 mixed_noise, iterative_fit  its log-variance; the error of an iterative solver
 fixed_groups, log_variance  effects of groups, coefficients of the log-variance
 inference, mixed_inference  degrees of freedom, standard errors of variances
 profile, mixed_profile, hypotheses            profile-likelihood intervals, tests
-group_messages              facts about groups that the data could not tell
 report, mixed_report, summary, structure      the figures of a summary, its tables and
     facts about its factors
 """
