@@ -132,6 +132,7 @@ class Columns:
         for some, scatter in ((self.within, within), (~self.within, between)):
             k = int(some.sum())
             R = np.linalg.qr(scatter[:, :-1][:, some], mode="r")
+            R *= np.sign(np.diag(R))[:, None]  # whatever the order of the rows
             root = np.linalg.solve(R, np.sqrt(moments.n) * np.eye(k))
             turn[np.ix_(some, some)] = root
         back = self.back.copy()

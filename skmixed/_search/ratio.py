@@ -6,6 +6,7 @@ every local optimum, and optima are compared by value.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from scipy.integrate import quad
@@ -164,10 +165,17 @@ class _Slope:
         found = interpolated_root(values, low, high) if trusted.all() else None
         if found is not None:  # the root is next to it, with a derivative as good
             options = {"tol": np.sqrt(EPS), "full_output": True, "disp": False}
-            root, report = newton(self, found[0], lambda _: found[1], **options)
-            if report.converged and low - STEP < root < high + STEP:
+            near = partial(self._within, low - STEP, high + STEP)
+            root, report = newton(near, found[0], lambda _: found[1], **options)
+            if report.converged:
                 return root
         return root_between(self, low, high)
+
+    def _within(self, low, high, t):
+        """The slope between two points, and no number beyond them, where a step that is
+        far too long ends.
+        """
+        return self(t) if low < t < high else np.nan
 
 
 def ratio_grid(gram):

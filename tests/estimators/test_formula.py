@@ -102,5 +102,5 @@ def test_wrong_arguments():
 
 def test_without_formulaic_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "formulaic", None)
-    with pytest.raises(ImportError, match=r'pip install "scikit-mixed\[formula\]"'):
+    with pytest.raises(ImportError, match="Install it with `pip install formulaic`"):
         from_formula("Reaction ~ Days + (1 | Subject)", SLEEP)

@@ -37,9 +37,9 @@ SEVERAL = ["(1 | s) + (1 | item)", "(x | s) + (z | item)", "(x | class/s)"]
 
 
 # The feature z and y jump by so much from batch to batch: doubles tell a deviation of
-# unit size from it to 1e-10, and figures of the fit to some of these.
+# unit size from it to 1e-10, and figures of the fit to a hundred of these.
 FAR = 1e6
-AS_DOUBLES_TELL = 3e-9
+AS_DOUBLES_TELL = 1e-8
 STORED = Path(__file__).parents[1] / "stored" / "far_batches.json"
 
 

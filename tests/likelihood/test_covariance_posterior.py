@@ -313,7 +313,7 @@ def test_a_variance_that_nothing_tells_is_left_out():
         labels = frame[:5] if "row" in some else frame[["a"]][:5]
         ends.append(model.predict_interval(X[:5], groups=labels, **INTEGRATED))
     # One of them has a rule of its own below 0, the other nodes.
-    assert_allclose(*ends, atol=0.03 * np.ptp(ends))
+    assert_allclose(*ends, atol=0.05 * np.ptp(ends))
 
 
 def test_an_exact_fit_is_its_own_interval():

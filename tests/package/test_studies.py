@@ -108,6 +108,7 @@ def test_predictive_intervals_of_several_factors_hold(design):
     sets = [study.judge(design, seed) for seed in range(12)]
     for kind in sets[0]:
         shares = np.array([each[kind] for each in sets])
+        shares = shares[:, ~np.isnan(shares).all(axis=0)]  # not all kinds have both
         error = shares.std(axis=0, ddof=1) / np.sqrt(len(sets))
         assert (np.abs(shares.mean(axis=0) - study.COVERAGE) < 4 * error + 0.01).all()
 

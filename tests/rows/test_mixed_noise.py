@@ -37,7 +37,7 @@ def rows_of(data, terms):
     """The rows, their equal-variance reduction, and their order."""
     reduced = reduce_terms(data, terms, np.arange(3), alpha=0.0)
     columns = SimpleNamespace(apply=lambda X: X - X.mean(axis=0))
-    of_variance = columns, np.array([2]), None
+    of_variance = columns, np.array([2]), None, 0.0
     rows = uneven_rows(data, terms, np.arange(3), reduced, of_variance)
     order = np.argsort(terms[reduced.order[0]].codes, kind="stable")
     return rows, reduced, order
