@@ -557,6 +557,8 @@ def noisy_rows(table):
     return (table[["x", "z"]], table["y"]), rows
 
 
+# Older versions of Dask wonder about a scheduler of this process beside a cluster.
+@pytest.mark.filterwarnings("ignore:Running on a single-machine scheduler:UserWarning")
 @pytest.mark.parametrize("parameters", OF_TERMS.values(), ids=OF_TERMS)
 @pytest.mark.parametrize("fetched", [False, True])
 def test_a_modelled_noise_of_partitions(parameters, fetched, monkeypatch):
