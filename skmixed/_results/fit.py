@@ -23,6 +23,15 @@ UPDATED = (
 )
 
 
+def penalised_or_updated(fit, variance_alpha=0.0):
+    """Why no fit of any kind has an integrated distribution; None if it may have."""
+    if fit.alpha:
+        return PENALISED.format(fit.alpha)
+    if variance_alpha:
+        return PENALISED.format(variance_alpha).replace("alpha", "variance_alpha")
+    return UPDATED if fit.is_updated else None
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Fit:
     """The results that all estimators have.

@@ -17,7 +17,7 @@ from .._likelihood.mixed import FEW_EFFECTS, evaluate
 from .._likelihood.mixture import Components
 from .._likelihood.ratio_posterior import integrate_ratio
 from .._search.mixed import MixedFit, likelihood_of, one_ratio
-from .fit import PENALISED, UPDATED
+from .fit import penalised_or_updated
 from .linear_mixed import condition_mixed
 
 # Rows of the fit that are kept for the integral beside a modelled noise.
@@ -53,12 +53,9 @@ class IntegratedMixed(Integrated):
 
 def why_not_integrated(fit):
     """Why a `LinearMixedFit` has no integrated distribution; None where it has."""
-    if fit.alpha:
-        return PENALISED.format(fit.alpha)
-    if fit.variance_alpha:
-        return PENALISED.format(fit.variance_alpha).replace("alpha", "variance_alpha")
-    if fit.is_updated:
-        return UPDATED
+    common = penalised_or_updated(fit, fit.variance_alpha)
+    if common is not None:
+        return common
     if fit.sampled is not None:
         return (
             "distribution='integrated' needs the likelihood, which a fit by "

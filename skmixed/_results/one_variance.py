@@ -20,7 +20,13 @@ from .._messages import NO_GROUPS, exact_fit_message, why_not_identified
 from .._rows.columns import choose_columns, noise_floor, rank_tolerance
 from .._rows.sample import Statistics
 from .._search.ratio import Optimum, best_ratio
-from .fit import PENALISED, UPDATED, GroupedFit, response_of, variance_of, wide_mask
+from .fit import (
+    GroupedFit,
+    penalised_or_updated,
+    response_of,
+    variance_of,
+    wide_mask,
+)
 from .inference import one_variance_uncertainty, predictive_freedom
 from .summary import sizes_of
 
@@ -94,9 +100,7 @@ class RandomInterceptFit(GroupedFit):
     @property
     def why_not_integrated(self):
         """See `Fit`."""
-        if self.alpha:
-            return PENALISED.format(self.alpha)
-        return UPDATED if self.is_updated else None
+        return penalised_or_updated(self)
 
     def _integrate(self):
         columns, model = self.likelihood()

@@ -17,7 +17,7 @@ from .._likelihood.posterior import condition, widen
 from .._likelihood.row_variances import Point, evaluate
 from .._rows.parts import Parts
 from .._search.problem import Problem
-from .fit import PENALISED, UPDATED
+from .fit import penalised_or_updated
 
 # Rows of the fit that are kept for the integral.
 MOST_ROWS = 20_000
@@ -105,12 +105,9 @@ def likelihood_kept(problem, optimum):
 
 def why_not_integrated(fit):
     """Why a `HeteroscedasticFit` has no integrated distribution; None where it has."""
-    if fit.alpha:
-        return PENALISED.format(fit.alpha)
-    if fit.variance_alpha:
-        return PENALISED.format(fit.variance_alpha).replace("alpha", "variance_alpha")
-    if fit.is_updated:
-        return UPDATED
+    common = penalised_or_updated(fit, fit.variance_alpha)
+    if common is not None:
+        return common
     if fit.noise_differs_by_group or not (fit.is_random or not len(fit.labels)):
         return (
             "distribution='integrated' is not offered beside fixed effects of the "
