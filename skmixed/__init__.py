@@ -13,6 +13,7 @@ and its docstring names its modules::
     a model and its X, y, groups from a formula  <-  formula   over linear_mixed
     scores, tables, pictures of any fitted model, ours or foreign
                   <-  metrics, model_selection, inspection     over _evaluation
+    warnings  <-  _messages: texts that several modules need
 
 Rows are read once.  Where each row has a variance of its own the Gram depends on it,
 and every step of the search visits the rows again (`_rows.grouped`).
@@ -24,7 +25,9 @@ The same words everywhere:
     part     the rows of one worker, or of one partition of a Dask collection
     group    all rows with the same label
     level    a label of a grouping factor, with its random effects
-    term     a grouping factor with its effects, their columns Z and covariance
+    term     a grouping factor with all its effects: columns Z, covariance, parameters.
+             Several brackets of a formula (`RandomEffects`) may join to one term
+    sweep    to take columns out of rows, level by level (modified Gram-Schmidt)
     Gram     the rows as the likelihood needs them: a triangular block per group
     factor   the block-Cholesky factor of the Gram at one point (or: a grouping factor)
     point    values of all parameters of the covariance

@@ -24,7 +24,7 @@ from ._input.parameters import (
 )
 from ._input.table import read_fit_data
 from ._likelihood.assembly import Structure
-from ._likelihood.one_variance import check_freedom, is_exact
+from ._likelihood.criterion import check_freedom, is_exact
 from ._likelihood.row_variances import count_noisy
 from ._messages import (
     NO_GROUPS,
@@ -493,7 +493,7 @@ def _noise_messages(n_rows, problem, point):
 
 
 def _messages(estimator, read, problem, optimum, exact):
-    """Whatever the data could not tell, each with its category of warning."""
+    """Warnings about the fit, (message, category) each."""
     if read.labels is None and _depends_on_groups(estimator):
         yield NO_GROUPS, GroupsWarning
     if exact:

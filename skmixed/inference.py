@@ -40,8 +40,8 @@ def summary(
     coverage : float, default=0.95
         Probability of the intervals.
     distribution : {"t", "integrated"}, default="t"
-        As in the `summary` of `RandomInterceptRegressor`, which alone offers the
-        second.
+        As in the model's own `summary`; "integrated" counts the uncertainty of the
+        variances where the model has such a distribution.
 
     Returns
     -------

@@ -52,7 +52,7 @@ from ._messages import (
 from ._results.mixed_fit import LinearMixedFit, fit_factors
 from ._results.mixed_profile import mixed_profile_intervals, refuse_modelled_noise
 from ._results.mixed_report import MixedSummary, effects_table, summarize_mixed
-from ._results.report import refuse_profile
+from ._results.profile import refuse_profile
 from ._results.structure import why_not_told
 from ._results.summary import Table
 from ._rows.cells import equivalent_rows, join_cells, sum_cells
@@ -255,6 +255,7 @@ class LinearMixedRegressor(LinearMean, GaussianRegressor):
     array([16.6, 35.7])
     """
 
+    __metadata_request__partial_fit = {"groups": True}
     _fit_kind: ClassVar[type] = LinearMixedFit
 
     noise_variance_: float
@@ -976,7 +977,7 @@ def _read_later(known, ignored, groups, n_rows, names=None):
 
 
 def _messages(found, fit):
-    """Whatever the data could not tell; at most one warning where there are labels."""
+    """Warnings about the fit, (message, category) each."""
     if fit.uses_groups and not fit.factors:
         yield NO_GROUPS.replace("group_feature", "group_features"), GroupsWarning
     lost = list(why_not_told(found.terms, fit.factors, found))

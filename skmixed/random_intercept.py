@@ -20,7 +20,8 @@ from ._input.parameters import (
 from ._input.table import read_fit_data
 from ._messages import column_name
 from ._results.one_variance import RandomInterceptFit, fit_statistics
-from ._results.report import profile_intervals, refuse_profile, summarize_fit
+from ._results.profile import profile_intervals, refuse_profile
+from ._results.report import summarize_fit
 from ._results.summary import Summary
 from ._rows.columns import check_range
 from ._rows.dask import is_partitioned, summarize_partitions

@@ -85,7 +85,9 @@ def fit_known_fold(regressor, rows, params, split, method, group_level):
 
 
 def fit_fold(regressor, rows, target, params, split, levels=None):
-    """Fit a regressor to the training rows; as `fit_known_fold`."""
+    """Fit a regressor to `target` of the training rows and predict the test rows;
+    returns what `fit_known_fold` does.
+    """
     train, test = split
     table = rows.table if levels is None else add_level(rows.table, levels[rows.codes])
     part = Sample(table, target, params).take(train)
@@ -111,9 +113,7 @@ def predict_rows(regressor, table):
 
 
 def collect_folds(folds, splits, n_rows):
-    """The regressors of all folds, and each row's prediction by that which has not seen
-    it, (n_rows,).
-    """
+    """The regressors of all folds, and the out-of-fold prediction of each row."""
     levels, regressors, predicted = zip(*folds, strict=True)
     out_of_fold = np.empty(n_rows)
     for (_, test), values in zip(splits, predicted, strict=True):

@@ -16,7 +16,7 @@ class Part:
     Attributes
     ----------
     name : {"known", "new"}
-        The question that they ask.
+        Whether their groups are known, which decides the model that predicts them.
     rows : ndarray
         Their positions among all rows.
     new : NewRows

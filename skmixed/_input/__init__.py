@@ -1,4 +1,4 @@
-"""From the arguments of users to arrays; every complaint about input is made here.
+"""From the arguments of users to arrays, and most complaints about them.
 
 Comes in: X, y, labels, weights, parameters.  Goes out: `Data`, float arrays with an
 integer code for each row's group, or for its level of every factor.
@@ -6,8 +6,8 @@ integer code for each row's group, or for its level of every factor.
 table, any_table    X, y and weights; X for any regressor
 features            columns of X by name and position
 unreadable          entries that are no finite number, and the reason
-labels, scalars     a column of labels -> codes; single labels
-label_table         tables of labels -> codes, and their levels in `predict`
+labels, scalars     a column of labels -> codes, with its errors; single labels
+label_table         tables of labels -> codes, with theirs; their levels in `predict`
 notation, factors   terms of random effects as text; the same with their label columns
 parameters          checks of parameters; `warn`
 """

@@ -3,14 +3,13 @@
 Comes in: a `Gram` and a point.  Goes out: factor, value, derivatives, and the
 distribution of coefficients, random effects and new rows.
 
-factor, nested, crossed, iterative            the heart; the same for several factors
-one_variance, condensed, size_classes         of a random intercept; in fewer figures
-mixed, covariance, level_sums     the criterion of any terms; covariance and sums of one
-held, mixed_noise, effects_of_rows            with a parameter held; with a log-variance
-assembly, row_variances     the criterion with a variance for each row
-residuals, visit, derivatives, arrow          its score and information
-posterior, mixed_posterior, conditional, sampled    new rows of one factor, of any terms
-integrated, mixture         new rows if the variances are uncertain
-ratio_posterior, covariance_posterior         distributions of one variance, and of any
-joint_gradient, normal                        a loss; one normal distribution
+criterion           any model: deviance with the REML term, profiled noise variance
+factor, nested, crossed, iterative    the root of the mixed-model equations by factors
+one_variance, condensed, size_classes          random intercepts; in fewer figures
+mixed, covariance, level_sums, held   any terms: value, gradient, Hessian; one held
+mixed_noise, effects_of_rows          any terms beside a log-variance
+assembly, row_variances, residuals, visit, derivatives, arrow    a variance each row
+posterior, mixed_posterior, conditional, sampled    coefficients, effects, new rows
+integrated, mixture, ratio_posterior, covariance_posterior     uncertain variances
+joint_gradient, normal                a loss; one normal distribution
 """

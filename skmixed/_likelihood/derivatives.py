@@ -203,7 +203,7 @@ def _leverage_coupling(model, groups, sums, expected):
     twice = np.where(first == second, 1.0, np.sqrt(2.0))
 
     def elements(C):
-        """Those of symmetric matrices whose products are traces."""
+        """Entries of symmetric matrices, scaled so that their products are traces."""
         return C[..., first, second] * twice
 
     effect = sums.effect_leverage

@@ -16,11 +16,11 @@ from .._rows.gram import Gram
 from .._rows.iterative import IterativeGram
 from .._rows.nested import NestedGram
 from .._rows.qr import EPS, as_rows
+from .criterion import degrees_of_freedom, deviance, profile
 from .crossed import factorize_crossed
 from .factor import BlockCholesky, factorize
 from .iterative import factorize_iterative
 from .nested import factorize_nested
-from .one_variance import degrees_of_freedom, deviance, profile
 
 # Up to so many random effects of several factors the Hessian is exact: all of Z'PZ is
 # formed.

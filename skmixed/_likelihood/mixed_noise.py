@@ -110,7 +110,7 @@ class UnevenPoint:
 
     @property
     def scores(self):
-        """Those of the covariances."""
+        """d value / d (Psi / sigma^2) of every term."""
         return self.mixed.scores
 
     @property

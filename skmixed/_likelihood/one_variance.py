@@ -11,10 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._rows.gram import Gram
+from .criterion import has_freedom, profile
 from .factor import BlockCholesky, absorb, factorize, times
-
-# Degrees of freedom per observation: fewer are the rounding of 0.
-LEAST_FREEDOM = 1e-12
 
 
 @dataclass(frozen=True)
@@ -77,40 +75,6 @@ def evaluate(likelihood, ratio):
     return Evaluation(ratio, factor, *profile(likelihood, factor))
 
 
-def profile(likelihood, factor):
-    """The noise variance that is best for a factor, whether that is at the floor, and
-    the residual sum of squares without the penalty: math.md (17) and (23).
-    """
-    rss = factor.rss if likelihood.penalty is None else factor.data_rss
-    variance = likelihood.noise_variance
-    if variance is None:
-        total = rss if likelihood.reml else factor.rss
-        freedom = degrees_of_freedom(likelihood, factor)
-        variance = total / freedom if has_freedom(likelihood, freedom) else 0.0
-    at_floor = not variance > likelihood.floor
-    return max(variance, likelihood.floor), at_floor, rss
-
-
-def degrees_of_freedom(likelihood, factor):
-    """n for ML; for REML n less the effective number of coefficients: math.md (23).
-
-    That number is the trace of the hat matrix: all the coefficients, less the part of
-    them that the rows of the penalty determine.  Of a random intercept without a
-    penalty `factor` may be None.
-    """
-    if not likelihood.reml:
-        return likelihood.n
-    m = likelihood.gram.R12.shape[2] if factor is None else len(factor.root)
-    free = likelihood.n - (m - 1)
-    if likelihood.penalty is not None:
-        free += np.sum((likelihood.penalty[:, :-1] @ factor.root_inverse) ** 2)
-    return free
-
-
-def has_freedom(likelihood, freedom):
-    return freedom > LEAST_FREEDOM * likelihood.n
-
-
 def slope(likelihood, at):
     """d(-2 log-likelihood) / d log(ratio), and the sum of its positive terms.
 
@@ -126,28 +90,6 @@ def slope(likelihood, at):
     return value, logdet
 
 
-def deviance(likelihood, at):
-    """-2 log-likelihood at one ratio, with all constants and in the user's units.
-
-    It is that of math.md (3) and (4), for ML and REML.  The penalty is left out; under
-    REML the coefficients' information includes it.
-    """
-    log_variance = np.log(at.noise_variance)
-    value = likelihood.n * (np.log(2 * np.pi) + log_variance) + at.factor.logdet
-    value += at.rss / at.noise_variance
-    if likelihood.reml:
-        rank = len(at.factor.root) - 1
-        value -= rank * (np.log(2 * np.pi) + log_variance)
-        value += at.factor.logdet_x + likelihood.logdet_basis
-    return value
-
-
-def penalised_deviance(likelihood, at):
-    """The deviance with the penalty, which ML minimises."""
-    penalty = at.factor.rss - at.rss
-    return deviance(likelihood, at) + penalty / at.noise_variance
-
-
 def noise_beside_fixed_effects(likelihood, n_groups, alpha):
     """The noise variance if the groups have fixed effects, with a ridge of `alpha`."""
     if likelihood.penalty is not None:
@@ -156,23 +98,3 @@ def noise_beside_fixed_effects(likelihood, n_groups, alpha):
     if likelihood.reml:
         freedom -= n_groups + len(factor.root) - 1
     return factor.rss / freedom if has_freedom(likelihood, freedom) else 0.0
-
-
-# A noise variance up to this multiple of the floor is the rounding of an exact fit: its
-# standard deviation is 1e-11 of that of y.
-EXACT_FIT = 1e4
-
-
-def check_freedom(n, used):
-    """Refuse REML with weights that sum to less than the coefficients it allows for."""
-    if n - used < -1e-8 * n:
-        raise ValueError(
-            f"The weights sum to {n:g}, fewer than the {used:g} coefficients that REML "
-            "has to allow for. Weights count repetitions of a row: multiply them, e.g. "
-            "so that they sum to the number of rows."
-        )
-
-
-def is_exact(noise_variance, floor):
-    """Whether the noise is the rounding of an exact fit."""
-    return noise_variance <= EXACT_FIT * floor

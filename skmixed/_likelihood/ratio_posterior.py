@@ -11,8 +11,9 @@ posterior of 1 + n r is then the pivot of the F test, so that intervals are exac
 import numpy as np
 
 from .._rows.gram import pool
+from .criterion import has_freedom
 from .mixture import Components
-from .one_variance import RandomIntercept, has_freedom
+from .one_variance import RandomIntercept
 
 # Distance in log r of the nodes of the trapezoidal rule, where the density is wide.
 STEP = 0.75

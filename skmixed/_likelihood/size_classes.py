@@ -14,7 +14,8 @@ import numpy as np
 
 from .._blocks import short_blocks
 from .._rows.qr import column_norms
-from .one_variance import RandomIntercept, degrees_of_freedom, has_freedom
+from .criterion import degrees_of_freedom, has_freedom
+from .one_variance import RandomIntercept
 
 # The part of the square of each column that the others leave at least in a trusted
 # inverse: the slope then has some nine digits.

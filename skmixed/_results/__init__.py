@@ -11,6 +11,6 @@ mixed_noise, iterative_fit  its log-variance; the error of an iterative solver
 fixed_groups, log_variance  effects of groups, coefficients of the log-variance
 inference, mixed_inference  degrees of freedom, standard errors of variances
 profile, mixed_profile, hypotheses            profile-likelihood intervals, tests
-report, mixed_report, summary, structure      the figures of a summary, its tables and
-    facts about its factors
+report, mixed_report        the figures of a summary: one column of labels, any terms
+summary, structure          its tables and printing; facts about its factors
 """

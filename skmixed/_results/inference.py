@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._likelihood.one_variance import degrees_of_freedom, evaluate
+from .._likelihood.criterion import degrees_of_freedom
+from .._likelihood.one_variance import evaluate
 from .._likelihood.residuals import groups_at, local_posterior, residuals
 from .._rows.gram import pool
 
@@ -54,7 +55,7 @@ class CoefficientUncertainty:
 
 
 def one_variance_uncertainty(model, ratio, to_user):
-    """That of a random-intercept fit.
+    """`CoefficientUncertainty` of a random-intercept fit.
 
     Parameters
     ----------
@@ -81,8 +82,8 @@ def one_variance_uncertainty(model, ratio, to_user):
 
 
 def row_variance_uncertainty(model, point, root, covariance, with_noise):
-    """That of a heteroscedastic fit without effects of groups on the log-variance, by
-    math.md (35b).
+    """`CoefficientUncertainty` of a heteroscedastic fit, math.md (35b), whose log-variance
+    has no effects of groups.
 
     Parameters
     ----------

@@ -131,7 +131,7 @@ class LinearMixedFit(Fit):
 
     @property
     def columns(self):
-        """From the columns of the mean to working columns and back."""
+        """The `Columns` of the mean: the user's to working columns, and back."""
         return self.reduced.columns
 
     @property

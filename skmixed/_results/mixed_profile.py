@@ -18,7 +18,7 @@ from .._likelihood.held import Roots, derivatives, evaluate_held
 from .._search.mixed import best_optimum
 from .._search.roots import root_between
 from .._search.trust_region import Quadratic, minimise
-from .report import read_parameters
+from .profile import read_parameters
 
 # A step whose decrement is below this, in units of the deviance, is the last one.
 TOL = 1e-9

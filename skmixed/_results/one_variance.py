@@ -5,15 +5,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._input.labels import GroupsWarning
-from .._likelihood.integrated import Integrated
-from .._likelihood.one_variance import (
-    RandomIntercept,
+from .._likelihood.criterion import (
     check_freedom,
     degrees_of_freedom,
     deviance,
-    evaluate,
     is_exact,
 )
+from .._likelihood.integrated import Integrated
+from .._likelihood.one_variance import RandomIntercept, evaluate
 from .._likelihood.posterior import condition, condition_at, of_groups
 from .._likelihood.ratio_posterior import integrate_ratio, roots
 from .._messages import NO_GROUPS, exact_fit_message, why_not_identified

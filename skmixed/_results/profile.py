@@ -6,6 +6,7 @@ search asks for a ratio between its points; everything here is a search for one 
 on top of that.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,9 +14,10 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.stats import chi2
 
-from .._likelihood.one_variance import degrees_of_freedom, evaluate
+from .._likelihood.criterion import degrees_of_freedom
+from .._likelihood.one_variance import evaluate
 from .._rows.gram import pool
-from .._search.ratio import ratio_grid
+from .._search.ratio import best_ratio, ratio_grid
 from .._search.roots import root_between
 
 XTOL = 1e-10  # An end of an interval of a log-parameter is found as exactly as this.
@@ -29,6 +31,92 @@ N_NODES = 16
 # A maximum over the ratio is looked for at this many points, then at as many between
 # the neighbours of the best one, and so on.
 N_POINTS, N_ZOOMS = 33, 5
+
+COMPONENTS = ("group_std", "noise_std", "intraclass_correlation")
+
+
+def profile_intervals(fit, coverage, parameters=None):
+    """Profile-likelihood intervals of all parameters, or of those that are asked for.
+
+    Parameters
+    ----------
+    fit : RandomInterceptFit
+    coverage : float
+    parameters : str or sequence of str, default=None
+        Of `COMPONENTS`, "intercept", "coef", and the names of columns.
+
+    Returns
+    -------
+    intervals : dict of str to ndarray
+    """
+    asked = read_parameters(parameters, (*COMPONENTS, "intercept", "coef"), fit.names)
+    found = {}
+    if set(asked) & set(COMPONENTS):
+        found = component_intervals(fit, coverage)
+    if set(asked) - set(COMPONENTS):
+        coefficients = coefficient_intervals(fit, coverage)
+        named = dict(zip(fit.names, coefficients[1:], strict=True))
+        named |= {"intercept": coefficients[0], "coef": coefficients[1:]}
+        found = named | found
+    return {name: found[name] for name in asked}
+
+
+def read_parameters(parameters, every, columns):
+    """The names of parameters that are asked for, `every` one if nothing is said; names
+    of columns are those of single coefficients.
+    """
+    parameters = [parameters] if isinstance(parameters, str) else parameters
+    if parameters is not None and not isinstance(parameters, Iterable):
+        raise TypeError(
+            f"parameters is a name or a list of names, got {parameters!r:.60}."
+        )
+    asked = every if parameters is None else tuple(parameters)
+    unknown = [name for name in asked if name not in (*every, *columns)]
+    if unknown:
+        raise ValueError(
+            f"parameters has {unknown[0]!r}, which is none of {', '.join(every)} and "
+            f"no column of X ({', '.join(columns)})."
+        )
+    return asked
+
+
+def refuse_profile(alpha):
+    """Refuse intervals of a likelihood with a ridge penalty."""
+    if alpha:
+        raise ValueError(
+            f"alpha={alpha}: a penalised likelihood has no confidence intervals. Fit "
+            "with alpha=0."
+        )
+
+
+def component_intervals(fit, coverage):
+    """Profile-likelihood intervals of standard deviations and their correlation."""
+    _, model = fit.likelihood()
+    if fit.noise_variance <= model.floor:
+        return {name: np.full(2, np.nan) for name in COMPONENTS}
+    profile = Profile(model, fit.ratio, is_free=fit.is_identified)
+    noise, group, ratio = profile.noise_interval(coverage), *np.full((2, 2), np.nan)
+    if fit.is_identified:
+        group, ratio = profile.group_intervals(coverage)
+    with np.errstate(invalid="ignore"):
+        correlation = np.where(ratio == np.inf, 1.0, ratio / (1 + ratio))
+    figures = np.sqrt(group), np.sqrt(noise), correlation
+    return dict(zip(COMPONENTS, figures, strict=True))
+
+
+def coefficient_intervals(fit, coverage):
+    """Profile intervals of (intercept, coefficients), always by maximum likelihood,
+    (1 + p, 2); NaN where the coefficients are not estimable.
+    """
+    columns, model = fit.likelihood()
+    contrasts, offset = fit.to_user(columns)
+    if fit.noise_variance <= model.floor:
+        return np.full((len(contrasts), 2), np.nan)
+    model = replace(model, reml=False)
+    ratio = best_ratio(model).ratio if fit.is_identified else 0.0
+    profile = Profile(model, ratio, contrasts, fit.is_identified)
+    ends = profile.coefficient_intervals(coverage) + offset[:, None]
+    return np.where(fit.estimable[:, None], ends, np.nan)
 
 
 @dataclass(frozen=True)
@@ -153,17 +241,17 @@ class Profile:
     # Deviances at every traced ratio, with one parameter held: math.md (36).
 
     def _at_noise(self, at, noise_variance):
-        """With sigma^2 held."""
+        """Deviance at every traced ratio, sigma^2 held."""
         constant = self.freedom * (np.log(2 * np.pi) + np.log(noise_variance))
         return constant + at.rss / noise_variance + at.logdet
 
     def _at_group(self, at, group_variance):
-        """With sigma_b^2 held, and so sigma^2 given by the ratio; not at ratio 0."""
+        """Deviance with sigma_b^2 held, so that the ratio gives sigma^2; not at 0."""
         with np.errstate(divide="ignore"):
             return self._at_noise(at, group_variance / at.ratio)
 
     def _at_rss(self, at, rss):
-        """With sigma^2 free."""
+        """Deviance with sigma^2 at its best."""
         noise_variance = rss / self.freedom
         constant = self.freedom * (np.log(2 * np.pi) + np.log(noise_variance) + 1)
         return constant + at.logdet
@@ -172,24 +260,24 @@ class Profile:
     # which is -inf for a variance of 0.
 
     def noise_rise(self, log_variance):
-        """By holding log sigma^2."""
+        """Rise of the deviance when log sigma^2 is held."""
         if log_variance == -np.inf:
             return np.inf
         return self._rise(partial(self._at_noise, noise_variance=_exp(log_variance)))
 
     def group_rise(self, log_variance):
-        """By holding log sigma_b^2."""
+        """Rise of the deviance when log sigma_b^2 is held."""
         if log_variance == -np.inf:
             return self.ratio_rise(log_variance)
         return self._rise(partial(self._at_group, group_variance=_exp(log_variance)))
 
     def ratio_rise(self, log_ratio):
-        """By holding log lambda^2."""
+        """Rise of the deviance when log lambda^2 is held."""
         at = self.trace([0.0]) if log_ratio == -np.inf else self.between(log_ratio)
         return self._at_rss(at, at.rss)[0] - self.lowest
 
     def _rise(self, deviance):
-        """From the lowest of all to the lowest over the ratio: of the grid, refined."""
+        """Least `deviance` over the ratio (grid, refined), less the least of all."""
         values = deviance(self.grid)
         values = np.where(np.isnan(values), np.inf, values)
         i = int(np.argmin(values))

@@ -1,15 +1,13 @@
-"""The summaries and intervals of both estimators, from their frozen fits."""
+"""The summary of a model with one column of labels, from its frozen fit."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 from scipy import stats
 
 from .._messages import count
-from .._search.ratio import best_ratio
 from .hypotheses import ratio_test
-from .profile import Profile
+from .profile import component_intervals
 from .row_variances import HeteroscedasticFit
 from .summary import (
     Summary,
@@ -29,93 +27,6 @@ AT_BOUNDARY = (
     "The group variance is 0, the end of its range: groups differ no more than the "
     "noise explains, and predictions are those of a model without groups."
 )
-
-
-COMPONENTS = ("group_std", "noise_std", "intraclass_correlation")
-
-
-def profile_intervals(fit, coverage, parameters=None):
-    """Profile-likelihood intervals of all parameters, or of those that are asked for.
-
-    Parameters
-    ----------
-    fit : RandomInterceptFit
-    coverage : float
-    parameters : str or sequence of str, default=None
-        Of `COMPONENTS`, "intercept", "coef", and the names of columns.
-
-    Returns
-    -------
-    intervals : dict of str to ndarray
-    """
-    asked = read_parameters(parameters, (*COMPONENTS, "intercept", "coef"), fit.names)
-    found = {}
-    if set(asked) & set(COMPONENTS):
-        found = component_intervals(fit, coverage)
-    if set(asked) - set(COMPONENTS):
-        coefficients = coefficient_intervals(fit, coverage)
-        named = dict(zip(fit.names, coefficients[1:], strict=True))
-        named |= {"intercept": coefficients[0], "coef": coefficients[1:]}
-        found = named | found
-    return {name: found[name] for name in asked}
-
-
-def read_parameters(parameters, every, columns):
-    """The names of parameters that are asked for, `every` one if nothing is said; names
-    of columns are those of single coefficients.
-    """
-    parameters = [parameters] if isinstance(parameters, str) else parameters
-    if parameters is not None and not isinstance(parameters, Iterable):
-        raise TypeError(
-            f"parameters is a name or a list of names, got {parameters!r:.60}."
-        )
-    asked = every if parameters is None else tuple(parameters)
-    unknown = [name for name in asked if name not in (*every, *columns)]
-    if unknown:
-        raise ValueError(
-            f"parameters has {unknown[0]!r}, which is none of {', '.join(every)} and "
-            f"no column of X ({', '.join(columns)})."
-        )
-    return asked
-
-
-def refuse_profile(alpha):
-    """Refuse intervals of a likelihood with a ridge penalty."""
-    if alpha:
-        raise ValueError(
-            f"alpha={alpha}: a penalised likelihood has no confidence intervals. Fit "
-            "with alpha=0."
-        )
-
-
-def component_intervals(fit, coverage):
-    """Profile-likelihood intervals of standard deviations and their correlation."""
-    _, model = fit.likelihood()
-    if fit.noise_variance <= model.floor:
-        return {name: np.full(2, np.nan) for name in COMPONENTS}
-    profile = Profile(model, fit.ratio, is_free=fit.is_identified)
-    noise, group, ratio = profile.noise_interval(coverage), *np.full((2, 2), np.nan)
-    if fit.is_identified:
-        group, ratio = profile.group_intervals(coverage)
-    with np.errstate(invalid="ignore"):
-        correlation = np.where(ratio == np.inf, 1.0, ratio / (1 + ratio))
-    figures = np.sqrt(group), np.sqrt(noise), correlation
-    return dict(zip(COMPONENTS, figures, strict=True))
-
-
-def coefficient_intervals(fit, coverage):
-    """Those of (intercept, coefficients) by maximum likelihood, (1 + p, 2); NaN where
-    they are not estimable.
-    """
-    columns, model = fit.likelihood()
-    contrasts, offset = fit.to_user(columns)
-    if fit.noise_variance <= model.floor:
-        return np.full((len(contrasts), 2), np.nan)
-    model = replace(model, reml=False)
-    ratio = best_ratio(model).ratio if fit.is_identified else 0.0
-    profile = Profile(model, ratio, contrasts, fit.is_identified)
-    ends = profile.coefficient_intervals(coverage) + offset[:, None]
-    return np.where(fit.estimable[:, None], ends, np.nan)
 
 
 def summarize_fit(fit, coverage, distribution="t"):
@@ -234,7 +145,7 @@ def _notes_on_columns(fit):
 
 
 def _notes_on_groups(fit):
-    """Whatever is out of the ordinary with the group variance."""
+    """Notes on a group variance that is 0 or not told, and on few groups."""
     notes = []
     if fit.at_boundary:
         notes.append(AT_BOUNDARY)

@@ -233,8 +233,8 @@ def _weight_of(data):
 
 
 def _in_graph(argument):
-    """An argument that is one node of the graph for all parts, if it has figures of
-    groups.
+    """Wrap figures of groups as one node of the graph, which all parts share; return
+    other arguments as they are.
     """
     from dask import delayed
 

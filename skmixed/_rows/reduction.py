@@ -15,12 +15,12 @@ from .memory import check_memory
 from .moments import merge_pieces, moments_about_mean, sparse_means
 from .qr import EPS, column_norms, rows_root, scatter_root
 
-# Rows up to which the numbers of their groups have 16 bits.
+# Up to so many rows the codes of their groups fit 16 bits, which NumPy sorts by counts.
 MOST_16_BITS = 2**16
 # Roots of blocks that are joined in one step: fewer and larger calls of LAPACK.
 ROOTS_AT_ONCE = 16
-# The scatter of rows about a row of their own piece may be so many times that about
-# their mean, on average twice.
+# Cross-products about a row of the piece serve while they are at most so many times
+# those about its mean (twice on average); beyond it their difference loses digits.
 CANCELLED = 16.0
 # Cross-products square the condition number, so that a sparse X can tell dependent or
 # constant columns only to about the root of double precision.
@@ -207,8 +207,9 @@ def _root_within(columns, a, mean, size, length):
 
 @np.errstate(over="ignore", under="ignore", invalid="ignore")
 def root_by_difference(columns, a, on, gone=()):
-    """The root from cross-products, of rows less their parts `on` some orthonormal
-    columns; None where it would cost digits.  Nothing is left of the columns `gone`.
+    """The root of A'WA - on'on, the scatter beside orthonormal columns whose products
+    with A are `on`; None where it would cost digits.  Of the columns `gone` is nothing
+    left.
     """
     scatter = _scatter(columns, a)
     total = np.diag(scatter).copy()

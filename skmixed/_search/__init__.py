@@ -2,12 +2,11 @@
 
 Comes in: a likelihood.  Goes out: the point at which it is best.
 
-ratio, roots        the variance ratio of a random intercept; roots of one variable
-covariances, mixed  covariances of any terms; the whole fit of a linear mixed model
-iterative           covariances without the likelihood's value
-secant              second derivatives corrected by gradients
-mixed_noise         covariances and a log-variance together
-problem             parameters and bounds of a model with a variance for each row
-starts, row_variances       the starts of its search, and the search
-trust_region                Newton's method, which knows no statistics
+ratio, roots        random intercepts: the variance ratio by a scan, without starts
+covariances, mixed  any terms: starts and search; the whole fit of a linear mixed model
+iterative, secant   any terms without the likelihood's value; corrected Hessians
+mixed_noise         any terms beside a log-variance, with starts of its own
+problem, starts     the heteroscedastic estimator: parameters, bounds and starts
+row_variances           its search
+trust_region            Newton's method, which knows no statistics
 """

@@ -8,15 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._likelihood.covariance import Covariance
+from .._likelihood.criterion import check_freedom, deviance, has_freedom, is_exact
 from .._likelihood.mixed import LinearMixed, Point, evaluate
 from .._likelihood.mixed_noise import UnevenPoint
-from .._likelihood.one_variance import (
-    RandomIntercept,
-    check_freedom,
-    deviance,
-    has_freedom,
-    is_exact,
-)
+from .._likelihood.one_variance import RandomIntercept
 from .._rows.iterative import IterativeGram
 from .._rows.mixed import Reduced, reduce_terms
 from .covariances import (
@@ -76,7 +71,7 @@ class MixedFit:
 
     @property
     def columns(self):
-        """From the columns of the mean to working columns and back."""
+        """The `Columns` of the mean: the user's to working columns, and back."""
         return self.reduced.columns
 
     @property

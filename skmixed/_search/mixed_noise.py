@@ -13,8 +13,8 @@ from scipy import sparse
 
 from .._input.labels import GroupIndex
 from .._likelihood.assembly import Structure, check_offset, variance_columns_of
+from .._likelihood.criterion import is_exact
 from .._likelihood.mixed_noise import Uneven
-from .._likelihood.one_variance import is_exact
 from .._rows.columns import Columns, rank_tolerance
 from .._rows.mixed import Reduced
 from .._rows.mixed_noise import known_part, rows_in_partitions, uneven_rows

@@ -13,13 +13,8 @@ from scipy.integrate import quad
 from scipy.optimize import newton
 
 from .._likelihood.condensed import condense
-from .._likelihood.one_variance import (
-    degrees_of_freedom,
-    evaluate,
-    has_freedom,
-    penalised_deviance,
-    slope,
-)
+from .._likelihood.criterion import degrees_of_freedom, has_freedom, penalised_deviance
+from .._likelihood.one_variance import evaluate, slope
 from .._likelihood.size_classes import n_sizes, size_classes
 from .._rows.gram import pool
 from .._rows.qr import EPS
@@ -107,8 +102,8 @@ class _Slope:
     """The slope as a function of log(ratio), with a count of its evaluations, and
     whether it was flat at all of them.
 
-    Many at once are those of the cross-products of groups of equal size, or of similar
-    size where sizes are many.
+    `scan` takes many ratios at once, from cross-products of groups of equal size, or of
+    similar size where sizes are many.
     """
 
     def __init__(self, likelihood):

@@ -43,6 +43,7 @@ class Display:
 
 
 def pyplot():
+    """Matplotlib's pyplot, or an error that says how to install it."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -100,8 +101,8 @@ def _kind_text(known, factors):
 
 
 def noise_of(estimator, X, groups):
-    """As `distribution_of`, but with the standard deviation of the noise alone where
-    the model is one of this package, and None where it gives none.
+    """Whether groups are known, the mean, and the standard deviation of the noise; of a
+    foreign model the standard deviation that it predicts, or None.
     """
     metadata = {} if groups is None else {"groups": groups}
     model, inner = unwrap(estimator, X, metadata)

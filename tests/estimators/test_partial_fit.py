@@ -18,6 +18,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from skmixed import (
     GroupsWarning,
     HeteroscedasticGaussianRegressor,
+    LinearMixedRegressor,
     RandomInterceptRegressor,
     random_intercept,
 )
@@ -276,13 +277,17 @@ def test_what_is_kept_does_not_grow_with_rows():
     assert sizes[-1] <= sizes[0] + 50  # of the row count's digits
 
 
-def test_requests_of_partial_fit():
-    request = get_routing_for_object(RandomInterceptRegressor())
+@pytest.mark.parametrize("kind", [RandomInterceptRegressor, LinearMixedRegressor])
+def test_requests_of_partial_fit(kind):
+    request = get_routing_for_object(kind())
     assert request.consumes("partial_fit", ["groups"]) == {"groups"}
-    column = get_routing_for_object(RandomInterceptRegressor(group_feature=-1))
+    own = {"group_features": [-1]}
+    if kind is RandomInterceptRegressor:
+        own = {"group_feature": -1}
+    column = get_routing_for_object(kind(**own))
     assert not column.consumes("partial_fit", ["groups"])
     with sklearn.config_context(enable_metadata_routing=True):
-        aliased = RandomInterceptRegressor().set_partial_fit_request(groups="school")
+        aliased = kind().set_partial_fit_request(groups="school")
     request = get_routing_for_object(aliased)
     assert request.consumes("partial_fit", ["school"]) == {"school"}
 

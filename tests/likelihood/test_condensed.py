@@ -10,12 +10,8 @@ from oracles.reference import block_covariance, log_likelihood, with_intercept
 from skmixed import RandomInterceptRegressor
 from skmixed._estimator import fit_of
 from skmixed._likelihood import condensed
-from skmixed._likelihood.one_variance import (
-    degrees_of_freedom,
-    deviance,
-    evaluate,
-    slope,
-)
+from skmixed._likelihood.criterion import degrees_of_freedom, deviance
+from skmixed._likelihood.one_variance import evaluate, slope
 
 # Sums of squares in another order, of columns with condition numbers of some hundreds.
 SAME = 1e-9

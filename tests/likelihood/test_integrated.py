@@ -9,6 +9,7 @@ from scipy.stats import t
 from skmixed import GroupsWarning, LinearMixedRegressor, RandomInterceptRegressor
 from skmixed._estimator import fit_of
 from skmixed._likelihood import integrated
+from skmixed._likelihood.criterion import deviance
 from skmixed._likelihood.mixture import (
     mixture_cdf,
     mixture_interval,
@@ -16,7 +17,7 @@ from skmixed._likelihood.mixture import (
     mixture_quantile,
     t_log_density,
 )
-from skmixed._likelihood.one_variance import RandomIntercept, deviance, evaluate
+from skmixed._likelihood.one_variance import RandomIntercept, evaluate
 from skmixed._likelihood.ratio_posterior import integrate_ratio
 from skmixed._rows.gram import random_intercept_gram
 from skmixed.model_selection import cross_validate_groups

@@ -8,7 +8,8 @@ from oracles.small import gram_of, model_of
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
-from skmixed._likelihood.one_variance import RandomIntercept, deviance, evaluate
+from skmixed._likelihood.criterion import deviance
+from skmixed._likelihood.one_variance import RandomIntercept, evaluate
 from skmixed._rows.gram import Gram, random_intercept_gram
 from skmixed._search.ratio import best_ratio
 

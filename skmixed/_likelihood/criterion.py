@@ -1,0 +1,87 @@
+"""The criterion of any model whose noise variance has a closed form (docs/math.md,
+sections 5 and 11).
+
+A likelihood here is one of a random intercept or of any terms: it has the number `n` of
+observations, `reml`, the `floor` of the noise variance, a `penalty`, and a
+`noise_variance` where that is held.  Its factor has the residual sum of squares and the
+log-determinants.
+"""
+
+import numpy as np
+
+# Degrees of freedom per observation: fewer are the rounding of 0.
+LEAST_FREEDOM = 1e-12
+# A noise variance up to this multiple of the floor is the rounding of an exact fit: its
+# standard deviation is 1e-11 of that of y.
+EXACT_FIT = 1e4
+
+
+def profile(likelihood, factor):
+    """The noise variance that is best for a factor, whether that is at the floor, and
+    the residual sum of squares without the penalty: math.md (17) and (23).
+    """
+    rss = factor.rss if likelihood.penalty is None else factor.data_rss
+    variance = likelihood.noise_variance
+    if variance is None:
+        total = rss if likelihood.reml else factor.rss
+        freedom = degrees_of_freedom(likelihood, factor)
+        variance = total / freedom if has_freedom(likelihood, freedom) else 0.0
+    at_floor = not variance > likelihood.floor
+    return max(variance, likelihood.floor), at_floor, rss
+
+
+def degrees_of_freedom(likelihood, factor):
+    """n for ML; for REML n less the effective number of coefficients: math.md (23).
+
+    That number is the trace of the hat matrix: all the coefficients, less the part of
+    them that the rows of the penalty determine.  Of a random intercept without a
+    penalty `factor` may be None.
+    """
+    if not likelihood.reml:
+        return likelihood.n
+    m = likelihood.gram.R12.shape[2] if factor is None else len(factor.root)
+    free = likelihood.n - (m - 1)
+    if likelihood.penalty is not None:
+        free += np.sum((likelihood.penalty[:, :-1] @ factor.root_inverse) ** 2)
+    return free
+
+
+def has_freedom(likelihood, freedom):
+    return freedom > LEAST_FREEDOM * likelihood.n
+
+
+def deviance(likelihood, at):
+    """-2 log-likelihood at one ratio, with all constants and in the user's units.
+
+    It is that of math.md (3) and (4), for ML and REML.  The penalty is left out; under
+    REML the coefficients' information includes it.
+    """
+    log_variance = np.log(at.noise_variance)
+    value = likelihood.n * (np.log(2 * np.pi) + log_variance) + at.factor.logdet
+    value += at.rss / at.noise_variance
+    if likelihood.reml:
+        rank = len(at.factor.root) - 1
+        value -= rank * (np.log(2 * np.pi) + log_variance)
+        value += at.factor.logdet_x + likelihood.logdet_basis
+    return value
+
+
+def penalised_deviance(likelihood, at):
+    """The deviance with the penalty, which ML minimises."""
+    penalty = at.factor.rss - at.rss
+    return deviance(likelihood, at) + penalty / at.noise_variance
+
+
+def check_freedom(n, used):
+    """Refuse REML with weights that sum to less than the coefficients it allows for."""
+    if n - used < -1e-8 * n:
+        raise ValueError(
+            f"The weights sum to {n:g}, fewer than the {used:g} coefficients that REML "
+            "has to allow for. Weights count repetitions of a row: multiply them, e.g. "
+            "so that they sum to the number of rows."
+        )
+
+
+def is_exact(noise_variance, floor):
+    """Whether the noise is the rounding of an exact fit."""
+    return noise_variance <= EXACT_FIT * floor
