@@ -82,8 +82,8 @@ def one_variance_uncertainty(model, ratio, to_user):
 
 
 def row_variance_uncertainty(model, point, root, covariance, with_noise):
-    """`CoefficientUncertainty` of a heteroscedastic fit, math.md (35b), whose log-variance
-    has no effects of groups.
+    """`CoefficientUncertainty` of a heteroscedastic fit, by math.md (35b).  Its
+    log-variance has no effects of groups.
 
     Parameters
     ----------
