@@ -35,7 +35,7 @@ from ._input.table import (
 )
 from ._likelihood import posterior
 from ._likelihood.normal import normal_interval, t_interval
-from ._messages import NOTHING_LEARNED
+from ._messages import LABELS_IGNORED, NOTHING_LEARNED
 from ._results.fit import Fit
 from ._results.state import from_plain, read_only, to_plain
 from ._rows.dask import is_partitioned, predict_partitions
@@ -890,10 +890,7 @@ def new_rows(fit, data):
         warn_of_population(len(known))
         return NewRows(fit, data, codes, 0)
     if not len(known):
-        warn(
-            "Group labels are ignored: the model was fitted without `groups`, "
-            "so it knows no groups."
-        )
+        warn(LABELS_IGNORED)
     else:
         position = np.append(data.index.positions_in(known), -1)
         codes = position.astype(np.int32)[data.index.codes]

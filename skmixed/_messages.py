@@ -4,8 +4,10 @@ NO_GROUPS = (
     "No `groups` were given, so the model has no group effects: pass `groups=` (inside "
     "scikit-learn's tools with enable_metadata_routing=True) or set `group_feature`."
 )
-
-
+LABELS_IGNORED = (
+    "Group labels are ignored: the model was fitted without `groups`, so it knows no "
+    "groups."
+)
 NOT_JOINED = (
     "The model was fitted by `fit` in memory, which keeps no sums of its rows that "
     "others could join: it begins anew with these rows. Begin by partial_fit."
@@ -27,7 +29,7 @@ def column_name(estimator, features, j):
 
 def count(number, noun):
     """'1 row', '2 rows'."""
-    return f"{number:g} {noun}" if number == 1 else f"{number:g} {noun}s"
+    return f"{number:.12g} {noun}" if number == 1 else f"{number:.12g} {noun}s"
 
 
 def exact_fit_message(n, rank, noise_std):
@@ -42,6 +44,18 @@ def exact_fit_message(n, rank, noise_std):
         f"{cause}. The standard deviation of the noise that is left, "
         f"{noise_std:.2g}, is the rounding of y, and intervals mean nothing. Use more "
         "rows, fewer features or a larger alpha."
+    )
+
+
+def at_bounds_message(n_at_bounds, n_rows, factor, than, coarser):
+    """The warning of rows whose noise is at the bounds of its range: `factor` times
+    smaller or larger `than` some variance.  `coarser` is the last of the remedies.
+    """
+    return (
+        f"{n_at_bounds} of {count(n_rows, 'row')} have a noise variance at the bounds "
+        f"or next to them, {1 / factor:.0e} and {factor:.0e} times {than}: where rows "
+        "can be fitted exactly, the likelihood has no maximum. Use fewer variance "
+        f"features, a larger variance_alpha, or {coarser}."
     )
 
 

@@ -29,6 +29,7 @@ from ._likelihood.row_variances import count_noisy
 from ._messages import (
     NO_GROUPS,
     NOISY,
+    at_bounds_message,
     column_name,
     count,
     exact_fit_message,
@@ -506,14 +507,9 @@ def _messages(estimator, read, problem, optimum, exact):
         yield message, GroupsWarning
     at_bounds = optimum.point.n_at_bounds
     if at_bounds:
-        yield (
-            f"{at_bounds} of {count(read.n_rows, 'row')} have a noise variance at the "
-            f"bounds or next to them, {1 / RANGE:.0e} and {RANGE:.0e} times that of a "
-            "model with one noise variance: where rows can be fitted exactly, the "
-            "likelihood has no maximum. Use fewer variance features, a larger "
-            "variance_alpha, or coarser groups.",
-            UserWarning,
-        )
+        where = at_bounds, read.n_rows, RANGE
+        remedy = "that of a model with one noise variance", "coarser groups"
+        yield at_bounds_message(*where, *remedy), UserWarning
         return
     yield from _noise_messages(read.n_rows, problem, optimum.point)
     if not optimum.converged:

@@ -40,10 +40,12 @@ from ._input.table import read_fit_data, read_new_data
 from ._likelihood import mixed_posterior
 from ._likelihood.normal import normal_interval
 from ._messages import (
+    LABELS_IGNORED,
     NO_GROUPS,
     NOISY,
     NOT_JOINED,
     NOTHING_LEARNED,
+    at_bounds_message,
     column_name,
     count,
     exact_fit_message,
@@ -66,6 +68,7 @@ from ._rows.dask import (
     table_like,
 )
 from ._search.mixed_noise import Noise
+from ._search.problem import RANGE
 from ._threads import one_blas_thread
 from ._typing import ColumnLike, Floats, MatrixLike
 
@@ -969,10 +972,7 @@ def _read_later(known, ignored, groups, n_rows, names=None):
     if known.names:
         return index_columns(columns, known.positions_in(columns), n_rows)
     if ignored:
-        warn(
-            "Group labels are ignored: the model was fitted without `groups`, so it "
-            "knows no groups."
-        )
+        warn(LABELS_IGNORED)
     return LabelTable((), ())
 
 
@@ -988,7 +988,9 @@ def _messages(found, fit):
     elif lost:
         yield " ".join(lost), GroupsWarning
     elif found.uneven is not None and found.uneven.n_at_bounds:
-        yield _at_bounds(found.uneven.n_at_bounds, fit.n_rows), UserWarning
+        where = found.uneven.n_at_bounds, fit.n_rows, RANGE
+        remedy = "the geometric mean", "fewer random effects"
+        yield at_bounds_message(*where, *remedy), UserWarning
     elif found.uneven is not None and _n_noisy(found.uneven, fit):
         yield noisy_message(_n_noisy(found.uneven, fit), fit.n_rows), UserWarning
     elif not found.converged:
@@ -998,16 +1000,6 @@ def _messages(found, fit):
             "the slopes.",
             ConvergenceWarning,
         )
-
-
-def _at_bounds(n_at_bounds, n_rows):
-    """The warning of rows whose noise is at the bounds of its range."""
-    return (
-        f"{n_at_bounds} of {count(n_rows, 'row')} have a noise variance at the bounds "
-        "or next to them, 1e-10 and 1e+10 times the geometric mean: where rows can be "
-        "fitted exactly, the likelihood has no maximum. Use fewer variance features, a "
-        "larger variance_alpha, or fewer random effects."
-    )
 
 
 def _n_noisy(point, fit):
