@@ -39,8 +39,8 @@ class CrossedFactor(TriangularSystem):
         C^-1 R12 (A~ - Z_2 change).
     L : ndarray of shape (d, d)
         Lower triangular: L L' = B = I + Lambda_2'M22 Lambda_2; 1 where this is I.
-    change : ndarray of shape (d, m)
-        The modes of the other effects for every column of A, less a0.
+    change, W2_change : ndarray of shape (d, m)
+        The modes of the other effects for every column of A, less a0; W22 times this.
     data_root : ndarray of shape (k, m)
         Of A'V^-1A.
     root : ndarray of shape (m, m)
@@ -56,6 +56,7 @@ class CrossedFactor(TriangularSystem):
     residual_rows: np.ndarray
     L: np.ndarray
     change: np.ndarray
+    W2_change: np.ndarray
     data_root: np.ndarray
     root: np.ndarray
     logdet: float
@@ -115,7 +116,7 @@ class CrossedFactor(TriangularSystem):
         gram = self.gram
         first = times(transpose(self.half), self.residual_rows)
         rest = gram.W2A + _back(gram.links, self.Z_rows, self.residual_rows)
-        rest -= gram.W22 @ self.change
+        rest -= self.W2_change
         return first, *_split(rest, gram.sizes[1:])
 
     @property
@@ -175,7 +176,7 @@ class CrossedFactor(TriangularSystem):
 
     def M22(self):
         """Z_2'V_1^-1 Z_2, V_1 with the first term alone, a new array."""
-        return _M22(self.gram, self.C, self.Z_rows)
+        return mirror(_M22_upper(self.gram, self.C, self.Z_rows))
 
     @cached_property
     def effects_freedom(self):
@@ -249,7 +250,7 @@ class CrossedFactor(TriangularSystem):
         x2 = np.vstack([x.reshape(-1, k) for x in xs[1:]])
         rows = times(self.half, xs[0]) if k > 1 else self.half @ xs[0]
         rows = rows + _forth(gram.links, self.Z_rows, x2)
-        W2f = gram.W22 @ x2
+        W2f = gram.W22_times(x2)
         M2f = W2f + _back(gram.links, self.Z_rows, rows)
         flat = rows.reshape(-1, k)
         known = x2.T @ W2f + flat.T @ flat
@@ -292,7 +293,9 @@ def factorize_crossed(gram, Lambdas, penalty=None):
     change = _times_lambda(*rest, u) - gram.a0
     rows = rows - _forth(links, Z_rows, change)
     m = rows.shape[2]
-    data_root = stacked_root([_left_root(gram, change), rows.reshape(-1, m), u])
+    W2_change = gram.W22_times(change)
+    left = _left_root(gram, change, W2_change)
+    data_root = stacked_root([left, rows.reshape(-1, m), u])
     parts = [data_root]
     if penalty is not None:  # of beta itself, while y is counted from the origin
         of_y = penalty[:, -1] - penalty[:, :-1] @ gram.origin
@@ -310,18 +313,18 @@ def factorize_crossed(gram, Lambdas, penalty=None):
         residual_rows=rows,
         L=L,
         change=change,
+        W2_change=W2_change,
         data_root=data_root,
         root=root,
         logdet=logdet,
     )
 
 
-def _M22(gram, C, Z_rows):
-    """Z_2'V_1^-1 Z_2, a new array."""
+def _M22_upper(gram, C, Z_rows):
+    """The upper triangle of Z_2'V_1^-1 Z_2, a new array; below is anything."""
     if gram.links.is_plain:
-        M22 = gram.links.weighted_scatter(C[:, 0, 0] ** -2.0)
-    else:
-        M22 = gram.links.scatter(Z_rows)
+        return gram.links.add_scatter(gram.W22.copy(), C[:, 0, 0] ** -2.0)
+    M22 = gram.links.scatter(Z_rows)
     M22 += gram.W22
     return M22
 
@@ -329,8 +332,11 @@ def _M22(gram, C, Z_rows):
 def _solve_rest(gram, rest, C, whitened):
     """L, and the other effects of every column of A in units of Lambda_2."""
     rows, Z_rows = whitened
-    M22 = _M22(gram, C, Z_rows)
-    M2A = gram.W2A + _back(gram.links, Z_rows, rows) + M22 @ gram.a0
+    M22 = _M22_upper(gram, C, Z_rows)
+    if any(q > 1 for _, q in rest[1]):  # Lambda_2 mixes both triangles
+        mirror(M22)
+    rows = rows + _forth(gram.links, Z_rows, gram.a0)
+    M2A = gram.W2_whole + _back(gram.links, Z_rows, rows)
     B = _both([Lambda.T for Lambda in rest[0]], rest[1], M22, overwrite=True)
     B[np.diag_indices_from(B)] += 1.0
     with products_of(len(B)):  # of the transpose, which is in LAPACK's order
@@ -340,7 +346,7 @@ def _solve_rest(gram, rest, C, whitened):
     return L, u
 
 
-def _left_root(gram, change):
+def _left_root(gram, change, W2_change):
     """Root of (A~ - Z_2 change)'(A~ - Z_2 change) without the first term's effects.
 
     Columns are compared in units of what is left of them, and of no less than the
@@ -348,7 +354,7 @@ def _left_root(gram, change):
     are rounding errors, and would be large in units of themselves.
     """
     cross = change.T @ gram.W2A
-    fitted = change.T @ (gram.W22 @ change)
+    fitted = change.T @ W2_change
     whole = gram.R22.T @ gram.R22
     scatter = whole - cross - cross.T + fitted
     length = np.sum(gram.R12**2, axis=(0, 1)) + np.diag(gram.W22) @ gram.a0**2

@@ -125,27 +125,25 @@ class Links:
     @cached_property
     def pairs(self):
         """The `LinkPairs`."""
-        return link_pairs(self.group, self.column, self.partners, self.shape[1])
+        return link_pairs(self.group, self.column, self.partners, self.shape)
 
     @cached_property
     def products(self):
-        """The product of the values of each pair, for q = 1."""
+        """The products of the values of each pair, for q = 1: of `LinkPairs`."""
         return self.pairs.products(self.values[:, 0])
 
-    def weighted_scatter(self, weight):
-        """values'W values (d, d), W being diagonal with the `weight` of levels (K,),
-        if the links are plain.
+    def add_scatter(self, A, weight):
+        """A (d, d) with values'W values added to its upper triangle, in place; W is
+        diagonal with the `weight` of levels (K,), and the links are plain.
         """
-        return self.pairs.scatter(self.products, weight)
+        return self.pairs.add_scatter(A, self.products, weight)
 
     def plain_forms(self, C, scale):
         """`forms` of the values of plain links times the `scale` of their columns, (d,)
         or a number, by the upper triangle of C; (K,).
         """
-        found, scale = np.zeros(self.shape[0]), np.broadcast_to(scale, self.shape[1])
-        forms = self.pairs.forms(self.products, C, scale)
-        found[: len(forms)] = forms
-        return found
+        scale = np.broadcast_to(scale, self.shape[1])
+        return self.pairs.forms(self.products, C, scale)
 
     def dense_blocks(self, values):
         """Dense rows (q, k, d) of some levels, and a slice of these."""
@@ -260,6 +258,15 @@ class CrossedGram:
     a0: np.ndarray
     origin: np.ndarray
     sizes: tuple
+
+    @cached_property
+    def W2_whole(self):
+        """Z_2'A after the elimination, (d, m): not counted from a0."""
+        return self.W2A + self.W22_times(self.a0)
+
+    def W22_times(self, x):
+        """W22 x of some columns, (d, m)."""
+        return (x.T @ self.W22).T  # twice as fast in this order
 
 
 @dataclass(frozen=True)
@@ -466,10 +473,10 @@ def left_of_effects(Z, weight, links, product):
     nothing of that is left, and `product` is 0 too.
     """
     weighted = Z if weight is None else Z.multiply(weight[:, None]).tocsr()
-    whole = (Z.T @ weighted).toarray()
+    whole = (Z.T @ weighted).toarray(order="C")
     size = np.diag(whole).copy()
     if links.is_plain:
-        whole -= links.weighted_scatter(np.ones(links.shape[0]))
+        mirror(links.add_scatter(whole, np.full(links.shape[0], -1.0)))
     else:
         whole -= links.scatter(links.values)
     W22 = whole

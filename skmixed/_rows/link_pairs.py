@@ -1,15 +1,18 @@
 """Pairs of links of one level of a factor, for one effect of it (docs/math.md, 11.3).
 
-They are in the order of the column of the first link, so that sums over them fill a
-matrix row by row.
+They are in the order of the places of a matrix, so that sums over the pairs of each
+place, and sums over those of each level, are products of one sparse matrix.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
-# Pairs that are worked on at once: with the rows that they fill they stay in cache.
+# Pairs that are put in order at once: with the rows that they fill they stay in cache.
 PAIRS_AT_ONCE = 2**16
+# Places of the matrix that they may have, for the same reason.
+PLACES_AT_ONCE = 2**20
 # Fewer columns than this are sorted by their digits.
 SHORT = 2**16
 
@@ -22,73 +25,68 @@ class LinkPairs:
     ----------
     order : ndarray of shape (E,)
         The links in the order of columns.
-    level : ndarray of shape (E,)
-        Of the links in this order.
     counts : ndarray of shape (E,)
         Number of pairs of each of them.
-    place : ndarray of shape (n_pairs,)
-        Of each pair in a (d, d) matrix, flat; the column is not before the row.
-    parts : tuple of (slice, slice, slice)
-        Consecutive rows of the matrix, their links, and the pairs of these.
-    d : int
+    parts : tuple of (slice, slice)
+        Links of consecutive rows of the matrix, and the pairs of these.
+    turn : ndarray of shape (n_pairs,)
+        Positions within the part of the pairs of links in this order, so that they are
+        in the order of places.
+    level : ndarray of shape (n_pairs,)
+        Of each pair in the order of places.
+    place : ndarray of shape (n_places,)
+        Places in a (d, d) matrix, flat, that have pairs; the column is not before the
+        row.
+    starts : ndarray of shape (n_places + 1,)
+        The first pair of each place, and the end.
+    own : ndarray of shape (n_columns,)
+        Those of the places that are on the diagonal.
+    shape : tuple of int
+        (K, d).
     """
 
     order: np.ndarray
-    level: np.ndarray
     counts: np.ndarray
-    place: np.ndarray
     parts: tuple
-    d: int
+    turn: np.ndarray
+    level: np.ndarray
+    place: np.ndarray
+    starts: np.ndarray
+    own: np.ndarray
+    shape: tuple
 
     def products(self, values):
-        """values_i values_j of each pair, from those of the links, (E,)."""
-        found = np.empty(len(self.place))
-        for _, links, pairs, second in self._seconds():
-            product = np.repeat(values[self.order[links]], self.counts[links])
-            np.multiply(product, values[second], out=found[pairs])
-        return found
-
-    def scatter(self, products, weight):
-        """Sum of the products, times the `weight` of levels (K,), of the pairs of each
-        place, (d, d) and symmetric.
+        """The products of the values of each pair, from those of the links, (E,): a
+        csr_array of shape (n_places, K).
         """
-        d = self.d
-        found = np.zeros((d, d))
-        for rows, links, pairs in self.parts:
-            values = np.repeat(weight[self.level[links]], self.counts[links])
-            values *= products[pairs]
-            place = self.place[pairs] - rows.start * d
-            sums = np.bincount(place, values, (rows.stop - rows.start) * d)
-            found[rows] = sums.reshape(-1, d)
-        return mirror(found)
+        found = np.empty(len(self.turn))
+        for links, pairs, second in _seconds(self.order, self.counts, self.parts):
+            product = np.repeat(values[self.order[links]], self.counts[links])
+            product *= values[second]
+            np.take(product, self.turn[pairs], out=found[pairs])
+        shape = len(self.place), self.shape[0]
+        return sparse.csr_array((found, self.level, self.starts), shape)
+
+    def add_scatter(self, A, products, weight):
+        """A (d, d), in C order, with the sum of the products, times the `weight` of levels
+        (K,), of the pairs of each place added in place: to its upper triangle.
+        """
+        A.reshape(-1)[self.place] += products @ weight
+        return A
 
     def forms(self, products, C, scale):
         """Sum of the products times C (d, d), its rows and columns times the `scale`
         (d,), over the pairs of each level, a pair of two links counted twice, (K,); of
         C the upper triangle is read.
         """
-        d, n_levels = self.d, int(self.level.max(initial=-1)) + 1
-        of_links, own = np.empty(len(self.level)), np.empty(len(self.level))
-        for rows, links, pairs in self.parts:
-            scaled = (C[rows] * scale[rows, None] * scale).ravel()
-            values = scaled.take(self.place[pairs] - rows.start * d)
-            values *= products[pairs]
-            starts = np.cumsum(self.counts[links]) - self.counts[links]
-            own[links] = values[starts]  # the first pair is with itself
-            of_links[links] = np.add.reduceat(values, starts)
-        return np.bincount(self.level, 2 * of_links - own, n_levels)
-
-    def _seconds(self):
-        """The parts, and the second link of each of their pairs."""
-        ends = np.cumsum(self.counts, dtype=np.int64)
-        move = self.order - (ends - self.counts)
-        for rows, links, pairs in self.parts:
-            second = np.arange(pairs.start, pairs.stop)
-            second += np.repeat(move[links], self.counts[links])
-            yield rows, links, pairs, second
+        scaled = C * scale
+        scaled *= scale[:, None]
+        at_places = scaled.ravel().take(self.place)
+        at_places[self.own] /= 2
+        return 2 * (products.T @ at_places)
 
 
-def link_pairs(group, column, partners, d):
+def link_pairs(group, column, partners, shape):
     """The pairs of links.
 
     Parameters
@@ -97,29 +95,72 @@ def link_pairs(group, column, partners, d):
         As those of `Links`.
     partners : ndarray of shape (E,)
         Number of links of the same level that are not before each link.
-    d : int
+    shape : tuple of int
+        (K, d).
     """
-    key = column.astype(np.uint16) if d <= SHORT else column
-    order = np.argsort(key, kind="stable")
-    counts = partners[order]
+    d = shape[1]
+    column = column.astype(np.uint16 if d <= SHORT else np.int32)
+    order = np.argsort(column, kind="stable").astype(np.int32)
+    counts = partners[order].astype(np.int32)
     first = np.searchsorted(column[order], np.arange(d + 1))
-    ends = np.concatenate([[0], np.cumsum(counts)])[first]
-    place = np.empty(int(ends[-1]), dtype=np.int32 if d * d < 2**31 else np.int64)
-    parts, start = [], 0
+    ends = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])[first]
+    rows, parts = _parts(first, ends)
+    longest = max((pairs.stop - pairs.start for _, pairs in parts), default=0)
+    turn = np.empty(int(ends[-1]), np.uint16 if longest <= SHORT else np.int32)
+    level, place, starts = np.empty(len(turn), np.int32), [], []
+    seconds = _seconds(order, counts, parts)
+    for some, (links, pairs, second) in zip(rows, seconds, strict=True):
+        by_place = _by_place(column, order[links], counts[links], second, some, d)
+        turn[pairs] = by_place.data
+        np.take(group[order[links]], by_place.indices, out=level[pairs], mode="clip")
+        has_pairs = np.flatnonzero(np.diff(by_place.indptr))
+        place.append(some.start * d + has_pairs)
+        starts.append(pairs.start + by_place.indptr[has_pairs])
+    place, starts = (np.concatenate([np.empty(0, int), *A]) for A in (place, starts))
+    starts = np.append(starts, len(turn))
+    if len(turn) < 2**31:
+        starts = starts.astype(np.int32)
+    own = np.flatnonzero(place % (d + 1) == 0)
+    return LinkPairs(order, counts, parts, turn, level, place, starts, own, shape)
+
+
+def _by_place(column, order, counts, second, rows, d):
+    """The positions of the pairs of some links in a csc_array, whose rows are these
+    links and whose columns are the places of the `rows` of the matrix.
+    """
+    place = np.repeat((column[order].astype(np.int32) - rows.start) * d, counts)
+    place += column[second]
+    bounds = np.concatenate([[0], np.cumsum(counts)])
+    positions = np.arange(len(place), dtype=np.int32)
+    shape = len(order), (rows.stop - rows.start) * d
+    return sparse.csr_array((positions, place, bounds), shape).tocsc()
+
+
+def _parts(first, ends):
+    """Slices of consecutive rows of a (d, d) matrix that have pairs, and of their links
+    and pairs, of which the first of each row are given.
+    """
+    d, rows, parts, start = len(first) - 1, [], [], 0
+    most = max(PLACES_AT_ONCE // max(d, 1), 1)
     while start < d:
         end = np.searchsorted(ends, ends[start] + PAIRS_AT_ONCE, side="right") - 1
-        end = min(max(int(end), start + 1), d)
+        end = min(max(int(end), start + 1), start + most, d)
         if ends[end] > ends[start]:
+            rows.append(slice(start, end))
             links = slice(int(first[start]), int(first[end]))
-            pairs = slice(int(ends[start]), int(ends[end]))
-            parts.append((slice(start, end), links, pairs))
+            parts.append((links, slice(int(ends[start]), int(ends[end]))))
         start = end
-    figures = (A.astype(np.int32) for A in (order, group[order], counts))
-    found = LinkPairs(*figures, place, tuple(parts), d)
-    for _, links, pairs, second in found._seconds():
-        row = np.repeat(column[order[links]] * d, counts[links])
-        place[pairs] = row + column[second]
-    return found
+    return rows, tuple(parts)
+
+
+def _seconds(order, counts, parts):
+    """The parts, and the second link of each of their pairs."""
+    ends = np.cumsum(counts, dtype=np.int64)
+    move = order - (ends - counts)
+    for links, pairs in parts:
+        second = np.arange(pairs.start, pairs.stop)
+        second += np.repeat(move[links], counts[links])
+        yield links, pairs, second
 
 
 def mirror(A):

@@ -46,9 +46,10 @@ def test_pairs_by_columns_are_those_of_matrices(at_once, monkeypatch):
     weight, A = rng.uniform(1, 2, size=41), np.zeros((41, 10))
     for each in (links, links.with_values(2 * links.values)):
         A[group, column] = each.values[:, 0]
-        np.testing.assert_allclose(
-            each.weighted_scatter(weight), A.T * weight @ A, atol=1e-13
-        )
+        below = np.tril(np.ones((10, 10)))
+        expected = below + np.triu(A.T * weight @ A)
+        found = each.add_scatter(below.copy(), weight)
+        np.testing.assert_allclose(found, expected, atol=1e-13)
         C, scale = np.cov(rng.normal(size=(10, 30))), rng.uniform(1, 2, size=10)
         forms = np.einsum("gi,ij,gj->g", A * scale, C, A * scale)
         found = each.plain_forms(np.triu(C), scale)
