@@ -68,8 +68,8 @@ class LinkPairs:
         return sparse.csr_array((found, self.level, self.starts), shape)
 
     def add_scatter(self, A, products, weight):
-        """A (d, d), in C order, with the sum of the products, times the `weight` of levels
-        (K,), of the pairs of each place added in place: to its upper triangle.
+        """A (d, d), in C order, to whose upper triangle the sum of the products, times
+        the `weight` of levels (K,), of the pairs of each place is added in place.
         """
         A.reshape(-1)[self.place] += products @ weight
         return A
