@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from .._blocks import short_blocks
+
 # Pairs that are put in order at once: with the rows that they fill they stay in cache.
 PAIRS_AT_ONCE = 2**16
 # Places of the matrix that they may have, for the same reason.
@@ -71,7 +73,9 @@ class LinkPairs:
         """A (d, d), in C order, to whose upper triangle the sum of the products, times
         the `weight` of levels (K,), of the pairs of each place is added in place.
         """
-        A.reshape(-1)[self.place] += products @ weight
+        flat, sums = A.reshape(-1), products @ weight
+        for _, some in self._blocks():
+            flat[self.place[some]] += sums[some]
         return A
 
     def forms(self, products, C, scale):
@@ -79,11 +83,18 @@ class LinkPairs:
         (d,), over the pairs of each level, a pair of two links counted twice, (K,); of
         C the upper triangle is read.
         """
-        scaled = C * scale
-        scaled *= scale[:, None]
-        at_places = scaled.ravel().take(self.place)
-        at_places[self.own] /= 2
-        return 2 * (products.T @ at_places)
+        d, figures = self.shape[1], np.empty(len(self.place))
+        for rows, some in self._blocks():
+            scaled = (C[rows] * scale[rows, None] * scale).ravel()
+            scaled.take(self.place[some] - rows.start * d, out=figures[some])
+        figures[self.own] /= 2
+        return 2 * (products.T @ figures)
+
+    def _blocks(self):
+        """Slices of rows of the matrix that fit into the cache, and of their places."""
+        for rows in short_blocks(self.shape[1], self.shape[1]):
+            ends = np.array([rows.start, rows.stop]) * self.shape[1]
+            yield rows, slice(*np.searchsorted(self.place, ends))
 
 
 def link_pairs(group, column, partners, shape):
@@ -117,19 +128,23 @@ def link_pairs(group, column, partners, shape):
         place.append(some.start * d + has_pairs)
         starts.append(pairs.start + by_place.indptr[has_pairs])
     place, starts = (np.concatenate([np.empty(0, int), *A]) for A in (place, starts))
-    starts = np.append(starts, len(turn))
-    if len(turn) < 2**31:
-        starts = starts.astype(np.int32)
+    starts = np.append(starts, len(turn)).astype(_index_type(len(turn)))
     own = np.flatnonzero(place % (d + 1) == 0)
+    place = place.astype(_index_type(d * d))
     return LinkPairs(order, counts, parts, turn, level, place, starts, own, shape)
+
+
+def _index_type(most):
+    """The type of integers up to `most`."""
+    return np.int32 if most < 2**31 else np.int64
 
 
 def _by_place(column, order, counts, second, rows, d):
     """The positions of the pairs of some links in a csc_array, whose rows are these
     links and whose columns are the places of the `rows` of the matrix.
     """
-    place = np.repeat((column[order].astype(np.int32) - rows.start) * d, counts)
-    place += column[second]
+    start = (column[order].astype(np.int32) - rows.start) * np.int32(d)
+    place = np.repeat(start, counts) + column.take(second)
     bounds = np.concatenate([[0], np.cumsum(counts)])
     positions = np.arange(len(place), dtype=np.int32)
     shape = len(order), (rows.stop - rows.start) * d
@@ -156,10 +171,11 @@ def _parts(first, ends):
 def _seconds(order, counts, parts):
     """The parts, and the second link of each of their pairs."""
     ends = np.cumsum(counts, dtype=np.int64)
-    move = order - (ends - counts)
+    first = ends - counts
     for links, pairs in parts:
-        second = np.arange(pairs.start, pairs.stop)
-        second += np.repeat(move[links], counts[links])
+        move = (order[links] - (first[links] - pairs.start)).astype(np.int32)
+        second = np.arange(pairs.stop - pairs.start, dtype=np.int32)
+        second += np.repeat(move, counts[links])
         yield links, pairs, second
 
 
