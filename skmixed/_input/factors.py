@@ -5,6 +5,7 @@ All terms of one factor become one, with a block-diagonal covariance.
 
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from itertools import chain, combinations
 
 import numpy as np
 
@@ -49,6 +50,20 @@ class Factor:
     def n_parameters(self):
         """Number of variances and covariances."""
         return sum(len(block) * (len(block) + 1) // 2 for block in self.blocks)
+
+    @property
+    def pairs(self):
+        """Pairs (i, j) of effects that covary."""
+        pairs = [combinations(sorted(block), 2) for block in self.blocks]
+        return list(chain.from_iterable(pairs))
+
+    def std_name(self, i):
+        """The name of the standard deviation of effect i."""
+        return f"std({self.effects[i]} | {self.name})"
+
+    def correlation_name(self, i, j):
+        """The name of the correlation of effects i and j."""
+        return f"corr({self.effects[i]}, {self.effects[j]} | {self.name})"
 
 
 def read_labels(terms, groups, n_rows, names=None):

@@ -7,7 +7,6 @@ that the fit keeps is needed.
 
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import combinations
 
 import numpy as np
 from scipy.stats import norm
@@ -172,17 +171,9 @@ def names_of_components(fit):
     """The names of the standard deviations, the correlations and the noise."""
     names = []
     for factor in fit.factors:
-        names += [f"std({effect} | {factor.name})" for effect in factor.effects]
-        for i, j in _pairs(factor):
-            both = f"{factor.effects[i]}, {factor.effects[j]}"
-            names.append(f"corr({both} | {factor.name})")
+        names += map(factor.std_name, range(factor.n_columns))
+        names += [factor.correlation_name(i, j) for i, j in factor.pairs]
     return [*names, "noise_std"]
-
-
-def _pairs(factor):
-    """Pairs of effects that covary."""
-    for block in factor.blocks:
-        yield from combinations(sorted(block), 2)
 
 
 # -------------------------------------------------------------------------- components
@@ -193,13 +184,11 @@ def _components(fit, point):
     for t, factor in enumerate(fit.factors):
         told = fit.identified[t]
         for i in np.flatnonzero(told):
-            name = f"std({factor.effects[i]} | {factor.name})"
-            yield name, partial(_std, fit, point, t, i)
-        for i, j in _pairs(factor):
+            yield factor.std_name(i), partial(_std, fit, point, t, i)
+        for i, j in factor.pairs:
             if told[i] and told[j]:
-                both = f"{factor.effects[i]}, {factor.effects[j]}"
                 make = partial(_correlation, fit, point, t, i, j)
-                yield f"corr({both} | {factor.name})", make
+                yield factor.correlation_name(i, j), make
     yield "noise_std", partial(_noise, fit, point)
 
 

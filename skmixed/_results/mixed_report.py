@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 import numpy as np
 
@@ -137,7 +136,7 @@ def _integrated(summary, fit, coverage):
     """The same summary, with intervals of the integrated distribution."""
     ends = []
     for t, factor in enumerate(fit.factors):
-        of_effects, of_pairs = _component_ends(fit, t, _pairs(factor), coverage)
+        of_effects, of_pairs = _component_ends(fit, t, factor.pairs, coverage)
         ends += [*of_effects, *of_pairs]
     over = fit.integrated.over
     ends.append(np.sqrt(over.variance_interval(np.ones(len(over.keys)), coverage)))
@@ -179,9 +178,8 @@ def _components(fit, parameters, coverage):
         for i, effect in enumerate(factor.effects):
             names.append(f"{effect} | {factor.name}")
             rows.append([stds[0][i], np.nan, stds[1][i], stds[2][i]])
-        for i, j in _pairs(factor):
-            both = f"{factor.effects[i]}, {factor.effects[j]}"
-            names.append(f"corr({both} | {factor.name})")
+        for i, j in factor.pairs:
+            names.append(factor.correlation_name(i, j))
             rows.append([np.nan, *(figure[i, j] for figure in corr)])
     noise, ends = np.sqrt(fit.noise_variance), [np.nan, np.nan]
     if parameters is not None and fit.noise_model is None:
@@ -201,7 +199,7 @@ def _in_rows(fit, of_factors, of_noise):
     """Errors of standard deviations and correlations in the order of the table."""
     rows = []
     for factor, (std, corr) in zip(fit.factors, of_factors, strict=True):
-        rows += [*std, *(corr[i, j] for i, j in _pairs(factor))]
+        rows += [*std, *(corr[i, j] for i, j in factor.pairs)]
     return [*rows, of_noise]
 
 
@@ -224,12 +222,6 @@ def _of_factor(fit, parameters, t, coverage):
         corr = fit.covariances[t] / np.outer(std, std)
     nan = np.full(corr.shape, np.nan)
     return (std, nan[0], nan[0]), (corr, nan, nan)
-
-
-def _pairs(factor):
-    """Pairs of effects that covary."""
-    for block in factor.blocks:
-        yield from combinations(sorted(block), 2)
 
 
 def _notes(fit, coverage):

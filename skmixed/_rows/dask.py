@@ -84,7 +84,8 @@ def summarize_partitions(estimator, X, y, groups, sample_weight, reset):
     scikit-learn's validation does.
     """
     blocks = _blocks(X, y, groups, sample_weight)
-    return _summary(estimator, _read_parts(estimator, blocks, True, reset))
+    read = partial(read_fit_data, reset=reset)
+    return _summary(estimator, _read_parts(estimator, blocks, read))
 
 
 def reduce_partitions(estimator, X, y, groups, sample_weight, summarize, join):
@@ -100,15 +101,8 @@ def reduce_partitions(estimator, X, y, groups, sample_weight, summarize, join):
     join : callable
         ``join(first, second, any_kind=True)`` gives the sums of both.
     """
-    from dask import delayed
-
-    shared = delayed(estimator)
     blocks = _blocks(X, y, groups, sample_weight)
-    parts = [
-        delayed(_sum_part)(shared, summarize, block, number, len(blocks))
-        for number, block in enumerate(blocks)
-    ]
-    return _joined(estimator, parts, join)
+    return _joined(estimator, _read_parts(estimator, blocks, summarize), join)
 
 
 def keep_partitions(estimator, X, y, groups, sample_weight, read):
@@ -119,14 +113,8 @@ def keep_partitions(estimator, X, y, groups, sample_weight, read):
     """
     from dask import compute, delayed, persist
 
-    shared = delayed(estimator)
     blocks = _blocks(X, y, groups, sample_weight)
-    parts = persist(
-        *(
-            delayed(_sum_part)(shared, read, block, number, len(blocks))
-            for number, block in enumerate(blocks)
-        )
-    )
+    parts = persist(*_read_parts(estimator, blocks, read))
     present = compute(*(delayed(_has_rows)(part) for part in parts))
     some = [part for part, has_rows in zip(parts, present, strict=True) if has_rows]
     return LazyParts(persist(*(delayed(itemgetter(0))(part) for part in some)))
@@ -153,7 +141,8 @@ def read_partitions(estimator, X, y, groups, sample_weight, need_labels):
     from dask import compute, delayed, persist
 
     blocks = _blocks(X, y, groups, sample_weight)
-    read = persist(*_read_parts(estimator, blocks, need_labels, True))
+    validated = partial(read_fit_data, need_labels=need_labels)
+    read = persist(*_read_parts(estimator, blocks, validated))
     statistics = _summary(estimator, read)
     labels = _in_graph(statistics.labels)
     groups = compute(*(delayed(_groups_of_part)(part, labels) for part in read))
@@ -187,13 +176,13 @@ def _gathered(sample):
     return Sample(statistics, Parts([data]), (np.arange(len(statistics.moments.size)),))
 
 
-def _read_parts(estimator, blocks, need_labels, reset):
-    """Validated partitions, each with the attributes of its columns."""
+def _read_parts(estimator, blocks, read):
+    """``read(reader, X, y, groups, weight)`` of every partition, with its columns."""
     from dask import delayed
 
     shared = delayed(estimator)
     return [
-        delayed(_read_part)(shared, block, number, len(blocks), need_labels, reset)
+        delayed(_read_part)(shared, read, block, number, len(blocks))
         for number, block in enumerate(blocks)
     ]
 
@@ -268,24 +257,14 @@ def predict_partitions(model, method, X, groups, flags):
     return tuple(outputs) if many else outputs[0]
 
 
-def _read_part(estimator, block, number, n_parts, need_labels, reset):
-    """One partition, validated, or None if it has no rows; and its columns."""
+def _read_part(estimator, read, block, number, n_parts):
+    """One partition, as it was read, or None if it has no rows; and its columns."""
     reader = copy(estimator)
     if _is_empty(block):
         return None, {}
     with _about(number, n_parts):
-        data = read_fit_data(reader, *block, need_labels, reset)
-    return data, _columns_of(reader)
-
-
-def _sum_part(estimator, summarize, block, number, n_parts):
-    """The sums of one partition, or None if it has no rows; and its columns."""
-    reader = copy(estimator)
-    if _is_empty(block):
-        return None, {}
-    with _about(number, n_parts):
-        sums = summarize(reader, *block)
-    return sums, _columns_of(reader)
+        found = read(reader, *block)
+    return found, _columns_of(reader)
 
 
 def _is_empty(block):
