@@ -13,6 +13,7 @@ from functools import cached_property
 from types import ModuleType
 
 import numpy as np
+from scipy.sparse import issparse
 from scipy.special import logsumexp
 
 from . import posterior as one_factor
@@ -22,6 +23,7 @@ from .mixture import (
     mixture_log_density,
     t_log_density,
 )
+from .row_maps import row_maps
 
 # Numbers of the posteriors at all components that are kept between two questions.
 KEPT = 2_000_000
@@ -126,14 +128,42 @@ class Integrated:
             self.over.freedom,
         )
 
+    @cached_property
+    def _maps(self):
+        """The `RowMaps` of all keys; None where they are many, or have several
+        factors.
+        """
+        return row_maps(list(self._kept.values()))
+
     def observations(self, X, codes):
         """New observations of rows."""
+        if self._maps is not None and not issparse(X):
+            return self._mapped(X, codes)
 
         def read(known, key):
             variance = known.variance(X, codes) + self.noise(key, X, codes)
             return known.mean(X, codes), variance
 
         return self.targets(read)
+
+    def _mapped(self, X, codes):
+        """New observations of rows at all components at once."""
+        known = list(self._kept)
+        place = {key: i for i, key in enumerate(known)}
+        (codes,) = (codes,) if self.joint is one_factor else codes
+        mean, variance = self._maps.rows(X, codes)
+        if self.noise is no_structure:
+            variance += 1.0
+        else:
+            codes_of = codes if self.joint is one_factor else [codes]
+            for of_key, key in zip(variance, known, strict=True):
+                of_key += self.noise(key, X, codes_of)
+        keys = [place[key] for key in self.over.keys.tolist()]
+        if keys != list(range(len(known))):
+            mean, variance = mean[keys], variance[keys]
+        variance *= self.over.noise_variance[:, None]
+        std = np.sqrt(variance, out=variance)
+        return Targets(mean, std, self.over.probability, self.over.freedom)
 
     def interval(self, X, codes, coverage):
         """Central intervals of new observations of rows, (n, 2), some at a time."""

@@ -101,6 +101,26 @@ class MixedPosterior(Coefficients):
         of_terms = sum(term.loading.size for term in self.terms)
         return of_terms + self.coef_root.size + self.conditional.dense.size
 
+    def row_map(self):
+        """The mean of a row's y, and the independent errors of it, as linear forms:
+        math.md (205).  None unless there is one factor.
+        """
+        if len(self.terms) != 1 or len(self.conditional.dense):
+            return None
+        (term,), own = self.terms, self.conditional.level_covariance(0)
+        own = np.concatenate([own, term.Psi[None]])
+        values, vectors = np.linalg.eigh(own)
+        roots = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+        levels = np.zeros((len(own), term.modes.shape[1], 1 + term.loading.shape[2]))
+        levels[:-1, :, 0], levels[:-1, :, 1:] = term.modes, -term.loading
+        population = self.population_map(roots.shape[2])
+        return population, np.concatenate([levels, roots], axis=2)
+
+    def map_columns(self, X):
+        """(1, x - shift) and z of rows."""
+        u = np.hstack([np.ones((len(X), 1)), X - self.shift])
+        return u, self.terms[0].rows(X)
+
     def mean(self, X, codes, factors=None):
         """Mean of each row's y, (n,).
 

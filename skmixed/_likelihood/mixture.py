@@ -6,6 +6,7 @@ probability ``probability[i]``.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.optimize import brentq
@@ -16,8 +17,11 @@ from scipy.special import chdtrc, chdtri, gammaln, logsumexp, stdtr, stdtrit
 TABLE = np.linspace(-1.0, 1.0, 20_001)
 # Values from which on a table pays.
 MANY = 100_000
-# Error in probability of a quantile.
-EXACT = 1e-8
+# Numbers of means that are worked on at once: they stay in the cache.
+AT_ONCE = 32_768
+# A Newton step that begins so close to a quantile, as part of the probability beyond
+# it, ends there within some 1e-8 of probability.
+CLOSE = 5e-5
 # The narrowest component, relative to the widest.
 NARROW = 1e-9
 # Probability of a tail that is not told from 0.
@@ -89,45 +93,61 @@ class Components:
 
 def mixture_interval(mean, std, probability, freedom, coverage):
     """Central intervals of the mixtures, (n, 2)."""
-    ends = [
-        mixture_quantile(mean, std, probability, freedom, 0.5 + half)
-        for half in (-coverage / 2, coverage / 2)
-    ]
-    return np.column_stack(ends)
+    levels = 0.5 - coverage / 2, 0.5 + coverage / 2
+    return mixture_quantiles(mean, std, probability, freedom, levels)
 
 
-def mixture_quantile(mean, std, probability, freedom, level):
+def mixture_quantiles(mean, std, probability, freedom, levels):
+    """Quantiles of every mixture, (n, levels): so many values at once as the cache
+    holds.
+    """
+    freedom, (c, n) = min(freedom, NORMAL_FREEDOM), mean.shape
+    found, step = np.empty((n, len(levels))), max(AT_ONCE // c, 1)
+    t = _Table(freedom, c * step) if mean.size > MANY else _Exact(freedom)
+    for start in range(0, n, step):
+        some = slice(start, start + step)
+        means, stds = (np.ascontiguousarray(A[:, some]) for A in (mean, std))
+        # A component may be a point.
+        stds = np.maximum(stds, NARROW * stds.max(axis=0))
+        for j, level in enumerate(levels):
+            found[some, j] = _quantile(t, means, stds, probability, level)
+    return found
+
+
+def _quantile(t, mean, std, probability, level):
     """The quantile of every mixture, (n,).
 
     Newton's method in z(x) = T^-1(F(x)), F the distribution function of the mixture and
     T that of Student's t, in which z is nearly a straight line; between the quantiles
     of the components, which are on both sides of it.
     """
-    freedom = min(freedom, NORMAL_FREEDOM)
-    narrow = NARROW * std.max(axis=0)
-    std = np.maximum(std, narrow)  # a component may be a point
-    goal = stdtrit(freedom, level)
-    t = _Table(freedom) if mean.size > MANY else _Exact(freedom)
+    goal = stdtrit(t.freedom, level)
     ends = mean + std * goal
     low, high = ends.min(axis=0), ends.max(axis=0)
+    narrow, close = NARROW * std.max(axis=0), CLOSE * min(level, 1 - level)
     x = np.clip(probability @ ends, low, high)
     active = np.flatnonzero(low < high)
+    some = mean, 1 / std
+    if len(active) < len(x):
+        some = tuple(A[:, active] for A in some)
     for step in range(MOST_STEPS):
         at = x[active]
-        some = mean[:, active], std[:, active]
         below, density = t.mixture(at, *some, probability)
         low[active] = np.where(below < level, at, low[active])
         high[active] = np.where(below < level, high[active], at)
-        left = np.abs(below - level) > EXACT
-        left &= high[active] - low[active] > narrow[active]
-        active, at, below, density = (v[left] for v in (active, at, below, density))
-        if not len(active):
-            break
-        z = stdtrit(freedom, np.clip(below, TINY, 1 - TINY))
+        z = t.inverse(np.clip(below, TINY, 1 - TINY))
         new = at - (z - goal) * t.density(z) / density
+        left = np.abs(below - level) > close
+        left &= high[active] - low[active] > narrow[active]
         inside = (low[active] < new) & (new < high[active])
         inside &= step < NEWTON or step % 2 == 0  # else it may creep along a bend
-        x[active] = np.where(inside, new, 0.5 * (low[active] + high[active]))
+        halves = 0.5 * (low[active] + high[active])
+        last = np.clip(new, low[active], high[active])
+        x[active] = np.where(left & ~inside, halves, last)
+        if not left.any():
+            break
+        if not left.all():
+            active, some = active[left], tuple(A[:, left] for A in some)
     return x
 
 
@@ -172,32 +192,68 @@ class _Exact:
         log_kernel = -0.5 * (self.freedom + 1) * np.log1p(z**2 / self.freedom)
         return np.exp(_log_constant(self.freedom) + log_kernel)
 
-    def both(self, z):
-        """Distribution function and density at z."""
-        return stdtr(self.freedom, z), self.density(z)
+    def inverse(self, below):
+        """The quantile of a probability."""
+        return stdtrit(self.freedom, below)
 
-    def mixture(self, x, mean, std, probability):
-        """Distribution function and density of every mixture at x."""
-        below, density = self.both((x - mean) / std)
-        return probability @ below, probability @ (density / std)
+    def mixture(self, x, mean, precision, probability):
+        """Distribution function and density of every mixture at x, `precision` being
+        one over the scales.
+        """
+        z = (x - mean) * precision
+        density = self.density(z) * precision
+        return probability @ stdtr(self.freedom, z), probability @ density
 
 
 class _Table(_Exact):
-    """The same, read off tables."""
+    """The same, read off a table; a density is the slope of the values there.
 
-    def __init__(self, freedom):
+    Numbers are worked on in memory that is kept: to ask for it takes more time than
+    the arithmetic.
+    """
+
+    def __init__(self, freedom, most):
         super().__init__(freedom)
-        with np.errstate(divide="ignore"):
-            z = TABLE / (1 - np.abs(TABLE))
-        self.values, self.densities = stdtr(freedom, z), self.density(z)
-        self.values[[0, -1]] = 0.0, 1.0
-        self.rises = np.diff(self.values, append=1.0)
-        self.changes = np.diff(self.densities, append=0.0)
+        self.table = _table(freedom)
+        self.work = np.empty((4, most))
+        self.index = np.empty(most, dtype=np.intp)
 
-    def both(self, z):
-        """Distribution function and density at z."""
-        position = (len(TABLE) // 2) * (1 + z / (1 + np.abs(z)))
-        index = position.astype(np.intp)
-        position -= index
-        below = self.values[index] + position * self.rises[index]
-        return below, self.densities[index] + position * self.changes[index]
+    def inverse(self, below):
+        """The quantile of a probability."""
+        z, values, _ = self.table
+        return np.interp(below, values, z)
+
+    def mixture(self, x, mean, precision, probability):
+        """See `_Exact`."""
+        shape, (_, values, rises) = mean.shape, self.table
+        z, shrink, slope, value = (w[: mean.size].reshape(shape) for w in self.work)
+        index = self.index[: mean.size].reshape(shape)
+        np.subtract(x, mean, out=z)
+        z *= precision
+        np.abs(z, out=shrink)
+        shrink += 1.0
+        np.reciprocal(shrink, out=shrink)
+        z *= shrink
+        z += 1.0
+        z *= len(TABLE) // 2
+        index[:] = z
+        z -= index
+        np.take(rises, index, out=slope, mode="clip")
+        np.take(values, index, out=value, mode="clip")
+        z *= slope
+        z += value
+        shrink *= shrink  # dw/dz
+        slope *= shrink
+        slope *= precision
+        return probability @ z, len(TABLE) // 2 * (probability @ slope)
+
+
+@lru_cache(maxsize=8)
+def _table(freedom):
+    """z, T(z) and its rises, at the points of `TABLE`."""
+    with np.errstate(divide="ignore"):
+        z = TABLE / (1 - np.abs(TABLE))
+    values = stdtr(freedom, z)
+    values[[0, -1]] = 0.0, 1.0
+    z[[0, -1]] = z[[1, -2]]
+    return z, values, np.diff(values, append=1.0)

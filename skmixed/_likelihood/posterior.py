@@ -57,6 +57,14 @@ class Coefficients:
         h += self.level_root
         return h
 
+    def population_map(self, n_own):
+        """The mean and h of a row without its group, and `n_own` zeros beside them, as
+        linear forms of (1, x - shift): (1 + p, 1 + k + n_own).
+        """
+        level = np.concatenate([[self.level], self.level_root, np.zeros(n_own)])
+        own = np.zeros((len(self.coef), n_own))
+        return np.vstack([level, np.column_stack([self.coef, self.coef_root, own])])
+
     def _times(self, X, right):
         if sparse.issparse(X):
             return X @ right - self.shift @ right
@@ -87,6 +95,20 @@ class Posterior(Coefficients):
     def n_numbers(self):
         """About the number of numbers that it holds."""
         return self.loading.size + self.coef_root.size
+
+    def row_map(self):
+        """The mean of a row's y, and the independent errors of it, as linear forms:
+        math.md (205).
+        """
+        known = np.sqrt(self.modes_variance)
+        levels = np.column_stack([self.modes, -self.loading, known])
+        new = np.append(np.zeros(levels.shape[1] - 1), np.sqrt(self.group_variance))
+        return self.population_map(1), np.vstack([levels, new])[:, None, :]
+
+    def map_columns(self, X):
+        """(1, x - shift) and z of rows."""
+        ones = np.ones((len(X), 1))
+        return np.hstack([ones, X - self.shift]), ones
 
     def mean(self, X, codes):
         """Mean of each row's y; `codes` is -1 for a row of a new group."""

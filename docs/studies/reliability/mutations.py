@@ -64,7 +64,7 @@ EQUIVALENT = {
     ): "The trapezoidal rule has two nodes fewer than it needs for all its digits.",
     (
         "skmixed/_likelihood/mixture.py",
-        "mixture_quantile",
+        "_quantile",
         "step < NEWTON",
         "step <= NEWTON",
         0,
