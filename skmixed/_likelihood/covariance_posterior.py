@@ -12,13 +12,14 @@ from functools import cache, cached_property
 from itertools import combinations
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import chdtri, ndtri
 from scipy.stats.qmc import Sobol
 
+from .._rows.gram import Gram
 from .mixed import LinearMixed, evaluate, second
 from .mixed_noise import Uneven, second_of_all
 from .mixture import Components
+from .node_densities import log_densities_of_one
 
 # Nodes of the distribution that is adapted, and of the one that is kept.
 N_NODES = 128
@@ -28,6 +29,15 @@ TAILS = 5.0
 MOST_ROUNDS = 4
 # The effective number of nodes, as part of all, from which on they are not adapted.
 EFFECTIVE = 0.4
+# Newton's steps to the mode.
+MOST_STEPS = 30
+# Parts of a step that are tried.
+SHARES = 0.5 ** np.arange(8)
+# A step changes no coordinate by more.
+LONGEST = 3.0
+# The mode is known where a step promises less than half of this in the log-density: it
+# is the centre of nodes, and no more.
+CLOSE = 1e-3
 # Step of second differences, of the order of the root of a posterior variance.
 STEP = 0.1
 # The least curvature of the log-density in a direction: its standard deviation is not
@@ -68,29 +78,27 @@ class Pattern:
         return sum(len(c.entries[0]) for c in self.covariances)
 
     def Lambdas(self, theta):
-        """Lambda of every term: math.md (140)."""
-        found, start = [], 0
+        """Lambda of every term, (..., q, q), of coordinates (..., k): math.md (140)."""
+        found, start, stack = [], 0, theta.shape[:-1]
         for covariance in self.covariances:
-            Lambda = np.zeros((covariance.q, covariance.q), dtype=theta.dtype)
-            for block in map(list, covariance.blocks):
+            Lambda = np.zeros((*stack, covariance.q, covariance.q), dtype=theta.dtype)
+            for block in map(np.array, covariance.blocks):
                 m = len(block)
                 end = start + m * (m + 1) // 2
-                Lambda[np.ix_(block, block)] = _root(theta[start:end], m)
+                rows, columns = block[:, None], block
+                Lambda[..., rows, columns] = _root(theta[..., start:end], m)
                 start = end
             found.append(Lambda)
         return tuple(found)
 
     def directions(self, theta):
-        """d (Lambda Lambda') / d theta of every term, (k_t, q, q) each."""
-        each = []
-        for step in 1j * COMPLEX_STEP * np.eye(len(theta)):
-            Lambdas = self.Lambdas(theta + step)
-            each.append([(L @ L.T).imag / COMPLEX_STEP for L in Lambdas])
+        """d (Lambda Lambda') / d theta of every term, (..., k_t, q, q) each."""
+        steps = theta[..., None, :] + 1j * COMPLEX_STEP * np.eye(theta.shape[-1])
         found, start = [], 0
         for t, covariance in enumerate(self.covariances):
             end = start + len(covariance.entries[0])
-            own = np.array([Psis[t] for Psis in each[start:end]])
-            found.append(own.reshape(-1, covariance.q, covariance.q))
+            L = self.Lambdas(steps[..., start:end, :])[t]
+            found.append((L @ np.swapaxes(L, -1, -2)).imag / COMPLEX_STEP)
             start = end
         return found
 
@@ -112,17 +120,18 @@ class Pattern:
 
 
 def _root(theta, m):
-    """The root of a covariance from its coordinates: math.md (140)."""
-    std, z = np.exp(theta[:m]), np.tanh(theta[m:])
-    L, left = np.eye(m, dtype=theta.dtype), np.ones(m, dtype=theta.dtype)
+    """The root of covariances from their coordinates (..., k): math.md (140)."""
+    std, z = np.exp(theta[..., :m]), np.tanh(theta[..., m:])
+    L = np.zeros((*theta.shape[:-1], m, m), dtype=theta.dtype)
     k = 0
-    for i in range(1, m):
+    for i in range(m):
+        left = np.ones_like(theta[..., 0])
         for j in range(i):
-            L[i, j] = z[k] * np.sqrt(left[i])
-            left[i] = left[i] * (1 - z[k]) * (1 + z[k])
+            L[..., i, j] = z[..., k] * np.sqrt(left)
+            left = left * (1 - z[..., k]) * (1 + z[..., k])
             k += 1
-        L[i, i] = np.sqrt(left[i])
-    return std[:, None] * L
+        L[..., i, i] = np.sqrt(left)
+    return std[..., None] * L
 
 
 def _partial(L):
@@ -174,10 +183,21 @@ class Parameters:
         k = len(self.spread)
         return x[:k] / self.spread, x[k:]
 
-    def log_density(self, x):
-        """Logarithm of the posterior density, up to a constant, and the point: math.md
-        (141).
+    def log_densities(self, nodes):
+        """Logarithms of the posterior density, up to a constant, (n,), and the noise
+        variances there: math.md (141).
         """
+        one = len(self.model.covariances) == 1 and type(self.model.gram) is Gram
+        if self.uneven is None and one:
+            (Lambda,), (directions,) = (
+                self.pattern.Lambdas(nodes),
+                self.pattern.directions(nodes),
+            )
+            return log_densities_of_one(self.model, Lambda, directions)
+        return tuple(np.array([self._log_density(x) for x in nodes]).T)
+
+    def _log_density(self, x):
+        """The same of one node."""
         gamma, theta = self.split(x)
         Lambdas, directions = (
             self.pattern.Lambdas(theta),
@@ -190,14 +210,14 @@ class Parameters:
             try:
                 point = self.uneven.at(self.model, gamma, Lambdas=Lambdas)
             except np.linalg.LinAlgError:  # noise variances too far apart
-                return -np.inf, None
+                return -np.inf, np.nan
             turn = np.append(1 / self.spread, np.ones(len(theta)))
             information = second_of_all(point, directions).expected()
             information *= np.outer(turn, turn)
         sign, logdet = np.linalg.slogdet(information)
         if sign <= 0 or not np.isfinite(logdet):
-            return -np.inf, point
-        return 0.5 * logdet - 0.5 * point.value, point
+            return -np.inf, np.nan
+        return 0.5 * logdet - 0.5 * point.value, point.noise_variance
 
 
 def integrate_covariances(model, Lambdas, uneven=None, gamma=()):
@@ -216,38 +236,37 @@ def integrate_covariances(model, Lambdas, uneven=None, gamma=()):
     -------
     over : Components
         Their keys are positions among the nodes.
-    points : list of Point or UnevenPoint
-        Of the nodes.
+    nodes : list of (tuple of ndarray, ndarray)
+        Lambdas and gamma of each.
     """
     parameters = Parameters(model, uneven)
     start = parameters.start(Lambdas, np.array(gamma))
-    _, points, weights = importance_nodes(parameters.log_density, start)
-    mixed = points[0] if uneven is None else points[0].mixed
+    found = importance_nodes(parameters.log_densities, start)
+    nodes, noise_variances, probability = found
+    freedom = evaluate(model, Lambdas).factor_freedom
     over = Components(
-        np.arange(len(points)),
-        np.array([point.noise_variance for point in points]),
-        weights,
-        float(mixed.factor_freedom),
+        np.arange(len(nodes)), noise_variances, probability, float(freedom)
     )
-    return over, points
+    split = map(parameters.split, nodes)
+    return over, [(parameters.pattern.Lambdas(theta), gamma) for gamma, theta in split]
 
 
-def importance_nodes(log_density, start):
+def importance_nodes(log_densities, start):
     """Nodes of an importance sampler.
 
     Parameters
     ----------
-    log_density : callable
-        ``log_density(theta)`` gives the logarithm of a density, up to a constant, and
-        whatever else is to be kept.
+    log_densities : callable
+        ``log_densities(nodes)`` gives the logarithms of a density at nodes (n, k), up
+        to a constant, and an array of whatever else is to be kept of each.
     start : ndarray of shape (k,)
         Near its mode; it counts as 0 far from here.
 
     Returns
     -------
     nodes : ndarray of shape (n, k)
-    kept : list
-        Of every node, what else `log_density` gives.
+    kept : ndarray of shape (n,)
+        Of every node, what else `log_densities` gives.
     probability : ndarray of shape (n,)
 
     Raises
@@ -256,17 +275,17 @@ def importance_nodes(log_density, start):
         If the density is 0 at the best value that is found.
     """
 
-    def density(theta):
-        if np.abs(theta - start).max() > FARTHEST:
-            return -np.inf, None
-        return log_density(theta)
+    def densities(nodes):
+        values, kept = log_densities(np.clip(nodes, start - FARTHEST, start + FARTHEST))
+        far = np.abs(nodes - start).max(axis=1) > FARTHEST
+        return np.where(far, -np.inf, values), kept
 
-    centre, root = _normal_at_the_mode(lambda theta: density(theta)[0], start)
+    centre, root = _normal_at_the_mode(lambda nodes: densities(nodes)[0], start)
     z, log_proposal = _t_points(len(start))
     for _ in range(MOST_ROUNDS):
         nodes = centre + z @ root.T
-        found = [density(theta) for theta in nodes]
-        weight = np.array([value for value, _ in found]) - log_proposal
+        values, kept = densities(nodes)
+        weight = values - log_proposal
         weight = np.exp(weight - weight.max())
         weight /= weight.sum()
         if 1 / np.sum(weight**2) > EFFECTIVE * len(weight):
@@ -274,8 +293,7 @@ def importance_nodes(log_density, start):
         centre = weight @ nodes
         root = _spread(nodes - centre, weight)
     some = np.flatnonzero(weight > NEGLIGIBLE)
-    probability = weight[some] / weight[some].sum()
-    return nodes[some], [found[i][1] for i in some], probability
+    return nodes[some], kept[some], weight[some] / weight[some].sum()
 
 
 def _spread(errors, weight):
@@ -285,25 +303,48 @@ def _spread(errors, weight):
     return np.linalg.cholesky(covariance + floor * np.eye(len(covariance)))
 
 
-def _normal_at_the_mode(value, start):
-    """Mode of a log-density, and the root of the inverse of its curvature there."""
-    options = {"maxiter": 30, "gtol": 1e-2}
-    found = minimize(lambda x: -max(value(x), -1e300), start, options=options)
-    mode = found.x
-    if value(mode) == -np.inf:
+def _normal_at_the_mode(values, start):
+    """Mode of a log-density, and the root of the inverse of its curvature there: by
+    Newton's method, whose differences are all taken at once.
+    """
+    mode, at = start, values(start[None])[0]
+    for _ in range(MOST_STEPS):
+        slope, curvature, vectors = _parabola(values, mode)
+        along = vectors.T @ slope
+        if along @ (along / curvature) < CLOSE:
+            break
+        step = vectors @ (along / curvature)
+        step *= min(1.0, LONGEST / np.abs(step).max())
+        tried = mode + SHARES[:, None] * step
+        found = values(tried)
+        best = np.argmax(found)
+        if not found[best] > at:
+            break
+        mode, at = tried[best], found[best]
+    if at == -np.inf:
         raise ValueError(NOWHERE)
-    eye = STEP * np.eye(len(mode))
-    at, up, down = (
-        np.array([value(mode + e) for e in steps]) for steps in ([0 * mode], eye, -eye)
-    )
-    H = np.diag(2 * at - up - down)
-    for i, j in combinations(range(len(mode)), 2):
-        both = value(mode + eye[i] + eye[j]) + value(mode - eye[i] - eye[j])
-        beside = up[i] + down[i] + up[j] + down[j] - 2 * at[0]
-        if np.isfinite(beside):
-            H[i, j] = H[j, i] = (beside - both) / 2
-    values, vectors = np.linalg.eigh(np.where(np.isfinite(H), H, 0.0) / STEP**2)
-    return mode, vectors / np.sqrt(np.maximum(values, LEAST_CURVATURE))
+    return mode, vectors / np.sqrt(curvature)
+
+
+def _parabola(values, x):
+    """Slope of a log-density at x, and the curvatures of its logarithm, which are not
+    less than the least one, and their directions.
+    """
+    k, eye = len(x), STEP * np.eye(len(x))
+    pairs = np.array(list(combinations(range(k), 2)), dtype=int).reshape(-1, 2)
+    both = eye[pairs[:, 0]] + eye[pairs[:, 1]]
+    found = values(x + np.vstack([np.zeros(k), eye, -eye, both, -both]))
+    at, up, down, ahead, back = np.split(found, np.cumsum([1, k, k, len(pairs)]))
+    with np.errstate(invalid="ignore"):
+        H = np.diag(2 * at - up - down)
+        own = (up + down)[pairs].sum(axis=1) - 2 * at
+        H[pairs[:, 0], pairs[:, 1]] = H[pairs[:, 1], pairs[:, 0]] = (
+            own - ahead - back
+        ) / 2
+        slope = (up - down) / (2 * STEP)
+    curvature, vectors = np.linalg.eigh(np.where(np.isfinite(H), H, 0.0) / STEP**2)
+    slope = np.where(np.isfinite(slope), slope, 0.0)
+    return slope, np.maximum(curvature, LEAST_CURVATURE), vectors
 
 
 @cache

@@ -220,12 +220,12 @@ class _Table(_Exact):
 
     def inverse(self, below):
         """The quantile of a probability."""
-        z, values, _ = self.table
-        return np.interp(below, values, z)
+        w = np.interp(below, self.table[0], TABLE)
+        return w / (1 - np.abs(w))
 
     def mixture(self, x, mean, precision, probability):
         """See `_Exact`."""
-        shape, (_, values, rises) = mean.shape, self.table
+        shape, (values, rises) = mean.shape, self.table
         z, shrink, slope, value = (w[: mean.size].reshape(shape) for w in self.work)
         index = self.index[: mean.size].reshape(shape)
         np.subtract(x, mean, out=z)
@@ -250,10 +250,8 @@ class _Table(_Exact):
 
 @lru_cache(maxsize=8)
 def _table(freedom):
-    """z, T(z) and its rises, at the points of `TABLE`."""
+    """T(z) and its rises, at the points of `TABLE`."""
     with np.errstate(divide="ignore"):
-        z = TABLE / (1 - np.abs(TABLE))
-    values = stdtr(freedom, z)
+        values = stdtr(freedom, TABLE / (1 - np.abs(TABLE)))
     values[[0, -1]] = 0.0, 1.0
-    z[[0, -1]] = z[[1, -2]]
-    return z, values, np.diff(values, append=1.0)
+    return values, np.diff(values, append=1.0)

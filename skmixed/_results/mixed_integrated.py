@@ -163,9 +163,7 @@ def _components(fit, model):
         over = integrate_ratio(one_ratio(model))
         return over, lambda key: ((np.array([[np.sqrt(key)]]),), None)
     if gamma is None:
-        over, points = integrate_covariances(model, fit.Lambdas)
-        nodes = [(point.Lambdas, None) for point in points]
-    else:
-        over, points = integrate_covariances(model, fit.Lambdas, fit.uneven, gamma)
-        nodes = [(point.Lambdas, point.gamma) for point in points]
+        over, nodes = integrate_covariances(model, fit.Lambdas)
+        return over, lambda key: (nodes[int(key)][0], None)
+    over, nodes = integrate_covariances(model, fit.Lambdas, fit.uneven, gamma)
     return over, lambda key: nodes[int(key)]

@@ -76,6 +76,13 @@ class Likelihood:
             theta[-1] = self.unit * np.exp(2 * x[-1])
         return evaluate(self.model, theta)
 
+    def log_densities(self, nodes):
+        """Logarithms of the posterior density at nodes, and the points."""
+        values, points = zip(*map(self.log_density, nodes), strict=True)
+        kept = np.empty(len(points), dtype=object)
+        kept[:] = points
+        return np.array(values), kept
+
     def log_density(self, x):
         """Logarithm of the posterior density, up to a constant, and the point: math.md
         (141).  Rows at a bound of the noise variance have none.
@@ -139,7 +146,7 @@ def integrate_row_variances(fit):
     likelihood, n_features = fit.likelihood, len(fit.features)
     problem, unit = likelihood.problem, likelihood.unit
     if likelihood.size:
-        found = importance_nodes(likelihood.log_density, likelihood.start)
+        found = importance_nodes(likelihood.log_densities, likelihood.start)
         points, probability = found[1:]
     else:
         points, probability = [likelihood.at(likelihood.start)], np.ones(1)

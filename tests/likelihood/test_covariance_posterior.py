@@ -102,13 +102,44 @@ def test_the_density_is_that_of_dense_matrices(terms, columns):
 
     found, expected, k = [], [], len(columns) + parameters.pattern.size
     for x in rng.normal(scale=0.7, size=(3, k)):
-        found.append(parameters.log_density(x)[0])
+        found.append(parameters.log_densities(x[None])[0][0])
         step = 1e-5 * np.eye(k)
         V0, *moved = map(V0_at, (x, *(x + step), *(x - step)))
         slopes = [(u - d) / 2e-5 for u, d in zip(moved[:k], moved[k:], strict=True)]
         expected.append(log_density_of(A, y, V0, slopes)[0])
     # Differences of V0 are good for some 1e-9.
     assert_allclose(np.diff(found), np.diff(expected), rtol=1e-6)
+
+
+@pytest.mark.parametrize("terms", ["(x0 | a)", "(x0 + x1 || a)", "(0 + x1 | a)"])
+@pytest.mark.parametrize("units", [1.0, 100.0])
+def test_nodes_at_once_are_those_one_by_one(terms, units):
+    """math.md (141): columns that are hardly independent have their roots by QR."""
+    X, y, table = simulate()
+    X[:, 1] += units * X[:, 0]
+    w = 1.0 + np.arange(len(y)) % 3
+    groups = {"groups": table[:, 0], "sample_weight": w}
+    fit = fit_of(LinearMixedRegressor(terms.replace("a", "g")).fit(X, y, **groups))
+    parameters = Parameters(likelihood_of(fit.reduced, fit.factors, True, 0.0))
+    nodes = np.random.default_rng(0).normal(size=(9, parameters.pattern.size))
+    values, noise = parameters.log_densities(nodes)
+    one_by_one = np.array([parameters._log_density(x) for x in nodes]).T
+    assert_allclose(np.diff(values), np.diff(one_by_one[0]), rtol=1e-8)
+    assert_allclose(noise, one_by_one[1], rtol=1e-9)
+
+
+@pytest.mark.parametrize("terms", ["(x0 | a)", "(x0 + x1 | a)", "(1 | a)"])
+def test_rows_at_all_nodes_are_those_of_each(terms, monkeypatch):
+    """math.md (205)."""
+    model, _ = fitted(terms)
+    integrated, X = fit_of(model).integrated, simulate()[0]
+    codes = [np.arange(len(X)) % 8 - 1]
+    found = integrated.observations(X, codes)
+    assert integrated._maps is not None
+    monkeypatch.setitem(vars(integrated), "_maps", None)
+    expected = integrated.observations(X, codes)
+    assert_allclose(found.mean, expected.mean, rtol=1e-10, atol=1e-10)
+    assert_allclose(found.std, expected.std, rtol=1e-10)
 
 
 def test_coordinates_go_there_and_back():
@@ -356,8 +387,9 @@ def test_nodes_have_the_moments_of_a_density_known_up_to_a_constant(constant):
     mean, root = np.array([1.0, -2.0]), np.array([[0.5, 0.0], [0.3, 0.2]])
     inverse = np.linalg.inv(root)
 
-    def density(theta):
-        return constant - 0.5 * np.sum((inverse @ (theta - mean)) ** 2), theta[0]
+    def density(nodes):
+        squares = np.sum(((nodes - mean) @ inverse.T) ** 2, axis=1)
+        return constant - 0.5 * squares, nodes[:, 0]
 
     nodes, kept, probability = importance_nodes(density, np.zeros(2))
     assert_allclose(probability.sum(), 1)
