@@ -11,6 +11,6 @@ mixed_noise, effects_of_rows          any terms beside a log-variance
 assembly, row_variances, residuals, visit, derivatives, arrow    a variance each row
 posterior, mixed_posterior, conditional, sampled    coefficients, effects, new rows
 integrated, mixture, ratio_posterior, covariance_posterior     uncertain variances
-row_maps, node_densities              rows, and densities, at many of them at once
+row_maps, node_densities, noisy_densities    rows, densities at many of them at once
 joint_gradient, normal                a loss; one normal distribution
 """

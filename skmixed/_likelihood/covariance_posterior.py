@@ -16,10 +16,12 @@ from scipy.special import chdtri, ndtri
 from scipy.stats.qmc import Sobol
 
 from .._rows.gram import Gram
+from .._rows.mixed_noise import UnevenRows
 from .mixed import LinearMixed, evaluate, second
-from .mixed_noise import Uneven, second_of_all
+from .mixed_noise import WIDEST, Uneven, second_of_all
 from .mixture import Components
 from .node_densities import log_densities_of_one
+from .noisy_densities import log_densities, whole_rows
 
 # Nodes of the distribution that is adapted, and of the one that is kept.
 N_NODES = 128
@@ -194,7 +196,33 @@ class Parameters:
                 self.pattern.directions(nodes),
             )
             return log_densities_of_one(self.model, Lambda, directions)
+        if self._rows is not None:
+            gamma, theta = np.split(nodes, [len(self.spread)], axis=1)
+            gamma = np.column_stack([np.zeros(len(nodes)), gamma / self.spread])
+            # psi is exp(2 theta), and the density is that of theta.
+            return self._of_rows(gamma, np.exp(2 * theta[:, 0]))
         return tuple(np.array([self._log_density(x) for x in nodes]).T)
+
+    @cached_property
+    def _rows(self):
+        """The `GroupedRows` of a random intercept beside a log-variance, else None."""
+        covariances = self.model.covariances
+        if self.uneven is None or [c.blocks for c in covariances] != [((0,),)]:
+            return None
+        rows = self.uneven.rows
+        here = type(rows) is UnevenRows and type(self.model.gram) is Gram
+        if not here or covariances[0].q > 1 or (rows.Z[0] != 1).any():
+            return None
+        noise = rows.S, rows.weight, rows.offset
+        return whole_rows(rows.work, rows.codes[0], *noise)
+
+    def _of_rows(self, gamma, psi):
+        """The same of a random intercept beside a log-variance."""
+        rows = self._rows
+        values, rss = rows.in_chunks(log_densities, gamma, psi)
+        farthest = np.abs(gamma @ rows.S.T).max(axis=1)
+        values[~(farthest <= WIDEST)] = -np.inf
+        return values, np.maximum(rss / rows.freedom, self.model.floor)
 
     def _log_density(self, x):
         """The same of one node."""

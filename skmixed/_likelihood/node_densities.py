@@ -42,7 +42,7 @@ def _at_once(model, Lambda, directions):
     half, rows = solve_lower(C, gram.R11), solve_lower(C, gram.R12)
     pivots = np.abs(np.diagonal(C, axis1=2, axis2=3))
     logdet = 2 * np.log(pivots).sum(axis=2) @ gram.multiplicity
-    root = _roots(rows.reshape(len(rows), -1, rows.shape[3]), gram.R22)
+    root = roots_of_scatter(rows.reshape(len(rows), -1, rows.shape[3]), gram.R22)
     diagonal = np.abs(np.diagonal(root, axis1=1, axis2=2))
     freedom, rss = model.n - (root.shape[1] - 1), diagonal[:, -1] ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -54,15 +54,18 @@ def _at_once(model, Lambda, directions):
     return values, np.maximum(rss / freedom, model.floor)
 
 
-def _roots(rows, fixed):
-    """Roots of A'V0^-1A, (c, m, m): math.md (12)."""
-    root, is_exact = scatter_roots(transpose(rows) @ rows + fixed.T @ fixed)
+def roots_of_scatter(*parts):
+    """Roots (c, m, m) of the cross-products of all rows of the parts, (c, n, m) or
+    (n, m) each: math.md (12).
+    """
+    root, is_exact = scatter_roots(sum(transpose(rows) @ rows for rows in parts))
     if is_exact.all():
         return root
-    missing = max(rows.shape[2] - rows.shape[1] - len(fixed), 0)  # for a square root
-    fixed = np.vstack([fixed, np.zeros((missing, rows.shape[2]))])
-    fixed = np.broadcast_to(fixed, (len(rows), *fixed.shape))
-    return np.linalg.qr(np.concatenate([fixed, rows], axis=1), mode="r")
+    c, m = root.shape[:2]
+    n_rows = sum(rows.shape[-2] for rows in parts)
+    missing = np.zeros((max(m - n_rows, 0), m))  # for a square root
+    whole = [np.broadcast_to(A, (c, *A.shape[-2:])) for A in (*parts, missing)]
+    return np.linalg.qr(np.concatenate(whole, axis=1), mode="r")
 
 
 def _information(half, rows, root, directions, freedom):

@@ -201,26 +201,30 @@ def condition(columns, factor, scale, n_groups, part=None):
     )
 
 
-def condition_at(columns, gram, ratios, roots):
-    """Posteriors at several ratios and a noise variance of 1, all at once: with few
-    groups a call costs more than its arithmetic.
+def condition_at(columns, size, means, ratios, roots, scale=1.0):
+    """Posteriors at several ratios and a noise variance of `scale`, all at once: with
+    few groups a call costs more than its arithmetic.
 
     Parameters
     ----------
     columns : Columns
-    gram : Gram
-        Of all groups, of a random intercept.
+    size : ndarray of shape (c, G) or (1, G)
+        S_g of the groups.
+    means : ndarray of shape (c, G, m) or (1, G, m)
+        Means of the working columns [1 X y] of the groups.
     ratios : ndarray of shape (c,)
     roots : ndarray of shape (c, m, m)
         math.md (13).
+    scale : float, default=1.0
     """
     eye = np.broadcast_to(np.eye(roots.shape[1] - 1), roots[:, :-1, :-1].shape)
     inverse = np.linalg.solve(roots[:, :-1, :-1], eye)
     beta = (inverse @ roots[:, :-1, -1:])[:, :, 0]
-    D = 1 + ratios[:, None] * gram.group_size
-    share = ratios[:, None] * gram.R11[:, 0, 0] / D
-    X, y = gram.R12[:, 0, :-1], gram.R12[:, 0, -1]
-    modes, loading = share * (y - beta @ X.T), share[:, :, None] * (X @ inverse)
+    inverse = np.sqrt(scale) * inverse
+    D = 1 + ratios[:, None] * size
+    share, X = ratios[:, None] * size / D, means[:, :, :-1]
+    modes = share * (means[:, :, -1] - (X @ beta[:, :, None])[:, :, 0])
+    loading = share[:, :, None] * (X @ inverse)
     found = []
     for i, ratio in enumerate(ratios):
         coef, level = columns.coefficients(beta[i])
@@ -233,9 +237,9 @@ def condition_at(columns, gram, ratios, roots):
                 level_root=root[0] if columns.has_constant else np.zeros(len(root)),
                 coef_root=columns.back @ root,
                 modes=modes[i],
-                modes_variance=ratio / D[i],
+                modes_variance=scale * ratio / D[i],
                 loading=loading[i],
-                group_variance=float(ratio),
+                group_variance=float(scale * ratio),
             )
         )
     return found

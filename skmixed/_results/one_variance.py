@@ -108,7 +108,10 @@ class RandomInterceptFit(GroupedFit):
             if len(ratios) > 1:
                 ratios = np.array(ratios)
                 gram = columns.gram(self.statistics.moments)
-                return condition_at(columns, gram, ratios, roots(model.gram, ratios)[1])
+                groups = gram.group_size[None], gram.R12[None, :, 0] / gram.R11[:, 0]
+                return condition_at(
+                    columns, *groups, ratios, roots(model.gram, ratios)[1]
+                )
             unit = replace(evaluate(model, ratios[0]), noise_variance=1.0)
             return [_posterior(self.statistics, columns, unit)]
 

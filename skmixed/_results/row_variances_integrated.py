@@ -6,15 +6,17 @@ logarithm of the groups' standard deviation over the geometric mean of the noise
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from .._likelihood.covariance_posterior import MOST_PARAMETERS, importance_nodes
-from .._likelihood.derivatives import derivatives
 from .._likelihood.integrated import Integrated
 from .._likelihood.mixture import Components
-from .._likelihood.posterior import condition, widen
-from .._likelihood.row_variances import Point, evaluate
+from .._likelihood.noisy_densities import GroupedRows, log_densities, reduce_nodes
+from .._likelihood.posterior import condition_at, widen
+from .._likelihood.row_variances import NEXT_TO, Point
+from .._rows.grouped import DensePart
 from .._rows.parts import Parts
 from .._search.problem import Problem
 from .fit import penalised_or_updated
@@ -69,34 +71,55 @@ class Likelihood:
         least = RAISED / np.median(self.optimum.factor.gram.group_size)
         return np.append(theta[1:-1], 0.5 * np.log(max(theta[-1], least) / self.unit))
 
-    def at(self, x):
-        """The point of coordinates."""
-        theta = np.append(self.optimum.theta[0], x)
-        if self.model.random:
-            theta[-1] = self.unit * np.exp(2 * x[-1])
-        return evaluate(self.model, theta)
+    @cached_property
+    def rows(self):
+        """The `GroupedRows`."""
+        rows = self.problem.model.rows
+        (part,), columns = rows.parts.values, rows.mean_columns
+        every, constant = slice(None), int(columns.has_constant)
+        A = np.zeros((len(part.y), constant + len(columns.within) + 1))
+        A[:, constant:-1] = columns.apply(part.X)
+        A[:, -1] = part.y - columns.y_shift
+        origins = np.zeros((part.n_groups, A.shape[1]))
+        origins[:, :constant] = 1.0
+        if isinstance(part, DensePart):
+            origins[:, constant:] = part.origins
+            A[:, constant:-1] *= columns.within
+        return GroupedRows(
+            A=A,
+            origins=origins,
+            starts=part.bounds[:-1],
+            S=part.variance_rows(every),
+            precision=part.known_precision(every),
+            counted=part.counted(every),
+            random=self.model.random,
+        )
+
+    def split(self, nodes):
+        """Coefficients of the log-variance, and group variances, of nodes."""
+        first = np.full((len(nodes), 1), self.optimum.theta[0])
+        if not self.model.random:
+            return np.hstack([first, nodes]), np.zeros(len(nodes))
+        gamma = np.hstack([first, nodes[:, :-1]])
+        return gamma, self.unit * np.exp(2 * nodes[:, -1])
 
     def log_densities(self, nodes):
-        """Logarithms of the posterior density at nodes, and the points."""
-        values, points = zip(*map(self.log_density, nodes), strict=True)
-        kept = np.empty(len(points), dtype=object)
-        kept[:] = points
-        return np.array(values), kept
-
-    def log_density(self, x):
-        """Logarithm of the posterior density, up to a constant, and the point: math.md
-        (141).  Rows at a bound of the noise variance have none.
+        """Logarithms of the posterior density at nodes, up to a constant, and residual
+        sums of squares: math.md (141).  Rows at a bound of the noise variance have
+        none.
         """
-        point = self.at(x)
-        _, information = derivatives(self.model, point, expected=True)
-        sign, logdet = np.linalg.slogdet(information.toarray())
-        if point.n_at_bounds or sign <= 0 or not np.isfinite(logdet):
-            return -np.inf, point
-        rss = point.factor.rss
-        value = 0.5 * logdet - (point.value - 0.5 * rss)
-        if self.model.random:
-            value += np.log(point.theta[-1])  # psi dpsi is what the logarithm makes
-        return value - 0.5 * self.freedom * np.log(rss), point
+        gamma, psi = self.split(nodes)
+        values, rss = self.rows.in_chunks(log_densities, gamma, psi)
+        low, high = self.model.log_bounds
+        log_v = gamma @ self.rows.S.T
+        inside = (log_v >= low + NEXT_TO) & (log_v <= high - NEXT_TO)
+        return np.where(inside.all(axis=1), values, -np.inf), rss
+
+    def posteriors(self, nodes, columns):
+        """The `Posterior` at each node, in units of `unit`."""
+        psi = self.split(nodes)[1]
+        size, means, roots = self.rows.in_chunks(reduce_nodes, *self.split(nodes))
+        return condition_at(columns, size, means, psi, roots, 1 / self.unit)
 
 
 def likelihood_kept(problem, optimum):
@@ -147,23 +170,27 @@ def integrate_row_variances(fit):
     problem, unit = likelihood.problem, likelihood.unit
     if likelihood.size:
         found = importance_nodes(likelihood.log_densities, likelihood.start)
-        points, probability = found[1:]
+        nodes, rss, probability = found
     else:
-        points, probability = [likelihood.at(likelihood.start)], np.ones(1)
+        nodes, probability = likelihood.start[None], np.ones(1)
+        rss = likelihood.log_densities(nodes)[1]
     over = Components(
-        np.arange(len(points)),
-        unit * np.array([p.factor.rss for p in points]) / likelihood.freedom,
+        np.arange(len(nodes)),
+        unit * rss / likelihood.freedom,
         probability,
         float(likelihood.freedom),
     )
 
-    def read(key):
-        factor, columns = points[int(key)].factor, problem.mean_columns
-        posterior = condition(columns, factor, 1 / unit, len(fit.labels))
-        return widen(posterior, problem.structure.mean, n_features)
+    def at(keys):
+        found = likelihood.posteriors(nodes[keys], problem.mean_columns)
+        n_groups = slice(len(fit.labels))
+        return [
+            widen(posterior.part(n_groups), problem.structure.mean, n_features)
+            for posterior in found
+        ]
 
     def noise(key, X, codes):
-        level, *gamma = problem.model.split(points[int(key)].theta)[1]
+        level, *gamma = likelihood.split(nodes[[key]])[0][0]
         coef = np.zeros(n_features)
         back = problem.variance_columns.back
         coef[problem.structure.variance] = back[:, 1:] @ np.array(gamma)
@@ -172,6 +199,4 @@ def integrate_row_variances(fit):
         fitted = replace(fit.log_variance, level=level, coef=coef, bounds=bounds)
         return fitted.variance(X, codes)
 
-    return Integrated(
-        over, lambda keys: list(map(read, keys)), fit.posterior.n_numbers, noise=noise
-    )
+    return Integrated(over, at, fit.posterior.n_numbers, noise=noise)

@@ -128,6 +128,22 @@ def test_nodes_at_once_are_those_one_by_one(terms, units):
     assert_allclose(noise, one_by_one[1], rtol=1e-9)
 
 
+def test_nodes_beside_a_log_variance_are_those_one_by_one():
+    """math.md (206)."""
+    X, y, table = simulate()
+    w = 1.0 + np.arange(len(y)) % 3
+    model = LinearMixedRegressor("(1 | g)", variance_features=[0, 1])
+    fit = fit_of(model.fit(X, y, groups=table[:, 2], sample_weight=w))
+    likelihood = likelihood_of(fit.reduced, fit.factors, True, 0.0)
+    parameters = Parameters(likelihood, fit.uneven)
+    assert parameters._rows is not None
+    nodes = 0.5 * np.random.default_rng(0).normal(size=(5, 3))
+    values, noise = parameters.log_densities(nodes)
+    one_by_one = np.array([parameters._log_density(x) for x in nodes]).T
+    assert_allclose(np.diff(values), np.diff(one_by_one[0]), rtol=1e-8)
+    assert_allclose(noise, one_by_one[1], rtol=1e-9)
+
+
 @pytest.mark.parametrize("terms", ["(x0 | a)", "(x0 + x1 | a)", "(1 | a)"])
 def test_rows_at_all_nodes_are_those_of_each(terms, monkeypatch):
     """math.md (205)."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from oracles.integrated import conditional_t, log_density_of
+from scipy import sparse
 from scipy.stats import t as student
 
 from skmixed import (
@@ -14,6 +15,8 @@ from skmixed import (
     LinearMixedRegressor,
 )
 from skmixed._estimator import fit_of
+from skmixed._likelihood.derivatives import derivatives
+from skmixed._likelihood.row_variances import evaluate
 
 # In probability, of the end of an interval by 128 quasi-random nodes.
 NODES = 0.01
@@ -44,13 +47,48 @@ def dense(x, s, groups):
     ]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"mean_groups": None},
+        {"fit_intercept": False},
+        {"variance_features": [1]},
+        {"variance_features": []},
+    ],
+)
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_densities_and_information_are_those_of_the_likelihood(options, kind):
+    """math.md (206), with weights and with columns that are hardly independent."""
+    X, y, groups = simulate()
+    X = kind(np.column_stack([X, X[:, 0] + 0.01 * X[:, 1]]))
+    w = 1.0 + np.arange(len(y)) % 3
+    model = HeteroscedasticGaussianRegressor(**options)
+    likelihood = fit_of(model.fit(X, y, groups=groups, sample_weight=w)).likelihood
+    rng = np.random.default_rng(0)
+    nodes = likelihood.start + 0.5 * rng.normal(size=(5, likelihood.size))
+    expected = []
+    for gamma, psi in zip(*likelihood.split(nodes), strict=True):
+        theta = np.append(gamma, psi) if likelihood.model.random else gamma
+        point = evaluate(likelihood.model, theta)
+        information = derivatives(likelihood.model, point, expected=True)[1]
+        rss, half = point.factor.rss, 0.5 * likelihood.freedom
+        value = 0.5 * np.linalg.slogdet(information.toarray())[1] - half * np.log(rss)
+        value += 0.5 * rss - point.value + (np.log(psi) if psi else 0.0)
+        expected.append((value, rss))
+    values, rss = likelihood.log_densities(nodes)
+    value, wanted = np.transpose(expected)
+    assert_allclose(np.diff(values), np.diff(value), rtol=1e-8, atol=1e-8)
+    assert_allclose(rss, wanted, rtol=1e-9)
+
+
 def test_the_density_is_that_of_dense_matrices():
     """math.md (141)."""
     X, y, groups = simulate()
     likelihood = fit_of(fitted(variance_features=[1], method="ml")).likelihood
     s, A = X[:, 1], np.column_stack([np.ones(len(X)), X])
     points = np.random.default_rng(0).normal(scale=0.6, size=(4, 2))
-    found = [likelihood.log_density(x)[0] for x in points]
+    found = likelihood.log_densities(points)[0]
     unit = likelihood.problem.variance_columns.back[0, 1]  # of the working column
     expected = [
         log_density_of(A, y, *dense(x * [unit, 1], s, groups))[0] for x in points
