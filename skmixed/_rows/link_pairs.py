@@ -1,7 +1,8 @@
 """Pairs of links of one level of a factor, for one effect of it (docs/math.md, 11.3).
 
-They are in the order of the places of a matrix, so that sums over the pairs of each
-place, and sums over those of each level, are products of one sparse matrix.
+They are in the order of the column of the first link, so that sums over them fill a
+matrix row by row.  Sums over the pairs of each place of some rows, and sums over those
+of each link, are products of one sparse matrix.
 """
 
 from dataclasses import dataclass
@@ -9,14 +10,32 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from .._blocks import short_blocks
-
-# Pairs that are put in order at once: with the rows that they fill they stay in cache.
-PAIRS_AT_ONCE = 2**16
-# Places of the matrix that they may have, for the same reason.
-PLACES_AT_ONCE = 2**20
+# Places of the matrix that are worked on at once: 4 megabytes, which stay in cache.
+PLACES_AT_ONCE = 2**19
 # Fewer columns than this are sorted by their digits.
 SHORT = 2**16
+
+
+@dataclass(frozen=True)
+class Part:
+    """The pairs of consecutive rows of a (d, d) matrix.
+
+    Attributes
+    ----------
+    rows : slice
+        Of the matrix.
+    links : slice
+        The first links of the pairs, in the order of columns.
+    bounds : ndarray of shape (n_links + 1,)
+        The first pair of each of them, which is with itself, and the end.
+    place : ndarray of shape (n_pairs,)
+        Of each pair in these rows, flat; the column is not before the row.
+    """
+
+    rows: slice
+    links: slice
+    bounds: np.ndarray
+    place: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -27,55 +46,41 @@ class LinkPairs:
     ----------
     order : ndarray of shape (E,)
         The links in the order of columns.
-    counts : ndarray of shape (E,)
-        Number of pairs of each of them.
-    parts : tuple of (slice, slice)
-        Links of consecutive rows of the matrix, and the pairs of these.
-    turn : ndarray of shape (n_pairs,)
-        Positions within the part of the pairs of links in this order, so that they are
-        in the order of places.
-    level : ndarray of shape (n_pairs,)
-        Of each pair in the order of places.
-    place : ndarray of shape (n_places,)
-        Places in a (d, d) matrix, flat, that have pairs; the column is not before the
-        row.
-    starts : ndarray of shape (n_places + 1,)
-        The first pair of each place, and the end.
-    own : ndarray of shape (n_columns,)
-        Those of the places that are on the diagonal.
+    level, column : ndarray of shape (E,)
+        Of the links in this order.
+    parts : tuple of Part
     shape : tuple of int
         (K, d).
     """
 
     order: np.ndarray
-    counts: np.ndarray
-    parts: tuple
-    turn: np.ndarray
     level: np.ndarray
-    place: np.ndarray
-    starts: np.ndarray
-    own: np.ndarray
+    column: np.ndarray
+    parts: tuple
     shape: tuple
 
     def products(self, values):
-        """The products of the values of each pair, from those of the links, (E,): a
-        csr_array of shape (n_places, K).
+        """The products of the values of each pair, from those of the links, (E,): for
+        each part a csr_array whose rows are links and whose columns are places.
         """
-        found = np.empty(len(self.turn))
-        for links, pairs, second in _seconds(self.order, self.counts, self.parts):
-            product = np.repeat(values[self.order[links]], self.counts[links])
-            product *= values[second]
-            np.take(product, self.turn[pairs], out=found[pairs])
-        shape = len(self.place), self.shape[0]
-        return sparse.csr_array((found, self.level, self.starts), shape)
+        found = []
+        for part in self.parts:
+            first = self.order[part.links]
+            counts = np.diff(part.bounds)
+            product = np.repeat(values[first], counts)
+            product *= values[_seconds(first, part.bounds)]
+            shape = len(first), (part.rows.stop - part.rows.start) * self.shape[1]
+            entries = product, part.place, part.bounds
+            found.append(sparse.csr_array(entries, shape))
+        return tuple(found)
 
     def add_scatter(self, A, products, weight):
-        """A (d, d), in C order, to whose upper triangle the sum of the products, times
-        the `weight` of levels (K,), of the pairs of each place is added in place.
+        """A (d, d), to whose upper triangle the sum of the products, times the `weight`
+        of levels (K,), of the pairs of each place is added in place.
         """
-        flat, sums = A.reshape(-1), products @ weight
-        for _, some in self._blocks():
-            flat[self.place[some]] += sums[some]
+        for part, product in zip(self.parts, products, strict=True):
+            sums = product.T @ weight[self.level[part.links]]
+            A[part.rows] += sums.reshape(-1, self.shape[1])
         return A
 
     def forms(self, products, C, scale):
@@ -83,18 +88,14 @@ class LinkPairs:
         (d,), over the pairs of each level, a pair of two links counted twice, (K,); of
         C the upper triangle is read.
         """
-        d, figures = self.shape[1], np.empty(len(self.place))
-        for rows, some in self._blocks():
-            scaled = (C[rows] * scale[rows, None] * scale).ravel()
-            scaled.take(self.place[some] - rows.start * d, out=figures[some])
-        figures[self.own] /= 2
-        return 2 * (products.T @ figures)
-
-    def _blocks(self):
-        """Slices of rows of the matrix that fit into the cache, and of their places."""
-        for rows in short_blocks(self.shape[1], self.shape[1]):
-            ends = np.array([rows.start, rows.stop]) * self.shape[1]
-            yield rows, slice(*np.searchsorted(self.place, ends))
+        found, of_own = np.empty(len(self.order)), np.diag(C) * scale**2
+        for part, product in zip(self.parts, products, strict=True):
+            rows, links = part.rows, part.links
+            scaled = C[rows] * scale[rows, None]
+            scaled *= scale
+            own = product.data[part.bounds[:-1]] * of_own[self.column[links]]
+            found[links] = 2 * (product @ scaled.ravel()) - own
+        return np.bincount(self.level, found, self.shape[0])
 
 
 def link_pairs(group, column, partners, shape):
@@ -112,71 +113,29 @@ def link_pairs(group, column, partners, shape):
     d = shape[1]
     column = column.astype(np.uint16 if d <= SHORT else np.int32)
     order = np.argsort(column, kind="stable").astype(np.int32)
-    counts = partners[order].astype(np.int32)
-    first = np.searchsorted(column[order], np.arange(d + 1))
-    ends = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])[first]
-    rows, parts = _parts(first, ends)
-    longest = max((pairs.stop - pairs.start for _, pairs in parts), default=0)
-    turn = np.empty(int(ends[-1]), np.uint16 if longest <= SHORT else np.int32)
-    level, place, starts = np.empty(len(turn), np.int32), [], []
-    seconds = _seconds(order, counts, parts)
-    for some, (links, pairs, second) in zip(rows, seconds, strict=True):
-        by_place = _by_place(column, order[links], counts[links], second, some, d)
-        turn[pairs] = by_place.data
-        np.take(group[order[links]], by_place.indices, out=level[pairs], mode="clip")
-        has_pairs = np.flatnonzero(np.diff(by_place.indptr))
-        place.append(some.start * d + has_pairs)
-        starts.append(pairs.start + by_place.indptr[has_pairs])
-    place, starts = (np.concatenate([np.empty(0, int), *A]) for A in (place, starts))
-    starts = np.append(starts, len(turn)).astype(_index_type(len(turn)))
-    own = np.flatnonzero(place % (d + 1) == 0)
-    place = place.astype(_index_type(d * d))
-    return LinkPairs(order, counts, parts, turn, level, place, starts, own, shape)
+    of_rows = np.searchsorted(column[order], np.arange(d + 1))
+    step, parts = max(PLACES_AT_ONCE // max(d, 1), 1), []
+    for start in range(0, d, step):
+        rows = slice(start, min(start + step, d))
+        links = slice(int(of_rows[start]), int(of_rows[rows.stop]))
+        first = order[links]
+        bounds = np.concatenate([[0], np.cumsum(partners[first])])
+        row = column[first].astype(np.int32) - np.int32(start)
+        place = np.repeat(row * np.int32(d), np.diff(bounds))
+        place += column[_seconds(first, bounds)]
+        parts.append(Part(rows, links, bounds.astype(np.int32), place))
+    figures = (A[order].astype(np.int32) for A in (group, column))
+    return LinkPairs(order, *figures, tuple(parts), shape)
 
 
-def _index_type(most):
-    """The type of integers up to `most`."""
-    return np.int32 if most < 2**31 else np.int64
-
-
-def _by_place(column, order, counts, second, rows, d):
-    """The positions of the pairs of some links in a csc_array, whose rows are these
-    links and whose columns are the places of the `rows` of the matrix.
+def _seconds(first, bounds):
+    """The second link of each pair, from the first links and the bounds of their
+    pairs.
     """
-    start = (column[order].astype(np.int32) - rows.start) * np.int32(d)
-    place = np.repeat(start, counts) + column.take(second)
-    bounds = np.concatenate([[0], np.cumsum(counts)])
-    positions = np.arange(len(place), dtype=np.int32)
-    shape = len(order), (rows.stop - rows.start) * d
-    return sparse.csr_array((positions, place, bounds), shape).tocsc()
-
-
-def _parts(first, ends):
-    """Slices of consecutive rows of a (d, d) matrix that have pairs, and of their links
-    and pairs, of which the first of each row are given.
-    """
-    d, rows, parts, start = len(first) - 1, [], [], 0
-    most = max(PLACES_AT_ONCE // max(d, 1), 1)
-    while start < d:
-        end = np.searchsorted(ends, ends[start] + PAIRS_AT_ONCE, side="right") - 1
-        end = min(max(int(end), start + 1), start + most, d)
-        if ends[end] > ends[start]:
-            rows.append(slice(start, end))
-            links = slice(int(first[start]), int(first[end]))
-            parts.append((links, slice(int(ends[start]), int(ends[end]))))
-        start = end
-    return rows, tuple(parts)
-
-
-def _seconds(order, counts, parts):
-    """The parts, and the second link of each of their pairs."""
-    ends = np.cumsum(counts, dtype=np.int64)
-    first = ends - counts
-    for links, pairs in parts:
-        move = (order[links] - (first[links] - pairs.start)).astype(np.int32)
-        second = np.arange(pairs.stop - pairs.start, dtype=np.int32)
-        second += np.repeat(move, counts[links])
-        yield links, pairs, second
+    counts = np.diff(bounds)
+    second = np.arange(bounds[-1], dtype=np.int32)
+    second += np.repeat((first - bounds[:-1]).astype(np.int32), counts)
+    return second
 
 
 def mirror(A):

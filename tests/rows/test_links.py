@@ -36,9 +36,9 @@ def test_sums_are_those_of_matrices(links, cost, at_once, monkeypatch):
     )
 
 
-@pytest.mark.parametrize("at_once", [3, 2**16])
+@pytest.mark.parametrize("at_once", [3, 30, 2**16])
 def test_pairs_by_columns_are_those_of_matrices(at_once, monkeypatch):
-    monkeypatch.setattr(link_pairs, "PAIRS_AT_ONCE", at_once)
+    monkeypatch.setattr(link_pairs, "PLACES_AT_ONCE", at_once)
     rng = np.random.default_rng(3)
     group, column = np.nonzero(rng.random((40, 9)) < 0.4)
     column = np.where(column > 4, column + 1, column)  # nobody is linked to column 5
