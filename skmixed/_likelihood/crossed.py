@@ -134,7 +134,7 @@ class CrossedFactor(TriangularSystem):
         sizes, Lambdas = self.gram.sizes[1:], self.Lambdas[1:]
         D = np.einsum("gai,gaj->ij", self.half, self.half)
         if self.is_alone:
-            M22 = self.M22()
+            M22 = self.M22
             return D, *(_diagonal_sum(A, q) for A, (_, q) in _squares(M22, sizes))
         links = self.gram.links
         is_plain = links.is_plain and all(q == 1 for _, q in sizes)
@@ -166,7 +166,7 @@ class CrossedFactor(TriangularSystem):
     def _few_told(self, here, size):
         """`spread_sums` of a term of which I - B^-1 tells too little."""
         (K, q), Lambdas, sizes = size, self.Lambdas[1:], self.gram.sizes[1:]
-        M22 = self.M22()
+        M22 = self.M22
         rows = _right(Lambdas, sizes, M22[here])
         half = _right([L.T for L in Lambdas], sizes, rows @ self.B_inverse())
         blocks = np.einsum(
@@ -174,8 +174,16 @@ class CrossedFactor(TriangularSystem):
         )
         return _diagonal_sum(M22[here, here], q) - blocks
 
+    @property
     def M22(self):
-        """Z_2'V_1^-1 Z_2, V_1 with the first term alone, a new array."""
+        """Z_2'V_1^-1 Z_2, (d, d), V_1 with the first term alone."""
+        return self._kept_M22 if len(self.gram.W22) <= FEW_KEPT else self._M22()
+
+    @cached_property
+    def _kept_M22(self):
+        return self._M22()
+
+    def _M22(self):
         return mirror(_M22_upper(self.gram, self.C, self.Z_rows))
 
     @cached_property
@@ -226,7 +234,7 @@ class CrossedFactor(TriangularSystem):
         sizes, D = self.gram.sizes, transpose(self.half) @ self.half
         found = {(0, 0): np.einsum("gab,gcd->acbd", D, D)}
         starts = np.cumsum([0] + [K * q for K, q in sizes[1:]])
-        N, M22 = self.gram.links.matrices(self.F), self.M22()
+        N, M22 = self.gram.links.matrices(self.F), self.M22
         for t, (K, q) in enumerate(sizes[1:]):
             here = slice(starts[t], starts[t + 1])
             parts = [[M[:, here][:, b::q] for b in range(q)] for M in N]
@@ -241,7 +249,7 @@ class CrossedFactor(TriangularSystem):
             )
             for s, (K_s, q_s) in enumerate(sizes[1 : t + 2]):
                 block = M22[starts[s] : starts[s + 1], here].reshape(K_s, q_s, K, q)
-                found[s + 1, t + 1] = np.einsum("gahb,gchd->acbd", block, block)
+                found[s + 1, t + 1] = _block_products(block)
         return found
 
     def variates(self, xs):
@@ -433,6 +441,13 @@ def _squares(A, sizes):
         here = slice(start, start + K * q)
         start += K * q
         yield A[here, here], (K, q)
+
+
+def _block_products(A):
+    """sum_gh A_gahb A_gchd as an array of (a, c, b, d)."""
+    _, q_s, _, q = A.shape
+    flat = A.transpose(1, 3, 0, 2).reshape(q_s * q, -1)
+    return (flat @ flat.T).reshape(q_s, q, q_s, q).transpose(0, 2, 1, 3)
 
 
 def _diagonal_sum(A, q):

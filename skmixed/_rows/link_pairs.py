@@ -88,13 +88,15 @@ class LinkPairs:
         (d,), over the pairs of each level, a pair of two links counted twice, (K,); of
         C the upper triangle is read.
         """
-        found, of_own = np.empty(len(self.order)), np.diag(C) * scale**2
+        d, found = self.shape[1], np.empty(len(self.order))
+        of_links, of_own = scale[self.column], np.diag(C) * scale
+        scaled = np.empty((max(p.rows.stop - p.rows.start for p in self.parts), d))
         for part, product in zip(self.parts, products, strict=True):
             rows, links = part.rows, part.links
-            scaled = C[rows] * scale[rows, None]
-            scaled *= scale
+            some = scaled[: rows.stop - rows.start]
+            np.multiply(C[rows], scale, out=some)
             own = product.data[part.bounds[:-1]] * of_own[self.column[links]]
-            found[links] = 2 * (product @ scaled.ravel()) - own
+            found[links] = (2 * (product @ some.ravel()) - own) * of_links[links]
         return np.bincount(self.level, found, self.shape[0])
 
 
