@@ -14,7 +14,7 @@ import numpy as np
 
 from .._blocks import short_blocks
 from .._rows.qr import column_norms
-from .criterion import degrees_of_freedom, has_freedom
+from .criterion import has_freedom
 from .one_variance import RandomIntercept
 
 # The part of the square of each column that the others leave at least in a trusted
@@ -64,8 +64,6 @@ class SizeClasses:
         trusted : ndarray of shape (n_ratios,)
             False where cross-products cost too many digits, or the noise variance is
             at its floor: the value has to be found by `slope`.
-        variance : ndarray of shape (n_ratios,)
-            Of the noise.
         """
         blocks = short_blocks(len(ratios), self.fixed.size)
         found = zip(*(self._slopes(ratios[some]) for some in blocks), strict=True)
@@ -84,7 +82,7 @@ class SizeClasses:
         try:
             inverse = np.linalg.inv(information * scale)
         except np.linalg.LinAlgError:
-            return logdet, logdet, np.zeros(len(ratios), dtype=bool), logdet
+            return logdet, logdet, np.zeros(len(ratios), dtype=bool)
         beside = np.diagonal(inverse, axis1=1, axis2=2)  # 1 over what the others leave
         trusted = ((beside > 0) & (LEAST_PIVOT * beside < 1)).all(axis=1)
         inverse *= scale
@@ -94,22 +92,7 @@ class SizeClasses:
         if self.likelihood.reml:
             value -= of_x
         trusted &= variance > self.likelihood.floor
-        return value, logdet, trusted, variance
-
-    def least_slopes(self, scale, variance):
-        """Bounds of the slope from each of some ascending ratios to the last, where the
-        noise variance is that of an infinite ratio: math.md (180).
-
-        Parameters
-        ----------
-        scale, variance : ndarray of shape (n_ratios,)
-            As of `slopes`.
-        """
-        likelihood, rank = self.likelihood, len(self.fixed) - 1
-        if likelihood.penalty is not None or likelihood.noise_variance is not None:
-            return np.full(len(scale), -np.inf)
-        fall = degrees_of_freedom(likelihood, None) * (variance / variance[-1] - 1)
-        return scale - fall - rank * likelihood.reml
+        return value, logdet, trusted
 
     def _scatter(self, weight):
         """Weighted sums (n_ratios, m, m) of the scatter of the classes."""

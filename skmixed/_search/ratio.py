@@ -26,8 +26,6 @@ LEAST_PRODUCT = 1e-10
 # Above this product doubles cannot tell the ratio from infinity: groups then differ by
 # 1e16 times sigma.
 MOST_PRODUCT = 1e32
-# Beyond this product the slope is looked at only where a bound leaves room for a root.
-FAR = 1e4
 STEP = 1.0  # Step of the grid in log(ratio); two optima are some units apart.
 FLAT = 1e-9  # A slope below this part of its terms is rounding.
 # A smaller gain in -2 log-likelihood for each observation, and for a hundred more, is
@@ -122,40 +120,20 @@ class _Slope:
         return value
 
     def scan(self, grid):
-        """Its values at all points of a grid.
-
-        Where the bound says that it is positive from a point to the end, the value at
-        that point stands for the others.
-        """
-        n_near = np.count_nonzero(grid <= grid[-1] - np.log(MOST_PRODUCT / FAR))
-        near, far = grid[:n_near], grid[n_near:-1]
-        value, is_positive = self._values(np.append(near, grid[-1]))
-        if is_positive:
-            return np.append(value[:-1], np.full(len(far) + 1, value[-2]))
-        return np.concatenate([value[:-1], self._values(far)[0], value[-1:]])
-
-    def _values(self, points):
-        """Its values, and whether it is positive from the last but one of the points to
-        the last.
-        """
-        value, scale, trusted, variance = self.classes.slopes(np.exp(points))
+        """Its values at all points of a grid."""
+        value, scale, trusted = self.classes.slopes(np.exp(grid))
         trusted &= np.abs(value) > SMALL * scale
         self.count += int(trusted.sum())
         self.flat &= not trusted.any()
-        is_positive = False
-        if trusted[-2:].all():
-            least, _ = self.classes.least_slopes(scale[-2:], variance[-2:])
-            # Half of the positive terms is far more than the rounding of the others.
-            is_positive = least > 0.5 * scale[-2]
-        value[~trusted] = [self(t) for t in points[~trusted]]
-        return value, is_positive
+        value[~trusted] = [self(t) for t in grid[~trusted]]
+        return value
 
     def root(self, low, high):
         """The root between two neighbours on the grid, or next to them, to full
         precision.
         """
         points = bracket_points(low, high)
-        values, _, trusted, _ = self.classes.slopes(np.exp(points))
+        values, _, trusted = self.classes.slopes(np.exp(points))
         self.count += len(points)
         found = interpolated_root(values, low, high) if trusted.all() else None
         if found is not None:  # the root is next to it, with a derivative as good

@@ -17,19 +17,17 @@ def root_between(function, low, high, xtol=XTOL):
 
     If it has the same sign at both (the signs that speak for a root may have been
     computed in another way, with other rounding), the point at which it is closer to 0.
-
-    The function is released at the end: SciPy's wrapper of a function refers to itself,
-    and would keep the figures of all groups until the next garbage collection.
     """
-    held, ends = [function], {t: function(t) for t in (low, high)}
+    ends = {t: function(t) for t in (low, high)}
     if np.sign(ends[low]) * np.sign(ends[high]) > 0:
         return min(ends, key=lambda t: abs(ends[t]))
-    try:
-        return brentq(
-            lambda t: ends[t] if t in ends else held[0](t), low, high, xtol=xtol
-        )
-    finally:
-        held.clear()
+    # SciPy's wrapper of a function refers to itself: what the function holds, such as
+    # the figures of all groups, is an argument, so that it is given back at once.
+    return brentq(_at, low, high, args=(function, ends), xtol=xtol)
+
+
+def _at(t, function, known):
+    return known[t] if t in known else function(t)
 
 
 def brackets(slope, grid, values):

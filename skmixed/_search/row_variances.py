@@ -94,7 +94,7 @@ class Search:
             strength = 2.0 * likelihood.rows.n
             gradient = gradient - strength * self.kappa_gap(point) * average
             information = information.coupled(average, strength)
-        return Quadratic(gradient, information, metric(likelihood, point), not known)
+        return Quadratic(gradient, information, metric(likelihood, point))
 
     def descend(self, theta, known=()):
         """A local optimum from a start, unless the way leads to one of those that are
@@ -163,8 +163,10 @@ def best_optimum(likelihood, constant, exact, *, tol, max_iter):
     """
     columns, without = likelihood.rows.variance_columns, None
     one_variance = columns.has_constant and columns.rank == 1
-    fewest = FEW_ROWS * (len(likelihood.average) + likelihood.random)
-    thorough = fewest <= likelihood.rows.n_rows <= MANY_ROWS
+    n_rows = likelihood.rows.n_rows
+    n_parameters = len(likelihood.average) + likelihood.random
+    many_rows = n_rows > MANY_ROWS
+    thorough = not many_rows and n_rows >= FEW_ROWS * n_parameters
     if exact or (one_variance and not likelihood.fixed and not len(likelihood.free)):
         theta = constant_start(likelihood, constant, least_ratio=0.0)
         best = Minimum(_evaluate_towards(likelihood, theta), 0, 0.0, True, None)
@@ -173,17 +175,17 @@ def best_optimum(likelihood, constant, exact, *, tol, max_iter):
         start = constant_start(likelihood, constant)
         kappa = likelihood.kappa(start) if is_anchored else None
         search = Search(likelihood, kappa, tol, max_iter)
-        found = _from_starts(search, constant, thorough)
+        found = _from_starts(search, start, constant, thorough)
         if likelihood.random:
             without = _decide_psi(search, found, thorough)
         best = min(found, key=search.merit)
         if kappa is not None:
             best = replace(_settle(search, best), model=None)  # which has the anchor
-    # With many rows the information is the same before the last step, as good as.
-    same = not thorough and best.model is not None and best.model.exact
+    # With many rows the information before the last step is as good; it spares a visit.
+    same = many_rows and best.model is not None
     information = best.model.hessian if same else derivatives(likelihood, best.point)[1]
     return Optimum(
-        **vars(best), information=information, without=without, many_rows=not thorough
+        **vars(best), information=information, without=without, many_rows=many_rows
     )
 
 
@@ -197,10 +199,9 @@ def _evaluate_towards(likelihood, theta):
     return evaluate(likelihood, 0.0 * theta)
 
 
-def _from_starts(search, constant, thorough):
-    """The optima that the starts lead to."""
+def _from_starts(search, theta, constant, thorough):
+    """The optima that the starts lead to, theta being that of the constant variance."""
     likelihood, gram = search.likelihood, None
-    theta = constant_start(likelihood, constant)
     if likelihood.rows.variance_columns.has_constant:
         gram = scale(constant.gram, 1 / constant.noise_variance)
     point = search.evaluate(theta, gram)
@@ -209,7 +210,7 @@ def _from_starts(search, constant, thorough):
     found = [search.descend(theta)]
     if thorough:
         gradient = search.expand(point, near=False).gradient
-        search.extend(found, more_starts(likelihood, constant, point, gradient))
+        search.extend(found, more_starts(likelihood, point, gradient))
     return found
 
 
@@ -251,10 +252,9 @@ def _settle(search, best):
         low, high = (log_kappa, high) if gap > 0 else (low, log_kappa)
         step = gap * (log_kappa - past[0]) / (past[1] - gap or np.inf)
         past = log_kappa, gap
-        log_kappa += np.clip(step, -FAR, FAR)
+        log_kappa += np.copysign(min(abs(step) or FAR, FAR), gap)
         if not low < log_kappa < high:
-            outward = past[0] + np.copysign(FAR, gap)
-            log_kappa = (low + high) / 2 if np.isfinite(high - low) else outward
+            log_kappa = (low + high) / 2
         best = replace(search, kappa=np.exp(log_kappa)).descend(best.point.x)
         n_iter, gap = n_iter + best.n_iter, search.kappa_gap(best.point)
     agrees = search.likelihood.rows.n * gap**2 <= search.tol

@@ -4,7 +4,7 @@ They are values of theta.  Several optima differ in the rows that tell the mean,
 do the starts from that of the best constant variance.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
@@ -24,7 +24,7 @@ FAR = 2.0
 # Most columns, and most groups, that have starts of their own.
 MOST_STARTS = 10
 # Least ratio of psi to the noise variance in a start: the slope at psi = 0 only tells
-# whether 0 is a local optimum.  At its inverse groups differ far more than the noise.
+# whether 0 is a local optimum.
 LEAST_RATIO = 1e-3
 
 
@@ -61,19 +61,7 @@ def best_constant(likelihood, gram, floor, noise_variance=None):
     noise_variance : float, default=None
         The scale, if it is known.
     """
-    criterion = _of_ratio(likelihood, gram, floor, noise_variance)
-    if likelihood.fixed:
-        n_groups, alpha = likelihood.rows.n_groups, likelihood.alpha
-        variance = noise_beside_fixed_effects(criterion, n_groups, alpha)
-        return Constant(max(variance, floor), 0.0, True, gram)
-    found = best_ratio(criterion) if likelihood.random else Optimum(0.0, True, 0)
-    variance = evaluate_ratio(criterion, found.ratio).noise_variance
-    return Constant(variance, found.ratio, found.identified, gram)
-
-
-def _of_ratio(likelihood, gram, floor, noise_variance=None):
-    """The criterion of the ratio at given variances."""
-    return RandomIntercept(
+    criterion = RandomIntercept(
         gram=gram,
         n=likelihood.rows.n,
         reml=likelihood.reml,
@@ -82,6 +70,13 @@ def _of_ratio(likelihood, gram, floor, noise_variance=None):
         logdet_basis=likelihood.rows.mean_columns.logdet_basis,
         noise_variance=noise_variance,
     )
+    if likelihood.fixed:
+        n_groups, alpha = likelihood.rows.n_groups, likelihood.alpha
+        variance = noise_beside_fixed_effects(criterion, n_groups, alpha)
+        return Constant(max(variance, floor), 0.0, True, gram)
+    found = best_ratio(criterion) if likelihood.random else Optimum(0.0, True, 0)
+    variance = evaluate_ratio(criterion, found.ratio).noise_variance
+    return Constant(variance, found.ratio, found.identified, gram)
 
 
 def scaled(likelihood, theta, constant, least_ratio=LEAST_RATIO):
@@ -130,12 +125,12 @@ def from_squared_residuals(likelihood, point):
     return np.append(found.x, point.x[gamma.stop :])
 
 
-def more_starts(likelihood, constant, point, gradient):
+def more_starts(likelihood, point, gradient):
     """Starts beside that of the constant variance, at which the gradient is given.
 
     Along each column of the log-variance, up and down: of many, those that the squared
     noise follows most.  With each group as the one that tells the mean: of many, those
-    with the least noise.  With groups that differ far more than their rows.
+    with the least noise.
     """
     theta, n_effects = point.x, len(likelihood.free)
     spread = np.linalg.norm(likelihood.axes, axis=0)
@@ -151,12 +146,6 @@ def more_starts(likelihood, constant, point, gradient):
     noise = -gradient[:n_effects] / likelihood.rows.size[likelihood.free]
     for g in np.argsort(noise, kind="stable")[:MOST_STARTS]:
         yield theta - 2 * FAR * np.eye(1, len(theta), g)[0]
-    if likelihood.random:
-        floor = np.exp(likelihood.log_bounds[0])
-        criterion = _of_ratio(likelihood, constant.gram, floor)
-        within = evaluate_ratio(criterion, 1 / LEAST_RATIO).noise_variance
-        apart = replace(constant, noise_variance=within, ratio=1 / LEAST_RATIO)
-        yield constant_start(likelihood, apart)
 
 
 def by_ratio(likelihood, point):

@@ -33,12 +33,10 @@ from .._rows.qr import EPS
 # A decrement below this multiple of the rounding error of the value is none: the step
 # moves a variable by less than rounding does.
 TINY = np.sqrt(EPS)
-# At a kink decrements do not fall to nothing: one below this, in units of the value,
-# ends the search.
-LITTLE = 1e-2
-# Below this decrement a step is near enough to the optimum for an exact Hessian to be
-# worth its price.
-NEAR = 1.0
+# Below this decrement, in units of the value, a step is near the optimum: an exact
+# Hessian is worth its price, and at a kink, where decrements do not fall to nothing,
+# the search ends.
+NEAR = 1e-2
 # Dampings that are tried for one step, each of which narrows their interval.
 MOST_TRIALS = 40
 
@@ -53,15 +51,11 @@ class Quadratic:
     hessian : Arrow
     metric : Arrow
         Positive definite: step'metric step is the squared length of a step.
-    exact : bool
-        Whether the Hessian is the function's own; else the search asks for another one
-        before it ends.
     """
 
     gradient: np.ndarray
     hessian: Arrow
     metric: Arrow
-    exact: bool = True
 
     def length(self, step):
         return np.sqrt(step @ (self.metric @ step))
@@ -101,8 +95,8 @@ def minimise(evaluate, expand, start, *, tol, max_iter, lower=None, leave=None):
     Parameters
     ----------
     evaluate, expand : callable
-        See above; `near` tells that the last step's decrement was below `NEAR`, or that
-        the next one is the last.
+        See above; `near` tells that the last step's decrement was below `NEAR`.
+        Elsewhere an approximate Hessian will do.
     start : ndarray of shape (n,)
     tol : float
         The step whose decrement is at most this is the last one; its error is of the
@@ -124,14 +118,11 @@ def minimise(evaluate, expand, start, *, tol, max_iter, lower=None, leave=None):
     at, model, radius, decrement = evaluate(start), None, 1.0, np.inf
     for n_iter in range(max_iter):
         if model is None:
-            model, last = expand(at, decrement <= max(tol, NEAR)), decrement
+            model, last = expand(at, decrement <= NEAR), decrement
         step, whole = bounded_step(model, at.x, radius, lower)
         decrement = 2 * model.promised(step)
-        if decrement <= (LITTLE if at.kinked else TINY * at.rounding):
+        if decrement <= (NEAR if at.kinked else TINY * at.rounding):
             return Minimum(at, n_iter, decrement, True, model)
-        if decrement <= tol and not model.exact:
-            model = None
-            continue
         if whole and leave is not None and leave(at, step):
             return Minimum(at, n_iter + 1, decrement, False, None)
         new, gained = None, -np.inf
@@ -142,8 +133,8 @@ def minimise(evaluate, expand, start, *, tol, max_iter, lower=None, leave=None):
         radius = _next_radius(radius, model.length(step), ratio)
         accepted = ratio > 0
         following = decrement * (decrement / last) ** 2 if last <= NEAR else np.inf
-        none_follows = model.exact and following <= TINY * at.rounding
-        is_last = decrement <= tol or (accepted and none_follows)
+        none_follows = accepted and following <= TINY * at.rounding
+        is_last = decrement <= tol or none_follows
         if is_last and (whole or not accepted):
             return Minimum(new if accepted else at, n_iter + 1, decrement, whole, model)
         if accepted:
