@@ -6,7 +6,6 @@ import numbers
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
-from types import ModuleType
 from typing import Any, ClassVar, Literal, Self, overload
 
 import numpy as np
@@ -33,7 +32,6 @@ from ._input.table import (
     read_new_data,
     second_door,
 )
-from ._likelihood import posterior
 from ._likelihood.normal import normal_interval, t_interval
 from ._messages import LABELS_IGNORED, NOTHING_LEARNED
 from ._results.fit import Fit
@@ -59,8 +57,6 @@ class NewRows:
     n_known : int
         Number of groups of the fit.
     """
-
-    joint: ClassVar[ModuleType] = posterior  # functions of several rows
 
     fit: Fit
     data: Data
@@ -98,17 +94,17 @@ class NewRows:
     def covariance(self):
         """Joint covariance of new observations, (n, n)."""
         where = self.X, self.codes, self.owner, self.noise_variance
-        return self.joint.joint_covariance(self.fit.posterior, *where)
+        return self.fit.posterior.joint_covariance(*where)
 
     def sample(self, n_samples, random_state):
         """Draws of new observations, (n, n_samples)."""
         where = self.X, self.codes, self.owner, self.noise_variance
-        return self.joint.sample(self.fit.posterior, *where, n_samples, random_state)
+        return self.fit.posterior.sample(*where, n_samples, random_state)
 
     def log_density(self, y):
         """Joint log-density of observations."""
         where = self.codes, self.owner, self.noise_variance
-        return self.joint.joint_log_density(self.fit.posterior, self.X, y, *where)
+        return self.fit.posterior.joint_log_density(self.X, y, *where)
 
     def integrated_interval(self, coverage):
         """Intervals (n, 2) of the distribution that is integrated over variances."""
@@ -146,7 +142,7 @@ class NewRows:
         if distribution == "integrated":
             return self.fit.integrated.averages(*rows).interval(coverage)
         rows = *rows, self.noise_variance
-        mean, variance = self.joint.weighted_sums_of(self.fit.posterior, *rows)
+        mean, variance = self.fit.posterior.weighted_sums_of(*rows)
         return np.column_stack(normal_interval(mean, np.sqrt(variance), coverage))
 
     @cached_property

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
-from types import ModuleType
 from typing import Any, ClassVar, Literal, Self, overload
 
 import numpy as np
@@ -37,7 +36,6 @@ from ._input.parameters import (
     warn_of_population,
 )
 from ._input.table import read_fit_data, read_new_data
-from ._likelihood import mixed_posterior
 from ._likelihood.normal import normal_interval
 from ._messages import (
     LABELS_IGNORED,
@@ -84,8 +82,6 @@ class NewMixedRows(NewRows):
     owner : list of ndarray of shape (n,)
         Rows with the same owner share the effects of a level.
     """
-
-    joint: ClassVar[ModuleType] = mixed_posterior
 
     owner: list
 

@@ -10,13 +10,11 @@ noise variance; so it is a mixture of t distributions.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from types import ModuleType
 
 import numpy as np
 from scipy.sparse import issparse
 from scipy.special import logsumexp
 
-from . import posterior as one_factor
 from .mixture import (
     Components,
     mixture_interval,
@@ -82,8 +80,6 @@ class Integrated:
         noise variance of 1.
     n_numbers : int
         About the number of numbers that one of them holds.
-    joint : module
-        Functions of several rows for a posterior of this kind.
     noise : callable
         ``noise(key, X, codes)`` is the noise of new rows, in noise variances of the
         component.
@@ -92,7 +88,6 @@ class Integrated:
     over: Components
     at: Callable
     n_numbers: int
-    joint: ModuleType = one_factor
     noise: Callable = no_structure
 
     @cached_property
@@ -150,14 +145,13 @@ class Integrated:
         """New observations of rows at all components at once."""
         known = list(self._kept)
         place = {key: i for i, key in enumerate(known)}
-        (codes,) = (codes,) if self.joint is one_factor else codes
-        mean, variance = self._maps.rows(X, codes)
+        only = self._kept[known[0]].of_one_factor(codes)
+        mean, variance = self._maps.rows(X, only)
         if self.noise is no_structure:
             variance += 1.0
         else:
-            codes_of = codes if self.joint is one_factor else [codes]
             for of_key, key in zip(variance, known, strict=True):
-                of_key += self.noise(key, X, codes_of)
+                of_key += self.noise(key, X, codes)
         keys = [place[key] for key in self.over.keys.tolist()]
         if keys != list(range(len(known))):
             mean, variance = mean[keys], variance[keys]
@@ -167,11 +161,12 @@ class Integrated:
 
     def interval(self, X, codes, coverage):
         """Central intervals of new observations of rows, (n, 2), some at a time."""
-        n = X.shape[0]
-        step, ends = AT_ONCE if self._kept else max(n, 1), np.empty((n, 2))
-        for start in range(0, n, step):
-            rows = slice(start, start + step)
-            some = codes[rows] if self.joint is one_factor else [c[rows] for c in codes]
+        if not self._kept:
+            return self.observations(X, codes).interval(coverage)
+        any_of_them, ends = next(iter(self._kept.values())), np.empty((X.shape[0], 2))
+        for start in range(0, len(ends), AT_ONCE):
+            rows = slice(start, start + AT_ONCE)
+            some = any_of_them.of_rows(codes, rows)
             ends[rows] = self.observations(X[rows], some).interval(coverage)
         return ends
 
@@ -180,7 +175,7 @@ class Integrated:
 
         def read(known, key):
             rows = X, codes, owner, self.noise(key, X, codes)
-            return self.joint.weighted_sums_of(known, weight, *rows)
+            return known.weighted_sums_of(weight, *rows)
 
         return self.targets(read)
 
@@ -201,8 +196,7 @@ class Integrated:
         """Joint log-density of new observations."""
 
         def read(known, key):
-            rows = codes, owner, self.noise(key, X, codes)
-            return self.joint.joint_terms(known, X, y, *rows)
+            return known.joint_terms(X, y, codes, owner, self.noise(key, X, codes))
 
         squares, logdets = np.array(self.each(read)).T
         noise, n = self.over.noise_variance, len(y)
@@ -222,7 +216,7 @@ class Integrated:
         for i in np.unique(component):
             mine, known = component == i, self.posterior(keys[i])
             rows = X, codes, owner, self.noise(keys[i], X, codes)
-            some = self.joint.sample(known, *rows, int(mine.sum()), random_state)
+            some = known.sample(*rows, int(mine.sum()), random_state)
             mean = known.mean(X, codes)[:, None]
             scale = np.sqrt(self.over.noise_variance[i]) * shrink[mine]
             draws[:, mine] = mean + scale * (some - mean)

@@ -206,6 +206,62 @@ class MixedPosterior(Coefficients):
         """Lists over the terms in the order of elimination."""
         return [[values[t] for t in self.order] for values in lists]
 
+    @staticmethod
+    def of_rows(codes, rows):
+        """The codes of some rows, factor by factor."""
+        return [of_factor[rows] for of_factor in codes]
+
+    @staticmethod
+    def of_one_factor(codes):
+        """The codes of the only factor."""
+        (only,) = codes
+        return only
+
+    def joint_covariance(self, X, codes, owners, noise_variance):
+        """Covariance (n, n) of new observations."""
+        return _covariance(
+            self.conditional, joint_rows(self, X, codes, owners, noise_variance)
+        )
+
+    def weighted_sums_of(self, weight, X, codes, owners, noise_variance):
+        """Mean and variance of sums of new y, weighted by the rows of `weight`."""
+        rows = joint_rows(self, X, codes, owners, noise_variance)
+        total = sparse.csr_array(weight)
+        weights = [total @ W for W in self.conditional.weights(rows.Z)]
+        variance = np.sum((weight @ rows.h) ** 2, axis=1) + weight**2 @ noise_variance
+        variance += np.diag(self.conditional.covariance(*weights))
+        for half in rows.new:
+            variance += np.sum((total @ half).toarray() ** 2, axis=1)
+        return weight @ rows.mean, variance
+
+    def sample(self, X, codes, owners, noise_variance, n_samples, random_state):
+        """Draws (n, n_samples) from the joint normal distribution."""
+        rows = joint_rows(self, X, codes, owners, noise_variance)
+        normal = random_state.standard_normal
+        draws = rows.h @ normal((rows.h.shape[1], n_samples))
+        weights = self.conditional.weights(rows.Z)
+        draws += self.conditional.draws(*weights, n_samples, random_state)
+        for half in rows.new:
+            draws += half @ normal((half.shape[1], n_samples))
+        draws += np.sqrt(noise_variance)[:, None] * normal(draws.shape)
+        draws += rows.mean[:, None]
+        return draws
+
+    def joint_terms(self, X, y, codes, owners, noise_variance):
+        """r'S^-1 r and log|S| of the residuals r and joint covariance S of y.
+
+        Few rows have them from their covariance matrix; many from the effects: those of
+        the first terms are eliminated by a sparse factor, which has no fill where they
+        are nested, and the rest is dense: math.md (84).
+        """
+        rows = joint_rows(self, X, codes, owners, noise_variance)
+        residual, n = y - rows.mean, len(y)
+        if n <= self.conditional.few_rows:
+            logdet, rss = _few_rows(self.conditional, rows, residual)
+        else:
+            logdet, rss = _many_rows(self.conditional, rows, residual)
+        return rss, logdet
+
 
 def _products(z, figures, codes):
     """z'figures of each row's level, (n,) or (n, k); 0 where it is not known."""
@@ -363,13 +419,6 @@ def _symmetric_root(Psi):
     return vectors * np.sqrt(np.maximum(values, 0.0))
 
 
-def joint_covariance(posterior, X, codes, owners, noise_variance):
-    """Covariance (n, n) of new observations."""
-    return _covariance(
-        posterior.conditional, joint_rows(posterior, X, codes, owners, noise_variance)
-    )
-
-
 def _covariance(conditional, rows):
     covariance = rows.h @ rows.h.T
     covariance += conditional.covariance(*conditional.weights(rows.Z))
@@ -377,54 +426,6 @@ def _covariance(conditional, rows):
         covariance += (half @ half.T).toarray()
     covariance[np.diag_indices(len(covariance))] += rows.noise_variance
     return covariance
-
-
-def weighted_sums_of(posterior, weight, X, codes, owners, noise_variance):
-    """Mean and variance of sums of new y, whose weights are the rows of `weight`."""
-    rows = joint_rows(posterior, X, codes, owners, noise_variance)
-    total = sparse.csr_array(weight)
-    weights = [total @ W for W in posterior.conditional.weights(rows.Z)]
-    variance = np.sum((weight @ rows.h) ** 2, axis=1) + weight**2 @ noise_variance
-    variance += np.diag(posterior.conditional.covariance(*weights))
-    for half in rows.new:
-        variance += np.sum((total @ half).toarray() ** 2, axis=1)
-    return weight @ rows.mean, variance
-
-
-def sample(posterior, X, codes, owners, noise_variance, n_samples, random_state):
-    """Draws (n, n_samples) from the joint normal distribution."""
-    rows = joint_rows(posterior, X, codes, owners, noise_variance)
-    normal = random_state.standard_normal
-    draws = rows.h @ normal((rows.h.shape[1], n_samples))
-    weights = posterior.conditional.weights(rows.Z)
-    draws += posterior.conditional.draws(*weights, n_samples, random_state)
-    for half in rows.new:
-        draws += half @ normal((half.shape[1], n_samples))
-    draws += np.sqrt(noise_variance)[:, None] * normal(draws.shape)
-    draws += rows.mean[:, None]
-    return draws
-
-
-def joint_log_density(posterior, X, y, codes, owners, noise_variance):
-    """Log-density of y under the joint normal distribution: math.md (84)."""
-    squares, logdet = joint_terms(posterior, X, y, codes, owners, noise_variance)
-    return -0.5 * (len(y) * np.log(2 * np.pi) + logdet + squares)
-
-
-def joint_terms(posterior, X, y, codes, owners, noise_variance):
-    """r'S^-1 r and log|S| of the residuals r and joint covariance S of y: math.md (84).
-
-    Few rows have them from their covariance matrix; many from the effects: those of the
-    first terms are eliminated by a sparse factor, which has no fill where they are
-    nested, and the rest is dense.
-    """
-    rows = joint_rows(posterior, X, codes, owners, noise_variance)
-    residual, n = y - rows.mean, len(y)
-    if n <= posterior.conditional.few_rows:
-        logdet, rss = _few_rows(posterior.conditional, rows, residual)
-    else:
-        logdet, rss = _many_rows(posterior.conditional, rows, residual)
-    return rss, logdet
 
 
 def _few_rows(conditional, rows, residual):

@@ -65,6 +65,11 @@ class Coefficients:
         own = np.zeros((len(self.coef), n_own))
         return np.vstack([level, np.column_stack([self.coef, self.coef_root, own])])
 
+    def joint_log_density(self, X, y, codes, owner, noise_variance):
+        """Log-density of y under the joint normal distribution: math.md (84)."""
+        squares, logdet = self.joint_terms(X, y, codes, owner, noise_variance)
+        return -0.5 * (len(y) * np.log(2 * np.pi) + logdet + squares)
+
     def _times(self, X, right):
         if sparse.issparse(X):
             return X @ right - self.shift @ right
@@ -150,6 +155,56 @@ class Posterior(Coefficients):
     def intercept_variance(self, codes):
         """Variance of each row's random intercept, coefficients known."""
         return of_groups(self.modes_variance, codes, self.group_variance)
+
+    @staticmethod
+    def of_rows(codes, rows):
+        """The codes of some rows."""
+        return codes[rows]
+
+    @staticmethod
+    def of_one_factor(codes):
+        """The codes of the only factor."""
+        return codes
+
+    def joint_covariance(self, X, codes, owner, noise_variance):
+        """Covariance (n, n) of new observations; rows of one `owner` share a group."""
+        h = self.coefficient_rows(X, codes)
+        covariance = h @ h.T
+        shared = owner[:, None] == owner
+        covariance += np.where(shared, self.intercept_variance(codes)[:, None], 0.0)
+        covariance[np.diag_indices(len(owner))] += noise_variance
+        return covariance
+
+    def weighted_sums_of(self, weight, X, codes, owner, noise_variance):
+        """Mean and variance of sums of new y, weighted by the rows of `weight`."""
+        h = weight @ self.coefficient_rows(X, codes)
+        owners, first, member = np.unique(owner, return_index=True, return_inverse=True)
+        shares = np.zeros((len(owners), len(weight)))
+        np.add.at(shares, member, weight.T)
+        variance = np.sum(h**2, axis=1) + weight**2 @ noise_variance
+        variance += self.intercept_variance(codes[first]) @ shares**2
+        return weight @ self.mean(X, codes), variance
+
+    def sample(self, X, codes, owner, noise_variance, n_samples, random_state):
+        """Draws (n, n_samples) from the joint normal distribution, in O(n)."""
+        h = self.coefficient_rows(X, codes)
+        owners, member = unique(owner)
+        draws = h @ random_state.standard_normal((h.shape[1], n_samples))
+        intercepts = random_state.standard_normal((len(owners), n_samples))[member]
+        draws += np.sqrt(self.intercept_variance(codes))[:, None] * intercepts
+        noise = random_state.standard_normal((len(owner), n_samples))
+        draws += np.sqrt(noise_variance)[:, None] * noise
+        return self.mean(X, codes)[:, None] + draws
+
+    def joint_terms(self, X, y, codes, owner, noise_variance):
+        """r'S^-1 r and log|S| of residuals r and joint covariance S of y, in O(n)."""
+        residual = y - self.mean(X, codes)
+
+        def read(rows):
+            h = self.coefficient_rows(X[rows], codes[rows])
+            return np.column_stack([h, residual[rows]])
+
+        return _block_terms(read, owner, noise_variance, self.intercept_variance(codes))
 
 
 def of_groups(figures, codes, of_new):
@@ -297,58 +352,6 @@ def observe(posterior, X, y, codes, noise_variance):
         modes=shrink * (posterior.modes + before * pull),
         modes_variance=shrink * before,
         loading=shrink[:, None] * (posterior.loading + before[:, None] * of_rows),
-    )
-
-
-def joint_covariance(posterior, X, codes, owner, noise_variance):
-    """Covariance (n, n) of new observations; rows with equal `owner` share a group."""
-    h = posterior.coefficient_rows(X, codes)
-    covariance = h @ h.T
-    shared = owner[:, None] == owner
-    covariance += np.where(shared, posterior.intercept_variance(codes)[:, None], 0.0)
-    covariance[np.diag_indices(len(owner))] += noise_variance
-    return covariance
-
-
-def weighted_sums_of(posterior, weight, X, codes, owner, noise_variance):
-    """Mean and variance of sums of new y, whose weights are the rows of `weight`."""
-    h = weight @ posterior.coefficient_rows(X, codes)
-    owners, first, member = np.unique(owner, return_index=True, return_inverse=True)
-    shares = np.zeros((len(owners), len(weight)))
-    np.add.at(shares, member, weight.T)
-    variance = np.sum(h**2, axis=1) + weight**2 @ noise_variance
-    variance += posterior.intercept_variance(codes[first]) @ shares**2
-    return weight @ posterior.mean(X, codes), variance
-
-
-def sample(posterior, X, codes, owner, noise_variance, n_samples, random_state):
-    """Draws (n, n_samples) from the joint normal distribution, in O(n)."""
-    h = posterior.coefficient_rows(X, codes)
-    owners, member = unique(owner)
-    draws = h @ random_state.standard_normal((h.shape[1], n_samples))
-    intercepts = random_state.standard_normal((len(owners), n_samples))[member]
-    draws += np.sqrt(posterior.intercept_variance(codes))[:, None] * intercepts
-    noise = random_state.standard_normal((len(owner), n_samples))
-    draws += np.sqrt(noise_variance)[:, None] * noise
-    return posterior.mean(X, codes)[:, None] + draws
-
-
-def joint_log_density(posterior, X, y, codes, owner, noise_variance):
-    """Log-density of y under the joint normal distribution, in O(n)."""
-    squares, logdet = joint_terms(posterior, X, y, codes, owner, noise_variance)
-    return -0.5 * (len(y) * np.log(2 * np.pi) + logdet + squares)
-
-
-def joint_terms(posterior, X, y, codes, owner, noise_variance):
-    """r'S^-1 r and log|S| of the residuals r and joint covariance S of y, in O(n)."""
-    residual = y - posterior.mean(X, codes)
-
-    def read(rows):
-        h = posterior.coefficient_rows(X[rows], codes[rows])
-        return np.column_stack([h, residual[rows]])
-
-    return _block_terms(
-        read, owner, noise_variance, posterior.intercept_variance(codes)
     )
 
 

@@ -1,14 +1,11 @@
 """The fit of a linear mixed model, as the estimator keeps it and copies from it."""
 
 from dataclasses import dataclass, field, replace
-from types import ModuleType
-from typing import ClassVar
 
 import numpy as np
 
 from .._input.factors import INTERCEPT, Factor
 from .._input.label_table import KnownLabels, known_labels
-from .._likelihood import mixed_posterior
 from .._likelihood.mixed import evaluate
 from .._likelihood.mixed_noise import Uneven
 from .._likelihood.mixed_posterior import MixedPosterior, make_room, observe
@@ -76,8 +73,6 @@ class LinearMixedFit(Fit):
     uneven : Uneven or None
         The rows beside a modelled noise, if they are few; not stored.
     """
-
-    joint: ClassVar[ModuleType] = mixed_posterior
 
     posterior: MixedPosterior
     uses_groups: bool

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._likelihood import mixed_posterior
 from .._likelihood.covariance_posterior import (
     MOST_PARAMETERS,
     integrate_covariances,
@@ -133,7 +132,6 @@ def integrate_mixed(fit):
         over=over,
         at=at,
         n_numbers=fit.posterior.n_numbers,
-        joint=mixed_posterior,
         noise=noise,
         to_user=[coordinates.to_user for coordinates in fit.reduced.coordinates],
         node=node,

@@ -13,11 +13,8 @@ from skmixed._likelihood.mixed_posterior import (
     Effects,
     MixedPosterior,
     error_products,
-    joint_covariance,
-    joint_log_density,
     make_room,
     observe,
-    sample,
 )
 
 # Both sides solve with matrices of condition up to 1e4; figures are of order 1.
@@ -113,7 +110,7 @@ def test_mean_variance_and_covariance(case):
     assert_allclose(posterior.mean(X, codes), mean, rtol=DENSE)
     assert_allclose(posterior.variance(X, codes), np.diag(covariance), rtol=DENSE)
     noise = np.linspace(0.5, 1.5, len(X))
-    got = joint_covariance(posterior, X, codes, owners, noise)
+    got = posterior.joint_covariance(X, codes, owners, noise)
     assert_allclose(got, covariance + np.diag(noise), rtol=DENSE, atol=DENSE)
 
 
@@ -147,7 +144,7 @@ def test_one_row_alone_is_predicted_as_among_others(case):
         one = [code[i : i + 1] for code in codes]
         assert_allclose(posterior.variance(X[i : i + 1], one), whole[i], rtol=1e-12)
         own = [owner[i : i + 1] for owner in owners]
-        joint = joint_covariance(posterior, X[i : i + 1], one, own, np.zeros(1))
+        joint = posterior.joint_covariance(X[i : i + 1], one, own, np.zeros(1))
         assert_allclose(joint[0, 0], whole[i], rtol=1e-12)
 
 
@@ -196,7 +193,7 @@ def test_further_rows_are_learnt_as_if_they_had_been_there(case):
     codes = [np.where(own < k, own, -1) for own, k in zip(owners, K, strict=True)]
     mean, covariance = mixed.predict_after(at, more, y, noise, new)
     assert_allclose(learnt.mean(X, codes), mean, rtol=DENSE, atol=DENSE)
-    got = joint_covariance(learnt, X, codes, owners, np.zeros(len(X)))
+    got = learnt.joint_covariance(X, codes, owners, np.zeros(len(X)))
     assert_allclose(got, covariance, rtol=DENSE, atol=DENSE)
     assert_allclose(learnt.variance(X, codes), np.diag(covariance), rtol=DENSE)
     both = mixed.stack(at, more, y, noise)
@@ -315,9 +312,9 @@ def test_log_density_is_that_of_mean_and_covariance(case, n):
     _, X, codes, owners = new_rows(at, n=n)
     y = np.random.default_rng(2).normal(scale=3, size=n)
     noise = np.linspace(0.3, 0.9, n)
-    covariance = joint_covariance(posterior, X, codes, owners, noise)
+    covariance = posterior.joint_covariance(X, codes, owners, noise)
     expected = multivariate_normal(posterior.mean(X, codes), covariance).logpdf(y)
-    got = joint_log_density(posterior, X, y, codes, owners, noise)
+    got = posterior.joint_log_density(X, y, codes, owners, noise)
     assert_allclose(got, expected, rtol=1e-9)
 
 
@@ -326,8 +323,8 @@ def test_draws_have_the_joint_distribution(case):
     _, X, codes, owners = new_rows(at)
     noise, n = np.linspace(0.5, 1.5, len(X)), 20_000
     rng = np.random.RandomState(0)
-    draws = sample(posterior, X, codes, owners, noise, n, rng)
-    covariance = joint_covariance(posterior, X, codes, owners, noise)
+    draws = posterior.sample(X, codes, owners, noise, n, rng)
+    covariance = posterior.joint_covariance(X, codes, owners, noise)
     std = np.sqrt(np.diag(covariance))
     # Five standard errors of a mean and of a covariance of normal draws.
     error = np.abs(draws.mean(axis=1) - posterior.mean(X, codes))
@@ -369,6 +366,6 @@ def test_singular_covariances(structure):
     learnt = learn(at, posterior)
     assert np.isfinite(learnt.variance(X, codes)).all()
     y = np.zeros(len(X))
-    density = joint_log_density(posterior, X, y, codes, owners, np.ones(len(X)))
+    density = posterior.joint_log_density(X, y, codes, owners, np.ones(len(X)))
     expected = multivariate_normal(mean, covariance + np.eye(len(X))).logpdf(y)
     assert_allclose(density, expected, rtol=1e-9)

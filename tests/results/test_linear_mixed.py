@@ -16,9 +16,7 @@ from skmixed import LinearMixedRegressor
 from skmixed._estimator import fit_of
 from skmixed._likelihood.mixed_posterior import (
     MixedPosterior,
-    joint_log_density,
     observe,
-    sample,
 )
 from skmixed._results.linear_mixed import condition_mixed
 from skmixed._results.state import from_plain, read_only, to_plain
@@ -81,7 +79,7 @@ def test_a_posterior_is_stored_as_arrays(case):
     assert (back.variance(X, codes) == posterior.variance(X, codes)).all()
     noise = np.ones(len(X))
     density = [
-        joint_log_density(p, X, at.y, codes, codes, noise) for p in (back, posterior)
+        p.joint_log_density(X, at.y, codes, codes, noise) for p in (back, posterior)
     ]
     assert density[0] == density[1]
     learnt = [observe(p, X, at.y, codes, noise) for p in (back, posterior)]
@@ -109,10 +107,10 @@ def test_without_factors():
     assert_allclose(posterior.mean(new, []), mean, rtol=DENSE)
     assert_allclose(posterior.variance(new, []), np.diag(covariance), rtol=DENSE)
     noise, y = np.ones(200), np.zeros(200)
-    got = joint_log_density(posterior, new, y, [], [], noise)
+    got = posterior.joint_log_density(new, y, [], [], noise)
     expected = multivariate_normal(mean, covariance + np.eye(200)).logpdf(y)
     assert_allclose(got, expected, rtol=1e-9)
-    draws = sample(posterior, new, [], [], noise, 3, np.random.RandomState(0))
+    draws = posterior.sample(new, [], [], noise, 3, np.random.RandomState(0))
     assert draws.shape == (200, 3)
 
 
