@@ -143,7 +143,8 @@ class LinearMixedRegressor(LinearMean, GaussianRegressor):
         cannot route `groups`.  None means that labels are passed as `groups`.
     solver : {"auto", "direct", "iterative"}, default="auto"
         The way to solve for the effects of factors that cross.  "direct" has a matrix
-        of all effects beside those of the largest factor.  "iterative" multiplies by
+        of all effects beside those of the largest factor and, with constant noise, of
+        the factors that it is nested in.  "iterative" multiplies by
         sparse matrices, for any number of effects: the search needs no likelihood, so
         that there is none, and `summary` says by how much its random probes may have
         moved the variances.  "auto" is "direct" up to 5,000 such effects.  A single

@@ -8,10 +8,10 @@ are `dense`.  With eps the errors that are left at each step,
 
 N is unit upper triangular and sparse: a level reaches those effects that its rows met.
 A single factor has N = I and no dense effects; nested factors have no dense ones; of
-crossed factors all but the largest are dense.
+crossed factors all but the largest, and those that are nested around it, are dense.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -24,6 +24,8 @@ from .._rows.memory import check_memory
 FEW_ROWS = 100
 # Numbers at hand when sums over pairs of sparse entries are taken: a few megabytes.
 PAIRS_AT_ONCE = 2**20
+# A product with a dense row takes this part of that of a pair, a number.
+PRODUCT = 1 / 4
 # Matrices of all coupled effects that are there at a time.
 MATRICES = 4
 # A pivot of a covariance that is smaller than this share of the largest is rounding.
@@ -313,7 +315,14 @@ def conditional_of_chain(own, carries, parents):
     parents : list of ndarray of shape (K,)
         The level of the next term that each level belongs to; none of the last one.
     """
-    sizes, pulls = [C.shape[:2] for C in own], []
+    sizes = [C.shape[:2] for C in own]
+    chain = _unwind(_pulls(sizes, carries, parents), 0) if len(own) > 1 else None
+    return with_reach(sizes, own, np.empty((0, 0)), chain, None)
+
+
+def _pulls(sizes, carries, parents):
+    """The matrices (K q, effects of the terms after) of nested terms for `_unwind`."""
+    pulls = []
     for t, (K, q) in enumerate(sizes[:-1]):
         level, start, effects = np.arange(K), 0, []
         for s in range(t + 1, len(sizes)):
@@ -326,30 +335,49 @@ def conditional_of_chain(own, carries, parents):
         bounds = np.arange(0, columns.size + 1, max(length, 1))
         entries = -carries[t].ravel(), columns.ravel(), bounds
         pulls.append(sparse.csr_array(entries, shape=(K * q, start)))
-    if own:
-        K, q = sizes[-1]
-        pulls.append(sparse.csr_array((K * q, 0)))
-    chain = _unwind(pulls, 0) if len(own) > 1 else None
-    return with_reach(sizes, own, np.empty((0, 0)), chain, None)
+    K, q = sizes[-1]
+    return [*pulls, sparse.csr_array((K * q, 0))]
 
 
-def conditional_of_crossed(sizes, own, carry, dense, spread):
-    """The covariance of terms of which the first alone is eliminated.
+def conditional_of_crossed(sizes, stages, dense, covariances, scale):
+    """The covariance of crossed terms, of which the first is eliminated, and then those
+    that are nested around it.
 
     Parameters
     ----------
     sizes : sequence of (int, int)
-    own : ndarray of shape (K, q, q)
-        Cov(b_g | all other effects, y, beta).
-    carry : csr_array of shape (K q, d)
-        d b / d (all other effects).
+        Of all terms.
+    stages : sequence of Stage
+        Of the eliminated ones, from the inside out, in units of the noise.
     dense : ndarray of shape (d, d)
-        Covariance of these.
-    spread : ndarray of shape (K, q, q)
-        carry dense carry' of each level.
+        Covariance of the effects of the others, likewise.
+    covariances : sequence of ndarray of shape (K, q, q)
+        Cov(b_g | y, beta) of every level of the eliminated terms, likewise.
+    scale : float
+        The noise variance.
     """
-    carry = sparse_rows(carry)
-    return Conditional(tuple(sizes), (own,), dense, None, carry, (spread,))
+    n, sizes = len(stages), tuple(sizes)
+    own = tuple(scale * stage.own for stage in stages)
+    reaches = [_reach(stage.links, stage.carry) for stage in stages]
+    chain, reach = None, reaches[0]
+    if n > 1:
+        carries = [stage.carry_around for stage in stages]
+        parents = [stage.outside.parent for stage in stages[:-1]]
+        chain = _unwind(_pulls(sizes[:n], carries, parents), 0)
+        reach = chain @ sparse.vstack(reaches, format="csr")
+    parts = sizes, own, scale * dense, sparse_rows(chain), sparse_rows(reach)
+    bare = Conditional(*parts, tuple(np.zeros(C.shape) for C in own))
+    spread = [scale * C - bare.level_covariance(t) for t, C in enumerate(covariances)]
+    return replace(bare, spread=tuple(spread))
+
+
+def _reach(links, carry):
+    """Figures (E, q) of links as a csr_array (K q, d)."""
+    q = carry.shape[1]
+    rows = q * links.group[:, None] + np.arange(q)
+    where = rows.ravel(), np.repeat(links.column, q)
+    shape = q * links.shape[0], links.shape[1]
+    return sparse.csr_array((carry.ravel(), where), shape=shape)
 
 
 def _unwind(pulls, d):
@@ -532,8 +560,13 @@ def _forms(left, C, right):
 
 
 def _bilinear(A, i, B, j, C):
-    """A[i_k] C B[j_k]' for every k, by the entries of both rows alone."""
+    """A[i_k] C B[j_k]' for every k, by the entries of both rows alone, or by B C of the
+    rows of B that there are where that is less work.
+    """
     n_A, n_B = np.diff(A.indptr)[i], np.diff(B.indptr)[j]
+    met = np.unique(j)
+    if np.diff(B.indptr)[met].sum() * len(C) * PRODUCT + n_A.sum() < n_A @ n_B:
+        return _bilinear_by_rows(A, i, B, j, C)
     ends = np.cumsum(n_A * n_B, dtype=np.int64)
     total, first = np.zeros(len(i)), 0
     while first < len(i):
@@ -548,6 +581,24 @@ def _bilinear(A, i, B, j, C):
         product = A.data[left] * C[A.indices[left], B.indices[right]] * B.data[right]
         total[some] = np.bincount(owner, product, last - first)
         first = last
+    return total
+
+
+def _bilinear_by_rows(A, i, B, j, C):
+    """`_bilinear`, some rows of B at a time."""
+    total, order = np.zeros(len(i)), np.argsort(j, kind="stable")
+    rows, starts = np.unique(j[order], return_index=True)
+    starts, step = np.append(starts, len(j)), max(PAIRS_AT_ONCE // max(len(C), 1), 1)
+    for first in range(0, len(rows), step):
+        some = rows[first : first + step]
+        product = B[some] @ C
+        at = order[starts[first] : starts[min(first + step, len(rows))]]
+        counts = np.diff(A.indptr)[i[at]]
+        owner, ends = np.repeat(np.arange(len(at)), counts), np.cumsum(counts)
+        entry = np.arange(len(owner)) + (A.indptr[i[at]] - ends + counts)[owner]
+        place = np.searchsorted(some, j[at])[owner]
+        values = A.data[entry] * product[place, A.indices[entry]]
+        total[at] = np.bincount(owner, values, len(at))
     return total
 
 

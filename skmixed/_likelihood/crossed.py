@@ -1,8 +1,8 @@
 """The factor of several terms that cross (docs/math.md, section 11).
 
-The first term is eliminated level by level; all other effects are solved for at once by
-one dense matrix B.  Sums of squares at the solution keep the digits that a difference
-would lose.
+The first term is eliminated level by level, and so are those that are nested around it;
+all other effects are solved for at once by one dense matrix B.  Sums of squares at the
+solution keep the digits that a difference would lose.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,24 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import cholesky, lapack, solve_triangular
 
+from .._rows.around import (
+    Coupled,
+    back,
+    backward,
+    eliminate_around,
+    forth,
+    forward,
+    gathered,
+    joined,
+    split_vector,
+    summed,
+    with_rows,
+)
 from .._rows.crossed import CrossedGram
 from .._rows.link_pairs import mirror
 from .._rows.qr import EPS, stacked_root
 from .._threads import products_of
+from .around import Stage, forms_around, stage_of
 from .factor import TriangularSystem, solve_lower, times, transpose, whitener
 
 # If variances are so small that I - B^-1 is less than this, it has lost digits.
@@ -33,13 +47,18 @@ class CrossedFactor(TriangularSystem):
     Lambdas : tuple of ndarray of shape (q, q)
     C : ndarray of shape (K, q, q)
         Of the first term: C C' = I + K K'.
+    around : ndarray of shape (K, q, w)
+        C^-1 R12 of the effects of the terms around the first.
     Z_rows : ndarray of shape (E, q)
         C^-1 R12 of the links.
     residual_rows : ndarray of shape (K, q, m)
         C^-1 R12 (A~ - Z_2 change).
+    steps : sequence of Step
+        The elimination of the terms around.
     L : ndarray of shape (d, d)
-        Lower triangular: L L' = B = I + Lambda_2'M22 Lambda_2; 1 where this is I.
-    change, W2_change : ndarray of shape (d, m)
+        Lower triangular: L L' = B = I + Lambda_2'M22 Lambda_2 of the rest; 1 where this
+        is I.
+    change, W2_change : ndarray of shape (D, m)
         The modes of the other effects for every column of A, less a0; W22 times this.
     data_root : ndarray of shape (k, m)
         Of A'V^-1A.
@@ -52,8 +71,10 @@ class CrossedFactor(TriangularSystem):
     gram: CrossedGram
     Lambdas: tuple
     C: np.ndarray
+    around: np.ndarray
     Z_rows: np.ndarray
     residual_rows: np.ndarray
+    steps: list
     L: np.ndarray
     change: np.ndarray
     W2_change: np.ndarray
@@ -97,13 +118,50 @@ class CrossedFactor(TriangularSystem):
         """Inverse of B, (d, d), a new array."""
         return mirror(self.B_upper.copy())
 
+    @property
+    def rest(self):
+        """Lambda and sizes of the terms that are neither the first nor around it."""
+        return _rest(self.gram, self.Lambdas)
+
     @cached_property
     def covariance(self):
-        """Cov(b_2 | y, beta) / sigma^2 of the other effects, (d, d)."""
+        """Cov(b_2 | y, beta) / sigma^2 of the effects of the rest, (d, d)."""
         if self.is_alone:
             return np.zeros_like(self.gram.W22)
-        sizes = self.gram.sizes[1:]
-        return _both(self.Lambdas[1:], sizes, self.B_inverse(), overwrite=True)
+        return _both(*self.rest, self.B_inverse(), overwrite=True)
+
+    @cached_property
+    def stages(self):
+        """The `Stage` of the first term and of each term around it."""
+        around = [*self.gram.outer, None]
+        first = Stage(
+            psi=self.Lambdas[0] @ self.Lambdas[0].T,
+            D=times(transpose(self.half), self.half),
+            F_around=transpose(self.half) @ self.around,
+            F=self.F,
+            own=self.own,
+            links=self.gram.links,
+            outside=around[0],
+        )
+        found = [first]
+        for at, step in enumerate(self.steps):
+            links = around[at].links
+            found.append(stage_of(step, self.Lambdas[1 + at], links, around[at + 1]))
+        return found
+
+    @cached_property
+    def forms(self):
+        """See `forms_around`."""
+        return self._forms(self.covariance)
+
+    def _forms(self, covariance):
+        links = self.gram.links
+        if links.is_plain:
+            of_first = self._level_figure**2 * links.plain_forms(covariance, 1.0)
+            of_first = of_first[:, None, None]
+        else:
+            of_first = links.forms(self.F, covariance)
+        return forms_around(self.stages, covariance, of_first)
 
     @property
     def is_alone(self):
@@ -115,9 +173,13 @@ class CrossedFactor(TriangularSystem):
         """Z'V^-1 A of every term, (K, q, m): math.md (44)."""
         gram = self.gram
         first = times(transpose(self.half), self.residual_rows)
-        rest = gram.W2A + _back(gram.links, self.Z_rows, self.residual_rows)
+        rest = gram.W2A + self._back(self.residual_rows)
         rest -= self.W2_change
         return first, *_split(rest, gram.sizes[1:])
+
+    def _back(self, rows):
+        """[around, Z_rows]'rows."""
+        return _to_others(self.gram, self.around, self.Z_rows, rows)
 
     @property
     def modes_of_others(self):
@@ -131,16 +193,14 @@ class CrossedFactor(TriangularSystem):
     @cached_property
     def spread_sums(self):
         """The sum of the blocks (Z'V^-1 Z)_gg of every term, (q, q)."""
-        sizes, Lambdas = self.gram.sizes[1:], self.Lambdas[1:]
-        D = np.einsum("gai,gaj->ij", self.half, self.half)
+        rest = self.rest
         if self.is_alone:
             M22 = self.M22
-            return D, *(_diagonal_sum(A, q) for A, (_, q) in _squares(M22, sizes))
-        links = self.gram.links
-        is_plain = links.is_plain and all(q == 1 for _, q in sizes)
-        inverse = self.B_upper if is_plain else self.B_inverse()
+            found = [_diagonal_sum(A, q) for A, (_, q) in _squares(M22, rest[1])]
+            return *(stage.D.sum(axis=0) for stage in self.stages), *found
+        inverse = self.B_upper if self._is_upper_enough else self.B_inverse()
         found, start = [], 0
-        for (K, q), Lambda in zip(sizes, Lambdas, strict=True):
+        for Lambda, (K, q) in zip(*rest, strict=True):
             here = slice(start, start + K * q)
             start += K * q
             # Lambda'(Z'V^-1 Z) Lambda of the other effects is I - B^-1.
@@ -150,13 +210,29 @@ class CrossedFactor(TriangularSystem):
                 found.append(half.T @ left @ half)
             else:
                 found.append(self._few_told(here, (K, q)))
-        if is_plain:
-            forms = links.plain_forms(inverse, _scale(Lambdas, sizes))
-            D = D - self._level_figure**2 @ forms
-        else:
-            covariance = _both(Lambdas, sizes, inverse, overwrite=True)
-            D = D - links.form_sum(self.F, covariance)
-        return tuple((A + A.T) / 2 for A in (D, *found))
+        first = self._spread_of_first(inverse)
+        return tuple((A + A.T) / 2 for A in (*first, *found))
+
+    @property
+    def _is_upper_enough(self):
+        """Whether `spread_sums` reads the upper triangle of the inverse of B alone."""
+        is_plain = self.gram.links.is_plain and all(q == 1 for _, q in self.rest[1])
+        return is_plain and not self.gram.outer
+
+    def _spread_of_first(self, inverse):
+        """`spread_sums` of the first term and of those around it; the inverse of B is
+        overwritten.
+        """
+        links = self.gram.links
+        D = np.einsum("gai,gaj->ij", self.half, self.half)
+        if self._is_upper_enough:
+            forms = links.plain_forms(inverse, _scale(*self.rest))
+            return [D - self._level_figure**2 @ forms]
+        covariance = _both(*self.rest, inverse, overwrite=True)
+        if not self.gram.outer:
+            return [D - links.form_sum(self.F, covariance)]
+        pairs = zip(self.stages, self._forms(covariance), strict=True)
+        return [(stage.D - X).sum(axis=0) for stage, X in pairs]
 
     @property
     def _level_figure(self):
@@ -165,7 +241,7 @@ class CrossedFactor(TriangularSystem):
 
     def _few_told(self, here, size):
         """`spread_sums` of a term of which I - B^-1 tells too little."""
-        (K, q), Lambdas, sizes = size, self.Lambdas[1:], self.gram.sizes[1:]
+        (K, q), (Lambdas, sizes) = size, self.rest
         M22 = self.M22
         rows = _right(Lambdas, sizes, M22[here])
         half = _right([L.T for L in Lambdas], sizes, rows @ self.B_inverse())
@@ -176,7 +252,7 @@ class CrossedFactor(TriangularSystem):
 
     @property
     def M22(self):
-        """Z_2'V_1^-1 Z_2, (d, d), V_1 with the first term alone."""
+        """Z_2'V_1^-1 Z_2 of the rest, (d, d), V_1 without its terms."""
         return self._kept_M22 if len(self.gram.W22) <= FEW_KEPT else self._M22()
 
     @cached_property
@@ -184,7 +260,8 @@ class CrossedFactor(TriangularSystem):
         return self._M22()
 
     def _M22(self):
-        return mirror(_M22_upper(self.gram, self.C, self.Z_rows))
+        M2 = _M2_upper(self.gram, self.C, self.around, self.Z_rows)
+        return mirror(_eliminate(self.gram, self.Lambdas, M2)[1])
 
     @cached_property
     def effects_freedom(self):
@@ -192,6 +269,8 @@ class CrossedFactor(TriangularSystem):
         first = np.sum((self.half @ self.Lambdas[0]) ** 2)
         if self.is_alone:
             return first
+        for step in self.steps:
+            first += np.sum(step.before.own * times(transpose(step.half), step.half))
         inverse, _ = lapack.dtrtri(self.L, lower=1)
         return first + len(self.L) - np.sum(inverse**2)
 
@@ -215,6 +294,10 @@ class CrossedFactor(TriangularSystem):
 
     def conditional_of(self, t):
         """`conditional` of one term."""
+        n_around = len(self.gram.outer)
+        if n_around and t <= n_around:
+            stage = self.stages[t]
+            return stage.own + stage.psi @ self.forms[t] @ stage.psi
         if t == 0 and self.is_alone:
             return self.own
         if t == 0 and self.gram.links.is_plain:
@@ -223,33 +306,33 @@ class CrossedFactor(TriangularSystem):
             return self.own + (figure**2 * forms)[:, None, None]
         if t == 0:
             return self.own + self.gram.links.forms(self.carry, self.covariance)
-        some = list(_squares(self.covariance, self.gram.sizes[1:]))
-        A, (K, q) = some[t - 1]
+        some = list(_squares(self.covariance, self.rest[1]))
+        A, (K, q) = some[t - 1 - n_around]
         return A.reshape(K, q, K, q)[np.arange(K), :, np.arange(K)]
 
     def products_at_zero(self):
         """Products of N = Z'Z, if no effect has a variance: for terms s and t, s not
         after t, sum_gh N_ga,hb N_gc,hd as an array of (a, c, b, d).
         """
-        sizes, D = self.gram.sizes, transpose(self.half) @ self.half
-        found = {(0, 0): np.einsum("gab,gcd->acbd", D, D)}
-        starts = np.cumsum([0] + [K * q for K, q in sizes[1:]])
-        N, M22 = self.gram.links.matrices(self.F), self.M22
-        for t, (K, q) in enumerate(sizes[1:]):
+        sizes, M22, found = self.rest[1], self.M22, {}
+        starts = np.cumsum([0] + [K * q for K, q in sizes])
+        n, own = len(self.stages), [stage.D for stage in self.stages]
+        for s, stage in enumerate(self.stages):
+            ends = np.cumsum([0, *(D.shape[1] for D in own[s + 1 :])])
+            blocks = [stage.D, *np.split(stage.F_around, ends[1:-1], axis=2)]
+            for t, N in enumerate(blocks[: n - s]):
+                found[s, s + t] = np.einsum("gab,gcd->acbd", N, N)
+            N = stage.links.matrices(stage.F)
+            for t, (_, q) in enumerate(sizes):
+                parts = [M[:, starts[t] : starts[t + 1]] for M in N]
+                found[s, n + t] = _products(
+                    [[M[:, b::q] for b in range(q)] for M in parts]
+                )
+        for t, (K, q) in enumerate(sizes):
             here = slice(starts[t], starts[t + 1])
-            parts = [[M[:, here][:, b::q] for b in range(q)] for M in N]
-            found[0, t + 1] = np.array(
-                [
-                    [
-                        [[x.multiply(z).sum() for z in second] for x in first]
-                        for second in parts
-                    ]
-                    for first in parts
-                ]
-            )
-            for s, (K_s, q_s) in enumerate(sizes[1 : t + 2]):
+            for s, (K_s, q_s) in enumerate(sizes[: t + 1]):
                 block = M22[starts[s] : starts[s + 1], here].reshape(K_s, q_s, K, q)
-                found[s + 1, t + 1] = _block_products(block)
+                found[n + s, n + t] = _block_products(block)
         return found
 
     def variates(self, xs):
@@ -257,16 +340,27 @@ class CrossedFactor(TriangularSystem):
         gram, k = self.gram, xs[0].shape[2]
         x2 = np.vstack([x.reshape(-1, k) for x in xs[1:]])
         rows = times(self.half, xs[0]) if k > 1 else self.half @ xs[0]
-        rows = rows + _forth(gram.links, self.Z_rows, x2)
+        rows = rows + _of_others(gram, self.around, self.Z_rows, x2)
         W2f = gram.W22_times(x2)
-        M2f = W2f + _back(gram.links, self.Z_rows, rows)
+        M2f = W2f + self._back(rows)
         flat = rows.reshape(-1, k)
         known = x2.T @ W2f + flat.T @ flat
         if self.is_alone:
             return known
-        white = _left(self.Lambdas[1:], gram.sizes[1:], M2f)
-        white = solve_triangular(self.L, white, lower=True)
-        return known - white.T @ white
+        parts, rest = forward(self.steps, M2f)
+        white = solve_triangular(self.L, _left(*self.rest, rest), lower=True)
+        for part in (*(part.reshape(-1, k) for part in parts), white):
+            known = known - part.T @ part
+        return known
+
+
+def _products(parts):
+    """`products_at_zero` of the matrices [a][b] of a term with one of the rest."""
+    q, r = len(parts), len(parts[0])
+    found = np.empty((q, q, r, r))
+    for a, c, b, d in np.ndindex(q, q, r, r):
+        found[a, c, b, d] = parts[a][b].multiply(parts[c][d]).sum()
+    return found
 
 
 def _inverse_of(L):
@@ -290,46 +384,69 @@ def factorize_crossed(gram, Lambdas, penalty=None):
     -------
     CrossedFactor
     """
-    links, rest = gram.links, (Lambdas[1:], gram.sizes[1:])
+    links = gram.links
     C = whitener(times(gram.R11, Lambdas[0]))
     rows = solve_lower(C, gram.R12)
     Z_rows = solve_lower(C[links.group], links.values[:, :, None])[:, :, 0]
+    around = gram.around if gram.outer else gram.R12[:, :, :0]
+    around = solve_lower(C, around)
+    whitened = C, around, Z_rows
     if any(Lambda.any() for Lambda in Lambdas[1:]):
-        L, u = _solve_rest(gram, rest, C, (rows, Z_rows))
+        steps, L, u, b = _solve_others(gram, Lambdas, whitened, rows)
     else:
-        L, u = np.eye(1), np.zeros_like(gram.a0)
-    change = _times_lambda(*rest, u) - gram.a0
-    rows = rows - _forth(links, Z_rows, change)
-    m = rows.shape[2]
+        steps, L, u, b = [], np.eye(1), np.zeros_like(gram.a0), 0.0
+        if gram.outer:
+            steps, _ = _eliminate(gram, Lambdas, _M2_upper(gram, *whitened))
+    change = b - gram.a0
+    rows = rows - _of_others(gram, around, Z_rows, change)
     W2_change = gram.W22_times(change)
     left = _left_root(gram, change, W2_change)
-    data_root = stacked_root([left, rows.reshape(-1, m), u])
-    parts = [data_root]
-    if penalty is not None:  # of beta itself, while y is counted from the origin
-        of_y = penalty[:, -1] - penalty[:, :-1] @ gram.origin
-        parts.append(np.column_stack([penalty[:, :-1], of_y]))
-    R = stacked_root(parts)
-    root = np.zeros((m, m))
-    root[: len(R)] = R
-    logdet = 2 * np.log(np.diagonal(C, axis1=1, axis2=2)).sum()
-    logdet += 2 * np.log(np.diag(L)).sum()
+    data_root = stacked_root([left, rows.reshape(-1, rows.shape[2]), u])
+    logdet = sum(
+        2 * np.log(np.diagonal(A, axis1=-2, axis2=-1)).sum()
+        for A in (C, L, *(step.C for step in steps))
+    )
     return CrossedFactor(
         gram=gram,
         Lambdas=Lambdas,
         C=C,
+        around=around,
         Z_rows=Z_rows,
         residual_rows=rows,
+        steps=steps,
         L=L,
         change=change,
         W2_change=W2_change,
         data_root=data_root,
-        root=root,
+        root=_whole_root(gram, data_root, penalty),
         logdet=logdet,
     )
 
 
+def _whole_root(gram, data_root, penalty):
+    """The root (m, m) with the penalty's rows, which are about beta itself, while y is
+    counted from the origin.
+    """
+    parts = [data_root]
+    if penalty is not None:
+        of_y = penalty[:, -1] - penalty[:, :-1] @ gram.origin
+        parts.append(np.column_stack([penalty[:, :-1], of_y]))
+    R, m = stacked_root(parts), data_root.shape[1]
+    root = np.zeros((m, m))
+    root[: len(R)] = R
+    return root
+
+
+def _rest(gram, Lambdas):
+    """Lambda and sizes of the terms that are neither the first nor around it."""
+    n = 1 + len(gram.outer)
+    return Lambdas[n:], gram.sizes[n:]
+
+
 def _M22_upper(gram, C, Z_rows):
-    """The upper triangle of Z_2'V_1^-1 Z_2, a new array; below is anything."""
+    """The upper triangle of Z_2'V_1^-1 Z_2 of the rest, V_1 with the first term alone:
+    a new array, below is anything.
+    """
     if gram.links.is_plain:
         return gram.links.add_scatter(gram.W22.copy(), C[:, 0, 0] ** -2.0)
     M22 = gram.links.scatter(Z_rows)
@@ -337,21 +454,57 @@ def _M22_upper(gram, C, Z_rows):
     return M22
 
 
-def _solve_rest(gram, rest, C, whitened):
-    """L, and the other effects of every column of A in units of Lambda_2."""
-    rows, Z_rows = whitened
-    M22 = _M22_upper(gram, C, Z_rows)
+def _M2_upper(gram, C, around, Z_rows):
+    """Z_2'V_1^-1 Z_2 of all terms but the first, V_1 with this alone; of the rest the
+    upper triangle.
+    """
+    outer = gram.outer
+    if outer:
+        outer = with_rows(outer, around, gram.links.with_values(Z_rows))
+    return Coupled(outer, _M22_upper(gram, C, Z_rows))
+
+
+def _eliminate(gram, Lambdas, M2):
+    """The steps of the terms around the first, and what they leave of M22."""
+
+    def turn(at, own):
+        Lambda = Lambdas[1 + at]
+        if len(Lambda) == 1:
+            C = np.sqrt(1.0 + own * Lambda**2)
+        else:
+            C = np.linalg.cholesky(np.eye(len(Lambda)) + Lambda.T @ own @ Lambda)
+        return C, solve_lower(C, np.broadcast_to(Lambda.T, C.shape))
+
+    return eliminate_around(M2, [stage.links for stage in gram.outer], turn)
+
+
+def _solve_others(gram, Lambdas, whitened, rows):
+    """The steps of the terms around the first, L, and all other effects of every column
+    of A, in units of Lambda and as they are.
+    """
+    rest, (_, around, Z_rows) = _rest(gram, Lambdas), whitened
+    steps, M22 = _eliminate(gram, Lambdas, _M2_upper(gram, *whitened))
     if any(q > 1 for _, q in rest[1]):  # Lambda_2 mixes both triangles
         mirror(M22)
-    rows = rows + _forth(gram.links, Z_rows, gram.a0)
-    M2A = gram.W2_whole + _back(gram.links, Z_rows, rows)
+    rows = rows + _of_others(gram, around, Z_rows, gram.a0)
+    M2A = gram.W2_whole + _to_others(gram, around, Z_rows, rows)
     B = _both([Lambda.T for Lambda in rest[0]], rest[1], M22, overwrite=True)
     B[np.diag_indices_from(B)] += 1.0
     with products_of(len(B)):  # of the transpose, which is in LAPACK's order
         L = cholesky(B.T, lower=True, overwrite_a=True, check_finite=False)
+    parts, M2A = forward(steps, M2A)
     half = solve_triangular(L, _left(*rest, M2A), lower=True, check_finite=False)
     u = solve_triangular(L, half, trans="T", lower=True, check_finite=False)
-    return L, u
+    b = _times_lambda(*rest, u)
+    if not steps:
+        return steps, L, u, b
+    found, whites = backward(steps, parts, b)
+    of_around = []
+    for step, white in zip(steps, whites, strict=True):
+        turned = np.swapaxes(step.C, 1, 2)
+        some = np.linalg.solve(turned, white) if white.shape[1] > 1 else white / turned
+        of_around.append(some)
+    return steps, L, joined(of_around, u), joined(found, b)
 
 
 def _left_root(gram, change, W2_change):
@@ -365,7 +518,7 @@ def _left_root(gram, change, W2_change):
     fitted = change.T @ W2_change
     whole = gram.R22.T @ gram.R22
     scatter = whole - cross - cross.T + fitted
-    length = np.sum(gram.R12**2, axis=(0, 1)) + np.diag(gram.W22) @ gram.a0**2
+    length = np.sum(gram.R12**2, axis=(0, 1)) + gram.W22_diagonal @ gram.a0**2
     scale = np.sqrt(np.diag(whole) + np.abs(np.diag(fitted)) + EPS * length)
     unit = np.where(scale > 0, scale, 1.0)
     values, vectors = np.linalg.eigh(scatter / np.outer(unit, unit))
@@ -377,15 +530,20 @@ def _left_root(gram, change, W2_change):
 # effects are counted level by level, one term after the other.
 
 
-def _back(links, values, rows):
-    """values'rows (d, k), rows being (K, q, k)."""
-    matrices = links.matrices(values)
-    return sum(M.T @ rows[:, a] for a, M in enumerate(matrices))
+def _to_others(gram, around, Z_rows, rows):
+    """[around, Z_rows]'rows (D, k), rows being (K, q, k)."""
+    found = back(gram.links, Z_rows, rows)
+    if not gram.outer:
+        return found
+    return joined(summed(gram.outer, transpose(around) @ rows), found)
 
 
-def _forth(links, values, x):
-    """Values x (K, q, k), x being (d, k)."""
-    return np.stack([M @ x for M in links.matrices(values)], axis=1)
+def _of_others(gram, around, Z_rows, x):
+    """[around, Z_rows] x (K, q, k), x being (D, k)."""
+    if not gram.outer:
+        return forth(gram.links, Z_rows, x)
+    parts, rest = split_vector(gram.outer, x)
+    return forth(gram.links, Z_rows, rest) + around @ gathered(gram.outer, parts)
 
 
 def _split(A, sizes):

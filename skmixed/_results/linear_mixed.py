@@ -1,7 +1,6 @@
 """The effects of a fitted linear mixed model, and the distribution of new rows."""
 
 import numpy as np
-from scipy import sparse
 
 from .._likelihood.conditional import conditional_of_chain, conditional_of_crossed
 from .._likelihood.crossed import CrossedFactor
@@ -88,16 +87,13 @@ def _conditional(fit):
     if isinstance(factor, IterativeFactor):
         return sample_conditional(factor, scale)
     if isinstance(factor, CrossedFactor):
-        links, q = factor.gram.links, factor.carry.shape[1]
-        rows = (q * links.group[:, None] + np.arange(q)).ravel()
-        entries = factor.carry.ravel(), (rows, np.repeat(links.column, q))
-        shape = q * links.shape[0], links.shape[1]
+        stages = factor.stages
         return conditional_of_crossed(
             factor.gram.sizes,
-            scale * factor.own,
-            sparse.csr_array(entries, shape=shape),
-            scale * factor.covariance,
-            scale * (factor.conditional[0] - factor.own),
+            stages,
+            factor.covariance,
+            [factor.conditional_of(t) for t in range(len(stages))],
+            scale,
         )
     if isinstance(factor, NestedFactor):
         own = [

@@ -10,6 +10,6 @@ columns, dependence     working columns and the way back; which others determine
 sample, cells           all that `partial_fit` keeps: of one factor, of any terms
 parts, dask, memory     parts of the rows with their sums; partitions; what fits
 likeness, grouped, mixed_noise     rows in group order: all alike, visited again
-term, mixed, elimination, coordinates, nested, crossed, link_pairs, iterative     the
-    effects: of a term, of all, QR by level and its basis, of several factors
+term, mixed, elimination, coordinates, nested, crossed, link_pairs, around, iterative
+    the effects: of a term, of all, QR by level and its basis, of several factors
 """

@@ -259,6 +259,8 @@ class CrossedGram:
     origin: np.ndarray
     sizes: tuple
 
+    outer = ()  # of a `ChainedGram`
+
     @cached_property
     def W2_whole(self):
         """Z_2'A after the elimination, (d, m): not counted from a0."""
@@ -267,6 +269,11 @@ class CrossedGram:
     def W22_times(self, x):
         """W22 x of some columns, (d, m)."""
         return (x.T @ self.W22).T  # twice as fast in this order
+
+    @property
+    def W22_diagonal(self):
+        """The diagonal of W22, (d,)."""
+        return np.diag(self.W22)
 
 
 @dataclass(frozen=True)
@@ -330,14 +337,14 @@ def indicator(codes, n_levels, Z):
 
 
 def is_large(terms):
-    """Whether the other terms have more effects than a dense matrix should."""
-    return sum(term.size for term in terms[1:]) > MOST_CROSSED
+    """Whether terms have more effects than a dense matrix should."""
+    return sum(term.size for term in terms) > MOST_CROSSED
 
 
 def check_size(terms):
-    """Refuse a dense matrix that memory cannot hold."""
-    size = sum(term.size for term in terms[1:])
-    names = ", ".join(f"{term.name} ({term.size:,})" for term in terms[1:])
+    """Refuse a dense matrix of the effects of terms that memory cannot hold."""
+    size = sum(term.size for term in terms)
+    names = ", ".join(f"{term.name} ({term.size:,})" for term in terms)
     check_memory(
         8 * MATRICES * size**2,
         f"solver='direct' with {size:,} random effects beside those of the largest "
@@ -346,7 +353,28 @@ def check_size(terms):
     )
 
 
-def crossed_gram(data, terms, elimination, gram, columns, mean, n_jobs=None):
+@dataclass(frozen=True)
+class Dense:
+    """The matrices of the effects beside those of the first factor, and a fit of them:
+    one dense matrix of all.
+    """
+
+    def left(self, Z, weight, links, product):
+        """See `left_of_effects`."""
+        return left_of_effects(Z, weight, links, product)
+
+    def fit(self, W22, size, W2A):
+        """See `fit_on`."""
+        return fit_on(W22, size, W2A)
+
+    def gram(self, links, W22, **parts):
+        """The Gram."""
+        return CrossedGram(links=links, W22=W22, **parts)
+
+
+def crossed_gram(
+    data, terms, elimination, gram, columns, mean, n_jobs=None, matrices=Dense()
+):
     """The blocks of crossed factors, and the coordinates of all terms but the first.
 
     The rows are read once more: counted from their fit on the effects of the others,
@@ -365,6 +393,8 @@ def crossed_gram(data, terms, elimination, gram, columns, mean, n_jobs=None):
         Positions of the columns of the mean among those of A.
     n_jobs : int, default=None
         See `skmixed._blocks.map_runs`.
+    matrices : Dense or Nesting, default=Dense()
+        The matrices of all effects but those of the first factor.
 
     Returns
     -------
@@ -382,7 +412,7 @@ def crossed_gram(data, terms, elimination, gram, columns, mean, n_jobs=None):
         beside = _BesideSparse(data, first, Z)
     else:
         beside = _Beside(data, first, Z, n_jobs)
-    links, W22, a0 = beside.fit()
+    links, W22, a0 = beside.fit(matrices)
     rest, W2A = beside.count(a0)
     mean_of_A = elimination.shift - beside.origin
     work_columns = elimination.work(columns, mean)
@@ -400,8 +430,9 @@ def crossed_gram(data, terms, elimination, gram, columns, mean, n_jobs=None):
     start = np.linalg.lstsq(stack[:, :-1], stack[:, -1], rcond=None)[0]
     for A in (R22, R12, W2A, a0):
         A[..., -1] -= A[..., :-1] @ start
+    parts = {"R11": gram.R11, "R12": R12, "R22": R22, "W2A": W2A, "a0": a0}
     sizes = tuple((term.n_levels, term.n_columns) for term in terms)
-    found = CrossedGram(gram.R11, R12, R22, links, W22, W2A, a0, start, sizes)
+    found = matrices.gram(links, W22, origin=start, sizes=sizes, **parts)
     return found, tuple(coordinates for _, coordinates in pairs)
 
 
@@ -420,13 +451,13 @@ class _Beside:
         how = (positions, origin, self.weight, self.Z, self.n_jobs)
         return eliminate_beside(read, first.codes, first.n_levels, *how)
 
-    def fit(self):
+    def fit(self, matrices):
         """Links, W22 and a0."""
         Z, weight = self.Z, self.weight
         *_, axes, product = self.eliminate(self.read, self.positions, self.origin)
         links = link(self.first.codes, self.first.n_levels, axes, Z, weight)
-        W22, size = left_of_effects(Z, weight, links, product)
-        return links, W22, _fit_on(W22, size, product)
+        W22, size = matrices.left(Z, weight, links, product)
+        return links, W22, matrices.fit(W22, size, product)
 
     def count(self, a0):
         """Root of A - Z a0 after the elimination, and its product with Z."""
@@ -453,14 +484,14 @@ class _BesideSparse:
         self.rows = SparseRows(data.X, data.y, data.weight, *how)
         self.Z, self.origin = Z, self.rows.origin
 
-    def fit(self):
+    def fit(self, matrices):
         """Links, W22 and a0."""
         rows, Z = self.rows, self.Z
         links = link(rows.codes, rows.n_levels, rows.dense[1], Z, rows.weight)
         product = rows.product_with(Z, links)
-        W22, size = left_of_effects(Z, rows.weight, links, product)
+        W22, size = matrices.left(Z, rows.weight, links, product)
         self.left = W22, product
-        return links, W22, _fit_on(W22, size, product)
+        return links, W22, matrices.fit(W22, size, product)
 
     def count(self, a0):
         """The rest of the product with Z; the root is that of cross-products."""
@@ -488,10 +519,10 @@ def left_of_effects(Z, weight, links, product):
 def _counted_root(R22, W22, a0):
     """Root of A - Z a0 after the elimination, from that of A."""
     scale = np.sqrt(np.sum(R22**2, axis=0))
-    return root_of_scatter(R22.T @ R22 - a0.T @ W22 @ a0, scale)
+    return root_of_scatter(R22.T @ R22 - a0.T @ (W22 @ a0), scale)
 
 
-def _fit_on(W22, size, W2A):
+def fit_on(W22, size, W2A):
     """Nearly a solution of W22 a = W2A; W22 may be singular, and has the rounding of
     the difference that it is, of columns whose squares are `size`.
     """

@@ -1,21 +1,24 @@
 """From rows and terms to all that a likelihood needs of them (docs/math.md, 11).
 
 The largest factor is eliminated row by row.  If it is nested in all others, which are
-nested in each other, so are they in turn; else the others are solved for together.
+nested in each other, so are they in turn; else the others are solved for together, but
+for those that are nested around it.
 """
 
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
+from .around import ChainedGram, Nesting
 from .columns import Columns, check_range, choose_columns, noise_floor, rank_tolerance
 from .coordinates import Coordinates
-from .crossed import CrossedGram, check_size, crossed_gram, is_large
+from .crossed import CrossedGram, Dense, check_size, crossed_gram, is_large
 from .elimination import Reader, Total, eliminate
 from .gram import Gram
 from .iterative import IterativeGram, iterative_gram
-from .nested import Chain, NestedGram, chain_gram, nest
+from .nested import Chain, NestedGram, chain_gram, is_nested, nest
 from .sparse_rows import SparseRows
 from .term import CONSTANT, Term
 
@@ -30,7 +33,7 @@ class Reduced:
 
     Attributes
     ----------
-    gram : Gram, NestedGram, CrossedGram or IterativeGram
+    gram : Gram, NestedGram, CrossedGram, ChainedGram or IterativeGram
         Of the working columns [X y] and the effects of the search.
     columns : Columns
     coordinates : tuple of Coordinates
@@ -46,7 +49,7 @@ class Reduced:
         Of the rows; not stored.
     """
 
-    gram: Gram | NestedGram | CrossedGram | IterativeGram
+    gram: Gram | NestedGram | CrossedGram | ChainedGram | IterativeGram
     columns: Columns
     coordinates: tuple[Coordinates, ...]
     n: float
@@ -54,6 +57,25 @@ class Reduced:
     order: tuple
     places: tuple
     total: Total | None = field(default=None, metadata={"stored": False})
+
+
+class Solver(NamedTuple):
+    """The way to solve for the effects of factors that cross.
+
+    Attributes
+    ----------
+    name : str
+        "auto", "direct" or "iterative".
+    seed : int
+        Seed of the draws of the iterative one.
+    is_dense : bool
+        Whether the direct one has a dense matrix of all effects but those of the first
+        factor, those of factors around it too.
+    """
+
+    name: str = "auto"
+    seed: int = 0
+    is_dense: bool = False
 
 
 def reduce_terms(
@@ -65,7 +87,7 @@ def reduce_terms(
     fit_intercept=True,
     n_jobs=None,
     names=str,
-    solver=("auto", 0),
+    solver=(),
 ):
     """Reduce rows to the sums that the likelihood of a linear mixed model needs.
 
@@ -82,15 +104,14 @@ def reduce_terms(
         See `skmixed._blocks.map_runs`.
     names : callable, default=str
         ``names(j)`` is the name of column j of X in messages, y being the last.
-    solver : (str, int), default=("auto", 0)
-        The solver of factors that cross, "auto", "direct" or "iterative", and the seed
-        of its draws.
+    solver : Solver or tuple of its first fields, default=()
 
     Returns
     -------
     Reduced
     """
-    order, chain = arrange_terms(terms, data)
+    solver = Solver(*solver)
+    order, chain, n_around = arrange_terms(terms, data, solver.is_dense)
     elimination = _eliminate(data, chain, n_jobs)
     moments = elimination.moments()
     check_range(moments, names)
@@ -108,10 +129,11 @@ def reduce_terms(
     if len(chain.terms) < len(order):
         some = [terms[t] for t in order]
         rows = data, some, elimination
-        if _is_iterative(some, solver[0]):
-            gram, coordinates = iterative_gram(*rows, columns, mean + 1, solver[1])
+        if _is_iterative(some[1 + n_around :], solver.name):
+            gram, coordinates = iterative_gram(*rows, columns, mean + 1, solver.seed)
         else:
-            gram, of_others = crossed_gram(*rows, gram, columns, mean + 1, n_jobs)
+            how = columns, mean + 1, n_jobs, _others(some, n_around)
+            gram, of_others = crossed_gram(*rows, gram, *how)
             coordinates += of_others
         floor *= CROSSED_FLOOR
         places = tuple(np.arange(term.n_levels) for term in some)
@@ -126,11 +148,24 @@ def without_pairs(reduced):
     gram = reduced.gram
     if not isinstance(gram, CrossedGram):
         return reduced
-    return replace(reduced, gram=replace(gram, links=replace(gram.links)))
+    changed = {"links": replace(gram.links)}
+    if gram.outer:
+        changed["outer"] = tuple(
+            replace(stage, links=replace(stage.links)) for stage in gram.outer
+        )
+    return replace(reduced, gram=replace(gram, **changed))
+
+
+def _others(terms, n_around):
+    """The matrices of all effects but those of the first of some terms."""
+    if not n_around:
+        return Dense()
+    around = terms[1 : 1 + n_around]
+    return Nesting(tuple((term.n_levels, term.n_columns) for term in around))
 
 
 def _is_iterative(terms, solver):
-    """Whether crossed terms are solved for iteratively."""
+    """Whether crossed terms, of which these would be dense, are solved iteratively."""
     if solver == "iterative" or (solver == "auto" and is_large(terms)):
         return True
     check_size(terms)
@@ -153,12 +188,20 @@ def _nobody(data):
     return Term("", [None], codes, np.array([CONSTANT]), ((0,),))
 
 
-def arrange_terms(terms, data):
+def arrange_terms(terms, data, dense=False):
     """The order of elimination, and the chain of terms that it begins with: all of them
     if they are nested, else the largest alone.  Of sparse rows only the effects of the
     innermost factor are eliminated, so that they need to span those of the others.
 
     Without any term there is one of a single level, that all rows are in.
+
+    Returns
+    -------
+    order : tuple of int
+    chain : Chain
+    n_around : int
+        Number of terms after the first, each nested in the next, that others cross; 0
+        if these are to be `dense` too.
     """
     terms, is_sparse = terms or (_nobody(data),), sparse.issparse(data.X)
     order = sorted(range(len(terms)), key=lambda t: (-terms[t].n_levels, t))
@@ -166,8 +209,25 @@ def arrange_terms(terms, data):
     if chain is not None and is_sparse:
         inner = set(chain.terms[0].columns)
         chain = chain if all(inner.issuperset(t.columns) for t in terms) else None
-    if chain is None:
-        order.sort(key=lambda t: (-terms[t].size, t))
-        first = terms[order[0]]
-        chain = Chain((first,), (np.arange(first.n_levels),), ())
-    return tuple(order), chain
+    if chain is not None:
+        return tuple(order), chain, 0
+    some = () if dense else _largest_chain(terms, order)
+    order.sort(key=lambda t: (-terms[t].size, t))
+    some = some if len(some) > 1 else order[:1]
+    order = [*some, *(t for t in order if t not in some)]
+    first = terms[order[0]]
+    chain = Chain((first,), (np.arange(first.n_levels),), ())
+    return tuple(order), chain, len(some) - 1
+
+
+def _largest_chain(terms, order):
+    """Positions of terms, each nested in the next, that leave the fewest effects to
+    others, of which there is one.  `order` has those of more levels first.
+    """
+    chains = {}
+    for t in order if len(order) > 2 else ():
+        inside = [c for s, c in chains.items() if is_nested(terms[s], terms[t])]
+        inside = [c for c in inside if len(c) < len(order) - 1]
+        best = max(inside, key=lambda c: sum(terms[s].size for s in c), default=())
+        chains[t] = (*best, t)
+    return max(chains.values(), key=lambda c: sum(terms[s].size for s in c), default=())

@@ -365,7 +365,7 @@ def uneven_rows(data, terms, mean, reduced, of_variance=None, n_jobs=None):
         mean of this.
     n_jobs : int, default=None
     """
-    order, chain = arrange_terms(terms, data)
+    order, chain, _ = arrange_terms(terms, data, dense=True)
     ordered = [*chain.terms, *(terms[t] for t in order[len(chain.terms) :])]
     rows, codes, Z, beside = _effects(data, ordered, reduced)
     links = None

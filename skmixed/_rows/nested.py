@@ -88,8 +88,7 @@ def nest(terms):
         return Chain(tuple(terms), (np.arange(terms[0].n_levels),), ())
     owners = []
     for inner, outer in pairwise(terms):
-        owner = np.empty(inner.n_levels, dtype=np.intp)
-        owner[inner.codes] = outer.codes
+        owner = _owner(inner, outer)
         if (owner[inner.codes] != outer.codes).any():
             return None
         owners.append(owner)
@@ -110,6 +109,18 @@ def nest(terms):
         of_first = owners[at - 1][of_first]
         nests.append(Nest(place[of_first], term.n_levels, term.columns + 1))
     return Chain(tuple(ordered), tuple(places), tuple(nests))
+
+
+def _owner(inner, outer):
+    """A level of the outer term that each level of the inner one meets."""
+    owner = np.empty(inner.n_levels, dtype=np.intp)
+    owner[inner.codes] = outer.codes
+    return owner
+
+
+def is_nested(inner, outer):
+    """Whether each level of the inner term belongs to one level of the outer one."""
+    return bool((_owner(inner, outer)[inner.codes] == outer.codes).all())
 
 
 def chain_gram(elimination, columns, mean, chain):

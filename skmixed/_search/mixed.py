@@ -13,7 +13,7 @@ from .._likelihood.mixed import LinearMixed, Point, evaluate
 from .._likelihood.mixed_noise import UnevenPoint
 from .._likelihood.one_variance import RandomIntercept
 from .._rows.iterative import IterativeGram
-from .._rows.mixed import Reduced, reduce_terms
+from .._rows.mixed import Reduced, Solver, reduce_terms
 from .covariances import (
     Optimum,
     best_covariances,
@@ -213,7 +213,8 @@ def fit_mixed(
     mean = np.arange(data.X.shape[1]) if mean is None else np.asarray(mean, dtype=int)
     (max_iter, seed), stated = search, None
     how = {"alpha": float(alpha)} | reduction
-    reduced = reduce_terms(data, terms, mean, **how)
+    solver = Solver(*reduction.get("solver", ()))._replace(is_dense=noise is not None)
+    reduced = reduce_terms(data, terms, mean, **how | {"solver": solver})
     if noise is not None:
         _check_direct(reduced)
         structure = structure_of(noise, terms, mean, reml=reml, **how)

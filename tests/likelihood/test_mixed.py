@@ -54,6 +54,19 @@ STRUCTURES = {
     "crossed slope alone": [(FIRST, [1], 1), (CROSSING, [-1], 1)],
     "crossed slopes of both": [(FIRST, [-1, 0], 2), (CROSSING, [-1, 1], 2)],
     "nested and crossed": [(FIRST, [-1], 1), (AROUND, [-1, 0], 2), (CROSSING, [0], 1)],
+    "chain and crossed": [(FIRST, [-1], 1), (AROUND, [-1], 1), (CROSSING, [-1], 1)],
+    "chain of slopes and crossed": [
+        (FIRST, [-1, 0], 2),
+        (AROUND, [-1, 0], "diagonal"),
+        (CROSSING, [-1, 1], 2),
+    ],
+    "chain of three and two crossed": [
+        (OUTER, [-1, 1], 2),
+        (CROSSING, [0], 1),
+        (FIRST, [-1], 1),
+        (AROUND, [-1], 1),
+        (CROSSING // 2 * 3 % 5, [-1], 1),
+    ],
 }
 SINGLE = [name for name, parts in STRUCTURES.items() if len(parts) == 1]
 
@@ -272,7 +285,10 @@ def test_modes_and_their_covariance_are_those_of_the_dense_normal(name):
             assert_allclose(conditional[level], expected, atol=1e-8 * scale)
 
 
-@pytest.mark.parametrize("name", ["nested slopes", "crossed slopes"])
+CHAINED = ["chain of slopes and crossed", "chain of three and two crossed"]
+
+
+@pytest.mark.parametrize("name", ["nested slopes", "crossed slopes", *CHAINED])
 def test_average_information_is_what_the_exact_one_has_in_common(name, monkeypatch):
     """math.md (45): the mean of observed and expected information at an optimum."""
     data, terms = simulate(name)
@@ -288,7 +304,9 @@ def test_average_information_is_what_the_exact_one_has_in_common(name, monkeypat
     assert_allclose(average.square, exact.square, rtol=1e-8)
 
 
-@pytest.mark.parametrize("name", ["one slope", "nested slopes", "crossed slopes"])
+@pytest.mark.parametrize(
+    "name", ["one slope", "nested slopes", "crossed slopes", *CHAINED]
+)
 def test_slopes_of_the_coefficients_covariance(name):
     """math.md (47)."""
     data, terms = simulate(name)
@@ -315,6 +333,10 @@ def test_each_structure_has_the_factor_it_is_meant_to_test():
         data, terms = simulate(name)
         model, _ = model_of(data, terms, True)
         assert type(evaluate(model, random_point(model)).factor) is kind
+    n_around = {"crossed": 0, "nested and crossed": 1, CHAINED[0]: 1, CHAINED[1]: 2}
+    for name, n in n_around.items():
+        data, terms = simulate(name)
+        assert len(model_of(data, terms, True)[0].gram.outer) == n
 
 
 def test_pieces_of_long_levels_are_one_level(monkeypatch):

@@ -122,7 +122,7 @@ def uneven_problem(structure, *, reml=True, alpha=0.0, seed=0):
     y = X @ [1.0, -0.5, 0.0] + rng.normal(size=N_ROWS) * np.exp(0.4 * X[:, 1])
     weight = rng.integers(1, 4, N_ROWS).astype(float)
     data, terms = Data(X, np.arange(3), None, y, weight), tuple(terms)
-    reduced = reduce_terms(data, terms, MEAN, alpha=alpha)
+    reduced = reduce_terms(data, terms, MEAN, alpha=alpha, solver=("auto", 0, True))
     noise = Noise(VARIANCE, None, 0.5)
     structure = structure_of(noise, terms, MEAN, reml=reml, alpha=alpha)
     stated = state_noise(data, terms, reduced, structure)

@@ -35,7 +35,9 @@ def _codes(rng, n_levels):
 
 def rows_of(data, terms):
     """The rows, their equal-variance reduction, and their order."""
-    reduced = reduce_terms(data, terms, np.arange(3), alpha=0.0)
+    reduced = reduce_terms(
+        data, terms, np.arange(3), alpha=0.0, solver=("auto", 0, True)
+    )
     columns = SimpleNamespace(apply=lambda X: X - X.mean(axis=0))
     of_variance = columns, np.array([2]), None, 0.0
     rows = uneven_rows(data, terms, np.arange(3), reduced, of_variance)

@@ -75,6 +75,8 @@ def problems():
     yield "diagonal", X, y, [term(first, [-1, 0], DIAGONAL)]
     yield "nested", X, y, [slopes, term(around, [-1], ((0,),))]
     yield "crossed", X, y, [slopes, term(other, [-1, 1], FULL)]
+    chain = [term(around, [-1, 0], FULL), term(first, [-1], ((0,),))]
+    yield "chain and crossed", X, y, [*chain, term(other, [-1], ((0,),))]
     X, y, first, other, around = simulate(seed=3, slope=0.0)
     slopes = term(first, [-1, 0], FULL)
     yield "singular slopes", X, y, [slopes]
@@ -225,12 +227,18 @@ def test_effects_far_larger_than_the_noise(structure, ratio):
         assert_allclose(Psi / ratio**2, other / 1e4, rtol=2e-2, atol=1e-6)
 
 
-def test_crossed_effects_ten_thousand_times_the_noise():
-    X, _, first, other, _ = simulate()
+@pytest.mark.parametrize("slopes", [None, [-1], [-1, 0]], ids=str)
+def test_crossed_effects_ten_thousand_times_the_noise(slopes):
+    """Of two factors, and of one around the first too, with slopes or without."""
+    X, _, first, other, around = simulate()
     rng = np.random.default_rng(1)
     effects = rng.normal(size=24)[first] + rng.normal(size=9)[other]
     noise = rng.normal(size=len(X))
     terms = [term(first, [-1], ((0,),)), term(other, [-1], ((0,),))]
+    if slopes is not None:
+        by_level = rng.normal(size=(6, 2)) * [1, len(slopes) - 1]
+        effects += by_level[around, 0] + by_level[around, 1] * X[:, 0]
+        terms.append(term(around, slopes, (tuple(range(len(slopes))),)))
     found, exact = (fit(X, noise + r * effects, terms) for r in (1e4, 1e2))
     assert found.converged
     assert_allclose(found.noise_variance, exact.noise_variance, rtol=1e-3)
