@@ -26,19 +26,36 @@ class Stage:
     Attributes
     ----------
     half : ndarray of shape (K, q, q)
-        C^-1 R11, C C' = I + K K', K = R11 Lambda.
-    around : ndarray of shape (K, q, width)
-        C^-1 R12 of the effects of the factors around.
-    rows : ndarray of shape (K, q, m)
-        C^-1 R12 of A.
-    own : ndarray of shape (K, q, q)
-        Covariance of the effects given those of the factors around.
+        C^-1 R11, C C' = I + K K'.
+    whole : ndarray of shape (K, q, width + m)
+        C^-1 R12 of the effects of the factors around, and of A.
+    width : int
+    K : ndarray of shape (K, q, q)
+        R11 Lambda.
+    Lambda : ndarray of shape (q, q)
     """
 
     half: np.ndarray
-    around: np.ndarray
-    rows: np.ndarray
-    own: np.ndarray
+    whole: np.ndarray
+    width: int
+    K: np.ndarray
+    Lambda: np.ndarray
+
+    @property
+    def around(self):
+        """C^-1 R12 of the effects of the factors around, (K, q, width)."""
+        return self.whole[:, :, : self.width]
+
+    @property
+    def rows(self):
+        """C^-1 R12 of A, (K, q, m)."""
+        return self.whole[:, :, self.width :]
+
+    @cached_property
+    def own(self):
+        """Covariance of the effects given those of the factors around, (K, q, q)."""
+        own = solve_lower(whitener(transpose(self.K)), transpose(self.Lambda))
+        return times(transpose(own), own)
 
 
 @dataclass(frozen=True)
@@ -165,11 +182,13 @@ class NestedFactor(TriangularSystem):
             around = stacked[at + 1][gram.parents[at]]
             stacked[at] = np.concatenate([xs[at], around], axis=1)
         around = stacked[0][:, gram.sizes[0][1] :]
-        R12 = times(gram.R11, xs[0]) + times(gram.R12[:, :, : width[0]], around)
+        of_around = gram.R12[:, :, : width[0]]
+        A = times(gram.R11, xs[0]) + times(of_around, around)
         upper = [
             None if E is None else E[:, :, : -gram.R22.shape[1]] @ stacked[at + 1]
             for at, E in enumerate(gram.upper)
         ]
+        R12 = np.concatenate([of_around, A], axis=2)
         rows = _climb(gram, self.Lambdas, R12, upper, is_variates=True)[1]
         flat = np.vstack(rows)
         return flat.T @ flat
@@ -190,9 +209,8 @@ def factorize_nested(gram, Lambdas, penalty=None):
     NestedFactor
     """
     m = gram.R22.shape[1]
-    A = gram.R12[:, :, gram.widths[0] :]
     upper = [None if E is None else E[:, :, -m:] for E in gram.upper]
-    stages, rows, logdet = _climb(gram, Lambdas, A, upper)
+    stages, rows, logdet = _climb(gram, Lambdas, gram.R12, upper)
     data_root = stacked_root([gram.R22, *rows])
     parts = [data_root] if penalty is None else [data_root, penalty]
     R = stacked_root(parts)
@@ -201,7 +219,7 @@ def factorize_nested(gram, Lambdas, penalty=None):
     return NestedFactor(gram, Lambdas, stages, data_root, root, logdet)
 
 
-def _climb(gram, Lambdas, A, of_upper, is_variates=False):
+def _climb(gram, Lambdas, R12, of_upper, is_variates=False):
     """The stages of some columns A, all their rows in V^-1/2 A but for those in which
     no effect has a part, and log|V| - log|R|.
 
@@ -209,15 +227,15 @@ def _climb(gram, Lambdas, A, of_upper, is_variates=False):
     ----------
     gram : NestedGram
     Lambdas : tuple of ndarray of shape (q, q)
-    A : ndarray of shape (K, q, k)
-        Of the first factor, in the place of R12.
+    R12 : ndarray of shape (K, q, width + k)
+        Of the first factor, with A in the place of the columns of the model.
     of_upper : list of ndarray, or None
         Of the upper factors, in the place of `gram.upper`.
     is_variates : bool, default=False
         Whether A are columns of the average information.
     """
     stages, finished, logdet = [], [], 0.0
-    R11, R12 = gram.R11, np.concatenate([gram.R12[:, :, : gram.widths[0]], A], 2)
+    R11, m = gram.R11, R12.shape[2] - gram.widths[0]
     pending, level = np.empty((0, R12.shape[2])), np.empty(0, dtype=np.intp)
     for at, Lambda in enumerate(Lambdas):
         width = gram.widths[at]
@@ -233,17 +251,9 @@ def _climb(gram, Lambdas, A, of_upper, is_variates=False):
         K = times(R11, Lambda)
         C = whitener(K)
         logdet += 2 * np.log(np.diagonal(C, axis1=1, axis2=2)).sum()
-        rows = solve_lower(C, R12)
-        own = solve_lower(whitener(transpose(K)), transpose(Lambda))
-        stages.append(
-            Stage(
-                half=solve_lower(C, R11),
-                around=rows[:, :, :width],
-                rows=rows[:, :, width:],
-                own=times(transpose(own), own),
-            )
-        )
-    finished.append(stages[-1].rows.reshape(-1, A.shape[2]))
+        whole = solve_lower(C, R12)
+        stages.append(Stage(solve_lower(C, R11), whole, width, K, Lambda))
+    finished.append(stages[-1].rows.reshape(-1, m))
     finished.append(pending)
     return tuple(stages), finished, logdet
 
@@ -253,9 +263,9 @@ def _next(gram, at, stage, pending, level, of_upper, is_variates):
     levels of this factor that they belong to.
     """
     parent, E = gram.parents[at - 1], gram.upper[at - 1]
-    K, q, width = stage.around.shape
+    K, q, width = *stage.half.shape[:2], stage.width
     n_levels, q_next = gram.sizes[at]
-    rows = np.concatenate([stage.around, stage.rows], axis=2).reshape(K * q, -1)
+    rows = stage.whole.reshape(K * q, -1)
     bounds, owner = q * gram.bounds[at - 1], None
     if not len(pending) and E is None and q_next == 1 and gram.closed[at]:
         R, root = _eliminate_one(rows, bounds, width, is_variates)
@@ -273,6 +283,8 @@ def _next(gram, at, stage, pending, level, of_upper, is_variates):
         order = np.argsort(owner, kind="stable")
         rows, owner = np.vstack(parts)[order], owner[order]
         bounds = np.searchsorted(owner, np.arange(n_levels + 1))
+    else:
+        rows = rows.copy()  # the stage keeps its own
     R = swept(rows, bounds, np.arange(q_next))  # `rows` are what it leaves
     return R, rows, owner
 
