@@ -3,8 +3,9 @@
     python docs/structure.py [folder]        (default: skmixed)
 
 Prints, for each entry of the package and for all of it, the lines of code (without
-docstrings, comments and blank lines), the dataclasses and the named numbers; then the
-longest function and the private function with the most parameters.
+docstrings, comments and blank lines), the dataclasses and the named numbers; then lines
+and numbers of the search for variances of rows, the longest function, and the private
+function with the most parameters.
 tests/package/test_package.py holds the limits.
 """
 
@@ -15,6 +16,9 @@ import tokenize
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "skmixed"
+# The search of the heteroscedastic estimator: its modules, and those of one variable.
+SEARCH = "problem", "row_variances", "starts", "trust_region"
+OF_ONE_VARIABLE = "ratio", "roots"
 DOCUMENTED = ast.Module, ast.ClassDef, ast.FunctionDef
 NO_CODE = {
     tokenize.COMMENT,
@@ -72,6 +76,20 @@ def n_constants(tree):
     )
 
 
+def search_figures():
+    """Code lines of the search for variances of rows, and its constants.
+
+    Those of the search of one variable, which random intercepts need as well, count as
+    lines; its constants, of rounding and of the grid, do not count.
+    """
+    texts = [
+        (PACKAGE / "_search" / f"{name}.py").read_text()
+        for name in (*SEARCH, *OF_ONE_VARIABLE)
+    ]
+    constants = sum(n_constants(ast.parse(text)) for text in texts[: len(SEARCH)])
+    return sum(map(code_lines, texts)), constants
+
+
 def _is_numeric(value):
     """Whether an expression is made of numbers only."""
     return not any(
@@ -122,6 +140,11 @@ def main(folder=PACKAGE):
     print(f"{'entry':24}{'code lines':>12}{'dataclasses':>13}{'constants':>11}")
     for entry, (lines, classes, constants) in total.items():
         print(f"{entry:24}{lines:12,}{classes:13}{constants:11}")
+    if folder == PACKAGE:
+        lines, constants = search_figures()
+        print(
+            f"search for variances of rows: {lines} code lines, {constants} constants"
+        )
     every = [(path, f) for path, tree in modules(folder) for f in functions(tree)]
     path, longest = max(every, key=lambda pair: length(pair[1]))
     where = path.relative_to(folder)

@@ -60,6 +60,7 @@ MAY_IMPORT = {
     },
 }
 LONGEST_FUNCTION = 40  # lines, without the docstring
+MOST_SEARCH_LINES, MOST_SEARCH_CONSTANTS = 500, 10  # of the search for log-variances
 MOST_PARAMETERS = 8  # of a function that is not public
 LONGEST_LINE = 110  # of the pages about the package itself
 structure = load("structure", "")
@@ -234,6 +235,12 @@ def test_functions_fit_on_a_screen_and_take_few_parameters():
             assert n_lines <= LONGEST_FUNCTION, f"{path}: {function.name}: {n_lines}"
             if structure.is_private(path, function, PACKAGE):
                 assert n <= MOST_PARAMETERS, f"{path}: {function.name}: {n}"
+
+
+def test_the_search_for_variances_of_rows_stays_small():
+    lines, constants = structure.search_figures()
+    assert lines <= MOST_SEARCH_LINES
+    assert constants <= MOST_SEARCH_CONSTANTS
 
 
 def test_what_counts_as_code():
