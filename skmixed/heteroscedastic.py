@@ -113,7 +113,9 @@ class HeteroscedasticGaussianRegressor(LinearGroupedRegressor):
         The iterations end with the step whose Newton decrement (twice the gain in
         log-likelihood that it promises) is at most this.
     n_jobs : int, default=None
-        How many workers reduce the rows of a dense X; see :term:`n_jobs`.
+        How many workers reduce the rows of a dense X; see :term:`n_jobs`.  It is meant
+        for a memory-mapped X on a slow disk: a fit of rows in memory takes longer by
+        several workers than by one, so leave it at None there.
 
     Attributes
     ----------

@@ -155,7 +155,9 @@ class LinearMixedRegressor(LinearMean, GaussianRegressor):
         Seed of the random starts, which small data get beside the usual one, and of the
         probes and draws of the iterative solver.  None is a fixed seed.
     n_jobs : int, default=None
-        How many workers read the rows of a dense X; see :term:`n_jobs`.
+        How many workers read the rows of a dense X; see :term:`n_jobs`.  It is meant
+        for a memory-mapped X on a slow disk: a fit of rows in memory is no faster by
+        several workers than by one, so leave it at None there.
 
     Attributes
     ----------

@@ -61,8 +61,9 @@ class RandomInterceptRegressor(LinearGroupedRegressor):
         cannot route `groups`; -1 is the last column.  None means that labels are passed
         as `groups`.
     n_jobs : int, default=None
-        How many workers read the rows of a dense X; see :term:`n_jobs`.  Rows in memory
-        are read no faster by two than by one.
+        How many workers read the rows of a dense X; see :term:`n_jobs`.  It is meant
+        for a memory-mapped X on a slow disk: a fit of rows in memory is no faster by
+        several workers than by one, so leave it at None there.
 
     Attributes
     ----------
