@@ -237,6 +237,11 @@ class Point:
         """theta."""
         return self.model.pack(self.Lambdas)
 
+    def place(self, other):
+        """theta of another point, as this point has its Lambdas."""
+        pairs = zip(self.model.covariances, other.Lambdas, strict=True)
+        return self.model.pack([c.root(L @ L.T) for c, L in pairs])
+
     @property
     def units(self):
         """Units of steps of theta: the standard deviation of each effect, and the part

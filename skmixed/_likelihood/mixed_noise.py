@@ -133,6 +133,10 @@ class UnevenPoint:
         """gamma and theta."""
         return np.append(self.gamma, self.mixed.x)
 
+    def place(self, other):
+        """x of another point, as this point has its Lambdas."""
+        return np.append(other.gamma, self.mixed.place(other.mixed))
+
     @property
     def units(self):
         """Units of steps of x."""

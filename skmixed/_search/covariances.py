@@ -4,16 +4,17 @@ From effects taken as free coefficients one step of Fisher scoring in Psi, then 
 method in the entries of Lambda, which reaches singular covariances as it does others.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from itertools import chain
 
 import numpy as np
 
+from .._likelihood.criterion import is_exact
 from .._likelihood.mixed import evaluate, information_at_zero, traces_at_zero
 from .._rows.crossed import CrossedGram
 from .._rows.iterative import IterativeGram
-from .secant import secant
+from .descent import TINY, Optimum, attempt, search_from
+from .race import MOST_SEARCHES, race
 
 # The variance, in noise variances, at which effects are as good as free coefficients;
 # where factors cross, digits are lost in proportion.
@@ -24,31 +25,20 @@ LEAST_FREEDOM = 0.5
 MODERATE = 100.0
 # A level tells about its effects where these have less than this part of that variance.
 TOLD = 1e-3
-# The longest step, in standard deviations of the effects and their resolution.
-LONGEST = 1.5
 # Fisher's step leaves at least this part of any variance.
 LEAST_LEFT = 0.1
 # A step from no variance at all leaves at least this part to the noise.
 LEAST_NOISE = 0.01
-# Eigenvalues of the scaled Hessian below this part of the largest count as flat.
+# Eigenvalues of the expected information below this part of the largest count as none.
 FLAT = 1e-10
-# A decrement below this many rounding errors of the value is none, and one below the
-# second figure is as low as rounding lets the value come.
-NOTHING, STALLED = 1e-4, 1e3
-# A step with a decrement below this is short: gradients at its ends tell derivatives.
-SHORT = 0.1
-# A step with a decrement below this is the last one, if the next decrement is expected
-# to be below the second figure.
-NEAR, ENOUGH = 1e-8, 1e-12
-# After so many steps in a row that gain no more than rounding, the value is lowest.
-PATIENCE = 3
-# A variance below this part of the resolution is tried at 0.
-TINY = 1e-8
 # Information about a variance counts as none below this, in units of the resolution of
 # an average level, or of its own value before other parameters take their share.
 UNTOLD = 1e-11
-# The logarithm of a noise variance is found up to this error.
-CONSISTENT = 1e-11
+# Parts of a variance in others have this error, in units of their informations' roots.
+SPANNED = 1e-6
+# The logarithm of a noise variance is found up to this error, by secants with at least
+# this slope, and no longer than this.
+CONSISTENT, LEAST_SLOPE, FARTHEST = 1e-11, 0.01, 5.0
 # Below this many rows several optima are looked for, from so many random starts besides
 # others.
 FEW_ROWS, N_STARTS = 100, 8
@@ -56,24 +46,9 @@ FEW_ROWS, N_STARTS = 100, 8
 MANY_EFFECTS = 200
 
 
-@dataclass(frozen=True)
-class Optimum:
-    """The point at which a search has ended.
-
-    Attributes
-    ----------
-    point : Point
-    n_evaluations : int
-    converged : bool
-    """
-
-    point: object
-    n_evaluations: int
-    converged: bool
-
-
-def best_covariances(zero, max_iter=100):
-    """The covariances at the best optimum that is found from a point of no variance.
+def best_covariances(zero, max_iter=100, simpler=None):
+    """The covariances at the best optimum that is found from a point of no variance, or
+    from that and the optimum of a simpler model, in which some effects have none.
 
     Under REML a ridge penalty leaves estimating equations that are not the gradient of
     one function of the covariances and sigma^2; they are at each sigma^2, so that the
@@ -83,18 +58,17 @@ def best_covariances(zero, max_iter=100):
     if not any(c.blocks for c in model.covariances):
         return Optimum(zero, 1, True)
     if model.reml and model.penalty is not None:
-        return _consistent(zero, max_iter)
-    return best_of_starts(zero, max_iter)
+        return _consistent(zero, max_iter, simpler)
+    return best_of_starts(zero, max_iter, simpler)
 
 
-def _consistent(zero, max_iter):
+def _consistent(zero, max_iter, simpler):
     (first, *_), spent = first_points(zero)
 
     def search(noise_variance, known):
         if known is None:
-            return best_of_starts(
-                no_variance(first.held(noise_variance).model), max_iter
-            )
+            held = replace(zero.model, noise_variance=noise_variance)
+            return best_of_starts(no_variance(held), max_iter, simpler)
         return search_from(known.held(noise_variance), max_iter, 1)
 
     best = settle(search, first.noise_variance, max_iter)
@@ -114,51 +88,48 @@ def settle(search, noise_variance, max_iter):
     max_iter : int
     """
     best, logs, gaps, spent = None, [np.log(noise_variance)], [], 0
+    most = np.inf
     for _ in range(max_iter):
         known = None if best is None else best.point
         best = search(float(np.exp(logs[-1])), known)
         free = best.point.held(None)
         spent += best.n_evaluations + 1
+        most = spent + MOST_SEARCHES * max_iter if known is None else most
         gaps.append(np.log(free.noise_variance) - logs[-1])
         if abs(gaps[-1]) < CONSISTENT:
             break
         slope = -1.0
         if len(gaps) > 1 and logs[-1] != logs[-2]:
-            slope = min((gaps[-1] - gaps[-2]) / (logs[-1] - logs[-2]), -0.1)
-        logs.append(logs[-1] - gaps[-1] / slope)
+            slope = min((gaps[-1] - gaps[-2]) / (logs[-1] - logs[-2]), -LEAST_SLOPE)
+        logs.append(logs[-1] - np.clip(gaps[-1] / slope, -FARTHEST, FARTHEST))
+        if spent > most:
+            break
     converged = best.converged and abs(gaps[-1]) < CONSISTENT
     return Optimum(free, spent, converged)
 
 
-def best_of_starts(zero, max_iter):
+def best_of_starts(zero, max_iter, simpler=None):
     """The best optimum of one function of the covariances."""
     (start, *others), spent = first_points(zero)
     best = search_from(start, max_iter, spent)
+    if simpler is not None:
+        start = lifted(evaluate(zero.model, simpler.Lambdas))
+        other = search_from(start, max_iter, best.n_evaluations + 2)
+        best = min(best, other, key=lambda optimum: optimum.point.value)
+        return replace(best, n_evaluations=other.n_evaluations)
     n_effects = sum(K * q for K, q in zero.model.gram.sizes)
-    if n_effects >= start.factor_freedom or zero.model.n < FEW_ROWS:
+    few = n_effects >= start.factor_freedom or zero.model.n < FEW_ROWS
+    if few and not is_exact(best.point.noise_variance, zero.model.floor):
         part = (MANY_EFFECTS / max(n_effects, MANY_EFFECTS)) ** 3
         random = random_starts(best.point, max(1, int(part * N_STARTS)))
-        for other_start in chain(others, random):
-            other = search_from(other_start, max_iter, 1)
-            total = best.n_evaluations + other.n_evaluations
+        starts = [*map(lifted, others), *random]
+        found, spent = race(best, starts, max_iter)
+        total = best.n_evaluations + spent
+        for other in found:
             if other.point.value < best.point.value - best.point.rounding:
                 best = other
-            best = replace(best, n_evaluations=total)
+        best = replace(best, n_evaluations=total)
     return best
-
-
-def search_from(start, max_iter, spent=0):
-    """The optimum that is reached from a point, escapes from the boundary included."""
-    best = descend(start, max_iter)
-    spent += best.n_evaluations
-    while True:
-        point, count = snap(best.point)
-        away, more = escape(point)
-        spent += count + more
-        if away is None:
-            return replace(best, point=point, n_evaluations=spent)
-        best = descend(away, max_iter)
-        spent += best.n_evaluations
 
 
 def told_variances(zero, order):
@@ -178,24 +149,51 @@ def told_variances(zero, order):
         By terms of the likelihood.  A variance counts as told if it is so beside the
         noise and all variances before it, in the user's order of terms.
     """
+    covariances = zero.model.covariances
+    parameters = [
+        (order[t], i != j, t, i)
+        for t, c in enumerate(covariances)
+        for i, j in zip(*c.entries, strict=True)
+    ]
+    return _told_in_turn(_information(zero), parameters, [c.q for c in covariances])
+
+
+def _information(zero):
+    """The expected information about the noise and the entries of all covariances, in
+    units of the resolution of an average level.
+    """
     model, found = zero.model, zero.in_psi
-    pairs = list(enumerate(model.covariances))
     F, of_V = found.traces, found.trace
     free = zero.factor_freedom
     if zero.factor.is_sampled:
         F, of_V, free = _beside_coefficients(zero)
     elif not found.is_exact:
         F, of_V = found.squares, found.square
-    parameters = [
-        (order[t], i != j, t, i)
-        for t, c in pairs
-        for i, j in zip(*c.entries, strict=True)
-    ]
-    unit = np.array([model.resolution(t) for _, _, t, _ in parameters])
-    scale = np.append(1.0, unit)
-    F = np.block([[free, of_V], [of_V[:, None], F]])
-    F *= np.outer(scale, scale)
-    return _told_in_turn(F, parameters, [c.q for _, c in pairs])
+    pairs = enumerate(model.covariances)
+    unit = [model.resolution(t) for t, c in pairs for _ in c.entries[0]]
+    scale = np.array([1.0, *unit])
+    return np.block([[free, of_V], [of_V[:, None], F]]) * np.outer(scale, scale)
+
+
+def are_sums(zero, told):
+    """Whether every variance that is not told may go to the noise and to variances that
+    are: math.md (196).  Then the model is the same without it.
+    """
+    model = zero.model
+    if model.penalty is not None or not zero.in_psi.is_exact:
+        return False
+    kept, mixed, alone = [True], [False], True
+    for c, some in zip(model.covariances, told, strict=True):
+        rows, columns = c.entries
+        kept += [*(some[rows] & some[columns])]
+        mixed += [*(rows != columns)]
+        alone &= all(len(block) == 1 or some[list(block)].all() for block in c.blocks)
+    kept, mixed, F = np.array(kept), np.array(mixed), _information(zero)
+    unit = 1 / np.sqrt(np.maximum(np.diag(F), np.finfo(float).tiny))
+    F = F * np.outer(unit, unit)
+    parts = np.linalg.lstsq(F[np.ix_(kept, kept)], F[np.ix_(kept, ~kept)])[0]
+    low, high = -SPANNED, np.where(mixed[kept], SPANNED, np.inf)[:, None]
+    return bool(alone and np.all((parts >= low) & (parts <= high)))
 
 
 def _beside_coefficients(zero):
@@ -225,15 +223,6 @@ def _told_in_turn(F, parameters, sizes):
 
 
 # ------------------------------------------------------------------------------- starts
-
-
-def attempt(function, argument):
-    """A point that a function gives; None where it is too far for double precision."""
-    try:
-        point = function(argument)
-    except np.linalg.LinAlgError:
-        return None
-    return point if np.isfinite(point.value) else None
 
 
 def reach(model, Lambdas):
@@ -344,6 +333,21 @@ def _scatter_of_term(free, t, noise_variance):
     return covariance.root(covariance.project(Lambda))
 
 
+def lifted(point):
+    """A point with a little variance of all effects: where one has none, the gradient
+    does not tell whether it should have some.
+    """
+    model, Lambdas = point.model, []
+    for t, (covariance, Lambda) in enumerate(
+        zip(model.covariances, point.Lambdas, strict=True)
+    ):
+        least = np.sqrt(LEAST_LEFT * model.resolution(t))
+        none = ~Lambda.any(axis=1)
+        Lambdas.append(Lambda + least * covariance.root(np.diag(none.astype(float))))
+    new = attempt(point.moved, tuple(Lambdas))
+    return point if new is None else new
+
+
 def random_starts(point, n_starts=N_STARTS):
     """Points with standard deviations that differ widely, between the resolution of the
     data and those of a given point.
@@ -413,122 +417,3 @@ def _moved(model, point, t, change):
     relative = np.linalg.eigvalsh(whiten @ change[some] @ whiten.T)
     part = min(1.0, (1 - LEAST_LEFT) / max(-relative[0], 1e-300))
     return covariance.root(Lambda @ Lambda.T + part * change)
-
-
-# ------------------------------------------------------------------------------ descent
-
-
-def descend(point, max_iter):
-    """Newton's method in the entries of Lambda, by steps that never raise the value."""
-    decrement, stuck, found = np.inf, 0, None
-    for n_iter in range(max_iter):
-        point = point.pivoted()
-        H, exact = point.hessian()
-        if not exact:
-            found = secant(point, H, found if decrement <= SHORT else None)
-            H = found.hessian
-        before, (step, decrement) = decrement, newton_step(point, H)
-        if decrement <= NOTHING * point.rounding:
-            return Optimum(point, n_iter, True)
-        # The average information leaves the same part of every decrement at most.
-        left = 0.0 if exact else decrement**2 / before
-        last = decrement <= NEAR and left <= ENOUGH
-        new = _along(point, step, STALLED if last else 1.0)
-        if new is None:
-            return Optimum(point, n_iter, decrement <= STALLED * point.rounding)
-        stuck = stuck + 1 if point.value - new.value <= point.rounding else 0
-        point = new
-        if last or stuck == PATIENCE:
-            return Optimum(point, n_iter + 1, True)
-    return Optimum(point, max_iter, False)
-
-
-def newton_step(point, H):
-    """A step of theta and its decrement, within the longest step.
-
-    The Hessian has the absolute values of its eigenvalues, in units of the effects'
-    standard deviations and of the data's resolution of them.
-    """
-    unit = point.units
-    values, vectors = np.linalg.eigh(H * np.outer(unit, unit))
-    size = np.abs(values)
-    g = vectors.T @ (unit * point.gradient())
-    size = np.maximum(size, FLAT * size.max())
-    step = g / np.where(size > 0, size, 1.0)
-    decrement = g @ step
-    length = np.linalg.norm(step)
-    return -unit * (vectors @ step) * min(1.0, LONGEST / max(length, 1e-300)), decrement
-
-
-def _along(point, step, slack):
-    """The first point along a step, ever more of it left out, that is not higher by
-    more than so many rounding errors; None if there is none.
-    """
-    x = point.x
-    for part in 0.5 ** np.arange(30):
-        new = attempt(point.at, x + part * step)
-        if new is not None and new.value <= point.value + slack * point.rounding:
-            return new
-    return None
-
-
-# ----------------------------------------------------------------------------- boundary
-
-
-def snap(point):
-    """The point without the variances that are next to nothing, unless that is worse,
-    and the number of evaluations.
-    """
-    model, Lambdas = point.model, []
-    for t, covariance in enumerate(model.covariances):
-        L = point.Lambdas[t]
-        values, vectors = np.linalg.eigh(L @ L.T)
-        kept = values > TINY * model.resolution(t)
-        half = vectors * np.sqrt(np.where(kept, values, 0.0))
-        Psi = covariance.project(half @ half.T)
-        Lambdas.append(L if kept.all() else covariance.root(Psi))
-    if all(L is old for L, old in zip(Lambdas, point.Lambdas, strict=True)):
-        return point, 0
-    new = point.moved(tuple(Lambdas))
-    return (new if new.value <= point.value + point.rounding else point), 1
-
-
-def escape(point):
-    """A better point off the boundary, where math.md (49) fails, or None, and the
-    number of evaluations.
-    """
-    model, count = point.model, 0
-    for t, covariance in enumerate(model.covariances):
-        v, slope = _steepest_null(model, point, t)
-        if v is None or -slope * model.resolution(t) < 1e-6:
-            continue
-        Psi = point.Lambdas[t] @ point.Lambdas[t].T
-        for part in 10.0 ** np.arange(1, -4, -1):
-            tau = part * model.resolution(t)
-            Lambda = covariance.root(Psi + tau * np.outer(v, v))
-            Lambdas = list(point.Lambdas)
-            Lambdas[t] = Lambda
-            new, count = attempt(point.moved, tuple(Lambdas)), count + 1
-            worth = point.value - STALLED * point.rounding
-            if new is not None and new.value < worth:
-                return new, count
-    return None, count
-
-
-def _steepest_null(model, point, t):
-    """The direction in the null space of Psi along which the value falls most, and its
-    slope there; None if Psi is regular.
-    """
-    best, steepest = None, 0.0
-    Psi = point.Lambdas[t] @ point.Lambdas[t].T
-    for block in map(list, model.covariances[t].blocks):
-        some = np.ix_(block, block)
-        values, vectors = np.linalg.eigh(Psi[some])
-        null = vectors[:, values <= TINY * model.resolution(t)]
-        if not null.shape[1]:
-            continue
-        slopes, turned = np.linalg.eigh(null.T @ point.scores[t][some] @ null)
-        if slopes[0] < steepest:
-            best, steepest = np.zeros(len(Psi)), slopes[0]
-            best[block] = null @ turned[:, 0]
-    return best, steepest

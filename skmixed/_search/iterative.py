@@ -11,13 +11,8 @@ from time import perf_counter
 import numpy as np
 
 from .._likelihood.mixed import evaluate
-from .covariances import (
-    Optimum,
-    fisher_step,
-    newton_step,
-    no_variance,
-    told_variances,
-)
+from .covariances import fisher_step, no_variance, told_variances
+from .descent import Optimum, newton_step
 
 LOG = logging.getLogger("skmixed")
 # The search ends at a decrement below this: the covariances are then within a

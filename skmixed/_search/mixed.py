@@ -14,12 +14,8 @@ from .._likelihood.mixed_noise import UnevenPoint
 from .._likelihood.one_variance import RandomIntercept
 from .._rows.iterative import IterativeGram
 from .._rows.mixed import Reduced, Solver, reduce_terms
-from .covariances import (
-    Optimum,
-    best_covariances,
-    no_variance,
-    told_variances,
-)
+from .covariances import are_sums, best_covariances, no_variance, told_variances
+from .descent import Optimum
 from .iterative import best_iterative
 from .mixed_noise import Stated, best_noise, state_noise, structure_of
 from .problem import RANGE
@@ -313,13 +309,16 @@ def best_optimum(model, order, max_iter):
         return _best_of_one(model)
     if isinstance(model.gram, IterativeGram):
         return best_iterative(zero, order, max_iter)
-    best, told = best_covariances(zero, max_iter), told_variances(zero, order)
+    told = told_variances(zero, order)
     if all(some.all() for some in told):
-        return best, told
+        return best_covariances(zero, max_iter), told
     pairs = zip(model.covariances, told, strict=True)
     without = tuple(c.without(np.flatnonzero(~some)) for c, some in pairs)
     simpler = no_variance(replace(model, covariances=without))
     simpler = best_covariances(simpler, max_iter)
+    if are_sums(zero, told):
+        return simpler, told
+    best = best_covariances(zero, max_iter, simpler.point)
     costs = simpler.point.value - best.point.value
     return (best if costs > NO_COST else simpler), told
 

@@ -5,6 +5,7 @@ where rows are few.  One random intercept, and a model without random effects, a
 fitted by the search of `row_variances`.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,15 +23,14 @@ from .._rows.parts import Parts
 from .._rows.sample import sample_in_memory, summarize
 from .covariances import (
     FEW_ROWS,
-    Optimum,
-    descend,
     first_points,
     no_variance,
     random_starts,
-    search_from,
     settle,
 )
+from .descent import Optimum, descend, search_from
 from .problem import Problem, state_problem
+from .race import race
 from .row_variances import best_optimum as best_of_one_factor
 
 # Up to so many rows several starts are searched: several optima are a matter of few
@@ -40,6 +40,8 @@ SOME_ROWS = 2_000
 ALONG_COLUMN = 2.0
 # Most columns that have starts of their own.
 MOST_STARTS = 10
+# Most steps of a search for the covariances, or for the log-variance, of a start.
+TO_START = 20
 # Tolerance and iterations of the search for one random intercept.
 TOLERANCE, MAX_ITER = 1e-10, 100
 
@@ -245,25 +247,24 @@ def _held(start, max_iter, noise_variance, known):
 
 
 def _best(start, max_iter):
-    """The best of the optima that the starts lead to, those first that converged."""
+    """The best of the optima that the starts lead to, those first that converged.
+
+    Where rows can be fitted exactly values fall without end, so that they do not tell
+    which searches are behind.
+    """
     best = search_from(start, max_iter, 1)
-    spent, model = best.n_evaluations, start.model
     if start.uneven.rows.n_rows > SOME_ROWS:
         return best
-    for other_start in _starts(start, max_iter):
-        try:
-            other = search_from(other_start(), max_iter, 1)
-        except np.linalg.LinAlgError:  # variances too far apart to begin with
-            continue
-        spent += other.n_evaluations
-        best = min(best, other, key=_merit)
+    starts, model = [], start.model
+    for other_start in _starts(start):
+        with suppress(np.linalg.LinAlgError):  # variances too far apart to begin with
+            starts.append(other_start())
     n_effects = sum(K * q for K, q in model.gram.sizes)
     if n_effects >= best.point.mixed.factor_freedom or model.n < FEW_ROWS:
-        for other_start in random_starts(best.point):
-            other = search_from(other_start, max_iter, 1)
-            spent += other.n_evaluations
-            best = min(best, other, key=_merit)
-    return replace(best, n_evaluations=spent)
+        starts += random_starts(best.point)
+    found, spent = race(best, starts, max_iter, kept=1.0)
+    spent += best.n_evaluations
+    return replace(min([best, *found], key=_merit), n_evaluations=spent)
 
 
 def _merit(optimum):
@@ -271,31 +272,31 @@ def _merit(optimum):
     return not optimum.converged, optimum.point.value
 
 
-def _starts(start, max_iter):
+def _starts(start):
     """Functions that give further starts.
 
     The log-variance of a model without random effects, and of covariances that are best
     for it; and along each column of the log-variance, up and down.
     """
-    yield partial(_without_effects, start, max_iter)
+    yield partial(_without_effects, start)
     columns = np.eye(len(start.gamma))[:MOST_STARTS]
     for gamma in columns:
         for length in (ALONG_COLUMN, -ALONG_COLUMN):
-            yield partial(_with_covariances, start, length * gamma, max_iter)
+            yield partial(_with_covariances, start, length * gamma)
 
 
-def _without_effects(start, max_iter):
+def _without_effects(start):
     none = replace(start, mixed=no_variance(start.model))
     patterns = tuple(c.without(range(c.q)) for c in start.model.covariances)
     model = replace(none.model, covariances=patterns)
-    gamma = descend(replace(none, mixed=no_variance(model)), max_iter).point.gamma
-    return _with_covariances(start, gamma, max_iter)
+    gamma = descend(replace(none, mixed=no_variance(model)), TO_START).point.gamma
+    return _with_covariances(start, gamma)
 
 
-def _with_covariances(start, gamma, max_iter):
-    """The point with covariances that are best for a gamma."""
+def _with_covariances(start, gamma):
+    """The point with covariances that are nearly the best for a gamma."""
     at = start.uneven.at(start.model, gamma, Lambdas=start.Lambdas)
     if not any(c.blocks for c in start.model.covariances):
         return at
     (first, *_), _ = first_points(no_variance(at.model))
-    return replace(at, mixed=search_from(first, max_iter).point)
+    return replace(at, mixed=search_from(first, TO_START).point)

@@ -11,15 +11,13 @@ from skmixed._rows import crossed
 from skmixed._rows.mixed import reduce_terms
 from skmixed._rows.term import Term
 from skmixed._search.covariances import (
-    Optimum,
     best_covariances,
-    escape,
     first_points,
     no_variance,
     random_starts,
-    search_from,
     settle,
 )
+from skmixed._search.descent import Optimum, escape, search_from
 from skmixed._search.mixed import fit_mixed, likelihood_of
 
 # Optima that different roads lead to, in -2 log-likelihood.

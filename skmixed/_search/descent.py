@@ -1,0 +1,221 @@
+"""Newton's method in the entries of Lambda, which reaches singular covariances as it
+does others (docs/math.md, 11.6).
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .secant import Secant, secant
+
+# The longest step, in standard deviations of the effects and their resolution.
+LONGEST = 1.5
+# Eigenvalues of the scaled Hessian below this part of the largest count as flat.
+FLAT = 1e-10
+# A decrement below this many rounding errors of the value is none, and one below the
+# second figure is as low as rounding lets the value come.
+NOTHING, STALLED = 1e-4, 1e3
+# A step with a decrement below this is short: gradients at its ends tell derivatives.
+SHORT = 0.1
+# A step with a decrement below this is the last one, if the next decrement is expected
+# to be below the second figure.
+NEAR, ENOUGH = 1e-8, 1e-12
+# After so many steps in a row that gain no more than rounding, the value is lowest.
+PATIENCE = 3
+# A variance below this part of the resolution is tried at 0.
+TINY = 1e-8
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The point at which a search has ended.
+
+    Attributes
+    ----------
+    point : Point
+    n_evaluations : int
+    converged : bool
+    """
+
+    point: object
+    n_evaluations: int
+    converged: bool
+
+
+@dataclass(frozen=True)
+class Descent:
+    """A search under way, by steps that never raise the value.
+
+    Attributes
+    ----------
+    point : Point
+    n_steps : int
+        From the start.
+    decrement : float
+        Of the last step.
+    n_stuck : int
+        Number of last steps that gained no more than rounding.
+    secant : Secant or None
+        The second derivatives at the last step, if they are not exact.
+    ended, converged : bool
+        Whether no step is left, and whether the point is an optimum.
+    """
+
+    point: object
+    n_steps: int = 0
+    decrement: float = np.inf
+    n_stuck: int = 0
+    secant: Secant | None = None
+    ended: bool = False
+    converged: bool = False
+
+    def next(self):
+        """The search after one more step."""
+        point, found = self.point.pivoted(), None
+        H, exact = point.hessian()
+        if not exact:
+            found = secant(point, H, self.secant if self.decrement <= SHORT else None)
+            H = found.hessian
+        step, decrement = newton_step(point, H)
+        if decrement <= NOTHING * point.rounding:
+            return replace(self, point=point, ended=True, converged=True)
+        # The average information leaves the same part of every decrement at most.
+        left = 0.0 if exact else decrement**2 / self.decrement
+        last = decrement <= NEAR and left <= ENOUGH
+        new = _along(point, step, STALLED if last else 1.0)
+        if new is None:
+            lowest = bool(decrement <= STALLED * point.rounding)
+            return replace(self, point=point, ended=True, converged=lowest)
+        stuck = self.n_stuck + 1 if point.value - new.value <= point.rounding else 0
+        ended = bool(last or stuck == PATIENCE)
+        return Descent(new, self.n_steps + 1, decrement, stuck, found, ended, ended)
+
+
+def descend(point, max_iter):
+    """The optimum to which steps from a point lead."""
+    search = Descent(point)
+    while not search.ended and search.n_steps < max_iter:
+        search = search.next()
+    return Optimum(search.point, search.n_steps, search.converged)
+
+
+def search_from(start, max_iter, spent=0):
+    """The optimum that is reached from a point, escapes from the boundary included."""
+    best = descend(start, max_iter)
+    spent += best.n_evaluations
+    while True:
+        point, away, count = leave_boundary(best.point)
+        spent += count
+        if away is None:
+            return replace(best, point=point, n_evaluations=spent)
+        best = descend(away, max_iter)
+        spent += best.n_evaluations
+
+
+def leave_boundary(point):
+    """The end of a search at the boundary, if it is next to that; a better point off
+    the boundary, or None; and the number of evaluations.
+    """
+    point, count = snap(point)
+    away, more = escape(point)
+    return point, away, count + more
+
+
+def attempt(function, argument):
+    """A point that a function gives; None where it is too far for double precision."""
+    try:
+        point = function(argument)
+    except np.linalg.LinAlgError:
+        return None
+    return point if np.isfinite(point.value) else None
+
+
+def newton_step(point, H):
+    """A step of theta and its decrement, within the longest step.
+
+    The Hessian has the absolute values of its eigenvalues, in units of the effects'
+    standard deviations and of the data's resolution of them.
+    """
+    unit = point.units
+    values, vectors = np.linalg.eigh(H * np.outer(unit, unit))
+    size = np.abs(values)
+    g = vectors.T @ (unit * point.gradient())
+    size = np.maximum(size, FLAT * size.max())
+    step = g / np.where(size > 0, size, 1.0)
+    decrement = g @ step
+    length = np.linalg.norm(step)
+    return -unit * (vectors @ step) * min(1.0, LONGEST / max(length, 1e-300)), decrement
+
+
+def _along(point, step, slack):
+    """The first point along a step, ever more of it left out, that is not higher by
+    more than so many rounding errors; None if there is none.
+    """
+    x = point.x
+    for part in 0.5 ** np.arange(30):
+        new = attempt(point.at, x + part * step)
+        if new is not None and new.value <= point.value + slack * point.rounding:
+            return new
+    return None
+
+
+# ----------------------------------------------------------------------------- boundary
+
+
+def snap(point):
+    """The point without the variances that are next to nothing, unless that is worse,
+    and the number of evaluations.
+    """
+    model, Lambdas = point.model, []
+    for t, covariance in enumerate(model.covariances):
+        L = point.Lambdas[t]
+        values, vectors = np.linalg.eigh(L @ L.T)
+        kept = values > TINY * model.resolution(t)
+        half = vectors * np.sqrt(np.where(kept, values, 0.0))
+        Psi = covariance.project(half @ half.T)
+        Lambdas.append(L if kept.all() else covariance.root(Psi))
+    if all(L is old for L, old in zip(Lambdas, point.Lambdas, strict=True)):
+        return point, 0
+    new = point.moved(tuple(Lambdas))
+    return (new if new.value <= point.value + point.rounding else point), 1
+
+
+def escape(point):
+    """A better point off the boundary, where math.md (49) fails, or None, and the
+    number of evaluations.
+    """
+    model, count = point.model, 0
+    for t, covariance in enumerate(model.covariances):
+        v, slope = _steepest_null(model, point, t)
+        if v is None or -slope * model.resolution(t) < 1e-6:
+            continue
+        Psi = point.Lambdas[t] @ point.Lambdas[t].T
+        for part in 10.0 ** np.arange(1, -4, -1):
+            tau = part * model.resolution(t)
+            Lambda = covariance.root(Psi + tau * np.outer(v, v))
+            Lambdas = list(point.Lambdas)
+            Lambdas[t] = Lambda
+            new, count = attempt(point.moved, tuple(Lambdas)), count + 1
+            worth = point.value - STALLED * point.rounding
+            if new is not None and new.value < worth:
+                return new, count
+    return None, count
+
+
+def _steepest_null(model, point, t):
+    """The direction in the null space of Psi along which the value falls most, and its
+    slope there; None if Psi is regular.
+    """
+    best, steepest = None, 0.0
+    Psi = point.Lambdas[t] @ point.Lambdas[t].T
+    for block in map(list, model.covariances[t].blocks):
+        some = np.ix_(block, block)
+        values, vectors = np.linalg.eigh(Psi[some])
+        null = vectors[:, values <= TINY * model.resolution(t)]
+        if not null.shape[1]:
+            continue
+        slopes, turned = np.linalg.eigh(null.T @ point.scores[t][some] @ null)
+        if slopes[0] < steepest:
+            best, steepest = np.zeros(len(Psi)), slopes[0]
+            best[block] = null @ turned[:, 0]
+    return best, steepest

@@ -1,0 +1,112 @@
+"""Searches from several starts that take turns (docs/math.md, 11.6).
+
+One that comes to an optimum that is known is given up, and so is, turn by turn, what is
+furthest behind.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .descent import Descent, Optimum, leave_boundary, search_from
+
+# Steps of every search in its turn, and the part of the searches that go on after it.
+TURN, KEPT = 2, 0.7
+# All of them together have at most so many times the steps of one search.
+MOST_SEARCHES = 2
+# A point with a deviance above that of an optimum by less than this may be on its way
+# there, and is, if a step has led it nearer by so much.
+WITHIN, NEARER = 1.0, 0.75
+
+
+@dataclass(frozen=True)
+class Basin:
+    """The surroundings of an optimum.
+
+    Attributes
+    ----------
+    point : Point
+        The optimum.
+    root : ndarray of shape (n, n)
+        |root' (x - x of the optimum)|^2 is twice the rise of the value, nearly.
+    """
+
+    point: object
+    root: np.ndarray
+
+    def distance(self, point):
+        """From the optimum, in units of its second derivatives."""
+        return np.linalg.norm((self.point.place(point) - self.point.x) @ self.root)
+
+    def draws(self, before, after):
+        """Whether a step from one point to another leads to the optimum."""
+        rise = after.value - self.point.value
+        if not -self.point.rounding <= rise <= WITHIN:
+            return False
+        far = self.distance(after)
+        return far**2 <= 2 * WITHIN and far <= NEARER * self.distance(before)
+
+
+def basin_of(optimum):
+    """The `Basin` of the end of a search."""
+    point = optimum.point.pivoted()
+    unit = point.units
+    values, vectors = np.linalg.eigh(point.hessian()[0] * np.outer(unit, unit))
+    return Basin(point, vectors * np.sqrt(np.abs(values)) / unit[:, None])
+
+
+def race(known, starts, max_iter, kept=KEPT):
+    """The ends of searches from some points, and the number of evaluations.
+
+    Parameters
+    ----------
+    known : Optimum
+    starts : list of Point
+    max_iter : int
+        Most steps of one search.
+    kept : float
+        Part of the searches that go on after each turn, those with the least values.
+
+    Returns
+    -------
+    found : list of Optimum
+    n_evaluations : int
+    """
+    basins = [basin_of(known)] if known.converged else []
+    runners, found, spent = [Descent(start) for start in starts], [], len(starts)
+    left = MOST_SEARCHES * max_iter
+    while runners and left > 0:
+        here = []
+        for runner in runners:
+            runner, n_steps, extra = _turn(runner, basins)
+            left, spent = left - n_steps, spent + n_steps + extra
+            if runner is not None and runner.ended:
+                found.append(Optimum(runner.point, 0, runner.converged))
+                basins += [basin_of(found[-1])] if runner.converged else []
+            elif runner is not None:
+                here.append(runner)
+        here.sort(key=lambda runner: runner.point.value)
+        runners = here[: int(np.ceil(kept * len(here)))]
+    best = min([known, *found], key=lambda optimum: optimum.point.value)
+    for runner in runners[:1]:
+        if runner.point.value < best.point.value:
+            found.append(search_from(runner.point, max_iter))
+            spent += found[-1].n_evaluations
+    return found, spent
+
+
+def _turn(runner, basins):
+    """A search after some steps, None if they lead to an optimum that is known, the
+    number of steps, and that of further evaluations.
+    """
+    n_steps = 0
+    while n_steps < TURN:
+        before, runner = runner, runner.next()
+        n_steps += 1
+        if runner.ended:
+            point, away, extra = leave_boundary(runner.point)
+            ended = replace(runner, point=point)
+            return ended if away is None else Descent(away), n_steps, extra
+        if any(basin.draws(before.point, runner.point) for basin in basins):
+            return None, n_steps, 0
+    return runner, n_steps, 0
