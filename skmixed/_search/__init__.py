@@ -4,6 +4,7 @@ Comes in: a likelihood.  Goes out: the point at which it is best.
 
 ratio, roots        random intercepts: the variance ratio by a scan, without starts
 covariances, mixed  any terms: starts and search; the whole fit of a linear mixed model
+descent, race       Newton's method in the covariances; searches that take turns
 iterative, secant   any terms without the likelihood's value; corrected Hessians
 mixed_noise         any terms beside a log-variance, with starts of its own
 problem, starts     the heteroscedastic estimator: parameters, bounds and starts

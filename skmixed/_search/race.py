@@ -39,7 +39,7 @@ class Basin:
         return np.linalg.norm((self.point.place(point) - self.point.x) @ self.root)
 
     def draws(self, before, after):
-        """Whether a step from one point to another leads to the optimum."""
+        """Whether a step from one point to another leads there: math.md (197)."""
         rise = after.value - self.point.value
         if not -self.point.rounding <= rise <= WITHIN:
             return False

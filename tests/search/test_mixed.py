@@ -11,15 +11,21 @@ from skmixed._rows import crossed
 from skmixed._rows.mixed import reduce_terms
 from skmixed._rows.term import Term
 from skmixed._search.covariances import (
+    are_sums,
     best_covariances,
     first_points,
+    lifted,
     no_variance,
     random_starts,
     settle,
+    told_variances,
 )
 from skmixed._search.descent import Optimum, escape, search_from
 from skmixed._search.mixed import fit_mixed, likelihood_of
+from skmixed._search.race import basin_of, race
 
+# Relative: the third derivatives over so small a way.
+CURVED = 0.02
 # Optima that different roads lead to, in -2 log-likelihood.
 SAME = 1e-7
 FULL, DIAGONAL = ((0, 1),), ((0,), (1,))
@@ -469,3 +475,71 @@ def test_a_noise_variance_that_no_search_moves_is_found_by_two():
     found = settle(search, 0.5, 100)
     assert found.converged
     assert_allclose(given, [0.5, 3.0])
+
+
+@pytest.mark.parametrize("name", ["slopes", "crossed", "singular slopes"])
+def test_distances_from_an_optimum_are_rises_of_the_value(name):
+    """math.md (197), whatever the signs and the order of the roots."""
+    point = fit(*PROBLEMS[name]).point.pivoted()
+    basin, rng = basin_of(Optimum(point, 0, True)), np.random.default_rng(0)
+    for _ in range(5):
+        x = point.x + 0.003 * point.units * rng.normal(size=len(point.x))
+        near = point.at(x)
+        turned = near.moved(tuple(-L[:, ::-1] for L in near.Lambdas))
+        for other in (near, turned):
+            rise = other.value - point.value
+            assert_allclose(basin.distance(other) ** 2, 2 * rise, rtol=CURVED)
+
+
+@pytest.mark.parametrize("name", ["slopes", "crossed", "singular nested"])
+def test_searches_that_come_to_a_known_optimum_are_given_up(name):
+    point = fit(*PROBLEMS[name]).point
+    starts = list(random_starts(point))
+    whole = sum(search_from(start, 100, 1).n_evaluations for start in starts)
+    found, spent = race(Optimum(point, 0, True), starts, 100)
+    assert not found
+    assert spent < 0.6 * whole
+
+
+def test_a_better_optimum_than_the_known_one_is_found():
+    """The known one is a saddle: no variance at all."""
+    X, y, terms = PROBLEMS["slopes"]
+    best = fit(X, y, terms).point
+    saddle = Optimum(no_variance(best.model), 0, False)
+    found, _ = race(saddle, list(random_starts(best)), 100)
+    assert_allclose(min(other.point.value for other in found), best.value, atol=1e-6)
+
+
+def test_starts_have_some_variance_of_all_effects():
+    zero = no_variance(fit(*PROBLEMS["crossed"]).point.model)
+    for L in lifted(zero).Lambdas:
+        assert (np.diag(L @ L.T) > 0).all()
+    point = fit(*PROBLEMS["slopes"]).point
+    for old, new in zip(point.Lambdas, lifted(point).Lambdas, strict=True):
+        assert_allclose(new, old)
+
+
+def sums(columns, *terms):
+    """Whether variances are told, and whether the others are sums of these."""
+    y = np.random.default_rng(2).normal(size=len(columns))
+    zero = no_variance(model_of(columns, y, terms))
+    told = told_variances(zero, range(len(terms)))
+    return [some.tolist() for some in told], are_sums(zero, told)
+
+
+def test_variances_that_others_can_take_the_place_of():
+    """math.md (196): the noise, an earlier factor; not their difference."""
+    rng, n = np.random.default_rng(1), 40
+    x = rng.permutation(np.arange(n) % 2).astype(float)
+    columns, each, g = np.column_stack([x, 1 - x]), np.arange(n), np.arange(n) % 8
+    intercept = ((0,),)
+    noise = term(each, [-1], intercept, "f")
+    assert sums(columns, noise) == ([[False]], True)
+    first, again = term(g, [-1], intercept, "f"), term(7 - g, [-1], intercept, "h")
+    assert sums(columns, first, again) == ([[True], [False]], True)
+    one, rest = term(each, [0], intercept, "f"), term(each, [1], intercept, "h")
+    assert sums(columns, one, rest) == ([[True], [False]], False)
+    both = term(each, [-1, 0], ((0, 1),), "f")  # the noise, but for the covariance
+    assert sums(columns, both)[1] is False
+    apart = term(each, [-1, 0], DIAGONAL, "f")
+    assert sums(columns, apart) == ([[False, True]], True)
