@@ -84,13 +84,14 @@ def modelled_noise_on_dask():
     from dask import array
     from distributed import Client, LocalCluster
 
-    from skmixed import HeteroscedasticGaussianRegressor
+    from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
 
     Client(LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None))
     X, y, groups = (
         array.from_array(part, chunks=(500, *part.shape[1:]))
         for part in noisy_data(4000)
     )
+    RandomInterceptRegressor().fit(X, y, groups=groups)  # workers import the package
     return lambda: HeteroscedasticGaussianRegressor().fit(X, y, groups=groups)
 
 
