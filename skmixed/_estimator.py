@@ -388,10 +388,12 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
             The normal distribution takes the variances as known, as scores of
             predictions do.  Student's t allows for their estimation, by Satterthwaite's
             degrees of freedom of each row's variance: wider intervals, which matter for
-            new groups where the groups of the fit are few.  The integrated distribution
-            averages over the variances that are compatible with the data, and holds
-            its promise from some five groups on; models with a linear mean offer it,
-            unless they are penalised.
+            new groups where the groups of the fit are few.  With more than ten
+            variances and covariances, which are not integrated over, the variance too
+            is larger, since the weights of predictions are estimated.  The integrated
+            distribution averages over the variances that are compatible with the data,
+            and holds its promise from some five groups on; models with a linear mean
+            offer it, unless they are penalised.
         average : bool or array-like of shape (n_sums, n_rows), default=False
             Whether the interval is that of the mean of the new observations of all
             rows, in place of one interval a row.  An array has the weights of other
@@ -421,7 +423,9 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         mean, std = new.mean(), new.std()
         if distribution == "normal":
             return np.column_stack(normal_interval(mean, std, coverage))
-        return np.column_stack(t_interval(mean, std, coverage, new.freedom()))
+        freedom = new.freedom()
+        std = np.sqrt(std**2 + new.fit.added_variance(new.X, new.codes))
+        return np.column_stack(t_interval(mean, std, coverage, freedom))
 
     def sample_y(
         self,

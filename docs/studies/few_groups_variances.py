@@ -3,11 +3,13 @@
     python docs/studies/few_groups_variances.py [n_sets n_jobs kind ...]
 
 Random slopes, two crossed factors, and a random intercept beside a noise that depends
-on a feature; 6, 12 and 30 groups of 3 to 12 rows.  Asks how often 90 % intervals by the
-normal distribution, by Student's t and by the distribution that is integrated over the
-variances hold a new row of a new group, a row of a known one, the means of five of
-either, a random intercept, another effect, the intercept and the coefficients, in the
-way of `few_groups.py`.
+on a feature; 6, 12 and 30 groups of 3 to 12 rows.  A fourth kind, "many", is random
+slopes of four features, whose 15 variances and covariances are not integrated over:
+Student's t adds the variance of estimated weights there.  The program asks how often
+90 % intervals by the normal distribution, by Student's t and by the distribution that
+is integrated over the variances hold a new row of a new group, a row of a known one,
+the means of five of either, a random intercept, another effect, the intercept and the
+coefficients, in the way of `few_groups.py`.
 """
 
 import sys
@@ -33,7 +35,7 @@ from skmixed._results.report import coefficient_targets
 
 TARGETS = ("new", "known", "new, 5", "known, 5", "b")
 TARGETS += ("b, other", "intercept", "x0", "x1")
-KINDS = ("slopes", "crossed", "noise")
+KINDS = ("slopes", "crossed", "noise", "many")
 N_GROUPS = (6, 12, 30)
 STDS = {"weak": 0.2, "strong": 1.0}  # of the effects; that of the noise is 1
 ROWS = (3, 12)  # least and most rows of a group
@@ -50,7 +52,7 @@ def one_set(cell, seed):
     sizes = rng.integers(ROWS[0], ROWS[1] + 1, size=G)
     g = np.append(np.repeat(np.arange(G), sizes), OWNER)
     n, known = len(g) - len(OWNER), np.arange(len(g)) < len(g) - len(OWNER)
-    X = rng.normal(size=(len(g), 2))
+    X = rng.normal(size=(len(g), 4 if kind == "many" else 2))
     h = rng.integers(0, N_OTHER, size=len(g))
     h[n:] = np.where(OWNER < 0, -1, h[0])
     Z, counts = effects_of(kind, G, g, h, X)
@@ -83,12 +85,13 @@ def effects_of(kind, G, g, h, X):
     first = np.eye(G + 1)[g]
     if kind == "noise":
         return first, (G, 0)
-    if kind == "slopes":
-        other = first * X[:, :1]
+    if kind == "crossed":
+        others = [(h[:, None] == np.append(np.unique(h[h >= 0]), -1)).astype(float)]
     else:
-        other = (h[:, None] == np.append(np.unique(h[h >= 0]), -1)).astype(float)
-    columns = [first[:, :-1], other[:, :-1], first[:, -1:], other[:, -1:]]
-    return np.hstack(columns), (G, other.shape[1] - 1)
+        others = [first * x[:, None] for x in (X.T if kind == "many" else X.T[:1])]
+    each = [first, *others]
+    columns = [Z[:, :-1] for Z in each] + [Z[:, -1:] for Z in each]
+    return np.hstack(columns), (G, others[0].shape[1] - 1)
 
 
 def fitted(kind, X, y, table):
@@ -96,8 +99,11 @@ def fitted(kind, X, y, table):
     if kind == "noise":
         model = LinearMixedRegressor("(1 | g)", variance_features=[1])
         return model.fit(X, y, groups=table[["g"]])
-    if kind == "slopes":
-        return LinearMixedRegressor("(x0 | g)").fit(X, y, groups=table[["g"]])
+    if kind in ("slopes", "many"):
+        names = (
+            " + ".join(f"x{j}" for j in range(X.shape[1])) if kind == "many" else "x0"
+        )
+        return LinearMixedRegressor(f"({names} | g)").fit(X, y, groups=table[["g"]])
     return LinearMixedRegressor("(1 | g) + (1 | h)").fit(X, y, groups=table)
 
 
@@ -120,21 +126,25 @@ def distributions(rows, method, kind):
         return mean, std, over.probability, over.freedom
     sums = rows.joint.weighted_sums_of(fit.posterior, *where, rows.noise_variance)
     effects = [np.array(fit.effects(t)) for t in factors]  # (2, levels, q) each
+    effects = [e[:, :, :2] for e in effects]  # of the intercept, and of one slope
     effects = np.hstack([np.hstack(list(np.moveaxis(e, 2, 0))) for e in effects])
-    mean = np.concatenate([sums[0], effects[0], fit.coefficients])
-    std = np.concatenate([np.sqrt(sums[1]), effects[1], fit.coefficients_std])
+    if method == "t":
+        some = [code[FIRST] for code in rows.codes]
+        sums[1][: len(FIRST)] += fit.added_variance(rows.X[FIRST], some)
+    mean = np.concatenate([sums[0], effects[0], fit.coefficients[:3]])
+    std = np.concatenate([np.sqrt(sums[1]), effects[1], fit.coefficients_std[:3]])
     freedom = np.full(len(mean), np.inf)
     if method == "t":
         freedom[:] = np.nan
         freedom[: len(FIRST)] = rows.freedom()[FIRST]
         uncertainty = fit.coefficient_uncertainty()
-        freedom[-3:] = uncertainty.freedom(np.eye(len(fit.coefficients)))
+        freedom[-3:] = uncertainty.freedom(np.eye(len(fit.coefficients))[:3])
     return mean, std, None, freedom
 
 
 def main(n_sets=500, n_jobs=1, *kinds):
     """Print shares of intervals that hold."""
-    cells = [(k, G, s) for k in kinds or KINDS for G in N_GROUPS for s in STDS]
+    cells = [(k, G, s) for k in kinds or KINDS[:3] for G in N_GROUPS for s in STDS]
     head = "".join(f"{target:>12}" for target in TARGETS)
     print(f"90 % intervals, as of {n_sets} sets: normal / t / integrated\n")
     head = f"{'kind':>6} {'groups':>8} {'effects':>5}{head}"

@@ -371,7 +371,7 @@ def _second_of_several(point, directions):
     sizes = model.gram.sizes
     n_effects = sum(K * q for K, q in sizes)
     if n_effects <= FEW_EFFECTS and not point.factor.is_sampled:
-        N_x, N = _whole(point, sizes)
+        N_x, N = _whole(point)
         X = np.zeros((n_effects, n))
         products, start = [], 0
         for t, E in enumerate(directions):
@@ -406,17 +406,24 @@ def _second_of_several(point, directions):
     return Second(traces, squares, trace, square, point.freedom)
 
 
-def _whole(point, sizes):
+def _whole(point):
     """Z'PZ (D, D) of all effects, and the N of the traces."""
+    N, k = whole(point)
+    return N, N if point.model.reml else N + k @ k.T
+
+
+def whole(point):
+    """Z'PZ (D, D) and Z'V0^-1X R^-1 (D, p) of all effects, term by term."""
+    sizes = point.model.gram.sizes
+    k = np.vstack([as_rows(k) for _, k in point.pulls])
+    if point.has_one_term:
+        return block_diag(*point.factor.spread) - k @ k.T, k
     n_effects = sum(K * q for K, q in sizes)
     eye, xs, start = np.eye(n_effects), [], 0
     for K, q in sizes:
         xs.append(eye[start : start + K * q].reshape(K, q, n_effects))
         start += K * q
-    V = point.factor.variates(xs)
-    k = np.vstack([as_rows(k) for _, k in point.pulls])
-    N = V - k @ k.T
-    return N, N if point.model.reml else V
+    return point.factor.variates(xs) - k @ k.T, k
 
 
 def _squares(point, directions, number):

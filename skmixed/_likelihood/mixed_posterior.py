@@ -325,6 +325,14 @@ def observe(posterior, X, y, codes, noise_variance):
     return replace(posterior, terms=tuple(terms), conditional=after)
 
 
+def effect_rows(posterior, X, codes):
+    """The weights of all known effects in each row, csr_array (n, E + d), in the order
+    of elimination.
+    """
+    Z, codes = posterior._effects(X, codes, slice(None), None)
+    return posterior.conditional.rows(*posterior._ordered(Z, codes), X.shape[0])
+
+
 def error_products(posterior, X, codes):
     """Derivatives of the variance of each row's prediction in the covariances, without
     the part of the errors of the coefficients: math.md (89).

@@ -170,6 +170,12 @@ class Fit:
         """
         raise NotImplementedError
 
+    def added_variance(self, X, codes):
+        """Variance (n_rows,) that Student's t adds to that of a new y where there is no
+        integrated distribution.
+        """
+        return np.zeros(X.shape[0])
+
     @property
     def why_not_integrated(self):
         """Why `integrated` is not offered, a sentence; None where it is."""

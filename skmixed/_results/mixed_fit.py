@@ -1,12 +1,14 @@
 """The fit of a linear mixed model, as the estimator keeps it and copies from it."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
 from .._input.factors import INTERCEPT, Factor
 from .._input.label_table import KnownLabels, known_labels
-from .._likelihood.mixed import evaluate
+from .._likelihood.covariance_posterior import MOST_PARAMETERS
+from .._likelihood.mixed import FEW_EFFECTS, evaluate
 from .._likelihood.mixed_noise import Uneven
 from .._likelihood.mixed_posterior import MixedPosterior, make_room, observe
 from .._rows.cells import Cells
@@ -14,6 +16,7 @@ from .._rows.mixed import Reduced, without_pairs
 from .._rows.mixed_noise import UnevenRows, with_levels
 from .._rows.term import Term
 from .._search.mixed import fit_mixed, likelihood_of
+from .estimated_weights import TIMES, estimated_weights
 from .fit import Fit, wide_mask
 from .inference import CoefficientUncertainty
 from .iterative_fit import SampledFit, keep_sampled, kept_parameters, probe_errors
@@ -244,6 +247,23 @@ class LinearMixedFit(Fit):
                 "solver='iterative' does not have. Use 'normal'."
             )
         return predictive_freedom(self.point(), self.posterior, X, codes)
+
+    def added_variance(self, X, codes):
+        """See `Fit`: with so many parameters that they are not integrated over, twice
+        the term of Kackar and Harville, math.md (207).
+        """
+        if self._estimated_weights is None:
+            return np.zeros(X.shape[0])
+        return TIMES * self._estimated_weights.variance(self.posterior, X, codes)
+
+    @cached_property
+    def _estimated_weights(self):
+        n_parameters = sum(factor.n_parameters for factor in self.factors)
+        n_effects = sum(term.modes.size for term in self.posterior.terms)
+        other = self.is_exact or self.noise_model is not None or self.is_updated
+        if other or n_parameters <= MOST_PARAMETERS or n_effects > FEW_EFFECTS:
+            return None
+        return estimated_weights(self.point(), self.reduced.places)
 
     @property
     def why_not_integrated(self):

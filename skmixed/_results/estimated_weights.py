@@ -1,0 +1,93 @@
+"""The variance that predictions have since their weights come from estimated
+covariances (docs/math.md, section 13.5).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import block_diag
+
+from .._blocks import row_blocks
+from .._likelihood.mixed import whole
+from .._likelihood.mixed_posterior import effect_rows
+from .mixed_inference import all_variance_parameters
+
+# The estimated variance of a prediction is too small by this term once for the weights,
+# and once more because the estimated covariances are those at which it is small.
+TIMES = 2.0
+
+
+@dataclass(frozen=True)
+class EstimatedWeights:
+    """Linear forms whose squares are the term of Kackar and Harville.
+
+    Attributes
+    ----------
+    of_effects : ndarray of shape (D, r)
+        Of the weights of effects in a row, level by level as the posterior has them.
+    of_errors : ndarray of shape (p, r)
+        Of the rows h of the errors of the coefficients, in units of sigma.
+    scale : float
+        sigma^2.
+    """
+
+    of_effects: np.ndarray
+    of_errors: np.ndarray
+    scale: float
+
+    def variance(self, posterior, X, codes):
+        """The term for the prediction of each row, (n,): math.md (207)."""
+        found = np.empty(X.shape[0])
+        for rows in row_blocks(X.shape[0], sum(self.of_effects.shape)):
+            L = effect_rows(posterior, X[rows], [code[rows] for code in codes])
+            h = posterior.population_rows(X[rows]) / np.sqrt(self.scale)
+            forms = L @ self.of_effects - h @ self.of_errors
+            found[rows] = self.scale * np.sum(forms**2, axis=1)
+        return found
+
+
+def estimated_weights(point, places):
+    """The `EstimatedWeights` at an optimum.
+
+    Parameters
+    ----------
+    point : Point
+        Without a penalty, and with few effects.
+    places : list of ndarray of shape (K,)
+        Positions of the posterior's levels among those of the point, by term.
+    """
+    sizes, Lambdas = point.model.gram.sizes, point.Lambdas
+    N, k = whole(point)
+    Psi = block_diag(
+        *(np.kron(np.eye(K), L @ L.T) for (K, _), L in zip(sizes, Lambdas, strict=True))
+    )
+    parameters = all_variance_parameters(point)
+    values, vectors = np.linalg.eigh(parameters.covariance[1:, 1:])
+    known = values > 0
+    roots = vectors[:, known] * np.sqrt(values[known])
+    half = _root(N)
+    forms = []
+    for weights in roots.T:
+        start, moved = 0, []
+        for (K, _), E in zip(sizes, parameters.directions, strict=True):
+            end = start + len(E)
+            change = np.einsum("k,kab->ab", weights[start:end], E)
+            moved.append(np.kron(np.eye(K), change))
+            start = end
+        forms.append(block_diag(*moved) @ half)
+    G = sum((F @ F.T for F in forms), start=np.zeros_like(N))
+    form, starts = _root(G), np.cumsum([0, *(K * q for K, q in sizes)])
+    order = [
+        start + (q * place[:, None] + np.arange(q)).ravel()
+        for start, place, (_, q) in zip(starts, places, sizes, strict=False)
+    ]
+    of_effects = (np.eye(len(N)) - N @ Psi).T @ form
+    return EstimatedWeights(
+        of_effects[np.concatenate(order)], k.T @ form, point.noise_variance
+    )
+
+
+def _root(C):
+    """A root of a covariance that may be singular."""
+    values, vectors = np.linalg.eigh(C)
+    return vectors * np.sqrt(np.maximum(values, 0.0))
