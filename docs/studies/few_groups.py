@@ -1,6 +1,8 @@
 """How often intervals hold where groups are few.
 
-    python docs/studies/few_groups.py [n_sets n_jobs n_groups ...]
+    python docs/studies/few_groups.py [n_sets n_jobs n_groups ...] [keep=folder]
+
+What was computed before is read from the folder, if one is named, and kept there.
 
 Simulates random-intercept data of 5 to 20 groups, fits them, and asks how often the
 90 % intervals by the normal distribution, by Student's t and by the distribution that
@@ -19,6 +21,7 @@ has as many sets as make its figures as exact as `n_sets` intervals that are cou
 
 import sys
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -217,14 +220,35 @@ def intervals(mean, std, probability, freedom, coverage):
     return mean - half, mean + half
 
 
-def sets_of(one, cell, n_sets):
+def sets_of(one, cell, n_sets, keep=None):
     """What ``one(cell, seed)`` gives of as many sets as are needed."""
     found = []
-    for seed in range(n_sets):
-        found.append(one(cell, seed))
-        if len(found) % BLOCK == 0 and is_exact(np.array(found), n_sets):
+    for first in range(0, n_sets, BLOCK):
+        seeds = range(first, min(first + BLOCK, n_sets))
+        found.append(block_of(one, cell, seeds, keep))
+        if is_exact(np.concatenate(found), n_sets):
             break
-    return np.array(found)
+    return np.concatenate(found)
+
+
+def block_of(one, cell, seeds, keep):
+    """The same of some seeds, which a folder `keep` has if they were asked before."""
+    name = "_".join(map(str, (*cell, seeds.start, seeds.stop))).replace(" ", "-")
+    path = None if keep is None else Path(keep) / f"{name}.npy"
+    if path is not None and path.exists():
+        return np.load(path)
+    found = np.array([one(cell, seed) for seed in seeds])
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, found)
+    return found
+
+
+def take_keep(arguments):
+    """Arguments without ``keep=folder``, and the folder, None without one."""
+    folders = [a.removeprefix("keep=") for a in arguments if a.startswith("keep=")]
+    others = [a for a in arguments if not a.startswith("keep=")]
+    return others, folders[-1] if folders else None
 
 
 def is_exact(found, n_sets):
@@ -237,9 +261,9 @@ def is_exact(found, n_sets):
     return not np.nanmax(error, initial=0.0) > np.sqrt(0.9 * 0.1 / n_sets)
 
 
-def run(one, cells, names, n_sets, n_jobs):
+def run(one, cells, names, n_sets, n_jobs, keep=None):
     """Print a line for each cell as it is done, and then how many cells hold what."""
-    tasks = (delayed(sets_of)(one, cell, n_sets) for cell in cells)
+    tasks = (delayed(sets_of)(one, cell, n_sets, keep) for cell in cells)
     done, every = Parallel(n_jobs, return_as="generator")(tasks), []
     for cell, found in zip(cells, done, strict=True):
         share, error = found.mean(axis=0), found.std(axis=0) / np.sqrt(len(found))
@@ -286,14 +310,14 @@ def report(cells, targets, shares, errors):
                 print(f"{cell}  {', '.join(found)}")
 
 
-def main(n_sets=1000, n_jobs=1, *n_groups):
+def main(n_sets=1000, n_jobs=1, *n_groups, keep=None):
     """Print shares of intervals that hold, and how many cells hold what."""
     head = "".join(f"{target:>12}" for target in TARGETS)
     print(f"90 % intervals, as of {n_sets} sets: normal / t / integrated\n")
     head = f"{'groups':>6} {'rows':>8} {'ICC':>5} {'features':>8}{head}"
     print(f"{head}     99 %  sets", flush=True)
     chosen = [cell for cell in cells() if not n_groups or cell[0] in n_groups]
-    run(one_set, chosen, TARGETS, n_sets, n_jobs)
+    run(one_set, chosen, TARGETS, n_sets, n_jobs, keep)
 
 
 def _name(cell):
@@ -306,4 +330,5 @@ def _text(shares):
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    figures, folder = take_keep(sys.argv[1:])
+    main(*map(int, figures), keep=folder)

@@ -1,6 +1,6 @@
 """How often intervals hold where groups are few and there are several variances.
 
-    python docs/studies/few_groups_variances.py [n_sets n_jobs kind ...]
+    python docs/studies/few_groups_variances.py [n_sets n_jobs kind ...] [keep=folder]
 
 Random slopes, two crossed factors, and a random intercept beside a noise that depends
 on a feature; 6, 12 and 30 groups of 3 to 12 rows.  A fourth kind, "many", is random
@@ -26,6 +26,7 @@ from few_groups import (
     best_predictions,
     held,
     run,
+    take_keep,
     with_constant,
 )
 
@@ -142,15 +143,16 @@ def distributions(rows, method, kind):
     return mean, std, None, freedom
 
 
-def main(n_sets=500, n_jobs=1, *kinds):
+def main(n_sets=500, n_jobs=1, *kinds, keep=None):
     """Print shares of intervals that hold."""
     cells = [(k, G, s) for k in kinds or KINDS[:3] for G in N_GROUPS for s in STDS]
     head = "".join(f"{target:>12}" for target in TARGETS)
     print(f"90 % intervals, as of {n_sets} sets: normal / t / integrated\n")
     head = f"{'kind':>6} {'groups':>8} {'effects':>5}{head}"
     print(f"{head}     99 %  sets", flush=True)
-    run(one_set, cells, TARGETS, n_sets, n_jobs)
+    run(one_set, cells, TARGETS, n_sets, n_jobs, keep)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:3]), *sys.argv[3:])
+    words, folder = take_keep(sys.argv[1:])
+    main(*map(int, words[:2]), *words[2:], keep=folder)
