@@ -9,8 +9,7 @@ linear_mixed, group_messages                  effects of levels, facts about gro
 mixed_integrated, row_variances_integrated    distributions without given variances
 mixed_noise, iterative_fit  its log-variance; the error of an iterative solver
 fixed_groups, log_variance  effects of groups, coefficients of the log-variance
-inference, mixed_inference  degrees of freedom, standard errors of variances
-estimated_weights           the variance of predictions by estimated weights
+inference, mixed_inference, estimated_weights    degrees of freedom, standard errors
 profile, mixed_profile, hypotheses            profile-likelihood intervals, tests
 report, mixed_report        the figures of a summary: one column of labels, any terms
 summary, structure          its tables and printing; facts about its factors
