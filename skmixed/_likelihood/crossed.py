@@ -7,6 +7,7 @@ solution keep the digits that a difference would lose.
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from scipy.linalg import cholesky, lapack, solve_triangular
@@ -249,6 +250,30 @@ class CrossedFactor(TriangularSystem):
             "kid,kjd->ij", *(A.reshape(K, q, -1) for A in (half, M22[here]))
         )
         return _diagonal_sum(M22[here, here], q) - blocks
+
+    def traces_of_rest(self, loadings):
+        """tr(N_st N_ts) of the blocks of N = Z'V^-1 Z - kk' for terms s and t of the
+        rest, from their `loadings` k, (K, p) each: math.md (210); NaN where variances
+        are so small that digits are lost.  None if a term has several effects, or the
+        inverse of B is not kept.
+        """
+        Lambdas, sizes = self.rest
+        is_large = len(self.gram.W22) > FEW_KEPT
+        if self.is_alone or is_large or any(q > 1 for _, q in sizes):
+            return None
+        X, ends = self.B_upper, np.cumsum([0] + [K for K, _ in sizes])
+        places = [slice(*pair) for pair in pairwise(ends)]
+        left = [
+            K - np.diag(X)[s].sum() for (K, _), s in zip(sizes, places, strict=True)
+        ]
+        told = [a > TOLD * K for a, (K, _) in zip(left, sizes, strict=True)]
+        found = np.full((len(sizes),) * 2, np.nan)
+        for s, t in zip(*np.triu_indices(len(sizes)), strict=True):
+            if told[s] and told[t]:
+                unit = Lambdas[s][0, 0] * Lambdas[t][0, 0]
+                some = X[places[s], places[t]], loadings[s], loadings[t]
+                found[s, t] = found[t, s] = _square_of(*some, unit, s == t)
+        return found
 
     @property
     def M22(self):
@@ -599,6 +624,20 @@ def _squares(A, sizes):
         here = slice(start, start + K * q)
         start += K * q
         yield A[here, here], (K, q)
+
+
+def _square_of(X, left, right, unit, is_own):
+    """|(I - X) / unit - left right'|^2, I being 0 if this is not a diagonal block; of
+    one the upper triangle of X is read.
+    """
+    square, cross = np.einsum("ij,ij->", X, X), np.sum(left * (X @ right))
+    if is_own:
+        own = np.diag(X)
+        square = 2 * square - own @ own - 2 * own.sum() + len(X)
+        cross = 2 * cross - own @ np.sum(left * right, axis=1)
+        cross -= np.sum(left * right)
+    square_of_both = np.sum((left.T @ left) * (right.T @ right))
+    return square / unit**2 + 2 * cross / unit + square_of_both
 
 
 def _block_products(A):

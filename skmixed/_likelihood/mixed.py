@@ -17,7 +17,7 @@ from .._rows.iterative import IterativeGram
 from .._rows.nested import NestedGram
 from .._rows.qr import EPS, as_rows
 from .criterion import degrees_of_freedom, deviance, profile
-from .crossed import factorize_crossed
+from .crossed import CrossedFactor, factorize_crossed
 from .factor import BlockCholesky, factorize
 from .iterative import factorize_iterative
 from .nested import factorize_nested
@@ -219,6 +219,12 @@ class Point:
         """Second derivatives in the entries of Psi / sigma^2 of all terms."""
         return second(self, [c.symmetric for c in self.model.covariances])
 
+    @cached_property
+    def in_theta(self):
+        """Second derivatives of the value but for what Lambda Lambda' itself has."""
+        pairs = zip(self.model.covariances, self.Lambdas, strict=True)
+        return second(self, [c.directions(Lambda) for c, Lambda in pairs])
+
     def pivoted(self):
         """The same point, with Lambdas that are triangular in the order of pivots."""
         pairs = list(zip(self.model.covariances, self.Lambdas, strict=True))
@@ -345,13 +351,34 @@ def hessian(point):
     """Second derivatives of the value in theta, or the average information in their
     place, and whether they are exact: math.md (46).
     """
-    model = point.model
-    pairs = list(zip(model.covariances, point.Lambdas, strict=True))
-    found = second(point, [c.directions(Lambda) for c, Lambda in pairs])
-    curvatures = [
-        c.curvature(S) for c, S in zip(model.covariances, point.scores, strict=True)
-    ]
+    found, pairs = (
+        point.in_theta,
+        zip(point.model.covariances, point.scores, strict=True),
+    )
+    curvatures = [c.curvature(S) for c, S in pairs]
     return found.observed() + block_diag(*curvatures), found.is_exact
+
+
+def known_traces(point):
+    """Second derivatives in theta less the average information, where traces are free,
+    else 0, (n_theta, n_theta): math.md (210).
+    """
+    found = np.zeros((len(point.x),) * 2)
+    if not isinstance(point.factor, CrossedFactor):
+        return found
+    n_rest = len(point.factor.rest[0])
+    if any(len(c.entries[0]) != 1 for c in point.model.covariances[-n_rest:]):
+        return found
+    loadings = [np.zeros((K, 0)) for K, _ in point.model.gram.sizes[-n_rest:]]
+    if point.model.reml:
+        loadings = [k[:, 0] for _, k in point.pulls[-n_rest:]]
+    traces = point.factor.traces_of_rest(loadings)
+    if traces is not None:
+        slopes = 2 * point.x[-n_rest:]
+        traces = traces * np.outer(slopes, slopes)
+        left = point.in_theta.squares[-n_rest:, -n_rest:] - traces
+        found[-n_rest:, -n_rest:] = np.where(np.isnan(traces), 0.0, left)
+    return found
 
 
 def second(point, directions):

@@ -19,7 +19,7 @@ NOTHING, STALLED = 1e-4, 1e3
 SHORT = 0.1
 # A step with a decrement below this is the last one, if the next decrement is expected
 # to be below the second figure.
-NEAR, ENOUGH = 1e-8, 1e-12
+NEAR, ENOUGH = 1e-7, 1e-12
 # After so many steps in a row that gain no more than rounding, the value is lowest.
 PATIENCE = 3
 # A variance below this part of the resolution is tried at 0.
@@ -71,16 +71,12 @@ class Descent:
 
     def next(self):
         """The search after one more step."""
-        point, found = self.point.pivoted(), None
-        H, exact = point.hessian()
-        if not exact:
-            found = secant(point, H, self.secant if self.decrement <= SHORT else None)
-            H = found.hessian
-        step, decrement = newton_step(point, H)
+        point = self.point.pivoted()
+        (step, decrement), found = self._best_step(point)
         if decrement <= NOTHING * point.rounding:
             return replace(self, point=point, ended=True, converged=True)
         # The average information leaves the same part of every decrement at most.
-        left = 0.0 if exact else decrement**2 / self.decrement
+        left = 0.0 if found is None else decrement**2 / self.decrement
         last = decrement <= NEAR and left <= ENOUGH
         new = _along(point, step, STALLED if last else 1.0)
         if new is None:
@@ -89,6 +85,20 @@ class Descent:
         stuck = self.n_stuck + 1 if point.value - new.value <= point.rounding else 0
         ended = bool(last or stuck == PATIENCE)
         return Descent(new, self.n_steps + 1, decrement, stuck, found, ended, ended)
+
+    def _best_step(self, point):
+        """`newton_step` from a point, and its `Secant` if second derivatives are not
+        exact: near the optimum with all that is known of them.
+        """
+        H, exact = point.hessian()
+        if exact:
+            return newton_step(point, H), None
+        found = secant(point, H, self.secant, self.decrement <= SHORT)
+        step, decrement = newton_step(point, found.hessian)
+        if decrement > SHORT:
+            return (step, decrement), found
+        found = found.sharpened(point)
+        return newton_step(point, found.ahead(step)), found
 
 
 def descend(point, max_iter):

@@ -2,9 +2,11 @@
 (docs/math.md, 11.6).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+from .._likelihood.mixed import known_traces
 
 
 @dataclass(frozen=True)
@@ -13,42 +15,99 @@ class Secant:
 
     Attributes
     ----------
-    x, gradient : ndarray of shape (k,)
+    x, gradient, units : ndarray of shape (k,)
     covariances : tuple of Covariance
         The parameters are those of these.
-    information : ndarray of shape (k, k)
+    average : ndarray of shape (k, k)
         The average information in the place of second derivatives.
+    known : ndarray of shape (k, k) or None
+        What these have beside it, as far as that is free; None far from the optimum.
     correction : ndarray of shape (k, k)
-        What is to be added to it, as far as it is known.
+        What is to be added to both, as far as gradients tell it.
+    step, change : ndarray of shape (k,) and (k, k), or None
+        The step that has led to the point, and the change of the average information
+        along it.
     """
 
     x: np.ndarray
     gradient: np.ndarray
+    units: np.ndarray
     covariances: tuple
-    information: np.ndarray
+    average: np.ndarray
     correction: np.ndarray
+    known: np.ndarray | None = None
+    step: np.ndarray | None = None
+    change: np.ndarray | None = None
+
+    @property
+    def information(self):
+        """The second derivatives without the correction."""
+        return self.average if self.known is None else self.average + self.known
 
     @property
     def hessian(self):
         """The second derivatives, nearly."""
         return self.information + self.correction
 
+    def sharpened(self, point):
+        """With `known` of the point, whose second derivatives these are."""
+        return (
+            self if self.known is not None else replace(self, known=known_traces(point))
+        )
 
-def secant(point, information, before=None):
-    """The `Secant` of a point, `before` being that from which a step has led to it, or
-    None: math.md (187).
+    def ahead(self, step):
+        """The mean of the second derivatives along a step, if they change as they did
+        along the step before: math.md (211).
+        """
+        if self.step is None:
+            return self.hessian
+        before, step = self.step / self.units, step / self.units
+        part = np.clip((before @ step) / (before @ before), -1.0, 1.0)
+        return self.hessian + part * self.change / 2
+
+
+def secant(point, average, before=None, is_near=True):
+    """The `Secant` of a point.
+
+    Parameters
+    ----------
+    point : Point
+    average : ndarray of shape (k, k)
+        The average information there.
+    before : Secant, default=None
+        Of the point from which a step has led to this one.
+    is_near : bool, default=True
+        Whether that step was short, so that gradients at its ends tell second
+        derivatives: math.md (187).
     """
-    correction = np.zeros_like(information)
-    x, gradient, covariances = point.x, point.gradient(), point.model.covariances
-    if before is not None and before.covariances == covariances:
-        correction, unit = before.correction, point.units
-        average = (information + before.information) / 2 + correction
-        step = x - before.x
-        left = (gradient - before.gradient - average @ step) * unit
-        step = step / unit
-        square = step @ step
-        if square > 0:
-            change = (np.outer(left, step) + np.outer(step, left)) / square
-            change -= (left @ step) * np.outer(step, step) / square**2
-            correction = correction + change / np.outer(unit, unit)
-    return Secant(x, gradient, covariances, information, correction)
+    covariances = point.model.covariances
+    found = Secant(
+        x=point.x,
+        gradient=point.gradient(),
+        units=point.units,
+        covariances=covariances,
+        average=average,
+        correction=np.zeros_like(average),
+    )
+    if before is None or before.covariances != covariances:
+        return found
+    step = found.x - before.x
+    if not step.any():
+        return found
+    found = replace(found, step=step, change=average - before.average)
+    if not is_near:
+        return found
+    found = found.sharpened(point)
+    return replace(found, correction=_corrected(before, found))
+
+
+def _corrected(before, found):
+    """The correction that explains the gradients at both ends of a step."""
+    correction, unit = before.correction, found.units
+    mean = (found.information + before.information) / 2 + correction
+    left = (found.gradient - before.gradient - mean @ found.step) * unit
+    step = found.step / unit
+    square = step @ step
+    change = (np.outer(left, step) + np.outer(step, left)) / square
+    change -= (left @ step) * np.outer(step, step) / square**2
+    return correction + change / np.outer(unit, unit)

@@ -9,10 +9,17 @@ from oracles import mixed as oracle
 from scipy import sparse
 
 from skmixed._input.table import Data
+from skmixed._likelihood import mixed
 from skmixed._likelihood.crossed import CrossedFactor
 from skmixed._likelihood.factor import BlockCholesky, whitener
 from skmixed._likelihood.held import Roots, derivatives, evaluate_held
-from skmixed._likelihood.mixed import coefficient_slopes, evaluate, hessian, second
+from skmixed._likelihood.mixed import (
+    coefficient_slopes,
+    evaluate,
+    hessian,
+    known_traces,
+    second,
+)
 from skmixed._likelihood.nested import NestedFactor
 from skmixed._rows.mixed import reduce_terms
 from skmixed._rows.term import Term
@@ -67,6 +74,13 @@ STRUCTURES = {
         (AROUND, [-1], 1),
         (CROSSING // 2 * 3 % 5, [-1], 1),
     ],
+}
+# Parameters of terms of one effect that are neither the first nor around it.
+N_FREE = {
+    "crossed": 1,
+    "chain and crossed": 1,
+    "chain of three and two crossed": 2,
+    "one slope": 0,
 }
 SINGLE = [name for name, parts in STRUCTURES.items() if len(parts) == 1]
 
@@ -190,6 +204,28 @@ def test_derivatives_are_those_of_differences(name, reml):
     assert is_exact
     numerical = differences(lambda theta: at(theta).gradient(), theta)
     assert_allclose(H, numerical, atol=DIFFERENCES * np.abs(H).max())
+
+
+@pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
+@pytest.mark.parametrize(
+    "name",
+    ["crossed", "chain and crossed", "chain of three and two crossed", "one slope"],
+)
+def test_second_derivatives_of_crossed_terms_are_free(name, reml, monkeypatch):
+    """math.md (210): what exact ones have beside the average information."""
+    data, terms = simulate(name)
+    model, _ = model_of(data, terms, reml)
+    Lambdas = model.unpack(model.pack(random_point(model)))
+    exact = hessian(evaluate(model, Lambdas))[0]
+    monkeypatch.setattr(mixed, "FEW_EFFECTS", 0)
+    point = evaluate(model, Lambdas)
+    average, is_exact = hessian(point)
+    known = known_traces(point)
+    some = np.ix_(*[np.arange(len(exact)) >= len(exact) - N_FREE[name]] * 2)
+    left = exact - (average * (not is_exact) + exact * is_exact)
+    assert_allclose(known[some], left[some], atol=1e-9 * np.abs(exact).max())
+    known[some] = 0.0
+    assert not known.any()
 
 
 @pytest.mark.parametrize("name", STRUCTURES)

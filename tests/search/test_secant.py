@@ -17,6 +17,7 @@ def point(x, covariances="some"):
     return SimpleNamespace(
         x=x,
         units=UNITS,
+        factor=None,
         gradient=lambda: H @ x,
         model=SimpleNamespace(covariances=covariances),
     )
@@ -40,3 +41,24 @@ def test_without_a_step_in_the_same_parameters_there_is_no_correction():
     other = secant(point(np.ones(3), "others"), INFORMATION, first)
     for found in (first, other):
         assert_allclose(found.hessian, INFORMATION, atol=0)
+
+
+def test_far_from_the_optimum_gradients_tell_no_second_derivatives():
+    first = secant(point(np.zeros(3)), INFORMATION)
+    assert_allclose(
+        secant(point(np.ones(3)), INFORMATION, first, False).hessian, INFORMATION
+    )
+
+
+def test_second_derivatives_ahead_change_as_they_did_along_the_last_step():
+    """math.md (211), which is exact where a step goes on in a straight line, and second
+    derivatives are linear there.
+    """
+    slope = np.array([[1.0, 0.3, 0.0], [0.3, -0.5, 0.2], [0.0, 0.2, 0.4]])
+    before, direction = np.array([0.5, -1.0, 2.0]), np.array([0.2, 0.1, 3.0])
+    first = secant(point(before), INFORMATION)
+    now = secant(point(before + direction), INFORMATION + slope, first, False)
+    assert_allclose(first.ahead(direction), INFORMATION)
+    for part in (-0.25, 0.5):
+        mean = INFORMATION + (1 + part / 2) * slope
+        assert_allclose(now.ahead(part * direction), mean, rtol=1e-13)
