@@ -49,7 +49,7 @@ class Targets:
     def interval(self, coverage):
         """Central intervals, (n, 2); a target without uncertainty is its own."""
         certain = ~(self.std > 0).any(axis=0)
-        std = np.where(certain, 1.0, self.std)
+        std = np.where(certain, 1.0, self.std) if certain.any() else self.std
         ends = mixture_interval(
             self.mean, std, self.probability, self.freedom, coverage
         )

@@ -26,6 +26,9 @@ CLOSE = 5e-5
 NARROW = 1e-9
 # Probability of a tail that is not told from 0.
 TINY = 1e-15
+# Part of the values from which on the others are no longer worked on: it takes time to
+# take them apart.
+FEW = 0.5
 # Newton steps for a quantile, of which three to five are needed; then every second
 # step halves the interval.
 NEWTON = 8
@@ -146,7 +149,7 @@ def _quantile(t, mean, std, probability, level):
         x[active] = np.where(left & ~inside, halves, last)
         if not left.any():
             break
-        if not left.all():
+        if left.mean() < FEW:
             active, some = active[left], tuple(A[:, left] for A in some)
     return x
 
