@@ -269,8 +269,9 @@ def run(one, cells, names, n_sets, n_jobs, keep=None):
         share, error = found.mean(axis=0), found.std(axis=0) / np.sqrt(len(found))
         every.append((share, error))
         line = "".join(f"{_text(some):>12}" for some in share[0].T)
-        least = f"{np.nanmin(share[1, 2]):9.1%}{len(found):6}"
-        print(f"{_name(cell)}{line}{least}", flush=True)
+        none = np.isnan(share[1, 2]).all()
+        least = "-" if none else f"{np.nanmin(share[1, 2]):.1%}"
+        print(f"{_name(cell)}{line}{least:>9}{len(found):6}", flush=True)
     shares, errors = (np.array(figures) for figures in zip(*every, strict=True))
     report([_name(cell) for cell in cells], names, shares, errors)
 
