@@ -5,12 +5,12 @@ from itertools import pairwise
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs, wrap_non_picklable_objects
 
-# Numbers in one block: 768 KB, so that a block and its temporaries stay in the cache of
-# a core.  With a third more the C library gives the memory of a block back after it and
-# takes it anew for the next, page by page, which fits of 10,000 to 100,000 rows feel
-# most; a million rows take as long either way.  With a third less slopes take longer,
-# as the overhead of a block counts.
-BLOCK_SIZE = 98_304
+# Numbers in one block: 832 KB, so that a block and its temporaries stay in the cache of
+# a core.  From 896 KB on the C library gives the memory of a block back after it and
+# takes it anew for the next, page by page, which makes a fit of 10,000 rows a third
+# longer where nothing else in the process has made the library keep more.  With 512 KB
+# slopes take longer, as the overhead of a block counts.
+BLOCK_SIZE = 106_496
 
 
 def block_rows(n_columns):
