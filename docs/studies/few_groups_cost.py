@@ -9,6 +9,7 @@ by how much integrated intervals are wider than those of the normal distribution
 import time
 
 import numpy as np
+import pandas as pd
 
 from skmixed import (
     HeteroscedasticGaussianRegressor,
@@ -18,6 +19,7 @@ from skmixed import (
 from skmixed._estimator import fit_of
 
 ROWS = 10  # of a group
+N_OTHER = 8  # levels of the other factor, where there are two
 N_GROUPS = (6, 100, 1000, 10_000)
 REPEATS = 5
 INTEGRATED = {"distribution": "integrated"}
@@ -32,14 +34,22 @@ def simulate(n_groups, rng):
     return X, y + rng.normal(size=len(groups)), groups
 
 
+def labels_of(model, groups):
+    """Labels of the only factor, or of two where the model has two."""
+    if "h" not in str(getattr(model, "random_effects", "")):
+        return groups
+    return pd.DataFrame({"g": groups, "h": np.arange(len(groups)) % N_OTHER})
+
+
 def measure(model, data):
     """Milliseconds of the fit, the integral, the first and another interval of a row,
     and of the intervals of 10,000 rows.
     """
     X, y, groups = data
     rng = np.random.default_rng(1)
-    many = rng.normal(size=(10_000, 2)), rng.integers(0, groups.max() + 9, size=10_000)
-    times = []
+    new = rng.integers(0, groups.max() + 9, size=10_000)
+    many = rng.normal(size=(10_000, 2)), labels_of(model, new)
+    groups, times = labels_of(model, groups), []
     for _ in range(REPEATS):
         marks = [time.process_time()]
         model.fit(X, y, groups=groups)
@@ -55,7 +65,8 @@ def measure(model, data):
 
 def widths(model, n_groups):
     """Integrated widths over normal ones: a new group's row, a known one's, and b."""
-    rows = {"X": [[0.5, 0.5]] * 2, "groups": [n_groups + 9, 0]}
+    labels = labels_of(model, np.array([n_groups + 9, 0]))
+    rows = {"X": [[0.5, 0.5]] * 2, "groups": labels}
     ratios = list(
         np.diff(model.predict_interval(**rows, **INTEGRATED))[:, 0]
         / np.diff(model.predict_interval(**rows))[:, 0]
@@ -72,18 +83,20 @@ def widths(model, n_groups):
 def main():
     """Print times and widths."""
     head = ["fit", "integral", "first", "next", "10,000_rows"]
-    print(f"{'CPU ms':>22}{''.join(f'{name:>12}' for name in head)}   wider, %")
+    print(f"{'CPU ms':>24}{''.join(f'{name:>12}' for name in head)}   wider, %")
     models = {
         "(1 | g)": RandomInterceptRegressor(),
         "(x0 | g)": LinearMixedRegressor("(x0 | g)"),
+        "(1|g)+(1|h)": LinearMixedRegressor("(1 | g) + (1 | h)"),
         "noise": HeteroscedasticGaussianRegressor(variance_features=[1]),
     }
     for name, model in models.items():
-        for n_groups in N_GROUPS[: 4 - (name != "(1 | g)")]:
+        sizes = {"(1 | g)": N_GROUPS, "(1|g)+(1|h)": N_GROUPS[:2]}
+        for n_groups in sizes.get(name, N_GROUPS[:3]):
             data = simulate(n_groups, np.random.default_rng(0))
             times = "".join(f"{value:12.1f}" for value in measure(model, data))
             wider = " ".join(f"{100 * r - 100:.2f}" for r in widths(model, n_groups))
-            print(f"{name:>9} {n_groups:6} groups{times[1:]}   {wider}", flush=True)
+            print(f"{name:>11} {n_groups:6} groups{times[1:]}   {wider}", flush=True)
 
 
 if __name__ == "__main__":
