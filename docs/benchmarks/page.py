@@ -273,7 +273,7 @@ Printed by `docs/benchmarks/pieces.py`: milliseconds of CPU time of the steps of
 random-intercept fit, and of one with slopes, one thread. Labels, order and the one \
 reading of the rows that reduces them are the floor of any fit. The process is a new \
 one, in which the C library gives the memory of a block back and takes it anew for the \
-next: beyond 1,000 rows that makes the reduction longer than in the turns above.
+next: beyond 10,000 rows that makes the reduction longer than in the turns above.
 """
 
 
