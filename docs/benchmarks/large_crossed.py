@@ -14,6 +14,8 @@ Every fit is one process.  The parts are
                  Monte Carlo error that is reported
     seeds_small  the same of 20,000 x 2,000 levels, 200,000 rows
     direct       these rows by both solvers: components and predictions
+    chain        50,000 classes in 5,000 schools, and 200 raters, 1,000,000 rows, by
+                 both solvers; the third standard deviation is that of schools
 
 What is printed is kept in docs/benchmarks/results/large_crossed.txt, for the page of
 benchmarks; parts that are not run keep their lines.
@@ -37,13 +39,16 @@ DESIGNS = {
     "fit": (2_000_000, 100_000, 100_000, 0.0),
     "ratings": (2_000_000, 100_000, 20_000, 1.0),
     "small": (200_000, 20_000, 2_000, 0.0),
+    "chain": (1_000_000, 50_000, 200, 0.0),
 }
 STD = (1.0, 0.7)
+# The design with factors around the first: levels of it in one, standard deviation.
+AROUND, STD_AROUND = 10, 0.5
 N_FEATURES, FEW_PROBES, MANY_PROBES = 3, 20, 200
 
 
 def make(design):
-    """Features, target and the two columns of labels; coefficients are 1."""
+    """Features, target and the columns of labels; coefficients are 1."""
     n, n_users, n_items, zipf = DESIGNS[design]
     rng = np.random.default_rng(7)
     weight = (10.0 + np.arange(n_items)) ** -zipf
@@ -54,7 +59,11 @@ def make(design):
     y = X.sum(axis=1) + rng.normal(size=n)
     y += STD[0] * rng.normal(size=n_users)[users]
     y += STD[1] * rng.normal(size=n_items)[items]
-    return X, y, np.column_stack([users, items])
+    if design != "chain":
+        return X, y, np.column_stack([users, items])
+    around = users // AROUND
+    y += STD_AROUND * rng.normal(size=n_users // AROUND)[around]
+    return X, y, np.column_stack([users, items, around])
 
 
 def fit_ours(design, solver, seed, probes):
@@ -79,7 +88,7 @@ def fit_ours(design, solver, seed, probes):
     found["predict"] = time.perf_counter() - start
     found |= {"mean": mean.tolist(), "predicted": std.tolist(), "n": model.n_iter_}
     if "mc_error" in table.columns:
-        codes = [groups[some, 0], groups[some, 1]]  # all labels occur
+        codes = list(groups[some].T)  # all labels occur
         error = model._fit.posterior.variance_error(X[some], codes) / (2 * std)
         found["predicted_error"] = error.tolist()
     return found
@@ -192,6 +201,14 @@ def say_direct(say, design, options):
     )
 
 
+def say_chain(say, design, options):
+    for solver in ("auto", "iterative"):
+        found = run(sys.executable, design, solver, 0, FEW_PROBES)
+        name = "direct" if solver == "auto" else solver
+        say(f"{name:9} {shown(found)} after {found['n']} evaluations")
+        say(f"20,000 predictions with std: {found['predict']:.2f} s")
+
+
 # The function that says the lines of each part, and the design in its title.
 PARTS = {
     "fit": (say_fit, "fit"),
@@ -201,6 +218,7 @@ PARTS = {
     "seeds": (say_seeds, "fit"),
     "seeds_small": (say_seeds, "small"),
     "direct": (say_direct, "small"),
+    "chain": (say_chain, "chain"),
 }
 
 

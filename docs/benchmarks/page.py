@@ -222,9 +222,10 @@ LARGE_CROSSED = """
 ### crossed factors with many levels
 
 Printed by `docs/benchmarks/large_crossed.py`, which explains the parts: the iterative \
-solver. Standard deviations are those of the first factor, the second, and the noise \
-(truth 1, 0.7, 1). While `fit`, `peer` and `ratings` were timed, the machine did \
-nothing else.
+solver, and nested factors beside a crossed one. Standard deviations are those of the \
+first factor, the second, and the noise (truth 1, 0.7, 1); in `chain` a third factor \
+(0.5) is before the noise. While `fit`, `peer`, `ratings` and `chain` were timed, the \
+machine did nothing else.
 """
 
 
