@@ -25,7 +25,7 @@ FEW_ROWS = 100
 # Numbers at hand when sums over pairs of sparse entries are taken: a few megabytes.
 PAIRS_AT_ONCE = 2**20
 # A product with a dense row takes this part of that of a pair, a number.
-PRODUCT = 1 / 4
+PRODUCT = 1 / 32
 # Matrices of all coupled effects that are there at a time.
 MATRICES = 4
 # A pivot of a covariance that is smaller than this share of the largest is rounding.
@@ -563,9 +563,9 @@ def _bilinear(A, i, B, j, C):
     """A[i_k] C B[j_k]' for every k, by the entries of both rows alone, or by B C of the
     rows of B that there are where that is less work.
     """
-    n_A, n_B = np.diff(A.indptr)[i], np.diff(B.indptr)[j]
-    met = np.unique(j)
-    if np.diff(B.indptr)[met].sum() * len(C) * PRODUCT + n_A.sum() < n_A @ n_B:
+    in_A, in_B = (np.diff(M.indptr).astype(np.int64) for M in (A, B))
+    n_A, n_B = in_A[i], in_B[j]
+    if in_B[np.unique(j)].sum() * len(C) * PRODUCT + n_A.sum() < n_A @ n_B:
         return _bilinear_by_rows(A, i, B, j, C)
     ends = np.cumsum(n_A * n_B, dtype=np.int64)
     total, first = np.zeros(len(i)), 0

@@ -6,6 +6,7 @@ are linked to the effects that cross them, and dense in these alone.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -22,8 +23,22 @@ from .crossed import (
 from .memory import check_memory
 from .qr import EPS
 
+# Links whose values change at every step are worked on as dense rows where products of
+# these cost less: one takes this part of the time of a pair of such links.
+DENSE = 1 / 400
 # Bytes of an entry of a sparse matrix, and of a pair of links with its product.
 BYTES_OF_ENTRY, BYTES_OF_PAIR = 12, 16
+
+
+@dataclass(frozen=True)
+class ChangingLinks(Links):
+    """Links of a factor around the first, whose values are others at every step."""
+
+    @cached_property
+    def is_dense(self):
+        """Whether dense rows cost less than pairs of links."""
+        n_levels, d = self.shape
+        return n_levels * d**2 * DENSE < self.partners.sum()
 
 
 @dataclass(frozen=True)
@@ -36,7 +51,7 @@ class Around:
         The block of every level with itself; with other levels it has none.
     up : ndarray of shape (K, q, w)
         That with the effects of the factors further out which it belongs to.
-    links : Links
+    links : ChangingLinks
         Those with the effects of the factors that cross.
     parent : ndarray of shape (K_inside,)
         The level of this factor of every level of the next one inside.
@@ -46,7 +61,7 @@ class Around:
 
     own: np.ndarray
     up: np.ndarray
-    links: Links
+    links: ChangingLinks
     parent: np.ndarray
     place: np.ndarray
 
@@ -445,7 +460,7 @@ def _around(parent, inside, size, width):
     key = parent[inside.group].astype(np.int64) * d + inside.column
     present, place = np.unique(key, return_inverse=True)
     group, column = np.divmod(present, max(d, 1))
-    links = Links(group, column, np.zeros((len(group), q)), (K, d))
+    links = ChangingLinks(group, column, np.zeros((len(group), q)), (K, d))
     up = np.zeros((K, q, width))
     return Around(np.zeros((K, q, q)), up, links, parent, place.ravel())
 

@@ -1,5 +1,7 @@
 """Matrices of factors around each other and of effects that cross them, as wholes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -85,12 +87,13 @@ def test_an_elimination_solves(matrix):
 
 @pytest.mark.parametrize("cost", [0.0, np.inf], ids=["dense", "sparse"])
 def test_products_at_the_places_of_links(matrix, cost, monkeypatch):
-    monkeypatch.setattr(crossed, "DENSE", cost)
+    monkeypatch.setattr(around, "DENSE", cost)
     monkeypatch.setattr(around, "PAIRS_AT_ONCE", 3 * D)
     found, _ = matrix
     C = np.cov(np.random.default_rng(0).normal(size=(D, 20)))
     for stage in found.outer:
-        links, values = stage.links, stage.links.values
+        links, values = replace(stage.links), stage.links.values
+        assert links.is_dense == (cost == 0)
         expected = [(M @ C)[links.group, links.column] for M in links.matrices(values)]
         got = products_at(links, values, C)
         assert_allclose(got, np.column_stack(expected), atol=SAME)
