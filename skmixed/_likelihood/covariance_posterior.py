@@ -219,9 +219,10 @@ class Parameters:
     def _of_rows(self, gamma, psi):
         """The same of a random intercept beside a log-variance."""
         rows = self._rows
+        far = np.abs(gamma @ rows.S.T).max(axis=1) > WIDEST
+        gamma[far] = 0.0  # their weights may be 0 or infinite
         values, rss = rows.in_chunks(log_densities, gamma, psi)
-        farthest = np.abs(gamma @ rows.S.T).max(axis=1)
-        values[~(farthest <= WIDEST)] = -np.inf
+        values[far] = -np.inf
         return values, np.maximum(rss / rows.freedom, self.model.floor)
 
     def _log_density(self, x):

@@ -109,11 +109,14 @@ class Likelihood:
         none.
         """
         gamma, psi = self.split(nodes)
-        values, rss = self.rows.in_chunks(log_densities, gamma, psi)
         low, high = self.model.log_bounds
         log_v = gamma @ self.rows.S.T
         inside = (log_v >= low + NEXT_TO) & (log_v <= high - NEXT_TO)
-        return np.where(inside.all(axis=1), values, -np.inf), rss
+        inside = inside.all(axis=1)
+        # Weights of nodes that do not count may be 0 or infinite.
+        gamma[~inside] = self.split(self.start[None])[0]
+        values, rss = self.rows.in_chunks(log_densities, gamma, psi)
+        return np.where(inside, values, -np.inf), rss
 
     def posteriors(self, nodes, columns):
         """The `Posterior` at each node, in units of `unit`."""

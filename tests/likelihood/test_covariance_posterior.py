@@ -142,6 +142,10 @@ def test_nodes_beside_a_log_variance_are_those_one_by_one():
     one_by_one = np.array([parameters._log_density(x) for x in nodes]).T
     assert_allclose(np.diff(values), np.diff(one_by_one[0]), rtol=1e-8)
     assert_allclose(noise, one_by_one[1], rtol=1e-9)
+    nodes[0, 0] = 1e4  # noise variances too far apart
+    beside = parameters.log_densities(nodes)[0]
+    assert beside[0] == -np.inf
+    assert_allclose(beside[1:], values[1:])
 
 
 @pytest.mark.parametrize("terms", ["(x0 | a)", "(x0 + x1 | a)", "(1 | a)"])

@@ -80,6 +80,11 @@ def test_densities_and_information_are_those_of_the_likelihood(options, kind):
     value, wanted = np.transpose(expected)
     assert_allclose(np.diff(values), np.diff(value), rtol=1e-8, atol=1e-8)
     assert_allclose(rss, wanted, rtol=1e-9)
+    if len(likelihood.split(nodes)[0][0]) > 1:  # noise variances beyond all bounds
+        nodes[0, 0] = 1e4
+        values_beside = likelihood.log_densities(nodes)[0]
+        assert values_beside[0] == -np.inf
+        assert_allclose(values_beside[1:], values[1:])
 
 
 def test_the_density_is_that_of_dense_matrices():
