@@ -31,7 +31,6 @@ from scipy.stats import t
 from skmixed import RandomInterceptRegressor
 from skmixed._estimator import read_new
 from skmixed._likelihood.mixture import mixture_interval
-from skmixed._likelihood.posterior import weighted_sums_of
 from skmixed._results.report import coefficient_targets
 
 N_NEW = 5  # rows in a mean of new observations
@@ -198,7 +197,7 @@ def distributions(rows, method, n_coefficients):
         over = fit.integrated.over
         return mean[:, :n], std[:, :n], over.probability, over.freedom
     some = slice(n_coefficients)
-    mean, variance = weighted_sums_of(fit.posterior, *where, rows.noise_variance)
+    mean, variance = fit.posterior.weighted_sums_of(*where, rows.noise_variance)
     b, b_std = fit.posterior.modes, fit.posterior.modes_std()
     mean = np.concatenate([mean, b, fit.coefficients[some]])
     std = np.concatenate([np.sqrt(variance), b_std, fit.coefficients_std[some]])

@@ -125,7 +125,7 @@ def distributions(rows, method, kind):
         mean, std = (np.hstack(p) for p in zip(first, *pairs, last, strict=True))
         over = fit.integrated.over
         return mean, std, over.probability, over.freedom
-    sums = rows.joint.weighted_sums_of(fit.posterior, *where, rows.noise_variance)
+    sums = fit.posterior.weighted_sums_of(*where, rows.noise_variance)
     effects = [np.array(fit.effects(t)) for t in factors]  # (2, levels, q) each
     effects = [e[:, :, :2] for e in effects]  # of the intercept, and of one slope
     effects = np.hstack([np.hstack(list(np.moveaxis(e, 2, 0))) for e in effects])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from oracles.integrated import conditional_t
-from oracles.studies import load
+from oracles.studies import DOCS, load
 
 from skmixed._search.row_variances import Search
 from skmixed._search.starts import constant_start
@@ -138,3 +138,27 @@ def test_targets_of_few_groups_are_those_of_dense_matrices():
         for x, u, own in parts
     ]
     np.testing.assert_allclose(np.array([mean, std**2]).T, expected, rtol=1e-9)
+
+
+def test_sets_of_few_groups(tmp_path, monkeypatch):
+    """Shares are kept by the names of their seeds, and t is wider than normal."""
+    study = load("few_groups")
+    cell = next(study.cells())
+    first = study.block_of(study.one_set, cell, range(2), tmp_path)
+    (path,) = tmp_path.glob("*.npy")
+    assert path.stem == "5_2_0.0_1_0_2"
+    np.save(path, first + 1)
+    again = study.block_of(study.one_set, cell, range(2), tmp_path)
+    np.testing.assert_array_equal(again, first + 1)
+    of_90 = first[:, 0]
+    new, known = (study.TARGETS.index(name) for name in ("new", "known"))
+    for j in (new, known):
+        normal, t, integrated = of_90[:, :, j].T
+        assert (normal < t).all()
+        assert (t < integrated).all()
+    monkeypatch.syspath_prepend(DOCS / "studies")
+    variances = load("few_groups_variances")
+    shares = variances.one_set(("many", 6, "weak"), 0)[0]
+    assert np.isnan(shares[2]).all()  # not integrated over
+    known = variances.TARGETS.index("known")
+    assert shares[1, known] > shares[0, known] + 0.05
