@@ -142,8 +142,12 @@ class MixedPosterior(Coefficients):
             Z, some = self._effects(X[rows], codes, rows, factors)
             h = self._h(X[rows], Z, some)
             variance[rows] = np.einsum("ij,ij->i", h, h)
-            variance[rows] += self.conditional.variance(*self._ordered(Z, some), len(h))
             variance[rows] += self._new_variance(Z, some, len(h))
+        # Pairs of levels are computed once for each block, so that these are longer.
+        for rows in row_blocks(X.shape[0], 1):
+            Z, some = self._effects(X[rows], codes, rows, factors)
+            ordered = self._ordered(Z, some)
+            variance[rows] += self.conditional.variance(*ordered, X[rows].shape[0])
         return variance
 
     def variance_error(self, X, codes):
