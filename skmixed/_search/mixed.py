@@ -209,7 +209,8 @@ def fit_mixed(
     mean = np.arange(data.X.shape[1]) if mean is None else np.asarray(mean, dtype=int)
     (max_iter, seed), stated = search, None
     how = {"alpha": float(alpha)} | reduction
-    solver = Solver(*reduction.get("solver", ()))._replace(is_dense=noise is not None)
+    chosen = Solver(*reduction.get("solver", ()))
+    solver = Solver(chosen.name, chosen.seed, is_dense=noise is not None)
     reduced = reduce_terms(data, terms, mean, **how | {"solver": solver})
     if noise is not None:
         _check_direct(reduced)
