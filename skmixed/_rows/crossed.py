@@ -35,6 +35,8 @@ PAIRS_AT_ONCE = 2**18
 DENSE = 1 / 20
 # Added to the unit diagonal of a singular matrix that is solved with twice.
 RIDGE = 1e-10
+# Rounding errors in a sum of products of rows, in units of the last digit of its terms.
+ROUNDINGS = 16
 
 
 @dataclass(frozen=True)
@@ -530,7 +532,7 @@ def fit_on(W22, size, W2A):
     unit = np.where(unit > 0, unit, 1.0)
     scaled = W22 / unit
     scaled /= unit[:, None]
-    rounding = len(W22) * EPS * size / unit**2
+    rounding = ROUNDINGS * len(W22) * EPS * size / unit**2
     scaled[np.diag_indices_from(scaled)] += RIDGE + rounding
     with products_of(len(scaled)):
         factor = cho_factor(scaled, overwrite_a=True, check_finite=False)

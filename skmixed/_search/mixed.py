@@ -307,7 +307,8 @@ def best_optimum(model, order, max_iter):
     if not model.covariances or zero.at_floor:
         return Optimum(zero, 1, True), all_told
     if [c.q for c in model.covariances] == [1]:
-        return _best_of_one(model)
+        told = told_variances(zero, order)
+        return _best_of_one(model) if told[0][0] else (Optimum(zero, 1, True), told)
     if isinstance(model.gram, IterativeGram):
         return best_iterative(zero, order, max_iter)
     told = told_variances(zero, order)

@@ -193,7 +193,8 @@ def region_step(model, radius):
         if step is not None:
             scaled = model.metric @ step
             change = scaled @ system.solve_definite(scaled) / length**2
-            proposal = damping + (length / radius - 1) / change
+            if change > 0:  # else the step is longer than any number that counts
+                proposal = damping + (length / radius - 1) / change
         if not low < proposal < high:
             proposal = _between(model, radius, low, high)
         damping = proposal
@@ -205,6 +206,8 @@ def _between(model, radius, low, high):
     be many orders too small for another one.
     """
     if high < np.inf:
-        return np.sqrt(max(low, high / 1e6) * high)
-    convex = np.sqrt(model.gradient @ model.metric.solve(model.gradient)) / radius
+        return np.sqrt(max(low, high / 1e6)) * np.sqrt(high)
+    size = np.abs(model.gradient).max(initial=np.finfo(float).tiny)
+    slope = model.gradient / size  # whose square is in the range of double precision
+    convex = size * np.sqrt(slope @ model.metric.solve(slope)) / radius
     return max(1000 * low, convex)

@@ -151,6 +151,17 @@ class Criterion:
         return value, -np.concatenate(gradient)
 
     @property
+    def tells_columns_apart(self):
+        """Whether a penalty of dependent columns is above the rounding of these, whose
+        direction is anything, so that y may have a part in it.
+        """
+        if not self.penalty.any():
+            return True
+        return (
+            np.linalg.cond(np.vstack([self.Q, np.diag(self.penalty)])) < 1 / DEPENDENT
+        )
+
+    @property
     def entries(self):
         """Free entries of the root of each factor."""
         sizes = [Z.shape[1] for Z in self.Z]

@@ -194,3 +194,14 @@ def test_too_few_steps():
     assert not found.converged
     assert found.n_iter == 3
     assert found.decrement > 1e-3
+
+
+@pytest.mark.parametrize("size", [1e200, 1e300])
+def test_slopes_whose_squares_are_out_of_range(size):
+    """Warnings are errors here; the step goes down as far as it may."""
+    quadratic, _, M = random_quadratic(0)
+    model = replace(quadratic, gradient=size * quadratic.gradient)
+    step, _ = region_step(model, 1.0)
+    assert np.isfinite(step).all()
+    assert 0.5 <= np.sqrt(step @ M @ step) <= 1.1
+    assert model.gradient @ step < 0
