@@ -473,12 +473,14 @@ def _filled(outer, whole, spanned):
     row, column = (c.astype(np.int64) for c in entries.coords)
     key = row * whole.shape[1] + column
     order = np.argsort(key)
-    key, data = key[order], entries.data[order]
+    # The last one is beyond all places, so that every search has an end.
+    key = np.append(key[order], whole.shape[0] * whole.shape[1])
+    data = np.append(entries.data[order], 0.0)
 
     def at(rows, columns):
         wanted = rows * whole.shape[1] + columns
-        place = np.minimum(np.searchsorted(key, wanted), max(len(key) - 1, 0))
-        kept = ~(spanned[rows] | spanned[columns]) & (len(key) > 0)
+        place = np.searchsorted(key, wanted)
+        kept = ~(spanned[rows] | spanned[columns])
         return np.where(kept & (key[place] == wanted), data[place], 0.0)
 
     ends = np.cumsum([0] + [stage.own.shape[0] * stage.own.shape[1] for stage in outer])

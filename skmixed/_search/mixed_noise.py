@@ -36,6 +36,9 @@ from .row_variances import best_optimum as best_of_one_factor
 # Up to so many rows several starts are searched: several optima are a matter of few
 # rows.
 SOME_ROWS = 2_000
+# With fewer rows for each parameter of the log-variance there is no regular optimum to
+# look for from several starts.
+ROWS_PER_PARAMETER = 3
 # Length of a start along a column of the log-variance, in standard deviations of it.
 ALONG_COLUMN = 2.0
 # Most columns that have starts of their own.
@@ -253,7 +256,8 @@ def _best(start, max_iter):
     which searches are behind.
     """
     best = search_from(start, max_iter, 1)
-    if start.uneven.rows.n_rows > SOME_ROWS:
+    fewest = ROWS_PER_PARAMETER * (1 + len(start.gamma))
+    if not fewest <= start.uneven.rows.n_rows <= SOME_ROWS:
         return best
     starts, model = [], start.model
     for other_start in _starts(start):

@@ -279,6 +279,26 @@ STORIES = {
             "seed": 776452697,
         },
     ),
+    "levels of one row, in others: no entry is left of any": (
+        {"method": "reml", "fit_intercept": True, "alpha": 0.0},
+        {
+            "n": 27,
+            "columns": ["normal", "normal", "normal"],
+            "target": "model",
+            "noise": 0.001,
+            "levels": ["singles", "inside", "same"],
+            "n_levels": 13,
+            "terms": [((), True, "|"), ((1,), True, "|"), ((0,), True, "|")],
+            "weight": None,
+            "table": "frame",
+            "door": None,
+            "labels": ["int", "object", "negative"],
+            "container": "csr",
+            "unit": 0,
+            "units": [0, 0, 0],
+            "seed": 3382818588,
+        },
+    ),
 }
 
 
