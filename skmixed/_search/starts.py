@@ -132,7 +132,10 @@ def more_starts(likelihood, point, gradient):
     noise follows most.  With each group as the one that tells the mean: of many, those
     with the least noise.
     """
-    theta, n_effects = point.x, len(likelihood.free)
+    theta, n_effects = point.x.copy(), len(likelihood.free)
+    if likelihood.random:
+        # At a small psi the rows of little noise would be given the mean.
+        theta[-1] = max(theta[-1], np.exp(likelihood.level(theta)))
     spread = np.linalg.norm(likelihood.axes, axis=0)
     # A column without a share in the working columns is constant, or rounding.
     varies = spread > np.sqrt(EPS) * spread.max(initial=0.0)

@@ -154,6 +154,27 @@ def test_starts_along_columns_keep_the_levels_of_groups():
                 assert_allclose(np.std(change), 2.0, rtol=1e-9)
 
 
+def test_a_group_of_little_noise_that_differs_from_the_others():
+    """The likelihood has an optimum with psi = 0, at which the variance of group 1 is
+    large, and a better one, at which it is small and the groups differ.  Starts with a
+    psi next to 0 gave the mean to that group, and came back to the first.
+    """
+    sizes = 14, 4, 5, 13, 4
+    rng = np.random.default_rng(0)
+    deviations = [rng.normal(size=size) for size in sizes]
+    means, stds = (1.5, 2.75, 1.65, 1.45, 1.75), (1.1, 0.27, 1.15, 0.95, 1.15)
+    y = [
+        mean + std * (e - e.mean()) / e.std(ddof=1)
+        for mean, std, e in zip(means, stds, deviations, strict=True)
+    ]
+    groups = np.repeat(np.arange(5), sizes)
+    model = HeteroscedasticGaussianRegressor(variance_groups="fixed")
+    model.fit(np.empty((40, 0)), np.concatenate(y), groups=groups)
+    noise = model.predict_noise_std(np.empty((5, 0)), groups=np.arange(5))
+    assert model.group_variance_ > 0.1
+    assert noise[1] < 0.4 < noise[[0, 2, 3, 4]].min()
+
+
 def test_further_starts_share_the_steps_of_two_searches(monkeypatch):
     """Without a regular optimum each of thirty took all of its steps: a minute for 500
     rows and 100 columns.  A start without a factor takes none.
