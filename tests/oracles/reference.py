@@ -17,11 +17,17 @@ def with_intercept(X):
 
 def generalised_least_squares(X, y, V, penalty=None):
     """(beta, inverse information); penalty is added to X'V^-1X."""
-    information = X.T @ np.linalg.solve(V, X)
+    root = np.linalg.cholesky(V)
+    white, right = np.linalg.solve(root, X), np.linalg.solve(root, y)
     if penalty is not None:
-        information = information + penalty
-    covariance = np.linalg.inv(information)
-    return covariance @ (X.T @ np.linalg.solve(V, y)), covariance
+        values, vectors = np.linalg.eigh(penalty)
+        rows = np.sqrt(values.clip(0))[:, None] * vectors.T
+        white = np.vstack([white, rows])
+        right = np.concatenate([right, np.zeros(len(rows))])
+    # Not X'V^-1X, whose condition is the square: that of the rows may be 1e5.
+    Q, R = np.linalg.qr(white)
+    inverse = np.linalg.inv(R)
+    return inverse @ (Q.T @ right), inverse @ inverse.T
 
 
 def log_likelihood(X, y, V, reml, beta=None):
