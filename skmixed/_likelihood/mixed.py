@@ -277,6 +277,10 @@ class Point:
         """See `hessian`."""
         return hessian(self)
 
+    def known(self):
+        """See `known_traces`."""
+        return known_traces(self)
+
     def gradient(self):
         """d value / d theta: math.md (46)."""
         triples = zip(self.model.covariances, self.scores, self.Lambdas, strict=True)

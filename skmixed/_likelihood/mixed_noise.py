@@ -151,6 +151,12 @@ class UnevenPoint:
         """The point of other covariances."""
         return replace(self, mixed=self.mixed.moved(Lambdas))
 
+    def known(self):
+        """Second derivatives less the average information, as far as they are free: 0,
+        as every variance of a row moves all traces.
+        """
+        return np.zeros((len(self.x),) * 2)
+
     def held(self, noise_variance):
         """The point with a given sigma^2, or with a profiled one for None."""
         return replace(self, mixed=self.mixed.held(noise_variance))

@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._likelihood.mixed import known_traces
-
 
 @dataclass(frozen=True)
 class Secant:
@@ -51,9 +49,7 @@ class Secant:
 
     def sharpened(self, point):
         """With `known` of the point, whose second derivatives these are."""
-        return (
-            self if self.known is not None else replace(self, known=known_traces(point))
-        )
+        return self if self.known is not None else replace(self, known=point.known())
 
     def ahead(self, step):
         """The mean of the second derivatives along a step, if they change as they did

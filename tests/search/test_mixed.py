@@ -22,6 +22,7 @@ from skmixed._search.covariances import (
 )
 from skmixed._search.descent import Optimum, escape, search_from
 from skmixed._search.mixed import fit_mixed, likelihood_of
+from skmixed._search.mixed_noise import Noise
 from skmixed._search.race import basin_of, race
 
 # Relative: the third derivatives over so small a way.
@@ -139,6 +140,20 @@ def test_average_information_leads_to_the_same_optimum(name, monkeypatch):
     assert abs(average.log_likelihood - exact.log_likelihood) < SAME
     for Psi, other in zip(average.covariances, exact.covariances, strict=True):
         assert_allclose(Psi, other, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["nested", "crossed"])
+def test_average_information_beside_a_modelled_noise(name, monkeypatch):
+    """Crossed factors have no traces for free there."""
+    X, y, terms = PROBLEMS[name]
+    noise = Noise(np.array([0]), None, 0.0)
+    how = {"fit_intercept": True, "noise": noise}
+    exact = fit_mixed(data_of(X, y), tuple(terms), **how)
+    monkeypatch.setattr("skmixed._likelihood.mixed_noise.FEW_EFFECTS", 0)
+    monkeypatch.setattr("skmixed._likelihood.mixed.FEW_EFFECTS", 0)
+    average = fit_mixed(data_of(X, y), tuple(terms), **how)
+    assert average.converged
+    assert abs(average.log_likelihood - exact.log_likelihood) < SAME
 
 
 @pytest.mark.parametrize("alpha", [0.0, 4.0])

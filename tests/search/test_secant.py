@@ -17,7 +17,7 @@ def point(x, covariances="some"):
     return SimpleNamespace(
         x=x,
         units=UNITS,
-        factor=None,
+        known=lambda: np.zeros((len(x), len(x))),
         gradient=lambda: H @ x,
         model=SimpleNamespace(covariances=covariances),
     )
