@@ -93,9 +93,16 @@ def scaled(likelihood, theta, constant, least_ratio=LEAST_RATIO):
         level[n_effects : len(likelihood.average)] = likelihood.average[n_effects:]
     theta = theta + np.log(constant.noise_variance) * level
     if likelihood.random:
-        psi, noise = constant.ratio * constant.noise_variance, likelihood.level(theta)
-        theta[-1] = max(psi, least_ratio * np.exp(noise))
+        psi = constant.ratio * constant.noise_variance
+        theta[-1] = max(psi, least_ratio * np.exp(_level(likelihood, theta)))
     return theta
+
+
+def _level(likelihood, theta, known=0.0):
+    """The mean log-variance, less a known part, within the bounds of a row's: slopes of
+    columns far from zero may take the mean far beyond.
+    """
+    return np.clip(likelihood.level(theta) - known, *likelihood.log_bounds)
 
 
 def constant_start(likelihood, constant, least_ratio=LEAST_RATIO):
@@ -135,7 +142,7 @@ def more_starts(likelihood, point, gradient):
     theta, n_effects = point.x.copy(), len(likelihood.free)
     if likelihood.random:
         # At a small psi the rows of little noise would be given the mean.
-        theta[-1] = max(theta[-1], np.exp(likelihood.level(theta)))
+        theta[-1] = max(theta[-1], np.exp(_level(likelihood, theta)))
     spread = np.linalg.norm(likelihood.axes, axis=0)
     # A column without a share in the working columns is constant, or rounding.
     varies = spread > np.sqrt(EPS) * spread.max(initial=0.0)
@@ -158,7 +165,7 @@ def by_ratio(likelihood, point):
     A ridge on the log-variance, or the lack of an intercept, may keep the scale.
     """
     theta = point.x
-    level = likelihood.level(theta) - likelihood.average_offset
+    level = _level(likelihood, theta, likelihood.average_offset)
     floor = np.exp(likelihood.log_bounds[0] - level)
     for noise_variance in (None, 1.0):
         other = best_constant(likelihood, point.factor.gram, floor, noise_variance)

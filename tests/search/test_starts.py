@@ -17,6 +17,7 @@ from skmixed._search.row_variances import (
     best_optimum,
 )
 from skmixed._search.starts import (
+    by_ratio,
     constant_start,
     from_squared_residuals,
     more_starts,
@@ -173,6 +174,15 @@ def test_a_group_of_little_noise_that_differs_from_the_others():
     noise = model.predict_noise_std(np.empty((5, 0)), groups=np.arange(5))
     assert model.group_variance_ > 0.1
     assert noise[1] < 0.4 < noise[[0, 2, 3, 4]].min()
+
+
+def test_a_mean_log_variance_far_beyond_its_bounds_is_no_overflow():
+    """Slopes of columns a million from zero took it to -760; a warning is an error."""
+    likelihood, constant = state(HeteroscedasticGaussianRegressor(), *data())
+    theta = constant_start(likelihood, constant)
+    theta[:-1] -= 800 * likelihood.average / (likelihood.average @ likelihood.average)
+    starts = list(by_ratio(likelihood, evaluate(likelihood, theta)))
+    assert np.isfinite(starts).all()
 
 
 def test_further_starts_share_the_steps_of_two_searches(monkeypatch):
