@@ -40,6 +40,8 @@ class Data:
         None if all weights are 1.
     from_sparse : bool
         Whether X stands for rows of a sparse matrix.
+    stands_for : int or None
+        Number of rows that these have the sums of; None if these are the rows.
     """
 
     X: object
@@ -48,6 +50,7 @@ class Data:
     y: np.ndarray | None = None
     weight: np.ndarray | None = None
     from_sparse: bool = False
+    stands_for: int | None = None
 
     @property
     def is_sparse(self):
@@ -58,6 +61,11 @@ class Data:
     def n_rows(self):
         """Number of rows."""
         return self.X.shape[0]
+
+    @property
+    def n_observed(self):
+        """Number of rows that were observed."""
+        return self.n_rows if self.stands_for is None else self.stands_for
 
     @property
     def labels(self):

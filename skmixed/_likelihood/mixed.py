@@ -50,6 +50,8 @@ class LinearMixed:
         None if it is not known, and profiled.
     seed : int
         Of the random starts of a search.
+    n_rows : int
+        Number of rows, whatever their weights: a search of few rows has more starts.
     """
 
     gram: Gram
@@ -61,6 +63,7 @@ class LinearMixed:
     logdet_basis: float = 0.0
     noise_variance: float | None = None
     seed: int = 0
+    n_rows: int = 0
 
     def resolution(self, t):
         """The variance of an effect of term t, in noise variances, that an average

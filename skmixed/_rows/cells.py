@@ -40,6 +40,8 @@ class Cells:
         Whether any of the rows came as a sparse matrix.
     sums : Elimination
         Of the constant and the slopes within every cell.
+    n_rows : int
+        Number of rows, whatever their weights.
     """
 
     names: tuple
@@ -50,6 +52,7 @@ class Cells:
     slopes: np.ndarray
     is_sparse: bool
     sums: Elimination
+    n_rows: int
 
 
 def sum_cells(data, slopes, n_jobs=None):
@@ -79,7 +82,7 @@ def sum_cells(data, slopes, n_jobs=None):
     else:
         sums = eliminate(Reader(data.X, data.y), *how, data.weight, n_jobs)
     where = table.names, labels, table.of_terms, levels, data.features
-    return Cells(*where, slopes, data.is_sparse, sums)
+    return Cells(*where, slopes, data.is_sparse, sums, data.n_observed)
 
 
 def join_cells(first, second, any_kind=False):
@@ -114,6 +117,7 @@ def join_cells(first, second, any_kind=False):
         slopes=first.slopes,
         is_sparse=first.is_sparse or second.is_sparse,
         sums=_join_sums(first.sums, second.sums, owner, len(levels)),
+        n_rows=first.n_rows + second.n_rows,
     )
 
 
@@ -174,7 +178,8 @@ def equivalent_rows(cells):
         columns = map(GroupIndex, cells.labels, codes)
         index = LabelTable(cells.names, tuple(columns), cells.of_terms)
     columns = rows[:, :-1], cells.features, index, rows[:, -1], weight
-    return Data(*columns, from_sparse=cells.is_sparse)
+    how = {"from_sparse": cells.is_sparse, "stands_for": cells.n_rows}
+    return Data(*columns, **how)
 
 
 def _points(size, mean, deviations, owner):

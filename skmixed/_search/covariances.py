@@ -118,7 +118,7 @@ def best_of_starts(zero, max_iter, simpler=None):
         best = min(best, other, key=lambda optimum: optimum.point.value)
         return replace(best, n_evaluations=other.n_evaluations)
     n_effects = sum(K * q for K, q in zero.model.gram.sizes)
-    few = n_effects >= start.factor_freedom or zero.model.n < FEW_ROWS
+    few = n_effects >= start.factor_freedom or zero.model.n_rows < FEW_ROWS
     if few and not is_exact(best.point.noise_variance, zero.model.floor):
         part = (MANY_EFFECTS / max(n_effects, MANY_EFFECTS)) ** 3
         random = random_starts(best.point, max(1, int(part * N_STARTS)))

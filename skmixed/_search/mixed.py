@@ -218,7 +218,8 @@ def fit_mixed(
         where = noise.partitions, reduction.get("n_jobs")
         stated = state_noise(data, terms, reduced, structure, *where)
         reduced = stated.reduced
-    model = replace(likelihood_of(reduced, terms, reml, float(alpha)), seed=seed)
+    model = likelihood_of(reduced, terms, reml, float(alpha))
+    model = replace(model, seed=seed, n_rows=data.n_observed)
     optimum, identified = best_optimum(model, reduced.order, max_iter)
     modelled = {}
     if noise is not None:

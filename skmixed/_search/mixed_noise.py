@@ -264,7 +264,7 @@ def _best(start, max_iter):
         with suppress(np.linalg.LinAlgError):  # variances too far apart to begin with
             starts.append(other_start())
     n_effects = sum(K * q for K, q in model.gram.sizes)
-    if n_effects >= best.point.mixed.factor_freedom or model.n < FEW_ROWS:
+    if n_effects >= best.point.mixed.factor_freedom or model.n_rows < FEW_ROWS:
         starts += random_starts(best.point)
     found, spent = race(best, starts, max_iter, kept=1.0)
     spent += best.n_evaluations

@@ -299,6 +299,31 @@ STORIES = {
             "seed": 3382818588,
         },
     ),
+    "few rows whose weights sum to many: 2.6 lower": (
+        {
+            "method": "ml",
+            "fit_intercept": True,
+            "alpha": 0.0,
+            "mean_features": [1, 0],
+        },
+        {
+            "n": 56,
+            "columns": ["normal", "normal", "normal"],
+            "target": "binary",
+            "noise": 0.001,
+            "levels": ["giant", "inside"],
+            "n_levels": 6,
+            "terms": [((2,), True, "||"), ((2,), False, "|")],
+            "weight": "ratio",
+            "table": "array",
+            "door": None,
+            "labels": ["float", "date"],
+            "container": "csc",
+            "unit": 0,
+            "units": [0, 0, 0],
+            "seed": 3330307921,
+        },
+    ),
 }
 
 

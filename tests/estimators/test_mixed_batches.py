@@ -15,7 +15,7 @@ from skmixed import GroupsWarning, LinearMixedRegressor
 from skmixed._input.label_table import LabelTable
 from skmixed._input.labels import GroupIndex
 from skmixed._input.table import Data
-from skmixed._rows.cells import equivalent_rows, sum_cells
+from skmixed._rows.cells import equivalent_rows, join_cells, sum_cells
 
 # Sums in another order: of one factor, and of several, or far apart, where the search
 # ends by rounding of the value, at which its arguments are known to the root of that.
@@ -204,6 +204,9 @@ def test_equivalent_rows_have_the_moments_of_each_cell():
     data = Data(X.to_numpy(), np.arange(2), table, Y, weight)
     few = equivalent_rows(sum_cells(data, np.array([0])))
     assert few.n_rows < N / 4
+    assert few.n_observed == N
+    cells = sum_cells(few, np.array([0]))
+    assert equivalent_rows(join_cells(cells, cells)).n_observed == 2 * N
 
     def moments(data, some, columns=slice(None)):
         A = np.column_stack([np.ones(data.n_rows), data.X[:, 0], data.y, data.X[:, 1]])
