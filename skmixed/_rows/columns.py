@@ -242,13 +242,12 @@ def choose_columns(moments, *, fit_intercept, alpha, tolerance):
         moments.within[:, :p], between, tolerance, rounding
     )
     has_constant = fit_intercept or stands_in is not None
+    right = into
     if stands_in is not None:
         expand = np.vstack([shift[:p], expand])
-    back, logdet_basis = _minimal_norm(expand)
-    if stands_in is not None and len(expand) == p:
-        constant = shift[stands_in]
-        back = np.column_stack([np.zeros(p), into])
-        back[stands_in] = np.append(1, -(shift[:p] @ into)) / constant
+        right = np.column_stack([np.zeros(p), into])
+        right[stands_in] = np.append(1, -(shift[:p] @ into)) / shift[stands_in]
+    back, logdet_basis = _minimal_norm(expand, right)
     estimable = np.ones(1 + p, dtype=bool)
     if len(expand) < p and not alpha:
         dependence = find_dependence(expand, shift[:p] * fit_intercept)
@@ -300,7 +299,7 @@ def choose_within(moments, norm, *, has_constant, tolerance, alpha=0.0):
     norm = np.maximum(norm, column_norms(root))
     rounding = _rounding(moments)
     into, expand, within = _independent(root, none, tolerance, rounding, norm)
-    back, logdet_basis = _minimal_norm(expand)
+    back, logdet_basis = _minimal_norm(expand, into)
     estimable = np.ones(1 + p, dtype=bool)
     if len(expand) < p and not alpha:
         dependence = find_dependence(expand, moments.shift[:p])
@@ -413,12 +412,15 @@ def _select(A, tolerance, rounding, most):
     return chosen, combination
 
 
-def _minimal_norm(expand):
+def _minimal_norm(expand, right):
     """Pseudo-inverse of `expand` (r, p) of full row rank, and log of its determinant
-    squared.
+    squared; ``expand @ right`` is the identity.
     """
     if np.array_equal(expand @ expand.T, np.eye(len(expand))):
         return expand.T, 0.0
+    if len(expand) == expand.shape[1]:
+        # The only inverse, and a triangle in some order: nothing is lost, in any units.
+        return right, -2 * np.linalg.slogdet(right)[1]
     # Rows in falling order and pivoting keep the digits of each row, in any units (Cox
     # and Higham 1998, SIAM Journal on Matrix Analysis and Applications 19).
     rows = np.argsort(-np.abs(expand).max(axis=0, initial=0.0), kind="stable")

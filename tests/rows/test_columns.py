@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from oracles.laws import check
 from oracles.random_problems import make
+from oracles.random_terms import any_mixed_problem
 from scipy import sparse
 
 from skmixed import (
@@ -14,6 +15,8 @@ from skmixed import (
     HeteroscedasticGaussianRegressor,
     RandomInterceptRegressor,
 )
+from skmixed._rows.columns import choose_columns
+from skmixed._rows.moments import Moments
 from skmixed.heteroscedastic import read_problem
 
 
@@ -113,3 +116,27 @@ def test_a_constant_column_in_any_unit_beside_effects_of_groups():
         warnings.simplefilter("ignore", GroupsWarning)
         model = estimator.fit(**problem.data)
     assert (model.variance_coef_[[2, 3]] == 0).all()
+
+
+def test_independent_columns_have_the_working_columns_themselves_as_inverse():
+    """A QR decomposition of the shares loses digits where units are far apart, and in
+    a random problem all of them: its triangle was singular.
+    """
+    problem = any_mixed_problem(250199)
+    with pytest.warns(GroupsWarning):
+        assert len(problem.estimator.fit(**problem.data).coef_) == 5
+    rng = np.random.default_rng(0)
+    unit = 10.0 ** np.array([-10, 13, 33, 44, 13])
+    X = rng.normal(size=(65, 5)) * unit
+    X[:, 4] = 3 * unit[4] + X[:, :4] @ (unit[4] / unit[:4])
+    mean = np.append(X.mean(axis=0), 1.0)
+    within = np.column_stack([X - mean[:5], rng.normal(size=65)])
+    moments = Moments(mean, np.array([65]), np.zeros((1, 6)), within)
+    columns = choose_columns(moments, fit_intercept=False, alpha=0.0, tolerance=1e-13)
+    assert columns.estimable.all()
+    assert (columns.back == columns.into).all()
+    work = columns.apply(X)
+    R = [np.linalg.qr(A / size, mode="r") for A, size in ((X, unit), (work, 1.0))]
+    logs = [2 * np.log(np.abs(np.diag(A))).sum() for A in R]
+    expected = logs[0] - logs[1] + 2 * np.log(unit).sum()
+    assert_allclose(columns.logdet_basis, expected, rtol=1e-12)
