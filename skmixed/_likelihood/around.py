@@ -11,7 +11,8 @@ import numpy as np
 
 from .._rows.around import Around, by_level, products_at, sums_by
 from .._rows.crossed import Links
-from .factor import times, transpose
+from .._rows.qr import EPS
+from .factor import solve_lower, times, transpose, whitener
 
 
 @dataclass(frozen=True)
@@ -57,20 +58,38 @@ class Stage:
 def stage_of(step, Lambda, links, outside):
     """The stage of a step of `eliminate_around`."""
     before, psi = step.before, Lambda @ Lambda.T
-    if len(psi) == 1:
-        turn = 1 / (1 + before.own * psi)
-    else:
-        turn = np.linalg.inv(np.eye(len(psi)) + before.own @ psi)
-    D = times(turn, before.own)
+    turn, D = _turned(before.own, Lambda)
     return Stage(
         psi=psi,
-        D=(D + transpose(D)) / 2,
+        D=D,
         F_around=turn @ before.up,
         F=by_level(turn, before.links),
         own=times(transpose(step.half), step.half),
         links=links,
         outside=outside,
     )
+
+
+def _turned(own, Lambda):
+    """(I + own psi)^-1 (K, q, q) on the range of `own`, and this times `own`.
+
+    With own = S S' it is S (I + S'psi S)^-1 S^+, in units in which the diagonal of
+    `own` is 1: I + own psi may be singular in double precision.
+    """
+    q = len(Lambda)
+    if q == 1:
+        turn = 1 / (1 + own * Lambda**2)
+        return turn, turn * own
+    unit = np.sqrt(np.maximum(np.einsum("gii->gi", own), 0.0))[:, :, None]
+    unit = np.where(unit > 0, unit, 1.0)
+    squares, S = np.linalg.eigh(own / unit / transpose(unit))
+    size = np.sqrt(np.where(squares > q * EPS, squares, 0.0))[:, :, None]
+    across = transpose(unit * S) * size
+    C = whitener(across @ Lambda)
+    half = solve_lower(C, across)
+    size = np.where(size > 0, size, np.inf)
+    turn = transpose(half) @ solve_lower(C, transpose(S / unit) / size)
+    return turn, times(transpose(half), half)
 
 
 def forms_around(stages, covariance, of_first):
