@@ -261,7 +261,7 @@ def _entries_of(fit, point, first):
         rows, columns = covariance.entries
         A = np.zeros((len(rows), covariance.q, covariance.q))
         A[np.arange(len(rows)), rows, columns] = 1.0
-        Psi = point.noise_variance * coordinates.to_user(Lambda @ Lambda.T)
+        Psi = point.noise_variance * coordinates.covariance(Lambda)
         M = covariance.root(Psi)
         scale = np.hypot(_resolved(fit, point, p), np.linalg.norm(M, axis=1))
         A = np.linalg.inv(coordinates.basis) @ A

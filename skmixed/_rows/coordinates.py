@@ -37,8 +37,21 @@ class Coordinates:
 
     def to_user(self, Psi):
         """A covariance of the effects of the search, in the user's units."""
-        found = self.basis @ Psi @ self.basis.T
-        return 0.5 * (found + np.swapaxes(found, -1, -2))  # symmetric to the last bit
+        return _symmetric(self.basis @ Psi @ self.basis.T)
+
+    def covariance(self, root):
+        """root root' in the user's units.
+
+        The root is taken there first: between squares a variance of nothing may be
+        left negative.
+        """
+        half = self.basis @ root
+        return _symmetric(half @ half.T)
+
+
+def _symmetric(found):
+    """Covariances that are symmetric to the last bit."""
+    return 0.5 * (found + np.swapaxes(found, -1, -2))
 
 
 def choose_coordinates(Z, shift, blocks, n):

@@ -105,7 +105,7 @@ class MixedFit:
         """Psi of every term."""
         pairs = zip(self.reduced.coordinates, self.point.Lambdas, strict=True)
         scale = self.noise_variance
-        return self.of_user([scale * c.to_user(L @ L.T) for c, L in pairs])
+        return self.of_user([scale * c.covariance(L) for c, L in pairs])
 
     @property
     def ranks(self):

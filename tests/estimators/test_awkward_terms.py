@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from oracles import mixed_laws
 from oracles.random_terms import make
 from scipy import sparse
 
 from skmixed import LinearMixedRegressor
+from skmixed._rows.coordinates import Coordinates
 
 # Options of the estimator, and how the problem is drawn.
 STORIES = {
@@ -353,6 +354,18 @@ def test_covariances_are_symmetric_to_the_last_bit():
     model = LinearMixedRegressor("(x0 + x1 + x2 | g0)").fit(X, y, groups=groups[:, :1])
     Psi = model.random_effects_covariance_["g0"]
     assert_array_equal(Psi, Psi.T)
+
+
+def test_variances_of_nothing_are_not_negative():
+    """An intercept that a slope determines, counted where it has no effect."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        origin, slope = rng.normal(size=2)
+        of_search = Coordinates(np.eye(2), np.array([0.0, origin]), np.ones(2), None)
+        root = np.array([[0.0, origin * slope], [0.0, slope]])
+        Psi = of_search.covariance(root)
+        assert_allclose(Psi, [[0, 0], [0, slope**2]], atol=1e-14 * slope**2)
+        assert Psi[0, 0] >= 0
 
 
 @pytest.mark.parametrize("name", STORIES)
