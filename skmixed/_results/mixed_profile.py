@@ -252,11 +252,13 @@ def _noise(fit, point):
 
 def _entries_of(fit, point, first):
     """The `Entries` of all terms in the order of elimination; the effects `first[t]` of
-    term t are the first ones of their block.
+    term t are the first ones of their block.  Effects whose variance is 0 because the
+    data do not tell it have none.
     """
     found = []
     for p, t in enumerate(fit.order[: len(fit.factors)]):
-        covariance = _ordered(fit.factors[t], first.get(t, ()))
+        kept = fit.identified[t] | (np.diag(fit.covariances[t]) > 0)
+        covariance = _ordered(fit.factors[t], first.get(t, ()), kept)
         coordinates, Lambda = fit.reduced.coordinates[p], point.Lambdas[p]
         rows, columns = covariance.entries
         A = np.zeros((len(rows), covariance.q, covariance.q))
@@ -265,16 +267,20 @@ def _entries_of(fit, point, first):
         M = covariance.root(Psi)
         scale = np.hypot(_resolved(fit, point, p), np.linalg.norm(M, axis=1))
         A = np.linalg.inv(coordinates.basis) @ A
-        found.append(Entries(rows, columns, A, covariance.pack(M), scale[rows]))
+        entries = Entries(rows, columns, A, covariance.pack(M), scale[rows])
+        found.append(entries.without(np.flatnonzero(~kept[rows])))
     return found
 
 
-def _ordered(factor, first):
-    """The pattern of a factor's covariance, some effects being first in their block."""
+def _ordered(factor, first, kept):
+    """The pattern of a factor's covariance, some effects being first in their block and
+    those that are not `kept` last.
+    """
     blocks = []
     for block in factor.blocks:
         ahead = tuple(i for i in first if i in block)
-        blocks.append((*ahead, *(i for i in sorted(block) if i not in ahead)))
+        rest = sorted(set(block) - set(ahead), key=lambda i: (not kept[i], i))
+        blocks.append((*ahead, *rest))
     return Covariance(len(factor.effects), tuple(blocks))
 
 

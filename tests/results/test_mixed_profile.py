@@ -284,3 +284,23 @@ def test_a_fit_in_batches_has_the_same_profiles():
     found = model.profile_intervals(parameters=names)
     for name, ends in expected.items():
         assert_allclose(found[name], ends, rtol=FOUND)
+
+
+def test_a_variance_that_the_data_do_not_tell_is_held_at_zero():
+    """A small step of it, in its own unit, was a huge one of the likelihood."""
+    rng = np.random.default_rng(0)
+    groups, X = np.arange(60) % 10, np.column_stack([rng.normal(size=60), np.ones(60)])
+    X[:, 1] *= 1e-20
+    y = rng.normal(size=10)[groups] + X[:, 0] + rng.normal(size=60)
+    asked = "noise_std", "std(intercept | g)"
+    found = []
+    for terms in ("(1 | g)", "(1 + x1 | g)"):
+        model = LinearMixedRegressor(terms, mean_features=[0])
+        if "x1" in terms:
+            with pytest.warns(GroupsWarning, match="cannot tell the random slope"):
+                model.fit(X, y, groups=groups)
+        else:
+            model.fit(X, y, groups=groups)
+        intervals = model.profile_intervals(parameters=asked)
+        found.append(np.array([intervals[name] for name in asked]))
+    assert_allclose(found[1], found[0], rtol=FOUND)
