@@ -15,6 +15,7 @@ from .._likelihood.integrated import Integrated
 from .._likelihood.mixed import FEW_EFFECTS, evaluate
 from .._likelihood.mixture import Components
 from .._likelihood.ratio_posterior import integrate_ratio
+from .._messages import count
 from .._search.mixed import MixedFit, likelihood_of, one_ratio
 from .fit import penalised_or_updated
 from .linear_mixed import condition_mixed
@@ -66,7 +67,7 @@ def why_not_integrated(fit):
             f"fit, which are kept up to {MOST_ROWS} of them, and not stored. Fit anew, "
             f"or: {OTHER}"
         )
-    return _too_large(fit) or _not_told(fit)
+    return _too_large(fit) or _not_told(fit) or _no_freedom(fit)
 
 
 def _too_large(fit):
@@ -103,6 +104,20 @@ def _not_told(fit):
                 "distribution='normal'."
             )
     return None
+
+
+def _no_freedom(fit):
+    """Whether the rows, or the sum of their weights, are no more than the coefficients:
+    then the posterior distribution of the noise has no integral.
+    """
+    n, rank = fit.reduced.n, fit.columns.rank
+    if fit.is_exact or n > rank:
+        return None
+    return (
+        "distribution='integrated' has no answer without degrees of freedom left for "
+        f"the noise: {count(n, 'row')}, the sum of their weights, and "
+        f"{count(rank, 'coefficient')}. Use distribution='normal'."
+    )
 
 
 def integrate_mixed(fit):

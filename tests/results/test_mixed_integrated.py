@@ -1,9 +1,10 @@
 """Predictions of a linear mixed model with its variances integrated out."""
 
 import numpy as np
+import pytest
 from numpy.testing import assert_allclose
 
-from skmixed import LinearMixedRegressor
+from skmixed import GroupsWarning, LinearMixedRegressor
 
 
 def test_an_interval_of_a_row_is_the_same_alone_and_among_others():
@@ -23,3 +24,14 @@ def test_an_interval_of_a_row_is_the_same_alone_and_among_others():
         one = model.predict_interval(rows[i : i + 1], groups=labels[i : i + 1], **asked)
         # Quantiles are searched for.
         assert_allclose(one[0], found[i], rtol=1e-6)
+
+
+def test_weights_that_sum_to_less_than_the_coefficients_are_refused():
+    """Student's t had degrees of freedom below 0, and a logarithm of these."""
+    rng = np.random.default_rng(0)
+    groups, X = np.arange(24) % 6, rng.normal(size=(24, 3))
+    data = {"groups": groups, "sample_weight": np.full(24, 0.125)}
+    with pytest.warns(GroupsWarning):
+        model = LinearMixedRegressor(method="ml").fit(X, rng.normal(size=24), **data)
+    with pytest.raises(ValueError, match=r"degrees of freedom left .* 3 rows.* 4 coef"):
+        model.summary(distribution="integrated")
