@@ -11,6 +11,7 @@ A single factor has N = I and no dense effects; nested factors have no dense one
 crossed factors all but the largest, and those that are nested around it, are dense.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -548,8 +549,22 @@ def _shrunk(C, A):
     L = _root(C) if C.ndim == 3 else semidefinite_root(C)
     across = np.swapaxes(L, -1, -2)
     B = np.eye(L.shape[-1]) + across @ A @ L
-    half = np.linalg.solve(np.linalg.cholesky(B), across)
+    half = _half_inverse(B) @ across
     return np.swapaxes(half, -1, -2) @ half
+
+
+def _half_inverse(B):
+    """H with H'H = B^-1, of one B or of a stack, whose eigenvalues are at least 1: what
+    is less is rounding of information that other effects have taken away.
+    """
+    if B.shape[-1] == 1:
+        return 1 / np.sqrt(np.maximum(B, 1.0))
+    if B.ndim == 2:
+        with suppress(np.linalg.LinAlgError):  # ten times as fast, if B is large
+            return np.linalg.inv(np.linalg.cholesky(B))
+    values, vectors = np.linalg.eigh(B)
+    half = vectors / np.sqrt(np.maximum(values, 1.0))[..., None, :]
+    return np.swapaxes(half, -1, -2)
 
 
 def _forms(left, C, right):

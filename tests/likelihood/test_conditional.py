@@ -1,0 +1,34 @@
+"""The covariance of effects given data, after further rows."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from skmixed._likelihood.conditional import observe_rows, with_reach
+
+
+@pytest.mark.parametrize("q", [1, 2])
+@pytest.mark.parametrize("is_dense", [False, True])
+def test_rows_so_precise_that_what_inner_levels_leave_is_rounding(q, is_dense):
+    """The information that was left of outer levels was below -1 and had no root:
+    math.md (85) has a covariance that does not grow.
+    """
+    rng = np.random.default_rng(0)
+    inner, outer, n = 60, 12, 60 * q
+    own = [np.broadcast_to(np.eye(q), (K, q, q)) for K in (inner, outer)]
+    links = np.kron(np.eye(outer), np.ones((inner // outer, 1)))
+    blocks = [np.kron(M, np.ones((q, q))) for M in (np.eye(inner), links)]
+    Z = np.hstack(blocks) * rng.normal(size=(n, (inner + outer) * q))
+    if is_dense:
+        reach = sparse.csr_array(np.zeros((inner * q, outer * q)))
+        parts = own[:1], np.eye(outer * q), None, reach
+    else:
+        parts = own, np.empty((0, 0)), sparse.eye_array((inner + outer) * q), None
+    before = with_reach([(inner, q), (outer, q)], *parts)
+    rows, precision = sparse.csr_array(Z), np.full(n, 1e22)
+    after, moved = observe_rows(before, rows, precision, np.ones((n, 1)))
+    assert np.isfinite(moved).all()
+    found = after.dense if is_dense else after.own[1]
+    values = np.linalg.eigvalsh(found)
+    assert (values >= 0).all()
+    assert (values <= 1 + 1e-12).all()
