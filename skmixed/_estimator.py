@@ -91,6 +91,10 @@ class NewRows:
         """Degrees of freedom of the variance of a new y in each row, (n,)."""
         return self.fit.freedom_of(self.X, self.codes)
 
+    def added_variance(self):
+        """Variance of each row's prediction since its weights are estimated, (n,)."""
+        return self.fit.added_variance(self.X, self.codes)
+
     def covariance(self):
         """Joint covariance of new observations, (n, n)."""
         where = self.X, self.codes, self.owner, self.noise_variance
@@ -424,7 +428,7 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         if distribution == "normal":
             return np.column_stack(normal_interval(mean, std, coverage))
         freedom = new.freedom()
-        std = np.sqrt(std**2 + new.fit.added_variance(new.X, new.codes))
+        std = np.sqrt(std**2 + new.added_variance())
         return np.column_stack(t_interval(mean, std, coverage, freedom))
 
     def sample_y(

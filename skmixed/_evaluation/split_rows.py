@@ -69,6 +69,10 @@ class SplitRows:
         """Degrees of freedom of the variance of a new y in each row, (n,)."""
         return self._collect(lambda part: part.new.freedom())
 
+    def added_variance(self):
+        """Variance of each row's prediction since its weights are estimated, (n,)."""
+        return self._collect(lambda part: part.new.added_variance())
+
     def covariance(self):
         """Joint covariance of new observations, (n, n)."""
         n = len(self.codes)
