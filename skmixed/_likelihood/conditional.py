@@ -483,24 +483,64 @@ def observe_rows(before, Z, precision, right):
         E(b) given the rows, for each set of values.
     """
     _, E, d = before.starts
-    N, weighted = before.N, (Z * precision[:, None]).T.tocsr()
-    rest, own, pulls = (N.T @ (weighted @ Z) @ N).tocsr(), [], []
+    few = Z.shape[0] <= before.few_rows
+    own, pulls, dense = (_by_rows if few else _by_products)(before, Z, precision)
+    if dense is None:  # a level has met two levels of a term that it was nested in
+        return observe_rows(as_dense(before, len(own)), Z, precision, right)
+    N, right = (before.N @ _unwind(pulls, d)).tocsr(), precision[:, None] * right
+    sums = (Z @ N).T @ right if few else N.T @ (Z.T @ right)
+    spread = sparse.block_diag([_block_diagonal(own), sparse.csr_array(dense)])
+    moved = N @ (spread @ sums)
+    chain = None if before.chain is None else N[:E, :E]
+    reach = N[:E, E:] if d and E else None
+    return with_reach(before.sizes, own, dense, chain, reach), moved
+
+
+def _by_rows(before, Z, precision):
+    """The new `own`, the pulls of the first terms and the new `dense`; None where a
+    level meets two levels of a term that it was nested in.
+
+    N turns the rows and not their cross-products, of which sums that are 0 would be
+    the rounding of figures as large as a variance of effects over that of the noise:
+    math.md (212).
+    """
+    rest = (Z * np.sqrt(precision)[:, None] @ before.N).tocsr()
+    own, pulls = [], []
+    for C in before.own:
+        length, (_, q, _) = C.shape[0] * C.shape[1], C.shape
+        L = _root(C)
+        of_levels = _block_diagonal([L])
+        half, later = rest[:, :length] @ of_levels, rest[:, length:]
+        products = level_blocks(half.T @ half, q)
+        if products is None:
+            return own, pulls, None
+        inverse = np.linalg.inv(np.eye(q) + products)
+        own.append(L @ inverse @ np.swapaxes(L, 1, 2))
+        follow = (_block_diagonal([inverse]) @ (half.T @ later)).tocsr()
+        pulls.append((of_levels @ follow).tocsr())
+        some = follow[np.diff(follow.indptr) > 0]
+        rest = sparse.vstack([later - half @ follow, some], format="csr")
+    L = semidefinite_root(before.dense)
+    R = np.linalg.qr(np.vstack([rest @ L, np.eye(L.shape[1])]), mode="r")
+    half = np.linalg.solve(R.T, L.T)
+    return own, pulls, half.T @ half
+
+
+def _by_products(before, Z, precision):
+    """The same by cross-products, whose cost is that of levels and not of rows."""
+    N, own, pulls = before.N, [], []
+    rest = (N.T @ ((Z * precision[:, None]).T @ Z) @ N).tocsr()
     for C in before.own:
         length = C.shape[0] * C.shape[1]
         A = level_blocks(rest[:length, :length], C.shape[1])
-        if A is None:  # a level has met two levels of a term that it was nested in
-            return observe_rows(as_dense(before, len(own)), Z, precision, right)
+        if A is None:
+            return own, pulls, None
         own.append(_shrunk(C, A))
         later = rest[:length, length:]
         pulls.append((_block_diagonal([own[-1]]) @ later).tocsr())
         rest = (rest[length:, length:] - later.T @ pulls[-1]).tocsr()
-    dense = _shrunk(before.dense, rest.toarray()) if d else before.dense
-    N = (N @ _unwind(pulls, d)).tocsr()
-    spread = sparse.block_diag([_block_diagonal(own), sparse.csr_array(dense)])
-    moved = N @ (spread @ (N.T @ (weighted @ right)))
-    chain = None if before.chain is None else N[:E, :E]
-    reach = N[:E, E:] if d and E else None
-    return with_reach(before.sizes, own, dense, chain, reach), moved
+    d = len(before.dense)
+    return own, pulls, _shrunk(before.dense, rest.toarray()) if d else before.dense
 
 
 def as_dense(before, first):

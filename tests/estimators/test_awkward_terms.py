@@ -325,6 +325,26 @@ STORIES = {
             "seed": 3330307921,
         },
     ),
+    "an update of an exact fit: what no row tells became less known": (
+        {"method": "ml", "fit_intercept": True, "alpha": 0.0, "mean_features": []},
+        {
+            "n": 90,
+            "columns": ["normal"] * 5,
+            "target": "model",
+            "noise": 1.0,
+            "levels": ["singles", "crossed", "crossed"],
+            "n_levels": 23,
+            "terms": [((), True, "|"), ((2,), True, "||"), ((0, 3), True, "||")],
+            "weight": "equal",
+            "table": "structured",
+            "door": "updates",
+            "labels": ["negative", "large int", "str"],
+            "container": "csr",
+            "unit": 0,
+            "units": [0] * 5,
+            "seed": 3026431948,
+        },
+    ),
 }
 
 

@@ -228,6 +228,24 @@ def test_a_level_that_meets_a_second_level_of_the_outermost_factor():
     assert_allclose(learnt.variance(X, codes), np.diag(covariance), rtol=DENSE)
 
 
+@pytest.mark.parametrize("n_times", [1, 2])
+def test_effects_far_larger_than_the_noise_keep_what_no_row_tells(n_times):
+    """math.md (212): rows of all pairs of levels tell all but a shift of one factor
+    against the other, which has a part of 1 / (K_0 + K_1) in every effect.
+    """
+    first, second = (pair.ravel() for pair in np.indices((6, 4)))
+    own = (np.ones((6, 1, 1)),)
+    known = Conditional(
+        ((6, 1), (4, 1)), own, np.eye(4), None, None, (np.zeros((6, 1, 1)),)
+    )
+    z, n, noise = np.full((24, 1), 0.7), 24, 1e-13
+    for _ in range(n_times):
+        rows = known.rows([z, z], [first, second], n)
+        known, _ = known.observed(rows, np.full(n, 1 / noise), np.ones((n, 1)))
+    for t in range(2):
+        assert_allclose(known.level_covariance(t), 0.1, rtol=1e-8)
+
+
 def test_products_of_errors_are_derivatives_of_variances(case):
     """math.md (89): in the covariances, that of the coefficients held."""
     at, posterior = case
