@@ -191,9 +191,8 @@ def are_sums(zero, told):
     kept, mixed, F = np.array(kept), np.array(mixed), _information(zero)
     unit = 1 / np.sqrt(np.maximum(np.diag(F), np.finfo(float).tiny))
     F = F * np.outer(unit, unit)
-    parts = np.linalg.lstsq(F[np.ix_(kept, kept)], F[np.ix_(kept, ~kept)], rcond=None)[
-        0
-    ]
+    among, across = F[np.ix_(kept, kept)], F[np.ix_(kept, ~kept)]
+    parts, *_ = np.linalg.lstsq(among, across, rcond=None)
     low, high = -SPANNED, np.where(mixed[kept], SPANNED, np.inf)[:, None]
     return bool(alone and np.all((parts >= low) & (parts <= high)))
 
