@@ -48,8 +48,9 @@ def from_plain(kind, state):
 def _revive(hint, value):
     kinds = [kind for kind in (hint, *get_args(hint)) if is_dataclass(kind)]
     if kinds and isinstance(value, dict):
-        names = [set(_stored(kind)) for kind in kinds]
-        return from_plain(kinds[names.index(set(value))], value)
+        # An earlier version may have stored a field more or less.
+        unlike = [len(set(_stored(kind)) ^ set(value)) for kind in kinds]
+        return from_plain(kinds[int(np.argmin(unlike))], value)
     if kinds and isinstance(value, tuple):
         return tuple(from_plain(kinds[0], entry) for entry in value)
     return value

@@ -41,7 +41,7 @@ class Cells:
     sums : Elimination
         Of the constant and the slopes within every cell.
     n_rows : int
-        Number of rows, whatever their weights.
+        Number of rows, whatever their weights; 0 in models that were stored without.
     """
 
     names: tuple
@@ -52,7 +52,7 @@ class Cells:
     slopes: np.ndarray
     is_sparse: bool
     sums: Elimination
-    n_rows: int
+    n_rows: int = 0
 
 
 def sum_cells(data, slopes, n_jobs=None):
