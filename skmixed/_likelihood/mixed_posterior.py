@@ -411,7 +411,7 @@ def joint_rows(posterior, X, codes, owners, noise_variance):
     for t in posterior.order:
         term, unknown = posterior.terms[t], codes[t] < 0
         levels, member = np.unique(owners[t][unknown], return_inverse=True)
-        half = Z[t][unknown] @ _symmetric_root(term.Psi)
+        half = Z[t][unknown] @ root_of(term.Psi)
         q = half.shape[1]
         columns = q * member[:, None] + np.arange(q)
         where = np.repeat(np.flatnonzero(unknown), q), columns.ravel()
@@ -426,7 +426,8 @@ def joint_rows(posterior, X, codes, owners, noise_variance):
     )
 
 
-def _symmetric_root(Psi):
+def root_of(Psi):
+    """A root H of a covariance that may be singular: Psi = H H'."""
     values, vectors = np.linalg.eigh(Psi)
     return vectors * np.sqrt(np.maximum(values, 0.0))
 

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .factor import transpose
-from .node_densities import roots_of_scatter
-
-# Numbers of a stack of nodes that are worked on at once.
-NUMBERS = 32_768
+from .node_densities import NUMBERS, roots_of_scatter
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from scipy.linalg import block_diag
 
 from .._blocks import row_blocks
 from .._likelihood.mixed import whole
-from .._likelihood.mixed_posterior import effect_rows
+from .._likelihood.mixed_posterior import effect_rows, root_of
 from .mixed_inference import all_variance_parameters
 
 # The estimated variance of a prediction is too small by this term once for the weights,
@@ -65,7 +65,7 @@ def estimated_weights(point, places):
     values, vectors = np.linalg.eigh(parameters.covariance[1:, 1:])
     known = values > 0
     roots = vectors[:, known] * np.sqrt(values[known])
-    half = _root(N)
+    half = root_of(N)
     forms = []
     for weights in roots.T:
         start, moved = 0, []
@@ -76,7 +76,7 @@ def estimated_weights(point, places):
             start = end
         forms.append(block_diag(*moved) @ half)
     G = sum((F @ F.T for F in forms), start=np.zeros_like(N))
-    form, starts = _root(G), np.cumsum([0, *(K * q for K, q in sizes)])
+    form, starts = root_of(G), np.cumsum([0, *(K * q for K, q in sizes)])
     order = [
         start + (q * place[:, None] + np.arange(q)).ravel()
         for start, place, (_, q) in zip(starts, places, sizes, strict=False)
@@ -85,9 +85,3 @@ def estimated_weights(point, places):
     return EstimatedWeights(
         of_effects[np.concatenate(order)], k.T @ form, point.noise_variance
     )
-
-
-def _root(C):
-    """A root of a covariance that may be singular."""
-    values, vectors = np.linalg.eigh(C)
-    return vectors * np.sqrt(np.maximum(values, 0.0))
