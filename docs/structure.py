@@ -17,7 +17,12 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "skmixed"
 # The search of the heteroscedastic estimator: its modules, and those of one variable.
-SEARCH = "problem", "row_variances", "starts", "trust_region"
+SEARCH = (
+    "row_variances/problem",
+    "row_variances/search",
+    "row_variances/starts",
+    "trust_region",
+)
 OF_ONE_VARIABLE = "ratio", "roots"
 DOCUMENTED = ast.Module, ast.ClassDef, ast.FunctionDef
 NO_CODE = {

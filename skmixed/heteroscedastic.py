@@ -23,9 +23,9 @@ from ._input.parameters import (
     warn_all,
 )
 from ._input.table import read_fit_data
-from ._likelihood.assembly import Structure
 from ._likelihood.criterion import check_freedom, is_exact
-from ._likelihood.row_variances import count_noisy
+from ._likelihood.row_variances.assembly import Structure
+from ._likelihood.row_variances.criterion import count_noisy
 from ._messages import (
     NO_GROUPS,
     NOISY,
@@ -37,14 +37,14 @@ from ._messages import (
 )
 from ._results.group_messages import group_messages
 from ._results.report import summarize_fit
-from ._results.row_variances import HeteroscedasticFit, fit_optimum
+from ._results.row_variances.fit import HeteroscedasticFit, fit_optimum
 from ._results.summary import Summary
 from ._rows.columns import check_range
 from ._rows.dask import is_partitioned, read_partitions, table_like
 from ._rows.qr import column_norms
-from ._rows.sample import sample_in_memory
-from ._search.problem import RANGE, state_problem
-from ._search.row_variances import best_optimum
+from ._rows.statistics import sample_in_memory
+from ._search.row_variances.problem import RANGE, state_problem
+from ._search.row_variances.search import best_optimum
 from ._threads import one_blas_thread
 from ._typing import ColumnLike, Floats, MatrixLike
 

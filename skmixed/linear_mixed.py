@@ -66,7 +66,7 @@ from ._rows.dask import (
     table_like,
 )
 from ._search.mixed_noise import Noise
-from ._search.problem import RANGE
+from ._search.row_variances.problem import RANGE
 from ._threads import one_blas_thread
 from ._typing import ColumnLike, Floats, MatrixLike
 

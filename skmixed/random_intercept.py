@@ -25,7 +25,7 @@ from ._results.report import summarize_fit
 from ._results.summary import Summary
 from ._rows.columns import check_range
 from ._rows.dask import is_partitioned, summarize_partitions
-from ._rows.sample import join, summarize
+from ._rows.statistics import join, summarize
 from ._threads import one_blas_thread
 from ._typing import ColumnLike, Floats, MatrixLike
 

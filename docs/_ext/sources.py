@@ -15,7 +15,7 @@ from equations import CITATION, NUMBER, PAGE, SECTION, anchor, section
 import skmixed
 
 # A module as the pages write it: _likelihood/factor.py.
-MODULE = re.compile(r"((?:_\w+/)?\w+)\.py")
+MODULE = re.compile(r"((?:\w+/)*\w+)\.py")
 
 
 def page_of(name):

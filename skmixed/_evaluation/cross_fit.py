@@ -10,7 +10,7 @@ from sklearn.base import clone
 from .._input.any_table import add_level, take_rows
 from .._input.table import Data
 from .._results.one_variance import fit_statistics
-from .._rows.sample import summarize
+from .._rows.statistics import summarize
 from .folds import Sample, run_all
 
 

@@ -8,7 +8,7 @@ factor, nested, crossed, around, iterative    the root of the mixed-model equati
 one_variance, condensed, size_classes          random intercepts; in fewer figures
 mixed, covariance, level_sums, held   any terms: value, gradient, Hessian; one held
 mixed_noise, effects_of_rows          any terms beside a log-variance
-assembly, row_variances, residuals, visit, derivatives, arrow    a variance each row
+row_variances, arrow      a package: a variance for each row; its linear systems
 posterior, mixed_posterior, conditional, sampled    coefficients, effects, new rows
 integrated, mixture, ratio_posterior, covariance_posterior     uncertain variances
 row_maps, node_densities, noisy_densities    rows, densities at many of them at once

@@ -4,11 +4,11 @@ Comes in: the optimum.  Goes out: one frozen fit, from which all attributes, pre
 and tables come.
 
 fit, state                  the frozen fit; the same as plain arrays, for pickles
-one_variance, row_variances, mixed_fit        the fit of each kind of model
-linear_mixed, group_messages                  effects of levels, facts about groups
-mixed_integrated, row_variances_integrated    distributions without given variances
-mixed_noise, iterative_fit  its log-variance; the error of an iterative solver
-fixed_groups, log_variance  effects of groups, coefficients of the log-variance
+one_variance, mixed_fit     the fit of a random intercept, of any terms
+row_variances, log_variance     a package: the heteroscedastic estimator; coefficients
+linear_mixed, group_messages    effects of levels, facts about groups
+mixed_integrated                distributions without given variances
+mixed_noise, iterative_fit      its log-variance; the error of an iterative solver
 inference, mixed_inference, estimated_weights    degrees of freedom, standard errors
 profile, mixed_profile, hypotheses            profile-likelihood intervals, tests
 report, mixed_report        the figures of a summary: one column of labels, any terms

@@ -13,7 +13,7 @@ import numpy as np
 
 from .._likelihood.criterion import degrees_of_freedom
 from .._likelihood.one_variance import evaluate
-from .._likelihood.residuals import groups_at, local_posterior, residuals
+from .._likelihood.row_variances.residuals import groups_at, local_posterior, residuals
 from .._rows.gram import pool
 
 # The slopes of the coefficients' covariance in the log-variance are kept up to this

@@ -7,10 +7,10 @@ from scipy import sparse
 
 from .._blocks import row_blocks
 from .._likelihood.arrow import Arrow
-from .._likelihood.derivatives import complete_information, derivatives
 from .._likelihood.posterior import of_groups
-from .._search.problem import log_bounds
-from .fixed_groups import share
+from .._likelihood.row_variances.derivatives import complete_information, derivatives
+from .._search.row_variances.problem import log_bounds
+from .row_variances.fixed_groups import share
 
 # This part of the complete-data information (that if all errors were observed) is added
 # to the diagonal of an information that is not positive definite.

@@ -17,7 +17,7 @@ from .._likelihood.posterior import condition, condition_at, of_groups
 from .._likelihood.ratio_posterior import integrate_ratio, roots
 from .._messages import NO_GROUPS, exact_fit_message, why_not_identified
 from .._rows.columns import choose_columns, noise_floor, rank_tolerance
-from .._rows.sample import Statistics
+from .._rows.statistics import Statistics
 from .._search.ratio import Optimum, best_ratio
 from .fit import (
     GroupedFit,

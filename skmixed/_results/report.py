@@ -8,7 +8,7 @@ from scipy import stats
 from .._messages import count
 from .hypotheses import ratio_test
 from .profile import component_intervals
-from .row_variances import HeteroscedasticFit
+from .row_variances.fit import HeteroscedasticFit
 from .summary import (
     Summary,
     Table,

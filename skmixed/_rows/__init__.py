@@ -7,7 +7,7 @@ reduction, moments      the one reduction of rows, and its figures of groups
 sparse_rows             the rows of a sparse X without a factor's effects
 gram, qr                the blocks that the factor uses; triangular roots
 columns, dependence     working columns and the way back; which others determine
-sample, cells           all that `partial_fit` keeps: of one factor, of any terms
+statistics, cells       all that `partial_fit` keeps: of one factor, of any terms
 parts, dask, memory     parts of the rows with their sums; partitions; what fits
 likeness, grouped, mixed_noise     rows in group order: all alike, visited again
 term, mixed, elimination, coordinates, nested, crossed, link_pairs, around, iterative

@@ -19,7 +19,7 @@ from .._input.labels import GroupIndex
 from .._input.parameters import population_is_meant
 from .._input.table import Data, read_fit_data
 from .parts import Each, Parts, own_arguments
-from .sample import Sample, join, summarize
+from .statistics import Sample, join, summarize
 
 # Numbers (of X and y) up to which the rows of a search are fetched.  It asks for sums a
 # hundred times, and a round trip takes longer than that much work.

@@ -7,7 +7,6 @@ covariances, mixed  any terms: starts and search; the whole fit of a linear mixe
 descent, race       Newton's method in the covariances; searches that take turns
 iterative, secant   any terms without the likelihood's value; corrected Hessians
 mixed_noise         any terms beside a log-variance, with starts of its own
-problem, starts     the heteroscedastic estimator: parameters, bounds and starts
-row_variances           its search
-trust_region            Newton's method, which knows no statistics
+row_variances       a package: the heteroscedastic estimator
+trust_region        Newton's method, which knows no statistics
 """

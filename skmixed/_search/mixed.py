@@ -18,8 +18,8 @@ from .covariances import are_sums, best_covariances, no_variance, told_variances
 from .descent import Optimum
 from .iterative import best_iterative
 from .mixed_noise import Stated, best_noise, state_noise, structure_of
-from .problem import RANGE
 from .ratio import best_ratio
+from .row_variances.problem import RANGE
 
 # A rise of the deviance by less than this is none.
 NO_COST = 1e-6

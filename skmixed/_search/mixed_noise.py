@@ -13,14 +13,18 @@ import numpy as np
 from scipy import sparse
 
 from .._input.labels import GroupIndex
-from .._likelihood.assembly import Structure, check_offset, variance_columns_of
 from .._likelihood.criterion import is_exact
 from .._likelihood.mixed_noise import Uneven
+from .._likelihood.row_variances.assembly import (
+    Structure,
+    check_offset,
+    variance_columns_of,
+)
 from .._rows.columns import Columns, rank_tolerance
 from .._rows.mixed import Reduced
 from .._rows.mixed_noise import known_part, rows_in_partitions, uneven_rows
 from .._rows.parts import Parts
-from .._rows.sample import sample_in_memory, summarize
+from .._rows.statistics import sample_in_memory, summarize
 from .covariances import (
     FEW_ROWS,
     first_points,
@@ -29,9 +33,9 @@ from .covariances import (
     settle,
 )
 from .descent import Optimum, descend, search_from
-from .problem import Problem, state_problem
 from .race import race
-from .row_variances import best_optimum as best_of_one_factor
+from .row_variances.problem import Problem, state_problem
+from .row_variances.search import best_optimum as best_of_one_factor
 
 # Up to so many rows several starts are searched: several optima are a matter of few
 # rows.

@@ -14,15 +14,15 @@ from scipy import sparse
 from skmixed import HeteroscedasticGaussianRegressor
 from skmixed._input.table import read_fit_data
 from skmixed._likelihood.arrow import Arrow, assemble_arrow
-from skmixed._likelihood.derivatives import derivatives
-from skmixed._likelihood.residuals import (
+from skmixed._likelihood.row_variances.criterion import evaluate
+from skmixed._likelihood.row_variances.derivatives import derivatives
+from skmixed._likelihood.row_variances.residuals import (
     gain_by_exact_rows,
     unbiased_noise,
 )
-from skmixed._likelihood.row_variances import evaluate
 from skmixed._rows.parts import Parts
-from skmixed._rows.sample import Sample, join, sample_in_memory, summarize
-from skmixed._search.problem import state_problem
+from skmixed._rows.statistics import Sample, join, sample_in_memory, summarize
+from skmixed._search.row_variances.problem import state_problem
 from skmixed.heteroscedastic import read_problem
 
 # Central differences of fourth order, step 1e-3: truncation and rounding are both some
@@ -367,7 +367,7 @@ def test_what_exact_rows_gain_is_what_a_lower_bound_gives(
     mean_groups, variance_groups, method, monkeypatch
 ):
     """math.md (31a)."""
-    monkeypatch.setattr("skmixed._likelihood.residuals.NEXT_TO", 0.0)
+    monkeypatch.setattr("skmixed._likelihood.row_variances.residuals.NEXT_TO", 0.0)
     model = model_of(
         method=method, mean_groups=mean_groups, variance_groups=variance_groups
     )
@@ -395,7 +395,9 @@ def test_unbiased_noise_is_unbiased_whatever_the_variance_of_the_row(
     """math.md (31b). Each row, one of several where it has a weight, has three times
     the variance that the point has for it, in turn.
     """
-    monkeypatch.setattr("skmixed._likelihood.residuals.MOST_LEVERAGE", np.inf)
+    monkeypatch.setattr(
+        "skmixed._likelihood.row_variances.residuals.MOST_LEVERAGE", np.inf
+    )
     model = model_of(singles=2, mean_groups=mean_groups)
     point = evaluate(model, random_theta(model))
     (told,) = unbiased_noise(model, point).values

@@ -14,7 +14,7 @@ from oracles.reference import (
 from sklearn.base import clone
 
 from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
-from skmixed._search import row_variances
+from skmixed._search.row_variances import search
 
 
 @pytest.mark.parametrize("mean_groups", ["random", "fixed"])
@@ -247,7 +247,7 @@ def test_variances_without_a_factor_are_approached(monkeypatch):
             raise np.linalg.LinAlgError
         return "a point"
 
-    monkeypatch.setattr(row_variances, "evaluate", fails)
+    monkeypatch.setattr(search, "evaluate", fails)
     theta = np.array([4.0, -8.0])
-    assert row_variances._evaluate_towards(None, theta) == "a point"
+    assert search._evaluate_towards(None, theta) == "a point"
     assert_array_equal(tried, np.outer([1.0, 0.5, 0.25, 0.0], theta))

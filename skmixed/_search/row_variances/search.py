@@ -8,13 +8,13 @@ from functools import partial
 
 import numpy as np
 
-from .._likelihood.arrow import Arrow
-from .._likelihood.derivatives import derivatives, metric
-from .._likelihood.residuals import gain_by_exact_rows
-from .._likelihood.row_variances import Heteroscedastic, evaluate
-from .._rows.gram import scale
+from ..._likelihood.arrow import Arrow
+from ..._likelihood.row_variances.criterion import Heteroscedastic, evaluate
+from ..._likelihood.row_variances.derivatives import derivatives, metric
+from ..._likelihood.row_variances.residuals import gain_by_exact_rows
+from ..._rows.gram import scale
+from ..trust_region import MOST_TRIALS, Minimum, Quadratic, minimise
 from .starts import FAR, by_ratio, constant_start, from_squared_residuals, more_starts
-from .trust_region import MOST_TRIALS, Minimum, Quadratic, minimise
 
 # Up to so many rows the search is thorough: it has several starts, and looks for the
 # best psi = 0 in any case.  Several optima are a matter of few rows.

@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._rows.columns import (
+from ..._rows.columns import (
     choose_columns,
     choose_within,
     rank_tolerance,
     ungrouped,
     without_lost,
 )
-from .._rows.grouped import Rows, arrange, columns_of_parts
-from .._rows.likeness import likeness
-from .._rows.parts import ByGroup, Each
-from .._rows.qr import column_norms
-from .row_variances import Heteroscedastic
+from ..._rows.grouped import Rows, arrange, columns_of_parts
+from ..._rows.likeness import likeness
+from ..._rows.parts import ByGroup, Each
+from ..._rows.qr import column_norms
+from .criterion import Heteroscedastic
 
 # The largest known log-variance in size: variances between 1e-100 and 1e100.
 LARGEST_OFFSET = 230.0

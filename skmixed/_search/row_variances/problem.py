@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._likelihood.assembly import Structure, assemble
-from .._likelihood.row_variances import Heteroscedastic, gram_at
-from .._rows.columns import Columns, noise_floor
-from .._rows.grouped import Trend
+from ..._likelihood.row_variances.assembly import Structure, assemble
+from ..._likelihood.row_variances.criterion import Heteroscedastic, gram_at
+from ..._rows.columns import Columns, noise_floor
+from ..._rows.grouped import Trend
 from .starts import Constant, best_constant
 
 # The noise variance of a row lies within this factor of that of the same model with

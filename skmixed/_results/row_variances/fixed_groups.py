@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._likelihood.posterior import Posterior, condition
-from .._rows.qr import EPS, column_norms
+from ..._likelihood.posterior import Posterior, condition
+from ..._rows.qr import EPS, column_norms
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
-from .._likelihood.one_variance import RandomIntercept, noise_beside_fixed_effects
-from .._likelihood.one_variance import evaluate as evaluate_ratio
-from .._likelihood.residuals import gamma_deviance, unbiased_noise
-from .._rows.gram import Gram
-from .._rows.grouped import Trend
-from .._rows.qr import EPS
-from .ratio import Optimum, best_ratio
+from ..._likelihood.one_variance import RandomIntercept, noise_beside_fixed_effects
+from ..._likelihood.one_variance import evaluate as evaluate_ratio
+from ..._likelihood.row_variances.residuals import gamma_deviance, unbiased_noise
+from ..._rows.gram import Gram
+from ..._rows.grouped import Trend
+from ..._rows.qr import EPS
+from ..ratio import Optimum, best_ratio
 
 # Distance of a start from the constant variance, in standard deviations of a column of
 # the log-variance; twice as far from the others is the log-variance of a group that has

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .row_variances import NEXT_TO
+from .criterion import NEXT_TO
 
 # A row with at most this share of the information about a parameter of the log-variance
 # is one of many like it.

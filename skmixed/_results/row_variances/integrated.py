@@ -10,16 +10,16 @@ from functools import cached_property
 
 import numpy as np
 
-from .._likelihood.covariance_posterior import MOST_PARAMETERS, importance_nodes
-from .._likelihood.integrated import Integrated
-from .._likelihood.mixture import Components
-from .._likelihood.noisy_densities import GroupedRows, log_densities, reduce_nodes
-from .._likelihood.posterior import condition_at, widen
-from .._likelihood.row_variances import NEXT_TO, Point
-from .._rows.grouped import DensePart
-from .._rows.parts import Parts
-from .._search.problem import Problem
-from .fit import penalised_or_updated
+from ..._likelihood.covariance_posterior import MOST_PARAMETERS, importance_nodes
+from ..._likelihood.integrated import Integrated
+from ..._likelihood.mixture import Components
+from ..._likelihood.noisy_densities import GroupedRows, log_densities, reduce_nodes
+from ..._likelihood.posterior import condition_at, widen
+from ..._likelihood.row_variances.criterion import NEXT_TO, Point
+from ..._rows.grouped import DensePart
+from ..._rows.parts import Parts
+from ..._search.row_variances.problem import Problem
+from ..fit import penalised_or_updated
 
 # Rows of the fit that are kept for the integral.
 MOST_ROWS = 20_000

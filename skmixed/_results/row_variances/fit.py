@@ -4,30 +4,30 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .._likelihood.posterior import condition, of_groups, widen
-from .._likelihood.residuals import groups_at
-from .._likelihood.row_variances import typical_noise
-from .fit import GroupedFit, response_of, variance_of, wide_mask
-from .fixed_groups import fixed_posterior, penalised_posterior
-from .inference import (
+from ..._likelihood.posterior import condition, of_groups, widen
+from ..._likelihood.row_variances.criterion import typical_noise
+from ..._likelihood.row_variances.residuals import groups_at
+from ..fit import GroupedFit, response_of, variance_of, wide_mask
+from ..inference import (
     CoefficientUncertainty,
     row_variance_uncertainty,
     slope_in_group_variance,
 )
-from .log_variance import (
+from ..log_variance import (
     LogVariance,
     information_at,
     log_variance,
     variance_names_of,
 )
-from .log_variance import widen as widen_variance
-from .row_variances_integrated import (
+from ..log_variance import widen as widen_variance
+from ..summary import sizes_of
+from .fixed_groups import fixed_posterior, penalised_posterior
+from .integrated import (
     Likelihood,
     integrate_row_variances,
     likelihood_kept,
     why_not_integrated,
 )
-from .summary import sizes_of
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._rows.grouped import Rows, Trend
-from .._rows.moments import Moments, join_moments
-from .._rows.parts import join_groups
-from .factor import BlockCholesky, absorb, factorize
-from .posterior import Posterior, condition
+from ..._rows.grouped import Rows, Trend
+from ..._rows.moments import Moments, join_moments
+from ..._rows.parts import join_groups
+from ..factor import BlockCholesky, absorb, factorize
+from ..posterior import Posterior, condition
 
 LOG_2PI = np.log(2 * np.pi)
 NEXT_TO = 1.0  # A log-variance this close to a bound counts as being at it.

@@ -8,7 +8,7 @@ theta = [delta, gamma, psi].
 import numpy as np
 from scipy.linalg import block_diag
 
-from .arrow import Arrow, assemble_arrow
+from ..arrow import Arrow, assemble_arrow
 from .residuals import groups_at
 from .visit import visit
 
