@@ -28,7 +28,7 @@ from ._estimator import (
 )
 from ._evaluation.calibration import Calibrated, calibrate, join_features, log_noise
 from ._evaluation.cross_fit import call_all, collect_folds, fit_fold, fit_known_fold
-from ._evaluation.folds import Sample, complete_splits
+from ._evaluation.folds import Observations, complete_splits
 from ._evaluation.split_rows import split_rows
 from ._input.any_table import (
     TableReader,
@@ -505,7 +505,7 @@ class MixedEffectsRegressor(GroupedRegressor):
         read = {}
         for name, given in metadata.items():
             others = {k: v for k, v in given.items() if v is not sample_weight}
-            taken = Sample(rows.kept, rows.kept, others).take(rows.kept).metadata
+            taken = Observations(rows.kept, rows.kept, others).take(rows.kept).metadata
             if len(others) < len(given) and rows.data.weight is not None:
                 taken["sample_weight"] = rows.data.weight
             read[name] = taken
@@ -517,7 +517,7 @@ class MixedEffectsRegressor(GroupedRegressor):
         Without groups the first are none, and the second hold out rows.
         """
         n, index = rows.data.n_rows, rows.data.index
-        sample = Sample(rows.table, rows.data.y, {**params, "groups": rows.codes})
+        sample = Observations(rows.table, rows.data.y, {**params, "groups": rows.codes})
         seed = random_state.randint(SEEDS)
         within = self.cv
         if isinstance(within, numbers.Integral):
@@ -589,7 +589,7 @@ def user_splits(cv, sample, kept):
         return complete_splits(cv, sample)
     n = len(kept)
     place = np.cumsum(kept) - 1
-    everything = Sample(np.empty((n, 0)), np.zeros(n), {"groups": np.zeros(n)})
+    everything = Observations(np.empty((n, 0)), np.zeros(n), {"groups": np.zeros(n)})
     return [
         (place[train[kept[train]]], place[test[kept[test]]])
         for train, test in complete_splits(cv, everything)

@@ -11,7 +11,7 @@ from .._input.any_table import add_level, take_rows
 from .._input.table import Data
 from .._results.one_variance import fit_statistics
 from .._rows.statistics import summarize
-from .folds import Sample, run_all
+from .folds import Observations, run_all
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def fit_fold(regressor, rows, target, params, split, levels=None):
     """
     train, test = split
     table = rows.table if levels is None else add_level(rows.table, levels[rows.codes])
-    part = Sample(table, target, params).take(train)
+    part = Observations(table, target, params).take(train)
     fitted = clone(regressor).fit(part.X, part.y, **part.metadata)
     return levels, fitted, predict_rows(fitted, take_rows(table, test))
 

@@ -41,7 +41,7 @@ ONE_FACTOR = "groups"  # the name of the factor where there is one
 
 
 @dataclass(frozen=True)
-class Sample:
+class Observations:
     """Rows of a cross-validation.
 
     Attributes
@@ -73,21 +73,21 @@ class Sample:
             for name, value in self.metadata.items()
         }
         factors = {name: codes[rows] for name, codes in self.factors.items()}
-        return Sample(take_rows(self.X, rows), self.y[rows], metadata, factors)
+        return Observations(take_rows(self.X, rows), self.y[rows], metadata, factors)
 
 
 def read_sample(X, y, groups, params):
-    """A `Sample` of the rows that the user passed."""
+    """The rows that the user passed, as `Observations`."""
     check_table(X)
     X, y = indexable(X, column_or_1d(read_column(y, "y")))
     if params and "groups" in params:
         raise TypeError("params has 'groups'; pass them as groups=, not in params.")
     if groups is not None and (table := label_table(groups, len(y))):
         codes = {name: factor_codes(table, name) for name in table.names}
-        return Sample(X, y, {"groups": groups, **(params or {})}, codes)
+        return Observations(X, y, {"groups": groups, **(params or {})}, codes)
     index = index_present(groups, len(y))
     metadata = {"groups": index.labels[index.codes], **(params or {})}
-    return Sample(X, y, metadata, {ONE_FACTOR: index.codes})
+    return Observations(X, y, metadata, {ONE_FACTOR: index.codes})
 
 
 def label_table(groups, n_rows):

@@ -10,7 +10,7 @@ from .._input.table import Data
 
 
 @dataclass(frozen=True)
-class Part:
+class PartToPredict:
     """Rows that one of the two models predicts, as it reads them.
 
     Attributes
@@ -41,7 +41,7 @@ class SplitRows:
     data : Data
     codes : ndarray of shape (n,)
         Position of the row's group among those of the fit; -1 for a new group.
-    parts : tuple of Part
+    parts : tuple of PartToPredict
     """
 
     data: Data
@@ -180,4 +180,6 @@ def _part(name, rows, codes, calibrated, positions):
     features, offset = calibrated.features(table, X, codes[positions])
     index = None if data.index is None else data.index.take(positions)
     part = Data(features, np.arange(features.shape[1]), index)
-    return Part(name, positions, new_rows(fit_of(calibrated.model), part), offset)
+    return PartToPredict(
+        name, positions, new_rows(fit_of(calibrated.model), part), offset
+    )

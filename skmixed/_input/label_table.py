@@ -22,7 +22,7 @@ MOST_LABELS_PER_ROW = 4
 
 
 @dataclass(frozen=True)
-class Columns:
+class LabelColumns:
     """Label columns as they were passed, none of them read yet.
 
     Attributes
@@ -107,7 +107,7 @@ def open_table(groups, n_rows, names=None):
 
     Returns
     -------
-    Columns
+    LabelColumns
 
     Raises
     ------
@@ -127,7 +127,7 @@ def open_table(groups, n_rows, names=None):
     found, values = _take_apart(groups)
     if not values:
         raise ValueError("`groups` is a table without columns; it needs labels.")
-    return Columns(
+    return LabelColumns(
         tuple(map(str, found if names is None else names)),
         tuple(values),
         "`groups`" if names is None else "group_features",

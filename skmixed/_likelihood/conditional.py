@@ -34,7 +34,7 @@ PIVOT = 1e-14
 
 
 @dataclass(frozen=True)
-class SparseRows:
+class SparseMatrix:
     """A sparse matrix in compressed rows, as arrays.
 
     Attributes
@@ -60,7 +60,7 @@ def sparse_rows(matrix):
     if matrix is None:
         return None
     matrix = sparse.csr_array(matrix)
-    return SparseRows(matrix.data, matrix.indices, matrix.indptr, matrix.shape)
+    return SparseMatrix(matrix.data, matrix.indices, matrix.indptr, matrix.shape)
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ class Conditional:
         Cov(eps) of each level of the first terms.
     dense : ndarray of shape (d, d)
         Cov(eps) of the effects of all other terms, level by level.
-    chain : SparseRows of shape (E, E) or None
+    chain : SparseMatrix of shape (E, E) or None
         N among the E effects of the first terms; None is the identity.
-    reach : SparseRows of shape (E, d) or None
+    reach : SparseMatrix of shape (E, d) or None
         N from the first terms to the dense effects; None where there are none.
     spread : tuple of ndarray of shape (K, q, q)
         reach dense reach' of each level of the first terms.
@@ -86,8 +86,8 @@ class Conditional:
     sizes: tuple[tuple[int, int], ...]
     own: tuple[np.ndarray, ...]
     dense: np.ndarray
-    chain: SparseRows | None
-    reach: SparseRows | None
+    chain: SparseMatrix | None
+    reach: SparseMatrix | None
     spread: tuple[np.ndarray, ...]
 
     @property

@@ -63,7 +63,7 @@ NOWHERE = (
 
 
 @dataclass(frozen=True)
-class Pattern:
+class CovarianceCoordinates:
     """Coordinates of the covariances of all terms: logarithms of standard deviations,
     and Fisher's z of partial correlations.
 
@@ -165,7 +165,7 @@ class Parameters:
     @property
     def pattern(self):
         """Coordinates of the covariances."""
-        return Pattern(self.model.covariances)
+        return CovarianceCoordinates(self.model.covariances)
 
     @cached_property
     def spread(self):

@@ -24,13 +24,13 @@ def profile(likelihood, factor):
     variance = likelihood.noise_variance
     if variance is None:
         total = rss if likelihood.reml else factor.rss
-        freedom = degrees_of_freedom(likelihood, factor)
+        freedom = residual_freedom(likelihood, factor)
         variance = total / freedom if has_freedom(likelihood, freedom) else 0.0
     at_floor = not variance > likelihood.floor
     return max(variance, likelihood.floor), at_floor, rss
 
 
-def degrees_of_freedom(likelihood, factor):
+def residual_freedom(likelihood, factor):
     """n for ML; for REML n less the effective number of coefficients: math.md (23).
 
     That number is the trace of the hat matrix: all the coefficients, less the part of

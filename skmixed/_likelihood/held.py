@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .mixed import Point, evaluate, second
+from .mixed import MixedPoint, evaluate, second
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class HeldPoint:
     ----------
     x : ndarray of shape (n,)
     roots : Roots
-    point : Point
+    point : MixedPoint
     """
 
     x: np.ndarray
     roots: Roots
-    point: Point
+    point: MixedPoint
     kinked = False
 
     @property

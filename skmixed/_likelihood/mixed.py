@@ -16,7 +16,7 @@ from .._rows.gram import Gram
 from .._rows.iterative import IterativeGram
 from .._rows.nested import NestedGram
 from .._rows.qr import EPS, as_rows
-from .criterion import degrees_of_freedom, deviance, profile
+from .criterion import deviance, profile, residual_freedom
 from .crossed import CrossedFactor, factorize_crossed
 from .factor import BlockCholesky, factorize
 from .iterative import factorize_iterative
@@ -86,7 +86,7 @@ class LinearMixed:
 
 
 @dataclass(frozen=True)
-class Point:
+class MixedPoint:
     """The criterion at one value of the covariances.
 
     Attributes
@@ -118,7 +118,7 @@ class Point:
     @property
     def factor_freedom(self):
         """Degrees of freedom beside the coefficients."""
-        return degrees_of_freedom(self.model, self.factor)
+        return residual_freedom(self.model, self.factor)
 
     @property
     def freedom(self):
@@ -305,7 +305,7 @@ def evaluate(model, Lambdas, near=None):
     else:
         Lambda = Lambdas[0] if Lambdas else np.zeros((1, 1))
         factor = factorize(gram, Lambda, model.penalty)
-    return Point(model, Lambdas, factor, *profile(model, factor))
+    return MixedPoint(model, Lambdas, factor, *profile(model, factor))
 
 
 @dataclass(frozen=True)

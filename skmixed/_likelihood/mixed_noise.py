@@ -20,7 +20,7 @@ from .._rows.crossed import indicator
 from .._rows.mixed_noise import UnevenRows
 from .effects_of_rows import covariance_times, modes_of_columns, row_variances
 from .factor import transpose
-from .mixed import FEW_EFFECTS, Point, Second, evaluate, second
+from .mixed import FEW_EFFECTS, MixedPoint, Second, evaluate, second
 
 # Noise variances of rows, but for a known part, lie within these multiples of their
 # geometric mean.
@@ -90,13 +90,13 @@ class UnevenPoint:
     ----------
     uneven : Uneven
     gamma : ndarray of shape (k,)
-    mixed : Point
+    mixed : MixedPoint
         Of the rows divided by their noise standard deviations.
     """
 
     uneven: Uneven
     gamma: np.ndarray
-    mixed: Point
+    mixed: MixedPoint
 
     @property
     def model(self):

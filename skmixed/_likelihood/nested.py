@@ -20,7 +20,7 @@ MANY_ROWS = 10_000
 
 
 @dataclass(frozen=True)
-class Stage:
+class NestedStage:
     """One factor of the chain.
 
     Attributes
@@ -66,7 +66,7 @@ class NestedFactor(TriangularSystem):
     ----------
     gram : NestedGram
     Lambdas : tuple of ndarray of shape (q, q)
-    stages : tuple of Stage
+    stages : tuple of NestedStage
     data_root : ndarray of shape (k, m)
         Of A'V^-1A.
     root : ndarray of shape (m, m)
@@ -252,7 +252,7 @@ def _climb(gram, Lambdas, R12, of_upper, is_variates=False):
         C = whitener(K)
         logdet += 2 * np.log(np.diagonal(C, axis1=1, axis2=2)).sum()
         whole = solve_lower(C, R12)
-        stages.append(Stage(solve_lower(C, R11), whole, width, K, Lambda))
+        stages.append(NestedStage(solve_lower(C, R11), whole, width, K, Lambda))
     finished.append(stages[-1].rows.reshape(-1, m))
     finished.append(pending)
     return tuple(stages), finished, logdet

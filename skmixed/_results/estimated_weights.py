@@ -51,7 +51,7 @@ def estimated_weights(point, places):
 
     Parameters
     ----------
-    point : Point
+    point : MixedPoint
         Without a penalty, and with few effects.
     places : list of ndarray of shape (K,)
         Positions of the posterior's levels among those of the point, by term.

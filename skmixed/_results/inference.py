@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._likelihood.criterion import degrees_of_freedom
+from .._likelihood.criterion import residual_freedom
 from .._likelihood.one_variance import evaluate
 from .._likelihood.row_variances.residuals import groups_at, local_posterior, residuals
 from .._rows.gram import pool
@@ -88,7 +88,7 @@ def row_variance_uncertainty(model, point, root, covariance, with_noise):
     Parameters
     ----------
     model : Heteroscedastic
-    point : Point
+    point : HeteroscedasticPoint
     root : ndarray of shape (1 + p, k)
         Of the covariance of (intercept, coefficients).
     covariance : ndarray of shape (q, q)
@@ -162,7 +162,7 @@ def curvature(model, at):
     slope_rss = -np.sum(u**2) / at.noise_variance
     second_rss = 2 * np.sum(u**2 * shrunk) - 2 * np.sum(pulled**2)
     second_rss /= at.noise_variance
-    freedom = degrees_of_freedom(model, factor)
+    freedom = residual_freedom(model, factor)
     observed = [[freedom, -slope_rss], [-slope_rss, second_rss + second]]
     expected = [[freedom, slope], [slope, -second]]
     return Curvature(0.5 * np.array(observed), 0.5 * np.array(expected), C)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._likelihood.mixed import Point, coefficient_slopes, sampled_gradients
+from .._likelihood.mixed import MixedPoint, coefficient_slopes, sampled_gradients
 from .mixed_inference import (
     VarianceParameters,
     component_intervals,
@@ -55,7 +55,7 @@ def keep_sampled(point, posterior, X, codes):
 
     Parameters
     ----------
-    point : Point
+    point : MixedPoint
     posterior : MixedPosterior
     X : {ndarray, CSR array} of shape (n, p)
     codes : list of ndarray of shape (n,)
@@ -109,7 +109,7 @@ def kept_parameters(sampled, model, Lambdas, noise_variance):
     """The `VarianceParameters` of a fit, and those with the error by the probes in the
     place of that by the data.
     """
-    point = Point(model, Lambdas, None, noise_variance, False, np.nan)
+    point = MixedPoint(model, Lambdas, None, noise_variance, False, np.nan)
     found = VarianceParameters(point, sampled.directions, sampled.information)
     by_probes = VarianceParameters(point, sampled.directions, sampled.information)
     vars(by_probes)["covariance"] = sampled.probes

@@ -35,7 +35,7 @@ class VarianceParameters:
 
     Attributes
     ----------
-    point : Point
+    point : MixedPoint
     directions : tuple of ndarray of shape (k_t, q, q)
         d (Psi / sigma^2) / d coordinate of every term.
     information : ndarray of shape (1 + k, 1 + k)
@@ -250,7 +250,7 @@ def mixed_uncertainty(point, to_user):
 
     Parameters
     ----------
-    point : Point
+    point : MixedPoint
         The optimum, without a penalty.
     to_user : ndarray of shape (1 + p, k)
         From working coefficients to (intercept, coefficients).
@@ -276,7 +276,7 @@ def predictive_freedom(point, posterior, X, codes):
 
     Parameters
     ----------
-    point : Point
+    point : MixedPoint
         The optimum, without a penalty.
     posterior : MixedPosterior
         Of this fit, and of further rows perhaps.
@@ -298,7 +298,7 @@ def over_rows(point, directions, posterior, X, codes, read):
 
     Parameters
     ----------
-    point : Point
+    point : MixedPoint
         The optimum, without a penalty.
     directions : tuple of ndarray of shape (k_t, q, q)
         Those of the covariances.

@@ -7,9 +7,9 @@ import numpy as np
 from .._input.labels import GroupsWarning
 from .._likelihood.criterion import (
     check_freedom,
-    degrees_of_freedom,
     deviance,
     is_exact,
+    residual_freedom,
 )
 from .._likelihood.integrated import Integrated
 from .._likelihood.one_variance import RandomIntercept, evaluate
@@ -18,7 +18,7 @@ from .._likelihood.ratio_posterior import integrate_ratio, roots
 from .._messages import NO_GROUPS, exact_fit_message, why_not_identified
 from .._rows.columns import choose_columns, noise_floor, rank_tolerance
 from .._rows.statistics import Statistics
-from .._search.ratio import Optimum, best_ratio
+from .._search.ratio import RatioOptimum, best_ratio
 from .fit import (
     GroupedFit,
     penalised_or_updated,
@@ -163,9 +163,9 @@ def fit_statistics(statistics, names, *, method, fit_intercept, alpha):
     options = {"method": method, "fit_intercept": fit_intercept, "alpha": alpha}
     columns, model = state_likelihood(statistics, **options)
     penalised = None if model.penalty is None else evaluate(model, 0.0).factor
-    check_freedom(model.n, model.n - degrees_of_freedom(model, penalised))
+    check_freedom(model.n, model.n - residual_freedom(model, penalised))
     grouped = statistics.labels is not None
-    optimum = best_ratio(model) if grouped else Optimum(0.0, False, 0)
+    optimum = best_ratio(model) if grouped else RatioOptimum(0.0, False, 0)
     at = evaluate(model, optimum.ratio)
     posterior = _posterior(statistics, columns, at)
     fit = RandomInterceptFit(

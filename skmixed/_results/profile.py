@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.stats import chi2
 
-from .._likelihood.criterion import degrees_of_freedom
+from .._likelihood.criterion import residual_freedom
 from .._likelihood.one_variance import evaluate
 from .._rows.gram import pool
 from .._search.ratio import best_ratio, ratio_grid
@@ -202,7 +202,7 @@ class Profile:
         self.contrasts = np.empty((0, k)) if contrasts is None else contrasts
         grid = [0.0, *np.exp(ratio_grid(model.gram))] if is_free else []
         self.grid, self._pieces = self.trace(np.unique([ratio, *grid])), {}
-        self.freedom = degrees_of_freedom(self.model, evaluate(self.model, 0.0).factor)
+        self.freedom = residual_freedom(self.model, evaluate(self.model, 0.0).factor)
         self.ratio, at = ratio, self.trace([ratio])
         self.noise_variance = at.rss[0] / self.freedom
         self.lowest = self._at_rss(at, at.rss)[0]

@@ -225,6 +225,84 @@ class Summary(Report):
         return lines
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class MixedSummary(Report):
+    """The figures of a fitted linear mixed model.
+
+    It prints as text, and as HTML in a notebook.
+
+    Attributes
+    ----------
+    title : str
+    n_rows : float
+        Sum of the weights.
+    n_levels : dict of str to int
+        Number of levels of each factor in the rows of the fit.
+    level_sizes : dict of str to tuple of float
+        Least, median and largest sum of the weights of a level.
+    log_likelihood : float
+        Constants included; of REML where the model was fitted by it.
+    n_parameters : int
+        Coefficients and variance parameters, as lme4 counts them.
+    aic, bic : float
+        2 (n_parameters - log_likelihood); log(n_rows) n_parameters - 2 log_likelihood.
+    r2_marginal, r2_conditional : float
+        The shares of the variance that the features, and the features and random
+        effects together, explain (Nakagawa, Johnson and Schielzeth 2017, Journal of the
+        Royal Society Interface 14, 20170213; with slopes the effects' part is the mean
+        of their variance over the rows: Johnson 2014, Methods in Ecology and Evolution
+        5, 944-946).
+    coefficients : Table
+        `coef`, `std`, `t` or `z`, `df`, `p`, and the interval, `low` and `high`.
+    log_variance : Table or None
+        Of the log-variance, as of `coefficients` with `z`; None where the noise is
+        constant.
+    variance_components : Table
+        `std` of every effect and of the noise, `corr` of the effects that covary, and
+        the interval of either, `low` and `high`.  The noise is the geometric mean of
+        that of the rows, without an interval, where it is modelled.  By the iterative
+        solver also `mc_error`, the standard error by the choice of its random probes.
+    notes : tuple of str
+        The kind of the intervals, whatever is out of the ordinary, and how factors lie
+        to each other.
+    """
+
+    title: str
+    n_rows: float
+    n_levels: dict[str, int]
+    level_sizes: dict[str, tuple[float, ...]]
+    log_likelihood: float
+    n_parameters: int
+    aic: float
+    bic: float
+    r2_marginal: float
+    r2_conditional: float
+    coefficients: Table
+    log_variance: Table | None
+    variance_components: Table
+    notes: tuple[str, ...]
+
+    def sections(self) -> dict[str, Table]:
+        """Headings and tables."""
+        tables = {
+            "Coefficients": self.coefficients,
+            "Log-variance": self.log_variance,
+            "Variance components": self.variance_components,
+        }
+        return {name: table for name, table in tables.items() if table is not None}
+
+    def lines(self) -> list[str]:
+        """The figures that are in no table, in sentences."""
+        shares = f"R^2 {self.r2_marginal:.3f} by the features"
+        if self.n_levels:
+            shares += f", {self.r2_conditional:.3f} with the random effects"
+        levels = [
+            f"{name}: {levels_text(n, 'level', self.level_sizes[name])}"
+            for name, n in self.n_levels.items()
+        ]
+        return [f"{self.n_rows:g} rows", *levels, fit_text(self), shares]
+
+
 def levels_text(n_levels, noun, sizes):
     """So many levels, and of how many rows."""
     least, median, most = sizes

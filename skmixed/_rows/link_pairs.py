@@ -17,7 +17,7 @@ SHORT = 2**16
 
 
 @dataclass(frozen=True)
-class Part:
+class PairBlock:
     """The pairs of consecutive rows of a (d, d) matrix.
 
     Attributes
@@ -48,7 +48,7 @@ class LinkPairs:
         The links in the order of columns.
     level, column : ndarray of shape (E,)
         Of the links in this order.
-    parts : tuple of Part
+    parts : tuple of PairBlock
     shape : tuple of int
         (K, d).
     """
@@ -125,7 +125,7 @@ def link_pairs(group, column, partners, shape):
         row = column[first].astype(np.int32) - np.int32(start)
         place = np.repeat(row * np.int32(d), np.diff(bounds))
         place += column[_seconds(first, bounds)]
-        parts.append(Part(rows, links, bounds.astype(np.int32), place))
+        parts.append(PairBlock(rows, links, bounds.astype(np.int32), place))
     figures = (A[order].astype(np.int32) for A in (group, column))
     return LinkPairs(order, *figures, tuple(parts), shape)
 

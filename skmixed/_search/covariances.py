@@ -138,7 +138,7 @@ def told_variances(zero, order):
 
     Parameters
     ----------
-    zero : Point
+    zero : MixedPoint
         Without any variance; the rank is the same at any other.
     order : sequence of int
         Positions of the terms among the user's.

@@ -32,7 +32,7 @@ class Optimum:
 
     Attributes
     ----------
-    point : Point
+    point : MixedPoint
     n_evaluations : int
     converged : bool
     """
@@ -48,7 +48,7 @@ class Descent:
 
     Attributes
     ----------
-    point : Point
+    point : MixedPoint
     n_steps : int
         From the start.
     decrement : float

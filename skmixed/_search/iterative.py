@@ -31,7 +31,7 @@ def best_iterative(zero, order, max_iter):
 
     Parameters
     ----------
-    zero : Point
+    zero : MixedPoint
         Without any variance.
     order : tuple of int
         Positions of the terms among the user's.

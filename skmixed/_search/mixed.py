@@ -9,7 +9,7 @@ import numpy as np
 
 from .._likelihood.covariance import Covariance
 from .._likelihood.criterion import check_freedom, deviance, has_freedom, is_exact
-from .._likelihood.mixed import LinearMixed, Point, evaluate
+from .._likelihood.mixed import LinearMixed, MixedPoint, evaluate
 from .._likelihood.mixed_noise import UnevenPoint
 from .._likelihood.one_variance import RandomIntercept
 from .._rows.iterative import IterativeGram
@@ -38,7 +38,7 @@ class MixedFit:
         Positions of the columns of the mean among the features.
     reduced : Reduced
         Of the rows, in the order of elimination.
-    point : Point
+    point : MixedPoint
         The likelihood at the optimum, in the effects of the search and in the order of
         elimination.
     n_iter : int
@@ -57,7 +57,7 @@ class MixedFit:
     terms: tuple
     mean: np.ndarray
     reduced: Reduced
-    point: Point
+    point: MixedPoint
     n_iter: int
     converged: bool
     identified: tuple

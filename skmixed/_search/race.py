@@ -25,7 +25,7 @@ class Basin:
 
     Attributes
     ----------
-    point : Point
+    point : MixedPoint
         The optimum.
     root : ndarray of shape (n, n)
         |root' (x - x of the optimum)|^2 is twice the rise of the value, nearly.
@@ -61,7 +61,7 @@ def race(known, starts, max_iter, kept=KEPT):
     Parameters
     ----------
     known : Optimum
-    starts : list of Point
+    starts : list of MixedPoint
     max_iter : int
         Most steps of one search.
     kept : float

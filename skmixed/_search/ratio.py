@@ -13,7 +13,7 @@ from scipy.integrate import quad
 from scipy.optimize import newton
 
 from .._likelihood.condensed import condense
-from .._likelihood.criterion import degrees_of_freedom, has_freedom, penalised_deviance
+from .._likelihood.criterion import has_freedom, penalised_deviance, residual_freedom
 from .._likelihood.one_variance import evaluate, slope
 from .._likelihood.size_classes import n_sizes, size_classes
 from .._rows.gram import pool
@@ -41,7 +41,7 @@ EXACT_SCAN = 40_000
 
 
 @dataclass(frozen=True)
-class Optimum:
+class RatioOptimum:
     """The variance ratio at which the criterion is best.
 
     Attributes
@@ -66,21 +66,21 @@ def best_ratio(likelihood):
     """
     exact = condense(replace(likelihood, gram=pool(likelihood.gram)))
     factor = None if exact.penalty is None else evaluate(exact, 0.0).factor
-    if not has_freedom(exact, degrees_of_freedom(exact, factor)):
-        return Optimum(0.0, False, 1)  # nothing but rounding is left of y
+    if not has_freedom(exact, residual_freedom(exact, factor)):
+        return RatioOptimum(0.0, False, 1)  # nothing but rounding is left of y
     slope_at = _Slope(exact)
     grid = ratio_grid(likelihood.gram)
     values = slope_at.scan(grid)
     roots = [slope_at.root(*ends) for ends in brackets(slope_at, grid, values)]
     if slope_at.flat:
-        return Optimum(0.0, False, slope_at.count)
+        return RatioOptimum(0.0, False, slope_at.count)
     gains = {0.0: NO_GAIN * (100 + likelihood.n)}
     before = STEP * values[grid < min(roots, default=0.0)]
     if len(roots) == 1 and (before < 0).all() and -before.sum() > gains[0.0]:
         # The criterion falls from ratio 0 to this one: there is nothing to compare.
-        return Optimum(float(np.exp(roots[0])), True, slope_at.count)
+        return RatioOptimum(float(np.exp(roots[0])), True, slope_at.count)
     gains |= {float(np.exp(t)): _gain(exact, slope_at, grid[0], t) for t in roots}
-    return Optimum(max(gains, key=gains.get), True, slope_at.count)
+    return RatioOptimum(max(gains, key=gains.get), True, slope_at.count)
 
 
 def _gain(likelihood, slope_at, start, root):

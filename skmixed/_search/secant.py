@@ -67,7 +67,7 @@ def secant(point, average, before=None, is_near=True):
 
     Parameters
     ----------
-    point : Point
+    point : MixedPoint
     average : ndarray of shape (k, k)
         The average information there.
     before : Secant, default=None

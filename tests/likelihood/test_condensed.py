@@ -10,7 +10,7 @@ from oracles.reference import block_covariance, log_likelihood, with_intercept
 from skmixed import RandomInterceptRegressor
 from skmixed._estimator import fit_of
 from skmixed._likelihood import condensed
-from skmixed._likelihood.criterion import degrees_of_freedom, deviance
+from skmixed._likelihood.criterion import deviance, residual_freedom
 from skmixed._likelihood.one_variance import evaluate, slope
 
 # Sums of squares in another order, of columns with condition numbers of some hundreds.
@@ -43,7 +43,7 @@ def test_the_criterion_differs_by_a_constant(options, fit_intercept, monkeypatch
         at, also = evaluate(model, ratio), evaluate(other, ratio)
         assert_allclose(also.noise_variance, at.noise_variance, rtol=SAME)
         freedom = [
-            degrees_of_freedom(*pair)
+            residual_freedom(*pair)
             for pair in ((other, also.factor), (model, at.factor))
         ]
         assert_allclose(*freedom, rtol=SAME)

@@ -12,8 +12,8 @@ from scipy.stats import t as student
 from skmixed import GroupsWarning, LinearMixedRegressor, RandomInterceptRegressor
 from skmixed._estimator import fit_of
 from skmixed._likelihood.covariance_posterior import (
+    CovarianceCoordinates,
     Parameters,
-    Pattern,
     importance_nodes,
 )
 from skmixed._search.mixed import likelihood_of
@@ -166,7 +166,9 @@ def test_coordinates_go_there_and_back():
     """math.md (140)."""
     model, _ = fitted("(x0 + x1 | a)")
     fit = fit_of(model)
-    pattern = Pattern(likelihood_of(fit.reduced, fit.factors, True, 0.0).covariances)
+    pattern = CovarianceCoordinates(
+        likelihood_of(fit.reduced, fit.factors, True, 0.0).covariances
+    )
     theta = np.array([0.3, -1.0, 0.5, 0.2, -0.7, 0.9])
     (L,) = pattern.Lambdas(theta)
     again = pattern.coordinates([L @ L.T], [1e-8])

@@ -32,8 +32,12 @@ from skmixed import (
 )
 from skmixed._evaluation.comparison import GroupsComparison
 from skmixed._results.hypotheses import Contrast
-from skmixed._results.mixed_report import MixedSummary
-from skmixed._results.summary import LikelihoodRatioTest, Summary, Table
+from skmixed._results.summary import (
+    LikelihoodRatioTest,
+    MixedSummary,
+    Summary,
+    Table,
+)
 
 # Predictions without labels are the population's here, on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore::skmixed.PopulationPredictionWarning")

@@ -107,7 +107,7 @@ class Heteroscedastic:
 
 
 @dataclass(frozen=True)
-class Point:
+class HeteroscedasticPoint:
     """The criterion at one theta.
 
     Attributes
@@ -237,7 +237,7 @@ def evaluate(model, theta, kappa=None, gram=None):
     ridge = gamma @ model.variance_penalty @ gamma
     if delta is not None:
         ridge += model.effect_penalty * np.sum(delta**2)
-    return Point(
+    return HeteroscedasticPoint(
         theta=theta,
         factor=factor,
         posterior=posterior,

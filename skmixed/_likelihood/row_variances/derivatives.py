@@ -20,7 +20,7 @@ def derivatives(model, point, expected=False, known_coefficients=False):
     Parameters
     ----------
     model : Heteroscedastic
-    point : Point
+    point : HeteroscedasticPoint
     expected : bool, default=False
     known_coefficients : bool, default=False
         Whether the information of gamma is as if the coefficients of the mean were
@@ -30,7 +30,7 @@ def derivatives(model, point, expected=False, known_coefficients=False):
     Returns
     -------
     gradient : ndarray of shape (n_parameters,)
-        Of `Point.value`, minus the penalised log-likelihood.
+        Of `HeteroscedasticPoint.value`, minus the penalised log-likelihood.
     information : Arrow
     """
     groups = groups_at(model, point)

@@ -179,7 +179,7 @@ def _visit_part(part, trend, groups, posterior, asked):
 
 
 @dataclass(frozen=True)
-class RowFigures:
+class VisitedRows:
     """Figures of some rows.
 
     All but e and h are 0 where the log-variance is at one of its bounds.
@@ -204,7 +204,7 @@ class RowFigures:
 
 
 def _row_figures(part, S, some, trend, groups, local, asked):
-    """`RowFigures` of some rows, whose columns of the log-variance are S."""
+    """`VisitedRows` of some rows, whose columns of the log-variance are S."""
     eta = trend.at(S[:, int(asked.effects) :], part.codes[some])
     with_h = asked.coefficients
     found = residuals(
@@ -215,7 +215,7 @@ def _row_figures(part, S, some, trend, groups, local, asked):
         w, counted = w * found.inside, counted * found.inside
     noise = w * found.square
     q = 0.5 * counted - w * found.uncertain if asked.expected else 0.5 * noise
-    return RowFigures(w, found.e, found.h, counted - noise, q)
+    return VisitedRows(w, found.e, found.h, counted - noise, q)
 
 
 def _no_sums(part, k, r, asked):

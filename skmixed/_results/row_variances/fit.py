@@ -166,7 +166,7 @@ def fit_optimum(problem, optimum, statistics, names, uses_groups):
     Parameters
     ----------
     problem : Problem
-    optimum : Optimum
+    optimum : HeteroscedasticOptimum
     statistics : Statistics
     names : tuple of str
         Names of the columns of the user's X.

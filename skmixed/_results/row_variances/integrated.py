@@ -15,7 +15,7 @@ from ..._likelihood.integrated import Integrated
 from ..._likelihood.mixture import Components
 from ..._likelihood.noisy_densities import GroupedRows, log_densities, reduce_nodes
 from ..._likelihood.posterior import condition_at, widen
-from ..._likelihood.row_variances.criterion import NEXT_TO, Point
+from ..._likelihood.row_variances.criterion import NEXT_TO, HeteroscedasticPoint
 from ..._rows.grouped import DensePart
 from ..._rows.parts import Parts
 from ..._search.row_variances.problem import Problem
@@ -36,11 +36,11 @@ class Likelihood:
     Attributes
     ----------
     problem : Problem
-    optimum : Point
+    optimum : HeteroscedasticPoint
     """
 
     problem: Problem
-    optimum: Point
+    optimum: HeteroscedasticPoint
 
     @property
     def model(self):

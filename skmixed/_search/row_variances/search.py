@@ -32,7 +32,7 @@ FAR_FROM_ZERO = 100.0
 
 
 @dataclass(frozen=True)
-class Optimum(Minimum):
+class HeteroscedasticOptimum(Minimum):
     """The best optimum of all searches; its theta has psi = 0 where that is best.
 
     Attributes
@@ -159,7 +159,7 @@ def best_optimum(likelihood, constant, exact, *, tol, max_iter):
 
     Returns
     -------
-    Optimum
+    HeteroscedasticOptimum
     """
     columns, without = likelihood.rows.variance_columns, None
     one_variance = columns.has_constant and columns.rank == 1
@@ -184,7 +184,7 @@ def best_optimum(likelihood, constant, exact, *, tol, max_iter):
     # With many rows the information before the last step is as good; it spares a visit.
     same = many_rows and best.model is not None
     information = best.model.hessian if same else derivatives(likelihood, best.point)[1]
-    return Optimum(
+    return HeteroscedasticOptimum(
         **vars(best), information=information, without=without, many_rows=many_rows
     )
 

@@ -15,7 +15,7 @@ from ..._likelihood.row_variances.residuals import gamma_deviance, unbiased_nois
 from ..._rows.gram import Gram
 from ..._rows.grouped import Trend
 from ..._rows.qr import EPS
-from ..ratio import Optimum, best_ratio
+from ..ratio import RatioOptimum, best_ratio
 
 # Distance of a start from the constant variance, in standard deviations of a column of
 # the log-variance; twice as far from the others is the log-variance of a group that has
@@ -74,7 +74,7 @@ def best_constant(likelihood, gram, floor, noise_variance=None):
         n_groups, alpha = likelihood.rows.n_groups, likelihood.alpha
         variance = noise_beside_fixed_effects(criterion, n_groups, alpha)
         return Constant(max(variance, floor), 0.0, True, gram)
-    found = best_ratio(criterion) if likelihood.random else Optimum(0.0, True, 0)
+    found = best_ratio(criterion) if likelihood.random else RatioOptimum(0.0, True, 0)
     variance = evaluate_ratio(criterion, found.ratio).noise_variance
     return Constant(variance, found.ratio, found.identified, gram)
 
