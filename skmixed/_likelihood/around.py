@@ -12,7 +12,7 @@ import numpy as np
 from .._rows.around import Around, by_level, products_at, sums_by
 from .._rows.crossed import Links
 from .._rows.qr import EPS
-from .factor import solve_lower, times, transpose, whitener
+from .factor import bordered, solve_lower, times, transpose, whitener
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,4 @@ def _joint(stage, X, cross, told, known):
     joint, with_rest = known
     links = stage.links.with_values(with_rest)
     mine = mine - by_level(stage.F_around, links) @ psi
-    above = np.concatenate([own, cross], axis=2)
-    below = np.concatenate([transpose(cross), joint], axis=2)
-    return np.concatenate([above, below], axis=1), np.hstack([mine, with_rest])
+    return bordered(own, cross, joint), np.hstack([mine, with_rest])

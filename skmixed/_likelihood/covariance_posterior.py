@@ -62,65 +62,6 @@ NOWHERE = (
 )
 
 
-@dataclass(frozen=True)
-class CovarianceCoordinates:
-    """Coordinates of the covariances of all terms: logarithms of standard deviations,
-    and Fisher's z of partial correlations.
-
-    Attributes
-    ----------
-    covariances : tuple of Covariance
-    """
-
-    covariances: tuple
-
-    @property
-    def size(self):
-        """Number of coordinates."""
-        return sum(len(c.entries[0]) for c in self.covariances)
-
-    def Lambdas(self, theta):
-        """Lambda of every term, (..., q, q), of coordinates (..., k): math.md (140)."""
-        found, start, stack = [], 0, theta.shape[:-1]
-        for covariance in self.covariances:
-            Lambda = np.zeros((*stack, covariance.q, covariance.q), dtype=theta.dtype)
-            for block in map(np.array, covariance.blocks):
-                m = len(block)
-                end = start + m * (m + 1) // 2
-                rows, columns = block[:, None], block
-                Lambda[..., rows, columns] = _root(theta[..., start:end], m)
-                start = end
-            found.append(Lambda)
-        return tuple(found)
-
-    def directions(self, theta):
-        """d (Lambda Lambda') / d theta of every term, (..., k_t, q, q) each."""
-        steps = theta[..., None, :] + 1j * COMPLEX_STEP * np.eye(theta.shape[-1])
-        found, start = [], 0
-        for t, covariance in enumerate(self.covariances):
-            end = start + len(covariance.entries[0])
-            L = self.Lambdas(steps[..., start:end, :])[t]
-            found.append((L @ np.swapaxes(L, -1, -2)).imag / COMPLEX_STEP)
-            start = end
-        return found
-
-    def coordinates(self, Psis, least):
-        """Coordinates of covariances whose variances are raised to `least`, one for
-        each term, and whose correlations are kept from the ends of their range.
-        """
-        found = []
-        for covariance, Psi, smallest in zip(
-            self.covariances, Psis, least, strict=True
-        ):
-            for block in map(list, covariance.blocks):
-                variance = np.maximum(np.diag(Psi)[block], smallest)
-                corr = Psi[np.ix_(block, block)] / np.sqrt(np.outer(variance, variance))
-                corr *= CORRELATED
-                np.fill_diagonal(corr, 1.0)
-                found += [0.5 * np.log(variance), _partial(np.linalg.cholesky(corr))]
-        return np.concatenate([np.empty(0), *found])
-
-
 def _root(theta, m):
     """The root of covariances from their coordinates (..., k): math.md (140)."""
     std, z = np.exp(theta[..., :m]), np.tanh(theta[..., m:])
@@ -149,7 +90,8 @@ def _partial(L):
 
 @dataclass(frozen=True)
 class Parameters:
-    """The parameters of a likelihood, but for the coefficients and the noise variance.
+    """The parameters of a likelihood, but for the coefficients and the noise variance:
+    gamma, logarithms of standard deviations, and Fisher's z of partial correlations.
 
     Attributes
     ----------
@@ -162,11 +104,6 @@ class Parameters:
     model: LinearMixed
     uneven: Uneven | None = None
 
-    @property
-    def pattern(self):
-        """Coordinates of the covariances."""
-        return CovarianceCoordinates(self.model.covariances)
-
     @cached_property
     def spread(self):
         """Root mean squares of the columns of the log-variance, (k,)."""
@@ -177,7 +114,7 @@ class Parameters:
     def start(self, Lambdas, gamma):
         """The parameters at an optimum, variances of 0 raised to what is resolved."""
         least = [self.model.resolution(t) for t in range(len(Lambdas))]
-        of_covariances = self.pattern.coordinates([L @ L.T for L in Lambdas], least)
+        of_covariances = self.coordinates([L @ L.T for L in Lambdas], least)
         return np.concatenate([self.spread * gamma, of_covariances])
 
     def split(self, x):
@@ -185,16 +122,53 @@ class Parameters:
         k = len(self.spread)
         return x[:k] / self.spread, x[k:]
 
+    def Lambdas(self, theta):
+        """Lambda of every term, (..., q, q), of coordinates (..., k): math.md (140)."""
+        found, start, stack = [], 0, theta.shape[:-1]
+        for covariance in self.model.covariances:
+            Lambda = np.zeros((*stack, covariance.q, covariance.q), dtype=theta.dtype)
+            for block in map(np.array, covariance.blocks):
+                m = len(block)
+                end = start + m * (m + 1) // 2
+                rows, columns = block[:, None], block
+                Lambda[..., rows, columns] = _root(theta[..., start:end], m)
+                start = end
+            found.append(Lambda)
+        return tuple(found)
+
+    def directions(self, theta):
+        """d (Lambda Lambda') / d theta of every term, (..., k_t, q, q) each."""
+        steps = theta[..., None, :] + 1j * COMPLEX_STEP * np.eye(theta.shape[-1])
+        found, start = [], 0
+        for t, covariance in enumerate(self.model.covariances):
+            end = start + len(covariance.entries[0])
+            L = self.Lambdas(steps[..., start:end, :])[t]
+            found.append((L @ np.swapaxes(L, -1, -2)).imag / COMPLEX_STEP)
+            start = end
+        return found
+
+    def coordinates(self, Psis, least):
+        """Coordinates of covariances whose variances are raised to `least`, one for
+        each term, and whose correlations are kept from the ends of their range.
+        """
+        found = []
+        triples = zip(self.model.covariances, Psis, least, strict=True)
+        for covariance, Psi, smallest in triples:
+            for block in map(list, covariance.blocks):
+                variance = np.maximum(np.diag(Psi)[block], smallest)
+                corr = Psi[np.ix_(block, block)] / np.sqrt(np.outer(variance, variance))
+                corr *= CORRELATED
+                np.fill_diagonal(corr, 1.0)
+                found += [0.5 * np.log(variance), _partial(np.linalg.cholesky(corr))]
+        return np.concatenate([np.empty(0), *found])
+
     def log_densities(self, nodes):
         """Logarithms of the posterior density, up to a constant, (n,), and the noise
         variances there: math.md (141).
         """
         one = len(self.model.covariances) == 1 and type(self.model.gram) is Gram
         if self.uneven is None and one:
-            (Lambda,), (directions,) = (
-                self.pattern.Lambdas(nodes),
-                self.pattern.directions(nodes),
-            )
+            (Lambda,), (directions,) = self.Lambdas(nodes), self.directions(nodes)
             return log_densities_of_one(self.model, Lambda, directions)
         if self._rows is not None:
             gamma, theta = np.split(nodes, [len(self.spread)], axis=1)
@@ -228,10 +202,7 @@ class Parameters:
     def _log_density(self, x):
         """The same of one node."""
         gamma, theta = self.split(x)
-        Lambdas, directions = (
-            self.pattern.Lambdas(theta),
-            self.pattern.directions(theta),
-        )
+        Lambdas, directions = self.Lambdas(theta), self.directions(theta)
         if self.uneven is None:
             point = evaluate(self.model, Lambdas)
             information = second(point, directions).expected()
@@ -277,7 +248,7 @@ def integrate_covariances(model, Lambdas, uneven=None, gamma=()):
         np.arange(len(nodes)), noise_variances, probability, float(freedom)
     )
     split = map(parameters.split, nodes)
-    return over, [(parameters.pattern.Lambdas(theta), gamma) for gamma, theta in split]
+    return over, [(parameters.Lambdas(theta), gamma) for gamma, theta in split]
 
 
 def importance_nodes(log_densities, start):

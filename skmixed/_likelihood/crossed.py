@@ -30,7 +30,17 @@ from .._rows.link_pairs import mirror
 from .._rows.qr import EPS, stacked_root
 from .._threads import products_of
 from .around import Stage, forms_around, stage_of
-from .factor import TriangularSystem, solve_lower, times, transpose, whitener
+from .factor import (
+    TriangularSystem,
+    by_terms,
+    diagonal_blocks,
+    known_covariance,
+    solve_lower,
+    times,
+    transpose,
+    whitener,
+    whole_root,
+)
 
 # If variances are so small that I - B^-1 is less than this, it has lost digits.
 TOLD = 1e-4
@@ -176,7 +186,7 @@ class CrossedFactor(TriangularSystem):
         first = times(transpose(self.half), self.residual_rows)
         rest = gram.W2A + self._back(self.residual_rows)
         rest -= self.W2_change
-        return first, *_split(rest, gram.sizes[1:])
+        return first, *by_terms(rest, gram.sizes[1:])
 
     def _back(self, rows):
         """[around, Z_rows]'rows."""
@@ -189,7 +199,7 @@ class CrossedFactor(TriangularSystem):
         They are the solution itself.  Psi Z'V^-1 A would multiply the rounding error of
         a difference by Psi.
         """
-        return _split(self.change + self.gram.a0, self.gram.sizes[1:])
+        return by_terms(self.change + self.gram.a0, self.gram.sizes[1:])
 
     @cached_property
     def spread_sums(self):
@@ -197,7 +207,10 @@ class CrossedFactor(TriangularSystem):
         rest = self.rest
         if self.is_alone:
             M22 = self.M22
-            found = [_diagonal_sum(A, q) for A, (_, q) in _squares(M22, rest[1])]
+            found = [
+                diagonal_blocks(A, q).sum(axis=0)
+                for A, (_, q) in _squares(M22, rest[1])
+            ]
             return *(stage.D.sum(axis=0) for stage in self.stages), *found
         inverse = self.B_upper if self._is_upper_enough else self.B_inverse()
         found, start = [], 0
@@ -205,7 +218,7 @@ class CrossedFactor(TriangularSystem):
             here = slice(start, start + K * q)
             start += K * q
             # Lambda'(Z'V^-1 Z) Lambda of the other effects is I - B^-1.
-            left = K * np.eye(q) - _diagonal_sum(inverse[here, here], q)
+            left = K * np.eye(q) - diagonal_blocks(inverse[here, here], q).sum(axis=0)
             if np.linalg.eigvalsh(left)[0] > TOLD * K:
                 half = np.linalg.inv(Lambda)
                 found.append(half.T @ left @ half)
@@ -249,7 +262,7 @@ class CrossedFactor(TriangularSystem):
         blocks = np.einsum(
             "kid,kjd->ij", *(A.reshape(K, q, -1) for A in (half, M22[here]))
         )
-        return _diagonal_sum(M22[here, here], q) - blocks
+        return diagonal_blocks(M22[here, here], q).sum(axis=0) - blocks
 
     def traces_of_rest(self, loadings):
         """tr(N_st N_ts) of the blocks of N = Z'V^-1 Z - kk' for terms s and t of the
@@ -302,9 +315,8 @@ class CrossedFactor(TriangularSystem):
     @cached_property
     def own(self):
         """Covariance of the first term's effects given the others, (K, q, q)."""
-        K = times(self.gram.R11, self.Lambdas[0])
-        own = solve_lower(whitener(transpose(K)), transpose(self.Lambdas[0]))
-        return times(transpose(own), own)
+        Lambda = self.Lambdas[0]
+        return known_covariance(times(self.gram.R11, Lambda), Lambda)
 
     @cached_property
     def carry(self):
@@ -312,13 +324,8 @@ class CrossedFactor(TriangularSystem):
         Lambda = self.Lambdas[0]
         return -(self.F @ Lambda) @ Lambda.T
 
-    @property
-    def conditional(self):
-        """Cov(b_g | y) of every term with the coefficients known, (K, q, q)."""
-        return tuple(self.conditional_of(t) for t in range(len(self.Lambdas)))
-
     def conditional_of(self, t):
-        """`conditional` of one term."""
+        """Cov(b_g | y) of a term with the coefficients known, (K, q, q)."""
         n_around = len(self.gram.outer)
         if n_around and t <= n_around:
             stage = self.stages[t]
@@ -332,8 +339,8 @@ class CrossedFactor(TriangularSystem):
         if t == 0:
             return self.own + self.gram.links.forms(self.carry, self.covariance)
         some = list(_squares(self.covariance, self.rest[1]))
-        A, (K, q) = some[t - 1 - n_around]
-        return A.reshape(K, q, K, q)[np.arange(K), :, np.arange(K)]
+        A, (_, q) = some[t - 1 - n_around]
+        return diagonal_blocks(A, q)
 
     def products_at_zero(self):
         """Products of N = Z'Z, if no effect has a variance: for terms s and t, s not
@@ -443,23 +450,9 @@ def factorize_crossed(gram, Lambdas, penalty=None):
         change=change,
         W2_change=W2_change,
         data_root=data_root,
-        root=_whole_root(gram, data_root, penalty),
+        root=whole_root([data_root], penalty, gram.origin),
         logdet=logdet,
     )
-
-
-def _whole_root(gram, data_root, penalty):
-    """The root (m, m) with the penalty's rows, which are about beta itself, while y is
-    counted from the origin.
-    """
-    parts = [data_root]
-    if penalty is not None:
-        of_y = penalty[:, -1] - penalty[:, :-1] @ gram.origin
-        parts.append(np.column_stack([penalty[:, :-1], of_y]))
-    R, m = stacked_root(parts), data_root.shape[1]
-    root = np.zeros((m, m))
-    root[: len(R)] = R
-    return root
 
 
 def _rest(gram, Lambdas):
@@ -571,16 +564,9 @@ def _of_others(gram, around, Z_rows, x):
     return forth(gram.links, Z_rows, rest) + around @ gathered(gram.outer, parts)
 
 
-def _split(A, sizes):
-    """The rows of A (d, k) by terms, (K, q, k) each."""
-    ends = np.cumsum([K * q for K, q in sizes])
-    parts = np.split(A, ends[:-1])
-    return [part.reshape(K, q, -1) for part, (K, q) in zip(parts, sizes, strict=True)]
-
-
 def _left(Lambdas, sizes, A):
     """Lambda_2'A."""
-    parts = zip(Lambdas, _split(A, sizes), strict=True)
+    parts = zip(Lambdas, by_terms(A, sizes), strict=True)
     k = A.shape[1]
     return np.vstack([times(L.T, part).reshape(-1, k) for L, part in parts])
 
@@ -645,10 +631,3 @@ def _block_products(A):
     _, q_s, _, q = A.shape
     flat = A.transpose(1, 3, 0, 2).reshape(q_s * q, -1)
     return (flat @ flat.T).reshape(q_s, q, q_s, q).transpose(0, 2, 1, 3)
-
-
-def _diagonal_sum(A, q):
-    """The sum over levels of the diagonal blocks of A (K q, K q)."""
-    K = len(A) // q
-    blocks = A.reshape(K, q, K, q)
-    return blocks[np.arange(K), :, np.arange(K)].sum(axis=0)

@@ -8,7 +8,7 @@ elimination.  All is with the coefficients known, in units of sigma^2.
 import numpy as np
 
 from .crossed import CrossedFactor
-from .factor import BlockCholesky, times, transpose
+from .factor import BlockCholesky, by_terms, times, transpose
 from .nested import NestedFactor
 
 # Numbers of a dense block of levels by crossed effects that are at hand at once.
@@ -23,11 +23,7 @@ def modes_of_columns(point):
     if isinstance(factor, CrossedFactor):
         Lambda = point.Lambdas[0]
         first = times(Lambda, times(Lambda.T, factor.projections[0]))
-        sizes, start, found = factor.gram.sizes[1:], 0, [first]
-        for K, q in sizes:
-            found.append(factor.change[start : start + K * q].reshape(K, q, -1))
-            start += K * q
-        return found
+        return [first, *by_terms(factor.change, factor.gram.sizes[1:])]
     for Lambda, projection in zip(point.Lambdas, factor.projections, strict=False):
         found.append(times(Lambda, times(Lambda.T, projection)))
     return found
@@ -36,15 +32,10 @@ def modes_of_columns(point):
 def covariance_times(factor, parts):
     """Cov(b | y, beta) times columns (K, q, k) of every term, likewise by terms."""
     if isinstance(factor, BlockCholesky):
-        return [times_all(factor.conditional_of(0), parts[0])]
+        return [times(factor.conditional_of(0), parts[0])]
     if isinstance(factor, NestedFactor):
         return _nested_times(factor, parts)
     return _crossed_times(factor, parts)
-
-
-def times_all(A, B):
-    """A_g B_g, (K, q, q) times (K, q, k)."""
-    return A * B if A.shape[-1] == 1 else A @ B
 
 
 def _nested_times(factor, parts):
@@ -56,7 +47,7 @@ def _nested_times(factor, parts):
         right = parts[at]
         if around is not None:
             right, around = right + around[:, :q], around[:, q:]
-        own.append(times_all(factor.stages[at].own, right))
+        own.append(times(factor.stages[at].own, right))
         if at < n_terms - 1:
             told = transpose(factor.carries[at]) @ right
             told = told if around is None else told + around
@@ -85,14 +76,9 @@ def _crossed_times(factor, parts):
     right = np.vstack([part.reshape(-1, k) for part in parts[1:]])
     right = right + sum(C.T @ parts[0][:, a] for a, C in enumerate(carry))
     rest = factor.covariance @ right
-    first = times_all(factor.own, parts[0])
+    first = times(factor.own, parts[0])
     first = first + np.stack([C @ rest for C in carry], axis=1)
-    found, start = [first], 0
-    for n_levels, n_effects in gram.sizes[1:]:
-        end = start + n_levels * n_effects
-        found.append(rest[start:end].reshape(n_levels, n_effects, k))
-        start = end
-    return found
+    return [first, *by_terms(rest, gram.sizes[1:])]
 
 
 def row_variances(factor, Z, codes):
@@ -108,7 +94,8 @@ def row_variances(factor, Z, codes):
     if isinstance(factor, BlockCholesky):
         return _forms(factor.conditional_of(0), Z[0], codes[0])
     if isinstance(factor, NestedFactor):
-        return _forms(_joint(factor), np.hstack(Z), codes[0])
+        joint = factor.joint_covariance(0, factor.around[0])
+        return _forms(joint, np.hstack(Z), codes[0])
     return _crossed_forms(factor, Z, codes)
 
 
@@ -120,19 +107,6 @@ def _forms(A, Z, codes):
             product = Z[:, i] * Z[:, j] * A[:, i, j].take(codes)
             total += product if i == j else 2 * product
     return total
-
-
-def _joint(factor):
-    """Covariance of the effects of each level of the first factor and of those around
-    it.
-    """
-    outer, carry = factor.around[0], factor.carries[0]
-    cross = carry @ outer
-    own = factor.stages[0].own + cross @ transpose(carry)
-    above = np.concatenate([own, cross], axis=2)
-    return np.concatenate(
-        [above, np.concatenate([transpose(cross), outer], axis=2)], axis=1
-    )
 
 
 def _crossed_forms(factor, Z, codes):

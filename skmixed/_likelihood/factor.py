@@ -150,9 +150,7 @@ class BlockCholesky(TriangularSystem):
 
     def modes_covariance(self):
         """Cov(b_g | y) with the coefficients known, (K, q, q): math.md (15)."""
-        K = times(self.gram.R11, self.Lambda)
-        half = solve_lower(whitener(transpose(K)), transpose(self.Lambda))
-        return times(transpose(half), half)
+        return known_covariance(times(self.gram.R11, self.Lambda), self.Lambda)
 
     def effects(self, root):
         """The modes and, beside them, (-d b_g / d beta) root, (K, q, 1 + k), the slope
@@ -187,14 +185,9 @@ class BlockCholesky(TriangularSystem):
         """Z'V^-1 A of every term, (K, q, m)."""
         return (self.projection(),)
 
-    @property
-    def conditional(self):
-        """Cov(b_g | y) of every term with the coefficients known, (K, q, q)."""
-        return (self.modes_covariance(),)
-
     def conditional_of(self, t):
-        """`conditional` of one term."""
-        return self.conditional[t]
+        """Cov(b_g | y) of a term with the coefficients known, (K, q, q)."""
+        return self.modes_covariance()
 
     @property
     def effects_freedom(self):
@@ -284,8 +277,23 @@ def _root(gram, C, penalty=None):
         parts.append(rows_in_memory(solve_lower(C[groups], gram.R12[groups])))
         if len(parts) > 2:
             parts = [stacked_root(parts)]
+    return whole_root(parts)
+
+
+def whole_root(parts, penalty=None, origin=None):
+    """Upper triangular root (m, m) of the cross-products of all rows of the parts, and
+    of those of the penalty.
+
+    The rows of the penalty are about beta itself, while y may be counted from the
+    coefficients `origin`.
+    """
+    if penalty is not None:
+        if origin is not None:
+            of_y = penalty[:, -1] - penalty[:, :-1] @ origin
+            penalty = np.column_stack([penalty[:, :-1], of_y])
+        parts = [*parts, penalty]
     R = stacked_root(parts)
-    root = np.zeros((m, m))
+    root = np.zeros((R.shape[1], R.shape[1]))
     root[: len(R)] = R
     return root
 
@@ -294,6 +302,32 @@ def _logdet(gram, C):
     """sum_g log|C_g C_g'| of triangular C_g: math.md (11)."""
     diagonal = np.abs(np.diagonal(C, axis1=1, axis2=2))
     return 2 * gram.multiplicity @ np.log(diagonal).sum(axis=1)
+
+
+def known_covariance(K, Lambda):
+    """Lambda (I + K_g'K_g)^-1 Lambda', (K, q, q): math.md (15)."""
+    half = solve_lower(whitener(transpose(K)), transpose(Lambda))
+    return times(transpose(half), half)
+
+
+def bordered(A, across, B):
+    """The symmetric matrices [A_g across_g; across_g' B_g]."""
+    above = np.concatenate([A, across], axis=2)
+    below = np.concatenate([transpose(across), B], axis=2)
+    return np.concatenate([above, below], axis=1)
+
+
+def by_terms(A, sizes):
+    """The rows of A (d, k) by terms of these sizes, (K, q, k) each."""
+    ends = np.cumsum([K * q for K, q in sizes])
+    parts = np.split(A, ends[:-1])
+    return [part.reshape(K, q, -1) for part, (K, q) in zip(parts, sizes, strict=True)]
+
+
+def diagonal_blocks(A, q):
+    """The blocks (K, q, q) on the diagonal of A (K q, K q)."""
+    levels = np.arange(len(A) // q)
+    return A.reshape(len(levels), q, len(levels), q)[levels, :, levels]
 
 
 def transpose(A):

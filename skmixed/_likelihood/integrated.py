@@ -125,7 +125,7 @@ class Integrated:
 
     @cached_property
     def _maps(self):
-        """The `RowMaps` of all keys; None where they are many, or have several
+        """See `row_maps`, for all keys; None where they are many, or have several
         factors.
         """
         return row_maps(list(self._kept.values()))
@@ -146,7 +146,7 @@ class Integrated:
         known = list(self._kept)
         place = {key: i for i, key in enumerate(known)}
         only = self._kept[known[0]].of_one_factor(codes)
-        mean, variance = self._maps.rows(X, only)
+        mean, variance = self._maps(X, only)
         if self.noise is no_structure:
             variance += 1.0
         else:

@@ -12,9 +12,8 @@ import numpy as np
 from scipy import sparse
 
 from .._rows.iterative import IterativeGram
-from .._rows.qr import stacked_root
 from .._rows.reduction import root_of_scatter
-from .factor import TriangularSystem, times
+from .factor import TriangularSystem, times, whole_root
 
 # Probes of +-1 that traces are estimated from.
 N_PROBES = 20
@@ -329,37 +328,25 @@ def factorize_iterative(gram, Lambdas, penalty=None, near=None):
     solved = [eq.solve(right, OF_COLUMNS, start) for right, start in pairs]
     solutions = [u for u, _ in solved]
     weighed = [eq.weigh(eq.scaled(u)) for u in solutions]
-    left = [_minus(a, b) for a, b in zip(columns, weighed, strict=True)]
+    left = [
+        list(map(np.subtract, *both)) for both in zip(columns, weighed, strict=True)
+    ]
     # The sum of squares at the solutions: their errors enter it squared.
     products = np.array([[_product(r, u) for u in solutions] for r in rights])
-    of_C = [_plus(u, eq.back(b)) for u, b in zip(solutions, weighed, strict=True)]
+    passed = map(eq.back, weighed)
+    of_C = [list(map(np.add, *both)) for both in zip(solutions, passed, strict=True)]
     fitted = np.array([[_product(c, u) for u in solutions] for c in of_C])
     scatter = gram.root.T @ gram.root - products - products.T + (fitted + fitted.T) / 2
     data_root = root_of_scatter(scatter, np.sqrt(np.sum(gram.root**2, axis=0)))
-    parts = [data_root]
-    if penalty is not None:  # of beta, not of what y is counted from
-        of_y = penalty[:, -1] - penalty[:, :-1] @ gram.origin
-        parts.append(np.column_stack([penalty[:, :-1], of_y]))
-    R = stacked_root(parts)
-    root = np.zeros((m, m))
-    root[: len(R)] = R
     return IterativeFactor(
         equations=eq,
         data_root=data_root,
-        root=root,
+        root=whole_root([data_root], penalty, gram.origin),
         solutions=solutions,
         projections=_by_levels(left, gram.sizes),
         near=None if near is None or near.is_zero else near.probed,
         converged=all(found for _, found in solved),
     )
-
-
-def _minus(x, y):
-    return [a - b for a, b in zip(x, y, strict=True)]
-
-
-def _plus(x, y):
-    return [a + b for a, b in zip(x, y, strict=True)]
 
 
 def _by_levels(vectors, sizes):

@@ -18,7 +18,7 @@ from .._rows.nested import NestedGram
 from .._rows.qr import EPS, as_rows
 from .criterion import deviance, profile, residual_freedom
 from .crossed import CrossedFactor, factorize_crossed
-from .factor import BlockCholesky, factorize
+from .factor import BlockCholesky, by_terms, factorize
 from .iterative import factorize_iterative
 from .nested import factorize_nested
 
@@ -168,17 +168,13 @@ class MixedPoint:
         return found
 
     @cached_property
-    def pulls(self):
-        """u (K, q) = Z'V0^-1 r / sigma and k (K, q, p) = Z'V0^-1 X R^-1 of every term,
-        in the order of the terms.
-        """
-        contrast = self.factor.contrast / np.sqrt(self.noise_variance)
+    def coefficient_pulls(self):
+        """k (K, q, p) = Z'V0^-1 X R^-1 of every term, in the order of the terms."""
         found = []
         for projection in self.factor.projections[: len(self.Lambdas)]:
             flat = projection.reshape(-1, projection.shape[2])
-            u, k = flat @ contrast, flat[:, :-1] @ self.factor.root_inverse
-            shape = projection.shape[:2]
-            found.append((u.reshape(shape), k.reshape(*shape, -1)))
+            k = flat[:, :-1] @ self.factor.root_inverse
+            found.append(k.reshape(*projection.shape[:2], -1))
         return found
 
     @cached_property
@@ -358,10 +354,8 @@ def hessian(point):
     """Second derivatives of the value in theta, or the average information in their
     place, and whether they are exact: math.md (46).
     """
-    found, pairs = (
-        point.in_theta,
-        zip(point.model.covariances, point.scores, strict=True),
-    )
+    found = point.in_theta
+    pairs = zip(point.model.covariances, point.scores, strict=True)
     curvatures = [c.curvature(S) for c, S in pairs]
     return found.observed() + block_diag(*curvatures), found.is_exact
 
@@ -378,7 +372,7 @@ def known_traces(point):
         return found
     loadings = [np.zeros((K, 0)) for K, _ in point.model.gram.sizes[-n_rest:]]
     if point.model.reml:
-        loadings = [k[:, 0] for _, k in point.pulls[-n_rest:]]
+        loadings = [k[:, 0] for k in point.coefficient_pulls[-n_rest:]]
     traces = point.factor.traces_of_rest(loadings)
     if traces is not None:
         slopes = 2 * point.x[-n_rest:]
@@ -398,14 +392,23 @@ def second(point, directions):
     return _second_of_several(point, directions)
 
 
+def _along(directions, figures):
+    """tr(E A) of the directions E of every term and a symmetric A (q, q) of it."""
+    pairs = zip(directions, figures, strict=True)
+    return np.concatenate([np.einsum("kab,ab->k", E, A) for E, A in pairs])
+
+
 def _second_of_several(point, directions):
-    """Exact where the effects are few, else without the traces."""
+    """`second` of several terms.  The traces tr(N E_i N E_j) need all of Z'PZ, which is
+    formed where the effects are few; else they are left out.
+    """
     model, n = point.model, sum(map(len, directions))
     number = np.cumsum([0, *map(len, directions)])
     sizes = model.gram.sizes
     n_effects = sum(K * q for K, q in sizes)
     if n_effects <= FEW_EFFECTS and not point.factor.is_sampled:
-        N_x, N = _whole(point)
+        N_x, k = whole(point)
+        N = N_x if point.model.reml else N_x + k @ k.T  # of the traces
         X = np.zeros((n_effects, n))
         products, start = [], 0
         for t, E in enumerate(directions):
@@ -425,38 +428,18 @@ def _second_of_several(point, directions):
         squares = X.T @ N_x @ X
     else:
         traces, squares = None, _squares(point, directions, number)
-        trace = np.concatenate(
-            [
-                np.einsum("kab,ab->k", E, N)
-                for E, N in zip(directions, point.traces, strict=True)
-            ]
-        )
-    square = np.concatenate(
-        [
-            np.einsum("kab,ab->k", E, u.T @ u)
-            for E, u in zip(directions, point.residual_pulls, strict=True)
-        ]
-    )
+        trace = _along(directions, point.traces)
+    square = _along(directions, [u.T @ u for u in point.residual_pulls])
     return Second(traces, squares, trace, square, point.freedom)
-
-
-def _whole(point):
-    """Z'PZ (D, D) of all effects, and the N of the traces."""
-    N, k = whole(point)
-    return N, N if point.model.reml else N + k @ k.T
 
 
 def whole(point):
     """Z'PZ (D, D) and Z'V0^-1X R^-1 (D, p) of all effects, term by term."""
     sizes = point.model.gram.sizes
-    k = np.vstack([as_rows(k) for _, k in point.pulls])
+    k = np.vstack([as_rows(k) for k in point.coefficient_pulls])
     if point.has_one_term:
         return block_diag(*point.factor.spread) - k @ k.T, k
-    n_effects = sum(K * q for K, q in sizes)
-    eye, xs, start = np.eye(n_effects), [], 0
-    for K, q in sizes:
-        xs.append(eye[start : start + K * q].reshape(K, q, n_effects))
-        start += K * q
+    xs = by_terms(np.eye(len(k)), sizes)
     return point.factor.variates(xs) - k @ k.T, k
 
 
@@ -513,8 +496,7 @@ def information_at_zero(point, directions):
     coefficients in the traces of products: MINQUE(0).
     """
     traces = traces_at_zero(point, directions)
-    pairs = zip(directions, point.traces, strict=True)
-    trace = np.concatenate([np.einsum("kab,ab->k", E, N) for E, N in pairs])
+    trace = _along(directions, point.traces)
     return traces - np.outer(trace, trace) / point.factor_freedom
 
 

@@ -19,7 +19,7 @@ from scipy.linalg import block_diag
 from .._rows.crossed import indicator
 from .._rows.mixed_noise import UnevenRows
 from .effects_of_rows import covariance_times, modes_of_columns, row_variances
-from .factor import transpose
+from .factor import by_terms, diagonal_blocks, transpose
 from .mixed import FEW_EFFECTS, MixedPoint, Second, evaluate, second
 
 # Noise variances of rows, but for a known part, lie within these multiples of their
@@ -309,7 +309,8 @@ def _squares_of_gamma(point, directions):
         modes = covariance_times(mixed.factor, right)
     of_f, of_h, *sums = point.sum_rows(_left, modes, sizes, join=add_each)
     parts = [of_f - of_h.T @ of_h]
-    for E, (u, loading), of_term in zip(directions, mixed.pulls, sums, strict=True):
+    pulls = zip(mixed.residual_pulls, mixed.coefficient_pulls, strict=True)
+    for E, (u, loading), of_term in zip(directions, pulls, sums, strict=True):
         x = np.einsum("kab,gb->gak", E, u).reshape(u.size, len(E))
         of_x = loading.reshape(u.size, -1).T @ x
         of_term = of_term.reshape(u.size, of_term.shape[2])
@@ -438,11 +439,7 @@ def _covariance_of_effects(point, sizes):
     n_effects = sum(K * q for K, q in sizes)
     if not n_effects:
         return np.zeros((0, 0))
-    eye, parts, start = np.eye(n_effects), [], 0
-    for K, q in sizes:
-        parts.append(eye[start : start + K * q].reshape(K, q, n_effects))
-        start += K * q
-    C = covariance_times(point.mixed.factor, parts)
+    C = covariance_times(point.mixed.factor, by_terms(np.eye(n_effects), sizes))
     return np.vstack([c.reshape(-1, n_effects) for c in C])
 
 
@@ -464,8 +461,7 @@ def _along(N, directions, sizes):
     for E, (K, q) in zip(directions, sizes, strict=False):
         own = slice(start, start + K * q)
         start += K * q
-        blocks = N[own, own].reshape(K, q, K, q)
-        D = blocks[np.arange(K), :, np.arange(K)].sum(axis=0)
+        D = diagonal_blocks(N[own, own], q).sum(axis=0)
         found.append(np.einsum("kab,ab->k", E, D))
     return np.concatenate(found)
 

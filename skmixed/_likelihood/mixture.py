@@ -12,6 +12,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import chdtrc, chdtri, gammaln, logsumexp, stdtr, stdtrit
 
+from .normal import NORMAL_FREEDOM
+
 # The distribution function of t is read off a table in w = z / (1 + |z|), with an error
 # of some 1e-9.
 TABLE = np.linspace(-1.0, 1.0, 20_001)
@@ -34,8 +36,6 @@ FEW = 0.5
 NEWTON = 8
 # Steps for a quantile.
 MOST_STEPS = 120
-# Degrees of freedom with which Student's t is normal.
-NORMAL_FREEDOM = 1e10
 
 
 @dataclass(frozen=True)
@@ -154,11 +154,6 @@ def _quantile(t, mean, std, probability, level):
     return x
 
 
-def mixture_cdf(x, mean, std, probability, freedom):
-    """Distribution function of every mixture at x, (n,): math.md (72)."""
-    return probability @ stdtr(min(freedom, NORMAL_FREEDOM), (x - mean) / std)
-
-
 def mixture_log_density(x, mean, std, probability, freedom):
     """Logarithm of the density of every mixture at x, (n,)."""
     freedom = min(freedom, NORMAL_FREEDOM)
@@ -200,8 +195,8 @@ class _Exact:
         return stdtrit(self.freedom, below)
 
     def mixture(self, x, mean, precision, probability):
-        """Distribution function and density of every mixture at x, `precision` being
-        one over the scales.
+        """Distribution function, math.md (72), and density of every mixture at x,
+        `precision` being one over the scales.
         """
         z = (x - mean) * precision
         density = self.density(z) * precision

@@ -13,7 +13,16 @@ from .._rows.elimination import swept
 from .._rows.nested import NestedGram
 from .._rows.qr import EPS, stacked_root
 from .._rows.reduction import PieceSums, root_by_difference
-from .factor import TriangularSystem, solve_lower, times, transpose, whitener
+from .factor import (
+    TriangularSystem,
+    bordered,
+    known_covariance,
+    solve_lower,
+    times,
+    transpose,
+    whitener,
+    whole_root,
+)
 
 # With more rows than this the sums of squares of variates may cost digits.
 MANY_ROWS = 10_000
@@ -54,8 +63,7 @@ class NestedStage:
     @cached_property
     def own(self):
         """Covariance of the effects given those of the factors around, (K, q, q)."""
-        own = solve_lower(whitener(transpose(self.K)), transpose(self.Lambda))
-        return times(transpose(own), own)
+        return known_covariance(self.K, self.Lambda)
 
 
 @dataclass(frozen=True)
@@ -115,32 +123,24 @@ class NestedFactor(TriangularSystem):
         """Covariance of the effects around every level, (K, width, width)."""
         found = [np.zeros((len(self.stages[-1].rows), 0, 0))]
         for at in reversed(range(1, len(self.stages))):
-            outer, carry = found[0], self.carries[at]
-            cross = times(carry, outer)
-            own = self.stages[at].own + times(cross, transpose(carry))
-            joint = np.concatenate(
-                [
-                    np.concatenate([own, cross], axis=2),
-                    np.concatenate([transpose(cross), outer], axis=2),
-                ],
-                axis=1,
-            )
+            joint = self.joint_covariance(at, found[0])
             found.insert(0, joint[self.gram.parents[at - 1]])
         return tuple(found)
 
-    @cached_property
-    def conditional(self):
-        """Cov(b_g | y) of every term with the coefficients known, (K, q, q)."""
-        return tuple(
-            stage.own + times(times(carry, outer), transpose(carry))
-            for stage, carry, outer in zip(
-                self.stages, self.carries, self.around, strict=True
-            )
-        )
+    def joint_covariance(self, at, outer):
+        """Covariance of the effects of each level of a term and of those around it,
+        which is `outer` by itself.
+        """
+        carry = self.carries[at]
+        cross = times(carry, outer)
+        own = self.stages[at].own + times(cross, transpose(carry))
+        return bordered(own, cross, outer)
 
     def conditional_of(self, t):
-        """`conditional` of one term."""
-        return self.conditional[t]
+        """Cov(b_g | y) of a term with the coefficients known, (K, q, q)."""
+        carry = self.carries[t]
+        cross = times(carry, self.around[t])
+        return self.stages[t].own + times(cross, transpose(carry))
 
     @property
     def effects_freedom(self):
@@ -212,10 +212,7 @@ def factorize_nested(gram, Lambdas, penalty=None):
     upper = [None if E is None else E[:, :, -m:] for E in gram.upper]
     stages, rows, logdet = _climb(gram, Lambdas, gram.R12, upper)
     data_root = stacked_root([gram.R22, *rows])
-    parts = [data_root] if penalty is None else [data_root, penalty]
-    R = stacked_root(parts)
-    root = np.zeros((m, m))
-    root[: len(R)] = R
+    root = whole_root([data_root], penalty)
     return NestedFactor(gram, Lambdas, stages, data_root, root, logdet)
 
 

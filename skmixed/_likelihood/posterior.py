@@ -355,8 +355,8 @@ def observe(posterior, X, y, codes, noise_variance):
     )
 
 
-def block_log_density(read, owner, noise_variance, intercept_variance):
-    """Log-density of residuals r = h u + b[owner] + e, in O(n).
+def _block_terms(read, owner, noise_variance, intercept_variance):
+    """r'S^-1 r and log|S| of residuals r = h u + b[owner] + e, in O(n).
 
     The errors u ~ N(0, I), which all rows share, enter as the coefficients of a model
     with the columns h and the penalty |u|^2; so this is its factor.
@@ -370,12 +370,6 @@ def block_log_density(read, owner, noise_variance, intercept_variance):
     noise_variance, intercept_variance : ndarray of shape (n,)
         Variances of e and b; the latter is the same for rows of one owner.
     """
-    squares, logdet = _block_terms(read, owner, noise_variance, intercept_variance)
-    return -0.5 * (len(owner) * np.log(2 * np.pi) + logdet + squares)
-
-
-def _block_terms(read, owner, noise_variance, intercept_variance):
-    """r'S^-1 r and log|S|; arguments as in `block_log_density`."""
     owners, member = unique(owner)
     moments = reduce_rows(
         lambda rows: [read(rows)], member, len(owners), 1 / noise_variance

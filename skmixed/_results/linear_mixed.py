@@ -74,7 +74,7 @@ def _modes(point, position):
         of_columns = factor.modes_of_others[position - 1]
         slopes = of_columns[:, :, :-1] @ (std * factor.root_inverse)
         return of_columns @ factor.contrast, slopes
-    Lambda, (_, k) = point.Lambdas[position], point.pulls[position]
+    Lambda, k = point.Lambdas[position], point.coefficient_pulls[position]
     return point.modes[position], std * (Lambda @ Lambda.T @ k)
 
 
@@ -101,10 +101,8 @@ def _conditional(fit):
         ]
         carries = [c[p] for c, p in zip(factor.carries, places, strict=True)]
         return conditional_of_chain(own, carries, _parents(factor.gram, places))
-    # Without any term the factor is still one of blocks, which are nobody's levels.
-    pairs = zip(factor.conditional, places, strict=False)
-    own = [scale * _at(C, place) for C, place in pairs]
-    return conditional_of_chain(own, [None] * len(own), [None] * len(own))
+    own = scale * _at(factor.conditional_of(0), places[0])
+    return conditional_of_chain([own], [None], [None])
 
 
 def _parents(gram, places):

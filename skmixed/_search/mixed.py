@@ -113,47 +113,12 @@ class MixedFit:
         pairs = zip(self.point.model.covariances, self.point.Lambdas, strict=True)
         return self.of_user([_rank(c, L @ L.T) for c, L in pairs])
 
-    @property
-    def modes(self):
-        """Conditional modes of the effects of every term, (K, q)."""
-        pairs = zip(self.point.modes, self.reduced.coordinates, strict=True)
-        return self._of_levels([modes @ c.basis.T for modes, c in pairs])
-
-    @property
-    def loading(self):
-        """The change of the modes of every term by an error ``root @ v`` of beta is -v
-        times this, (K, q, p).
-        """
-        point, found = self.point, []
-        coordinates = self.reduced.coordinates
-        triples = zip(point.pulls, point.Lambdas, coordinates, strict=True)
-        for (_, k), Lambda, c in triples:
-            Psi = c.basis @ Lambda @ Lambda.T
-            found.append(np.sqrt(self.noise_variance) * (Psi @ k))
-        return self._of_levels(found)
-
-    @property
-    def conditional(self):
-        """Covariance of the effects of every level given y and beta, (K, q, q)."""
-        if not self.terms:
-            return ()
-        pairs = zip(
-            self.point.factor.conditional, self.reduced.coordinates, strict=True
-        )
-        scale = self.noise_variance
-        return self._of_levels([scale * (c.basis @ C @ c.basis.T) for C, c in pairs])
-
     def of_user(self, figures):
         """Figures of the terms in the user's order."""
         found = [None] * len(figures)
         for position, figure in zip(self.order, figures, strict=True):
             found[position] = figure
         return tuple(found)
-
-    def _of_levels(self, figures):
-        """Figures of the levels of every term, both in the user's order."""
-        pairs = zip(figures, self.reduced.places, strict=True)
-        return self.of_user([figure[place] for figure, place in pairs])
 
 
 def _rank(covariance, Psi):

@@ -12,7 +12,6 @@ from scipy.stats import t as student
 from skmixed import GroupsWarning, LinearMixedRegressor, RandomInterceptRegressor
 from skmixed._estimator import fit_of
 from skmixed._likelihood.covariance_posterior import (
-    CovarianceCoordinates,
     Parameters,
     importance_nodes,
 )
@@ -93,14 +92,15 @@ def test_the_density_is_that_of_dense_matrices(terms, columns):
     likelihood = likelihood_of(fit.reduced, fit.factors, True, 0.0)
     parameters = Parameters(likelihood, fit.uneven)
     A, rng = np.column_stack([np.ones(len(X)), X]), np.random.default_rng(0)
+    gamma = np.zeros(len(columns))
 
     def V0_at(x):
         gamma, theta = parameters.split(x)
-        V0 = dense(fit, parameters.pattern.Lambdas(theta), X, table)
+        V0 = dense(fit, parameters.Lambdas(theta), X, table)
         noise = fit.noise_at(gamma if columns else None, X, None)
         return V0 + np.diag(noise - 1)
 
-    found, expected, k = [], [], len(columns) + parameters.pattern.size
+    found, expected, k = [], [], len(parameters.start(fit.Lambdas, gamma))
     for x in rng.normal(scale=0.7, size=(3, k)):
         found.append(parameters.log_densities(x[None])[0][0])
         step = 1e-5 * np.eye(k)
@@ -121,7 +121,8 @@ def test_nodes_at_once_are_those_one_by_one(terms, units):
     groups = {"groups": table[:, 0], "sample_weight": w}
     fit = fit_of(LinearMixedRegressor(terms.replace("a", "g")).fit(X, y, **groups))
     parameters = Parameters(likelihood_of(fit.reduced, fit.factors, True, 0.0))
-    nodes = np.random.default_rng(0).normal(size=(9, parameters.pattern.size))
+    k = len(parameters.start(fit.Lambdas, np.empty(0)))
+    nodes = np.random.default_rng(0).normal(size=(9, k))
     values, noise = parameters.log_densities(nodes)
     one_by_one = np.array([parameters._log_density(x) for x in nodes]).T
     assert_allclose(np.diff(values), np.diff(one_by_one[0]), rtol=1e-8)
@@ -166,9 +167,7 @@ def test_coordinates_go_there_and_back():
     """math.md (140)."""
     model, _ = fitted("(x0 + x1 | a)")
     fit = fit_of(model)
-    pattern = CovarianceCoordinates(
-        likelihood_of(fit.reduced, fit.factors, True, 0.0).covariances
-    )
+    pattern = Parameters(likelihood_of(fit.reduced, fit.factors, True, 0.0))
     theta = np.array([0.3, -1.0, 0.5, 0.2, -0.7, 0.9])
     (L,) = pattern.Lambdas(theta)
     again = pattern.coordinates([L @ L.T], [1e-8])

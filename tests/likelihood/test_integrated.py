@@ -11,7 +11,6 @@ from skmixed._estimator import fit_of
 from skmixed._likelihood import integrated
 from skmixed._likelihood.criterion import deviance
 from skmixed._likelihood.mixture import (
-    mixture_cdf,
     mixture_interval,
     mixture_log_density,
     mixture_quantiles,
@@ -339,6 +338,11 @@ def test_the_interval_of_the_group_variance_is_that_of_draws():
 
 
 # ------------------------------------------------------------------------- mixtures
+
+
+def mixture_cdf(x, mean, std, probability, freedom):
+    """The distribution function of every mixture at x: math.md (72)."""
+    return probability @ t.cdf((x - mean) / std, freedom)
 
 
 def mixtures(n=50, c=7, seed=0):

@@ -311,7 +311,7 @@ def test_modes_and_their_covariance_are_those_of_the_dense_normal(name):
     for at, t in enumerate(reduced.order):
         term, basis = dense.terms[t], reduced.coordinates[at].basis
         modes = point.modes[at][reduced.places[at]] @ basis.T
-        conditional = point.factor.conditional[at][reduced.places[at]]
+        conditional = point.factor.conditional_of(at)[reduced.places[at]]
         conditional = point.noise_variance * (basis @ conditional @ basis.T)
         for level in range(terms[t].n_levels):
             H = term.Z * (term.codes == level)[:, None] @ term.Psi
@@ -464,7 +464,8 @@ def test_sums_over_levels_are_those_of_the_blocks(name):
     """math.md (186)."""
     model, _ = model_of(*simulate(name), True)
     point = evaluate(model, random_point(model))
-    D, ((u, k),) = point.factor.spread, point.pulls
+    D, (u,) = point.factor.spread, point.residual_pulls
+    (k,) = point.coefficient_pulls
     found = point.level_sums
     expected = {
         "spread": D.sum(axis=0),

@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose
 from skmixed import LinearMixedRegressor, RandomInterceptRegressor
 from skmixed._input.table import Data
 from skmixed._likelihood.mixed import evaluate
+from skmixed._results.linear_mixed import condition_mixed
 from skmixed._rows import crossed
 from skmixed._rows.mixed import reduce_terms
 from skmixed._rows.term import Term
@@ -57,6 +58,17 @@ def simulate(seed=0, n=240, n_levels=24, slope=0.7, crossed=0.0, nested=0.0):
 
 def fit(X, y, terms, weight=None, **kwargs):
     return fit_mixed(data_of(X, y, weight), tuple(terms), **kwargs)
+
+
+def posterior_of(found):
+    last = max([*found.mean, *(i for term in found.terms for i in term.columns)])
+    return condition_mixed(found, last + 1)
+
+
+def modes_of(found):
+    """Conditional modes of every term, (K, q), in the user's units."""
+    posterior = posterior_of(found)
+    return [posterior.modes(t) for t in range(len(found.terms))]
 
 
 def model_of(X, y, terms, reml=True, alpha=0.0):
@@ -170,9 +182,11 @@ def test_one_variance_is_that_of_the_random_intercept_model(reml, alpha):
     assert_allclose(found.log_likelihood, expected.log_likelihood_, **same)
     assert_allclose(found.noise_variance, expected.noise_variance_, **same)
     assert_allclose(found.covariances[0][0, 0], expected.group_variance_, **same)
-    assert_allclose(found.modes[0][:, 0], expected.random_intercepts_, **same)
+    posterior = posterior_of(found)
+    assert_allclose(posterior.modes(0)[:, 0], expected.random_intercepts_, **same)
     std = expected.random_intercepts_conditional_std_
-    assert_allclose(found.conditional[0][:, 0, 0], std**2, **same)
+    conditional = posterior.conditional_covariance(0)
+    assert_allclose(conditional[:, 0, 0], std**2, **same)
     J, offset = found.columns.to_user(True)
     beta = np.append(expected.intercept_, expected.coef_)
     assert_allclose(J @ found.beta + offset, beta, **same)
@@ -204,7 +218,8 @@ def test_units_of_y_change_nothing_else(factor):
         plain, scaled = fit(X, y, some), fit(X, factor * y, some)
         for Psi, other_Psi in zip(plain.covariances, scaled.covariances, strict=True):
             assert_allclose(other_Psi / factor / factor, Psi, rtol=1e-6)
-        assert_allclose(scaled.modes[0] / factor, plain.modes[0], rtol=1e-6, atol=1e-6)
+        modes = modes_of(scaled)[0] / factor
+        assert_allclose(modes, modes_of(plain)[0], rtol=1e-6, atol=1e-6)
 
 
 def test_an_offset_of_a_slope_is_another_basis_of_the_same_model():
@@ -216,7 +231,7 @@ def test_an_offset_of_a_slope_is_another_basis_of_the_same_model():
     T = np.array([[1.0, -1e6], [0.0, 1.0]])
     expected = T @ plain.covariances[0] @ T.T
     assert_allclose(far.covariances[0], expected, rtol=1e-4)
-    assert_allclose(far.modes[0][:, 1], plain.modes[0][:, 1], atol=1e-5)
+    assert_allclose(modes_of(far)[0][:, 1], modes_of(plain)[0][:, 1], atol=1e-5)
 
 
 def test_uncorrelated_slopes_depend_on_the_origin():
@@ -333,8 +348,10 @@ def test_a_column_that_says_nothing_has_no_variance():
 
 
 def is_finite(found):
-    arrays = (*found.modes, *found.loading, *found.conditional, *found.covariances)
-    return all(np.isfinite(A).all() for A in (*arrays, found.beta, found.root))
+    posterior, terms = posterior_of(found), range(len(found.terms))
+    errors = [posterior.error_covariance(t) for t in terms]
+    arrays = (*modes_of(found), *errors, *found.covariances, found.beta, found.root)
+    return all(np.isfinite(A).all() for A in arrays)
 
 
 def test_awkward_rows_have_finite_answers():
@@ -366,7 +383,8 @@ def test_rows_that_are_explained_exactly_are_told_so():
     found = fit(X, a[first] + b[first] * X[:, 0], [term(first, [-1, 0], FULL)])
     assert found.exact
     observed = np.column_stack([a, b])
-    assert_allclose(found.modes[0] + [a.mean(), b.mean()], observed, atol=1e-6)
+    means = [a.mean(), b.mean()]
+    assert_allclose(modes_of(found)[0] + means, observed, atol=1e-6)
 
 
 def test_disconnected_designs_and_one_row_per_cell():
@@ -400,8 +418,9 @@ def test_the_order_of_terms_and_rows_does_not_matter():
     turned = [term(t.codes[order], t.columns, t.blocks) for t in reversed(terms)]
     other_way = fit(X[order], y[order], turned)
     assert_allclose(other_way.log_likelihood, some.log_likelihood, rtol=1e-11)
-    for k in range(3):
-        assert_allclose(other_way.modes[2 - k], some.modes[k], atol=1e-5)
+    turned_back = modes_of(other_way)[::-1]
+    for one, other in zip(turned_back, modes_of(some), strict=True):
+        assert_allclose(one, other, atol=1e-5)
 
 
 def test_weights_are_repetitions():
@@ -414,7 +433,8 @@ def test_weights_are_repetitions():
         rows = [term(c[repeated], [-1, 0], FULL) for c in codes]
         plain = fit(X[repeated], y[repeated], rows)
         assert_allclose(weighted.log_likelihood, plain.log_likelihood, rtol=1e-9)
-        for modes, other_modes in zip(weighted.modes, plain.modes, strict=True):
+        pairs = zip(modes_of(weighted), modes_of(plain), strict=True)
+        for modes, other_modes in pairs:
             assert_allclose(modes, other_modes, atol=1e-5)
 
 

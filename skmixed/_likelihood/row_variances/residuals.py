@@ -56,33 +56,26 @@ def groups_at(model, point):
     return Groups(c, model.integrated, S, D, u, k)
 
 
-@dataclass(frozen=True)
-class Local:
-    """The posterior for rows that are counted from their group's origin.
-
+def local_posterior(part, posterior):
+    """The posterior for rows that are counted from their group's origin: two arrays,
     [y - e, h] = X into + offset of the group.
     """
-
-    into: np.ndarray
-    offset: np.ndarray
-
-    def at(self, part, rows, with_h):
-        """e and h of some rows; h has no columns where it is not asked for."""
-        into, offset = self.into, self.offset
-        if not with_h:
-            into, offset = into[:, :1], offset[:, :1]
-        figures = part.X[rows] @ into
-        figures += offset.take(part.codes[rows], axis=0)
-        return part.y[rows] - figures[:, 0], figures[:, 1:]
-
-
-def local_posterior(part, posterior):
     shift = part.origins[:, :-1] - posterior.shift
     offset = posterior.level + shift @ posterior.coef + posterior.modes
     offset -= part.origins[:, -1]
     root_offset = posterior.level_root + shift @ posterior.coef_root - posterior.loading
     into = np.column_stack([posterior.coef, posterior.coef_root])
-    return Local(into, np.column_stack([offset, root_offset]))
+    return into, np.column_stack([offset, root_offset])
+
+
+def _local_residuals(part, rows, local, with_h):
+    """e and h of some rows; h has no columns where it is not asked for."""
+    into, offset = local
+    if not with_h:
+        into, offset = into[:, :1], offset[:, :1]
+    figures = part.X[rows] @ into
+    figures += offset.take(part.codes[rows], axis=0)
+    return part.y[rows] - figures[:, 0], figures[:, 1:]
 
 
 @dataclass(frozen=True)
@@ -119,27 +112,11 @@ def residuals(part, rows, eta, trend, groups, local, *, reml, with_h=False):
     log_v = np.clip(eta, *trend.bounds)
     w = np.exp(-log_v)
     w *= part.known_precision(rows)
-    e, h = local.at(part, rows, reml or with_h)
+    e, h = _local_residuals(part, rows, local, reml or with_h)
     uncertain = np.einsum("ij,ij->i", h, h) if reml else 0.0
     if groups.in_trace:
         uncertain = uncertain + groups.c.take(part.codes[rows])
     return Residuals(w, part.counted(rows), eta == log_v, e, h, uncertain)
-
-
-def expected_noise(model, point, reml):
-    """a e2 of every row, 0 at the bounds of the log-variance, in parts as the rows are.
-    Under `reml` the coefficients are uncertain.
-    """
-    groups, trend = groups_at(model, point), model.trend(point.theta)
-    return model.rows.map(_noise_of_part, trend, groups, point.posterior, reml)
-
-
-def _noise_of_part(part, trend, groups, posterior, reml):
-    local, noise = local_posterior(part, posterior), np.empty(len(part.y))
-    for rows, _, eta in part.visit(trend):
-        found = residuals(part, rows, eta, trend, groups, local, reml=reml)
-        noise[rows] = part.known_precision(rows) * found.square * found.inside
-    return noise
 
 
 def unbiased_noise(model, point):

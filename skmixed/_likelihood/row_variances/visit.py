@@ -2,7 +2,7 @@
 (docs/math.md, 9.3 to 9.5).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -152,7 +152,7 @@ def visit(model, point, groups, expected, known_coefficients):
 def _visit_part(part, trend, groups, posterior, asked):
     """Sums over the rows of one part."""
     local = local_posterior(part, posterior)
-    k, r = len(trend.gamma) + asked.effects, local.into.shape[1] - 1
+    k, r = len(trend.gamma) + asked.effects, local[0].shape[1] - 1
     sums = _no_sums(part, k, r, asked)
     for run, slices in part.runs(k + r, k * r if asked.leverages else k):
         H = None
@@ -160,13 +160,14 @@ def _visit_part(part, trend, groups, posterior, asked):
             H = np.zeros((run.stop - run.start, k, r))
         for some in slices:
             S = part.variance_rows(some, asked.effects)
-            found = _row_figures(part, S, some, trend, groups, local, asked)
-            sums.score += found.score @ S
-            sums.square += S.T @ (found.q[:, None] * S)
+            figures = _row_figures(part, S, some, trend, groups, local, asked)
+            found, score, q = figures
+            sums.score += score @ S
+            sums.square += S.T @ (q[:, None] * S)
             if asked.coefficients:
                 sums.K += found.h.T @ ((found.w * found.e)[:, None] * S)
             if asked.grouped:
-                _add_by_group(sums, part, run, some, S, found, asked)
+                _add_by_group(sums, part, run, some, S, figures, asked)
             if asked.leverages:
                 _add_leverages(sums.C, found, S)
             if H is not None:
@@ -178,33 +179,13 @@ def _visit_part(part, trend, groups, posterior, asked):
     return sums
 
 
-@dataclass(frozen=True)
-class VisitedRows:
-    """Figures of some rows.
-
-    All but e and h are 0 where the log-variance is at one of its bounds.
-
-    Attributes
-    ----------
-    w, e : ndarray of shape (n,)
-        a / v, and the residuals.
-    h : ndarray of shape (n, r), or (n, 0) where it is not asked for
-    score : ndarray of shape (n,)
-        a - e2 a / v.
-    q : ndarray of shape (n,)
-        The weight of s s' in the information: e2 a / 2v where it is observed, and
-        a / 2 - (e2 - e^2) a / v where it is expected.
-    """
-
-    w: np.ndarray
-    e: np.ndarray
-    h: np.ndarray
-    score: np.ndarray
-    q: np.ndarray
-
-
 def _row_figures(part, S, some, trend, groups, local, asked):
-    """`VisitedRows` of some rows, whose columns of the log-variance are S."""
+    """Figures of some rows, whose columns of the log-variance are S: their `Residuals`,
+    the score a - e2 a / v, and the weight q of s s' in the information.
+
+    q is e2 a / 2v where that is observed, and a / 2 - (e2 - e^2) a / v where it is
+    expected.  Weights, scores and q are 0 where the log-variance is at a bound.
+    """
     eta = trend.at(S[:, int(asked.effects) :], part.codes[some])
     with_h = asked.coefficients
     found = residuals(
@@ -213,9 +194,10 @@ def _row_figures(part, S, some, trend, groups, local, asked):
     w, counted = found.w, found.counted
     if not found.inside.all():
         w, counted = w * found.inside, counted * found.inside
+        found = replace(found, w=w)
     noise = w * found.square
     q = 0.5 * counted - w * found.uncertain if asked.expected else 0.5 * noise
-    return VisitedRows(w, found.e, found.h, counted - noise, q)
+    return found, counted - noise, q
 
 
 def _no_sums(part, k, r, asked):
@@ -247,11 +229,12 @@ def _no_sums(part, k, r, asked):
     )
 
 
-def _add_by_group(sums, part, run, some, S, found, asked):
+def _add_by_group(sums, part, run, some, S, figures, asked):
     """Add sums over the groups of a `run`, of `some` of their rows."""
     bounds = np.clip(part.bounds[run.start : run.stop + 1] - some.start, 0, len(S))
+    found, score, q = figures
     w, we = found.w, found.w * found.e
-    weights = [w, we, found.q, found.score] if asked.effects else [w, we]
+    weights = [w, we, q, score] if asked.effects else [w, we]
     of_S = weighted_sums(np.stack(weights), bounds) @ S
     of_S = of_S.reshape(len(weights), len(bounds) - 1, S.shape[1])
     sums.t[run] += of_S[0]
