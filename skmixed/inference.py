@@ -210,17 +210,17 @@ def _named_fit(estimator):
     """The fit inside an estimator, its columns named by the steps before it, and
     whether it is of a transformed y.
     """
-    found = find_model(estimator)
-    if not isinstance(found.model, LinearMean):
+    model, names, is_transformed = find_model(estimator)
+    if not isinstance(model, LinearMean):
         raise TypeError(
-            f"{type(found.model).__name__} is not a model of this package with a "
+            f"{type(model).__name__} is not a model of this package with a "
             "linear mean, nor a tool of scikit-learn around one."
         )
-    fit = fit_of(found.model)
-    is_named = hasattr(found.model, "feature_names_in_") or found.names is None
-    if not is_named and len(found.names) == len(fit.names):
-        fit = fit.renamed(tuple(map(str, found.names)))
-    return fit, found.is_transformed
+    fit = fit_of(model)
+    is_named = hasattr(model, "feature_names_in_") or names is None
+    if not is_named and len(names) == len(fit.names):
+        fit = fit.renamed(tuple(map(str, names)))
+    return fit, is_transformed
 
 
 def _combinations(L, names, has_intercept):

@@ -871,8 +871,8 @@ default=None
         codes = [np.full(data.n_rows, -1, dtype=np.int32)] * n_factors
         owner = [np.arange(data.n_rows)] * n_factors
         if data.index is not None:
-            for t, members in zip(some, known.locate(data.index), strict=True):
-                codes[t], owner[t] = members.codes, members.owner
+            for t, levels in zip(some, known.locate(data.index), strict=True):
+                codes[t], owner[t] = levels
         return NewMixedRows(fit, data, codes, n_factors, owner)
 
     def _observe(self, X, y, groups):

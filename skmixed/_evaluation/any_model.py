@@ -9,7 +9,6 @@ is on.
 """
 
 import inspect
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
@@ -51,26 +50,16 @@ def unwrap(estimator, X, metadata):
     return estimator, X
 
 
-@dataclass(frozen=True)
-class Found:
-    """A model inside an estimator.
+def find_model(estimator):
+    """The model inside searches, pipelines, transformed targets and the like.
 
-    Attributes
-    ----------
+    Returns
+    -------
     model : fitted estimator
     names : sequence of str or None
         Names of the columns that it sees, where the steps before it give them.
     is_transformed : bool
         Whether its y is another one than that of the estimator.
-    """
-
-    model: object
-    names: object
-    is_transformed: bool
-
-
-def find_model(estimator):
-    """The model inside searches, pipelines, transformed targets and the like, `Found`.
 
     Raises
     ------
@@ -87,7 +76,7 @@ def find_model(estimator):
             for step in steps:
                 names = _names_after(step, names)
         else:
-            return Found(estimator, names, is_transformed)
+            return estimator, names, is_transformed
 
 
 def _inside(estimator):

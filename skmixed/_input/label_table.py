@@ -261,22 +261,6 @@ def _first_rows(values):
 
 
 @dataclass(frozen=True)
-class Members:
-    """The levels of a factor that rows belong to.
-
-    Attributes
-    ----------
-    codes : ndarray of shape (n_rows,)
-        Positions among the levels of the fit; -1 for a new level.
-    owner : ndarray of shape (n_rows,)
-        Rows with the same owner share the effects of one level, known or new.
-    """
-
-    codes: np.ndarray
-    owner: np.ndarray
-
-
-@dataclass(frozen=True)
 class KnownLabels:
     """The labels of a fit.
 
@@ -338,7 +322,15 @@ class KnownLabels:
         return labels
 
     def locate(self, table):
-        """The levels of the rows of a table, a list of `Members`, one a factor."""
+        """The levels of the rows of a table, a list of pairs, one for each factor.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_rows,)
+            Positions among the levels of the fit; -1 for a new level.
+        owner : ndarray of shape (n_rows,)
+            Rows with the same owner share the effects of one level, known or new.
+        """
         codes, n_labels = [], []
         for name, known, index in zip(
             self.names, self.labels, table.columns, strict=True
@@ -423,7 +415,7 @@ def _members(levels, codes, n_labels, at):
     known = position[where]
     alone = n_known + len(found) + np.arange(len(rows))
     owner = np.where(where < 0, alone, np.where(known < 0, n_known + where, known))
-    return Members(known, owner)
+    return known, owner
 
 
 def _as_list(labels):

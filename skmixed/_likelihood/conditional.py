@@ -20,6 +20,7 @@ from scipy import sparse
 from scipy.linalg import lapack, solve_triangular
 
 from .._rows.memory import check_memory
+from .._rows.sparse_matrix import SparseMatrix, sparse_matrix
 
 # As many rows as this have their joint density from their covariance matrix.
 FEW_ROWS = 100
@@ -31,36 +32,6 @@ PRODUCT = 1 / 32
 MATRICES = 4
 # A pivot of a covariance that is smaller than this share of the largest is rounding.
 PIVOT = 1e-14
-
-
-@dataclass(frozen=True)
-class SparseMatrix:
-    """A sparse matrix in compressed rows, as arrays.
-
-    Attributes
-    ----------
-    data, indices, indptr : ndarray
-    shape : tuple of int
-    """
-
-    data: np.ndarray
-    indices: np.ndarray
-    indptr: np.ndarray
-    shape: tuple[int, int]
-
-    @cached_property
-    def matrix(self):
-        """The same as a csr_array."""
-        entries = self.data, self.indices, self.indptr
-        return sparse.csr_array(entries, shape=self.shape)
-
-
-def sparse_rows(matrix):
-    """The entries of a sparse matrix; None of None."""
-    if matrix is None:
-        return None
-    matrix = sparse.csr_array(matrix)
-    return SparseMatrix(matrix.data, matrix.indices, matrix.indptr, matrix.shape)
 
 
 @dataclass(frozen=True)
@@ -366,7 +337,7 @@ def conditional_of_crossed(sizes, stages, dense, covariances, scale):
         parents = [stage.outside.parent for stage in stages[:-1]]
         chain = _unwind(_pulls(sizes[:n], carries, parents), 0)
         reach = chain @ sparse.vstack(reaches, format="csr")
-    parts = sizes, own, scale * dense, sparse_rows(chain), sparse_rows(reach)
+    parts = sizes, own, scale * dense, sparse_matrix(chain), sparse_matrix(reach)
     bare = Conditional(*parts, tuple(np.zeros(C.shape) for C in own))
     spread = [scale * C - bare.level_covariance(t) for t, C in enumerate(covariances)]
     return replace(bare, spread=tuple(spread))
@@ -394,7 +365,7 @@ def _unwind(pulls, d):
 
 def with_reach(sizes, own, dense, chain, reach):
     """A `Conditional` from its matrices, its spread computed."""
-    parts = tuple(sizes), tuple(own), dense, sparse_rows(chain), sparse_rows(reach)
+    parts = tuple(sizes), tuple(own), dense, sparse_matrix(chain), sparse_matrix(reach)
     bare, spread = Conditional(*parts, ()), []
     for t, C in enumerate(own):
         K, q = sizes[t]

@@ -11,7 +11,8 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from .._rows.iterative import IterativeGram, pairs_of
+from .._rows.iterative import IterativeGram
+from .._rows.sparse_matrix import sparse_matrix
 from .conditional import indicator, level_blocks
 from .factor import times
 from .iterative import OF_DRAWS, OF_VARIATES, Equations
@@ -210,7 +211,8 @@ class SampledConditional:
             M = some.matrix.tocoo()
             where = places[s][M.coords[0]], places[t][M.coords[1]]
             shape = own[s].shape[0] * sizes[s][1], own[t].shape[0] * sizes[t][1]
-            pairs.append(pairs_of(sparse.coo_array((M.data, where), shape=shape)))
+            moved = sparse.coo_array((M.data, where), shape=shape)
+            pairs.append(sparse_matrix(moved, is_sorted=True))
         gram = replace(self.gram, own=tuple(own), pairs=tuple(pairs))
         drawn, pushed = zip(*draws, strict=True)
         return SampledConditional(gram, self.Lambdas, self.scale, drawn, pushed)
@@ -226,7 +228,7 @@ class SampledConditional:
             for C, some in zip(self.gram.own, terms, strict=True)
         ]
         pairs = [
-            pairs_of(some.matrix + G[terms[s], terms[t]])
+            sparse_matrix(some.matrix + G[terms[s], terms[t]], is_sorted=True)
             for (s, t), some in self.gram.between()
         ]
         # Another update shall have other errors.

@@ -2,8 +2,6 @@
 covariances (docs/math.md, section 13.5).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.linalg import block_diag
 
@@ -17,37 +15,22 @@ from .mixed_inference import all_variance_parameters
 TIMES = 2.0
 
 
-@dataclass(frozen=True)
-class EstimatedWeights:
-    """Linear forms whose squares are the term of Kackar and Harville.
-
-    Attributes
-    ----------
-    of_effects : ndarray of shape (D, r)
-        Of the weights of effects in a row, level by level as the posterior has them.
-    of_errors : ndarray of shape (p, r)
-        Of the rows h of the errors of the coefficients, in units of sigma.
-    scale : float
-        sigma^2.
+def added_by_weights(forms, posterior, X, codes):
+    """The term of Kackar and Harville for the prediction of each row, (n,): math.md
+    (207); `forms` are those of `estimated_weights`.
     """
-
-    of_effects: np.ndarray
-    of_errors: np.ndarray
-    scale: float
-
-    def variance(self, posterior, X, codes):
-        """The term for the prediction of each row, (n,): math.md (207)."""
-        found = np.empty(X.shape[0])
-        for rows in row_blocks(X.shape[0], sum(self.of_effects.shape)):
-            L = effect_rows(posterior, X[rows], [code[rows] for code in codes])
-            h = posterior.population_rows(X[rows]) / np.sqrt(self.scale)
-            forms = L @ self.of_effects - h @ self.of_errors
-            found[rows] = self.scale * np.sum(forms**2, axis=1)
-        return found
+    of_effects, of_errors, scale = forms
+    found = np.empty(X.shape[0])
+    for rows in row_blocks(X.shape[0], sum(of_effects.shape)):
+        L = effect_rows(posterior, X[rows], [code[rows] for code in codes])
+        h = posterior.population_rows(X[rows]) / np.sqrt(scale)
+        squares = (L @ of_effects - h @ of_errors) ** 2
+        found[rows] = scale * np.sum(squares, axis=1)
+    return found
 
 
 def estimated_weights(point, places):
-    """The `EstimatedWeights` at an optimum.
+    """Linear forms whose squares are the term of Kackar and Harville.
 
     Parameters
     ----------
@@ -55,6 +38,15 @@ def estimated_weights(point, places):
         Without a penalty, and with few effects.
     places : list of ndarray of shape (K,)
         Positions of the posterior's levels among those of the point, by term.
+
+    Returns
+    -------
+    of_effects : ndarray of shape (D, r)
+        Of the weights of effects in a row, level by level as the posterior has them.
+    of_errors : ndarray of shape (p, r)
+        Of the rows h of the errors of the coefficients, in units of sigma.
+    scale : float
+        sigma^2.
     """
     sizes, Lambdas = point.model.gram.sizes, point.Lambdas
     N, k = whole(point)
@@ -82,6 +74,4 @@ def estimated_weights(point, places):
         for start, place, (_, q) in zip(starts, places, sizes, strict=False)
     ]
     of_effects = (np.eye(len(N)) - N @ Psi).T @ form
-    return EstimatedWeights(
-        of_effects[np.concatenate(order)], k.T @ form, point.noise_variance
-    )
+    return of_effects[np.concatenate(order)], k.T @ form, point.noise_variance

@@ -140,6 +140,13 @@ class Fit:
         wide[0], wide[1 + self.features] = of_intercept, of_features
         return wide
 
+    def _wide_covariance(self, covariance):
+        """The same of a covariance of figures of the intercept and the features."""
+        wide = np.zeros((1 + len(self.names),) * 2)
+        places = np.append(0, 1 + self.features)
+        wide[np.ix_(places, places)] = covariance
+        return wide
+
     def coefficient_uncertainty(self):
         """The `CoefficientUncertainty` of `coefficients`; None if it is not known, and
         the normal distribution has to do.

@@ -72,12 +72,11 @@ def one_variance_uncertainty(model, ratio, to_user):
     slopes = np.eye(root.shape[1])[None]
     if at.at_floor:  # nothing is left to tell the variance from
         return CoefficientUncertainty(root, slopes, np.full((1, 1), np.nan))
-    found = curvature(model, at)
-    information = found.observed
+    information, _, C = curvature(model, at)
     # At 0 the variance is flat in sigma_b, and only sigma^2 is uncertain.
     if not ratio or np.linalg.det(information) <= 0:
         return CoefficientUncertainty(root, slopes, 1 / information[:1, :1])
-    slopes = np.stack([slopes[0], found.C])
+    slopes = np.stack([slopes[0], C])
     return CoefficientUncertainty(root, slopes, np.linalg.inv(information))
 
 
@@ -125,29 +124,19 @@ def _slopes_in_gamma(part, trend, groups, posterior):
     return slopes
 
 
-@dataclass(frozen=True)
-class Curvature:
-    """Derivatives of the criterion, and of the coefficients' covariance.
+def curvature(model, at):
+    """The curvature at an evaluation of the criterion (without a penalty).
 
-    Attributes
-    ----------
+    The derivatives of its terms are those of math.md (33).
+
+    Returns
+    -------
     observed : ndarray of shape (2, 2)
         Second derivatives of -log-likelihood in log sigma^2 and lambda^2: math.md (34).
     expected : ndarray of shape (2, 2)
         Their expectation, math.md (34a), positive definite wherever it is invertible.
     C : ndarray of shape (k, k)
         d (X'V0^-1X)^-1 / d lambda^2 is T C T', T the factor's inverse root.
-    """
-
-    observed: np.ndarray
-    expected: np.ndarray
-    C: np.ndarray
-
-
-def curvature(model, at):
-    """The curvature at an evaluation of the criterion (without a penalty).
-
-    The derivatives of its terms are those of math.md (33).
     """
     gram, factor = model.gram, at.factor
     multiplicity, S = gram.multiplicity, gram.group_size
@@ -165,7 +154,7 @@ def curvature(model, at):
     freedom = residual_freedom(model, factor)
     observed = [[freedom, -slope_rss], [-slope_rss, second_rss + second]]
     expected = [[freedom, slope], [slope, -second]]
-    return Curvature(0.5 * np.array(observed), 0.5 * np.array(expected), C)
+    return 0.5 * np.array(observed), 0.5 * np.array(expected), C
 
 
 def slope_in_group_variance(psi, h, variance, loading, C):
@@ -207,12 +196,12 @@ def predictive_freedom(model, ratio, h, variance, loading):
     at = evaluate(model, ratio)
     if at.at_floor:
         return np.full(len(h), np.inf)
-    found = curvature(model, at)
+    observed, expected, C = curvature(model, at)
     f = 1 + variance + np.sum(h**2, axis=1)
-    slope = slope_in_group_variance(ratio, h, variance, loading, found.C)
+    slope = slope_in_group_variance(ratio, h, variance, loading, C)
     g = np.column_stack([f, slope])
-    is_optimum = ratio > 0 and np.linalg.det(found.observed) > 0
-    information = found.observed if is_optimum else found.expected
+    is_optimum = ratio > 0 and np.linalg.det(observed) > 0
+    information = observed if is_optimum else expected
     if np.linalg.det(information) <= 0:  # the data do not tell the ratio
         g, information = g[:, :1], information[:1, :1]
     return 2 * f**2 / np.einsum("ij,ji->i", g, np.linalg.solve(information, g.T))

@@ -128,4 +128,5 @@ def probe_errors(by_probes, fit):
 
 
 def _half(interval):
-    return (interval.high - interval.low) / 2
+    _, low, high = interval
+    return (high - low) / 2

@@ -16,7 +16,7 @@ from .._rows.mixed import Reduced, without_pairs
 from .._rows.mixed_noise import UnevenRows, with_levels
 from .._rows.term import Term
 from .._search.mixed import fit_mixed, likelihood_of
-from .estimated_weights import TIMES, estimated_weights
+from .estimated_weights import TIMES, added_by_weights, estimated_weights
 from .fit import Fit, wide_mask
 from .inference import CoefficientUncertainty
 from .iterative_fit import SampledFit, keep_sampled, kept_parameters, probe_errors
@@ -204,10 +204,7 @@ class LinearMixedFit(Fit):
     @property
     def variance_covariance(self):
         """Covariance of `variance_coefficients`."""
-        wide = np.append(0, 1 + self.features)
-        covariance = np.zeros((1 + len(self.names),) * 2)
-        covariance[np.ix_(wide, wide)] = self.noise_model.log_variance.covariance
-        return covariance
+        return self._wide_covariance(self.noise_model.log_variance.covariance)
 
     def variance_parameters(self):
         """The `VarianceParameters` of the covariances and the level of the noise."""
@@ -252,9 +249,10 @@ class LinearMixedFit(Fit):
         """See `Fit`: with so many parameters that they are not integrated over, twice
         the term of Kackar and Harville, math.md (207).
         """
-        if self._estimated_weights is None:
+        forms = self._estimated_weights
+        if forms is None:
             return np.zeros(X.shape[0])
-        return TIMES * self._estimated_weights.variance(self.posterior, X, codes)
+        return TIMES * added_by_weights(forms, self.posterior, X, codes)
 
     @cached_property
     def _estimated_weights(self):

@@ -129,10 +129,14 @@ def _parameters(point, directions, border, H):
     """Parameters with second derivatives H of the deviance in the coordinates, and
     those with log sigma^2 in the border.
     """
-    whole = np.block(
-        [[np.array([[point.factor_freedom]]), border[None]], [border[:, None], H]]
-    )
-    return VarianceParameters(point, directions, whole / 2)
+    information = with_noise(point.factor_freedom, border, H)
+    return VarianceParameters(point, directions, information)
+
+
+def with_noise(freedom, border, H):
+    """Half of second derivatives H of the deviance, with log sigma^2 in the border."""
+    corner = np.array([[freedom]])
+    return np.block([[corner, border[None]], [border[:, None], H]]) / 2
 
 
 def _pairs(point, roots):
@@ -330,25 +334,11 @@ def over_rows(point, directions, posterior, X, codes, read):
 # -------------------------------------------------------------------------- components
 
 
-@dataclass(frozen=True)
-class Interval:
-    """Estimates with the ends of their intervals; arrays of one shape.
-
-    Attributes
-    ----------
-    estimate, low, high : ndarray
-    """
-
-    estimate: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-
-
 def noise_interval(parameters, coverage):
-    """The standard deviation of the noise, normal in its logarithm."""
+    """The standard deviation of the noise and its ends, normal in its logarithm."""
     std = np.sqrt(parameters.point.noise_variance)
     half = ndtri(0.5 + coverage / 2) * np.sqrt(parameters.covariance[0, 0]) / 2
-    return Interval(std, *_log_normal(std, half))
+    return std, *_log_normal(std, half)
 
 
 def _log_normal(std, half):
@@ -363,7 +353,7 @@ def _log_normal(std, half):
 
 def component_intervals(parameters, fit, t, coverage):
     """Standard deviations (q,) of the effects of term t, and their correlations (q, q),
-    in the user's units: math.md (90).
+    in the user's units, with the low and high ends of their intervals: math.md (90).
 
     The first are normal in their logarithm, the others in Fisher's z.  A standard
     deviation of 0, and one of which the data tell nothing, has the interval from 0 to
@@ -395,9 +385,7 @@ def component_intervals(parameters, fit, t, coverage):
         slopes = np.concatenate([0 * change[..., :1], change], axis=-1)
         z, half = np.arctanh(corr), quantile * _std(slopes, parameters.covariance)
         half = np.where(inside, half / (1 - corr**2), np.nan)
-    return Interval(std, low, high), Interval(
-        corr, np.tanh(z - half), np.tanh(z + half)
-    )
+    return (std, low, high), (corr, np.tanh(z - half), np.tanh(z + half))
 
 
 def _std(slopes, covariance):

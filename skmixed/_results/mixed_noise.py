@@ -26,6 +26,7 @@ from .mixed_inference import (
     coordinates_of,
     curvature_of,
     over_rows,
+    with_noise,
 )
 
 
@@ -179,7 +180,7 @@ def _information(point, roots, directions):
     )
     if found.is_exact:
         H = H + found.squares - found.traces
-    return _bordered(point, found.square, H)
+    return with_noise(point.mixed.factor_freedom, found.square, H)
 
 
 def _expected(point, directions):
@@ -192,13 +193,7 @@ def _expected(point, directions):
     H = found.traces
     k = len(point.gamma)
     H[:k, :k] += 2 * point.uneven.penalty
-    return _bordered(point, found.trace, H)
-
-
-def _bordered(point, border, H):
-    """Half of second derivatives H of the deviance, with log sigma^2 in the border."""
-    freedom = np.array([[point.mixed.factor_freedom]])
-    return np.block([[freedom, border[None]], [border[:, None], H]]) / 2
+    return with_noise(point.mixed.factor_freedom, found.trace, H)
 
 
 def _log_variance(found, covariance):

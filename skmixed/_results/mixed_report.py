@@ -96,8 +96,7 @@ def _components(fit, parameters, coverage):
             rows.append([np.nan, *(figure[i, j] for figure in corr)])
     noise, ends = np.sqrt(fit.noise_variance), [np.nan, np.nan]
     if parameters is not None and fit.noise_model is None:
-        found = noise_interval(parameters, coverage)
-        ends = [float(found.low), float(found.high)]
+        _, *ends = map(float, noise_interval(parameters, coverage))
     names.append("noise" if fit.noise_model is None else "noise (geometric mean)")
     rows.append([noise, np.nan, *ends])
     figures = np.array(rows).T
@@ -128,8 +127,7 @@ def _log_variance(fit, coverage):
 def _of_factor(fit, parameters, t, coverage):
     """Standard deviations (3, q) and correlations (3, q, q), with their intervals."""
     if parameters is not None:
-        found = component_intervals(parameters, fit, t, coverage)
-        return [(each.estimate, each.low, each.high) for each in found]
+        return component_intervals(parameters, fit, t, coverage)
     std = np.sqrt(np.diag(fit.covariances[t]))
     with np.errstate(invalid="ignore", divide="ignore"):
         corr = fit.covariances[t] / np.outer(std, std)

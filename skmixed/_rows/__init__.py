@@ -4,7 +4,7 @@ Comes in: `Data`, in memory, in batches or in partitions of a Dask collection.  
 out: `Moments` and `Gram`.  Weights `a` enter in reduction, elimination, grouped.
 
 reduction, moments      the one reduction of rows, and its figures of groups
-sparse_rows             the rows of a sparse X without a factor's effects
+sparse_rows, sparse_matrix     rows of a sparse X, one factor out; a stored matrix
 gram, qr                the blocks that the factor uses; triangular roots
 columns, dependence     working columns and the way back; which others determine
 statistics, cells       all that `partial_fit` keeps: of one factor, of any terms

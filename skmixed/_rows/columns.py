@@ -250,8 +250,7 @@ def choose_columns(moments, *, fit_intercept, alpha, tolerance):
     back, logdet_basis = _minimal_norm(expand, right)
     estimable = np.ones(1 + p, dtype=bool)
     if len(expand) < p and not alpha:
-        dependence = find_dependence(expand, shift[:p] * fit_intercept)
-        estimable, logdet_basis = dependence.estimable, dependence.logdet
+        estimable, logdet_basis = find_dependence(expand, shift[:p] * fit_intercept)
     if fit_intercept:
         back = np.column_stack([np.zeros(p), back])
     return Columns(
@@ -302,8 +301,7 @@ def choose_within(moments, norm, *, has_constant, tolerance, alpha=0.0):
     back, logdet_basis = _minimal_norm(expand, into)
     estimable = np.ones(1 + p, dtype=bool)
     if len(expand) < p and not alpha:
-        dependence = find_dependence(expand, moments.shift[:p])
-        estimable, logdet_basis = dependence.estimable, dependence.logdet
+        estimable, logdet_basis = find_dependence(expand, moments.shift[:p])
     if has_constant:
         back = np.column_stack([np.zeros(p), back])
     return Columns(

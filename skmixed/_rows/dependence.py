@@ -1,7 +1,5 @@
 """Which columns of X others determine (docs/math.md, section 2)."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 # A column is dependent on those before it where less than this part of it is left:
@@ -13,26 +11,6 @@ CANCELLED = 1e-8
 OF_MEAN = 1e-13
 
 
-@dataclass(frozen=True)
-class Dependence:
-    """The dependent columns among p columns of rank k.
-
-    Attributes
-    ----------
-    first : ndarray of shape (k,)
-        Positions of the columns that are independent of those before them.
-    estimable : ndarray of shape (1 + p,)
-        Whether the intercept and the coefficient of each column are the same in all
-        solutions: those of a column that others determine are not.
-    logdet : float
-        log|B'B|, B being the columns `first` of the map from working columns to X.
-    """
-
-    first: np.ndarray
-    estimable: np.ndarray
-    logdet: float
-
-
 def find_dependence(into_user, shift):
     """The dependent columns of X.
 
@@ -42,6 +20,15 @@ def find_dependence(into_user, shift):
         Of rank k: X less `shift` is the working columns times this.
     shift : ndarray of shape (p,)
         Beside an intercept, where the columns of X are counted from; else 0.
+
+    Returns
+    -------
+    estimable : ndarray of shape (1 + p,)
+        Whether the intercept and the coefficient of each column are the same in all
+        solutions: those of a column that others determine are not.
+    logdet : float
+        log|B'B|, B being the first independent columns of the map from working columns
+        to X.
     """
     k, p = into_user.shape
     norm = np.abs(into_user).max(axis=0, initial=0.0)
@@ -61,7 +48,7 @@ def find_dependence(into_user, shift):
     estimable[1 + rest] = False
     estimable[1 + first[shares.any(axis=1)]] = False
     logdet = np.linalg.slogdet(A[:, first])[1] + np.log(norm[first]).sum()
-    return Dependence(first, estimable, float(2 * logdet))
+    return estimable, float(2 * logdet)
 
 
 def first_independent(A):

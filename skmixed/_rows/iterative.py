@@ -5,57 +5,15 @@ they are about two factors, for a solver that multiplies by them.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
 from .crossed import search_columns
+from .sparse_matrix import SparseMatrix, sparse_matrix
 
 # Posterior draws that standard deviations of predictions are taken from.
 N_DRAWS = 32
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Z_s'W Z_t of two terms, a sparse matrix in compressed rows.
-
-    Attributes
-    ----------
-    data, indices, indptr : ndarray
-    shape : tuple of int
-        (K_s q_s, K_t q_t).
-    """
-
-    data: np.ndarray
-    indices: np.ndarray
-    indptr: np.ndarray
-    shape: tuple[int, int]
-
-    @cached_property
-    def matrix(self):
-        """The same as a csr_array."""
-        entries = self.data, self.indices, self.indptr
-        return sparse.csr_array(entries, shape=self.shape)
-
-    @cached_property
-    def keys(self):
-        """Row and column of every entry as one number, ascending."""
-        rows = np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
-        return rows * np.int64(self.shape[1]) + self.indices
-
-    def at(self, rows, columns):
-        """The entries at some places, 0 where there are none."""
-        wanted = rows * np.int64(self.shape[1]) + columns
-        place = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
-        return np.where(self.keys[place] == wanted, self.data[place], 0.0)
-
-
-def pairs_of(matrix):
-    """A sparse matrix as `Pairs`."""
-    matrix = sparse.csr_array(matrix)
-    matrix.sort_indices()
-    return Pairs(matrix.data, matrix.indices, matrix.indptr, matrix.shape)
 
 
 @dataclass(frozen=True)
@@ -68,7 +26,7 @@ class IterativeGram:
     ----------
     own : tuple of ndarray of shape (K, q, q)
         Z_t'W Z_t of every level.
-    pairs : tuple of Pairs
+    pairs : tuple of SparseMatrix of shape (K_s q_s, K_t q_t)
         Z_s'W Z_t of all s < t, s = 0 first.
     products : tuple of ndarray of shape (K, q, m)
         Z_t'W A.
@@ -83,7 +41,7 @@ class IterativeGram:
     """
 
     own: tuple
-    pairs: tuple[Pairs, ...]
+    pairs: tuple[SparseMatrix, ...]
     products: tuple
     root: np.ndarray
     origin: np.ndarray
@@ -196,7 +154,7 @@ def _pairs(first, second, weight):
             entries = _weighted(Z[:, a] * Z_other[:, b], weight)
             where = q * one.codes + a, r * other.codes + b
             parts.append(sparse.coo_array((entries, where), shape=shape).tocsr())
-    return pairs_of(sum(parts[1:], start=parts[0]))
+    return sparse_matrix(sum(parts[1:], start=parts[0]), is_sorted=True)
 
 
 def _errors(data, terms, Zs, seed):

@@ -284,10 +284,10 @@ def with_levels(data, known):
     """
     if not known.factors:
         return replace(data, index=None)
-    members, number = known.locate(data.index), range(len(known.factors))
+    found, number = known.locate(data.index), range(len(known.factors))
     columns = tuple(
-        GroupIndex(np.arange(len(levels)), of_factor.codes)
-        for of_factor, levels in zip(members, known.levels, strict=True)
+        GroupIndex(np.arange(len(levels)), codes)
+        for (codes, _), levels in zip(found, known.levels, strict=True)
     )
     names, of_terms = tuple(map(str, number)), tuple((j,) for j in number)
     return replace(data, index=LabelTable(names, columns, of_terms))

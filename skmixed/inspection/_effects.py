@@ -313,5 +313,5 @@ def groups_of_lines(table, by):
 
 def knows_groups(estimator):
     """Whether the model has a population beside its groups."""
-    model = find_model(estimator).model
+    model, *_ = find_model(estimator)
     return isinstance(model, GaussianRegressor) and bool(count_groups(model))

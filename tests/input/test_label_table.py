@@ -276,21 +276,20 @@ def same(owner):
 def test_later_rows_are_known_and_new_factor_by_factor():
     rows = [(1, "a"), (9, "a"), (9, "q"), (None, "a"), (1, "q"), (9, "q"), (3, None)]
     school, combination, room = KNOWN.locate(read_later(rows))
-    assert school.codes.tolist() == [0, -1, -1, -1, 0, -1, 2]
-    assert same(school.owner) == [0, 1, 1, 2, 0, 1, 3]
-    assert combination.codes.tolist() == [0] + [-1] * 6
-    assert same(combination.owner) == [0, 1, 2, 3, 4, 2, 5]
-    assert room.codes.tolist() == [0, 0, -1, 0, -1, -1, -1]
-    assert same(room.owner) == [0, 0, 1, 0, 1, 1, 2]
-    for members in (school, combination, room):
-        known = members.codes >= 0
-        assert_array_equal(members.owner[known], members.codes[known])
+    assert school[0].tolist() == [0, -1, -1, -1, 0, -1, 2]
+    assert same(school[1]) == [0, 1, 1, 2, 0, 1, 3]
+    assert combination[0].tolist() == [0] + [-1] * 6
+    assert same(combination[1]) == [0, 1, 2, 3, 4, 2, 5]
+    assert room[0].tolist() == [0, 0, -1, 0, -1, -1, -1]
+    assert same(room[1]) == [0, 0, 1, 0, 1, 1, 2]
+    for codes, owner in (school, combination, room):
+        assert_array_equal(owner[codes >= 0], codes[codes >= 0])
 
 
 def test_missing_labels_are_a_level_of_their_own_each():
     school, combination, _ = KNOWN.locate(read_later([(None, "a")] * 3))
-    assert same(school.owner) == [0, 1, 2]
-    assert same(combination.owner) == [0, 1, 2]
+    assert same(school[1]) == [0, 1, 2]
+    assert same(combination[1]) == [0, 1, 2]
 
 
 def test_later_rows_join():

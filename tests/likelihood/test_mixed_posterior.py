@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.stats import multivariate_normal
 
 from skmixed._likelihood import mixed_posterior
-from skmixed._likelihood.conditional import Conditional, sparse_rows
+from skmixed._likelihood.conditional import Conditional
 from skmixed._likelihood.mixed_posterior import (
     Effects,
     MixedPosterior,
@@ -16,6 +16,7 @@ from skmixed._likelihood.mixed_posterior import (
     make_room,
     observe,
 )
+from skmixed._rows.sparse_matrix import sparse_matrix
 
 # Both sides solve with matrices of condition up to 1e4; figures are of order 1.
 DENSE = 1e-9
@@ -60,7 +61,7 @@ def before_rows(at, n_sparse, order=None):
     order = tuple(range(len(terms))) if order is None else order
     sizes = tuple((0, len(terms[t].Psi)) for t in order)
     own = tuple(np.empty((0, q, q)) for _, q in sizes[:n_sparse])
-    chain = sparse_rows(sparse.csr_array((0, 0))) if n_sparse > 1 else None
+    chain = sparse_matrix(sparse.csr_array((0, 0))) if n_sparse > 1 else None
     conditional = Conditional(sizes, own, np.empty((0, 0)), chain, None, own)
     return MixedPosterior(
         shift,

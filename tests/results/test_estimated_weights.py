@@ -8,7 +8,7 @@ from scipy.stats import t as student
 
 from skmixed import LinearMixedRegressor
 from skmixed._estimator import fit_of
-from skmixed._results.estimated_weights import estimated_weights
+from skmixed._results.estimated_weights import added_by_weights, estimated_weights
 from skmixed._results.mixed_inference import all_variance_parameters
 
 STEP = 1e-5
@@ -79,12 +79,9 @@ def test_it_is_that_of_differences_of_dense_weights(terms, method):
     slopes = np.array(slopes) * np.array(scale)[:, None, None]
     C = parameters.covariance[1:, 1:]
     expected = np.einsum("ij,iar,ab,jbr->r", C, slopes, V0, slopes, optimize=True)
-    found = estimated_weights(point, fit.reduced.places)
-    assert_allclose(
-        found.variance(fit.posterior, X[some], codes),
-        fit.noise_variance * expected,
-        rtol=1e-5,
-    )
+    forms = estimated_weights(point, fit.reduced.places)
+    found = added_by_weights(forms, fit.posterior, X[some], codes)
+    assert_allclose(found, fit.noise_variance * expected, rtol=1e-5)
 
 
 def test_student_intervals_of_many_variances_are_wider():
@@ -101,7 +98,8 @@ def test_student_intervals_of_many_variances_are_wider():
         half = student.ppf(0.95, fit.freedom_of(X, codes)) * np.sqrt(std**2 + added)
         assert_allclose(np.ptp(ends, axis=1), 2 * half, rtol=1e-8)
         if adds:
-            once = fit._estimated_weights.variance(fit.posterior, X, codes)
+            forms = fit._estimated_weights
+            once = added_by_weights(forms, fit.posterior, X, codes)
             assert_allclose(added, 2 * once)
             model.update_random_effects(X[:3], y[:3], groups=groups[:3])
             assert (fit_of(model).added_variance(X, codes) == 0).all()

@@ -51,7 +51,7 @@ def test_curvature_is_that_of_the_deviance(method):
     estimator, *_ = fit(method)
     _, model = fit_of(estimator).likelihood()
     at = evaluate(model, fit_of(estimator).ratio)
-    found = curvature(model, at).observed
+    found, _, _ = curvature(model, at)
     theta = np.array([np.log(at.noise_variance), at.ratio])
     expected = np.empty((2, 2))
     steps = STEP * np.eye(2) * [1, at.ratio]
@@ -508,7 +508,7 @@ def test_the_slope_of_predictive_variances_in_the_group_variance():
         posterior.coefficient_rows(X[:4], codes),
         posterior.intercept_variance(codes),
         of_groups(posterior.loading, codes, 0.0),
-        curvature(model, evaluate(model, ratio)).C,
+        curvature(model, evaluate(model, ratio))[2],
     )
     ends = [
         predictive_variance(estimator, ratio * (1 + step), X[:4], codes)[1]

@@ -97,10 +97,7 @@ class HeteroscedasticFit(GroupedFit):
     @property
     def variance_covariance(self):
         """Covariance of `variance_coefficients`."""
-        wide = np.append(0, 1 + self.features)
-        covariance = np.zeros((1 + len(self.names),) * 2)
-        covariance[np.ix_(wide, wide)] = self.log_variance.covariance
-        return covariance
+        return self._wide_covariance(self.log_variance.covariance)
 
     def coefficient_uncertainty(self):
         """See `Fit`; of models without fixed effects of groups."""
