@@ -95,7 +95,7 @@ class Conditional:
         starts, E, d = self.starts
         dense = [E * (t >= self.n_sparse) for t in range(len(starts))]
         begins = [a + b for a, b in zip(starts, dense, strict=True)]
-        return indicator(Z, codes, begins, (n, E + d))
+        return rows_of_effects(Z, codes, begins, (n, E + d))
 
     def weights(self, rows):
         """The weights of eps in rows z'b, Z (n, E + d): of those of the first terms
@@ -144,7 +144,7 @@ class Conditional:
             return
         starts, E, _ = self.starts
         k = self.n_sparse
-        W = indicator(Z[:k], codes[:k], starts[:k], (len(codes[0]), E))
+        W = rows_of_effects(Z[:k], codes[:k], starts[:k], (len(codes[0]), E))
         W = W @ self.chain.matrix
         for start, (K, q) in zip(starts[:k], self.sizes, strict=False):
             yield _blocks(W[:, start : start + K * q], q)
@@ -628,7 +628,7 @@ def _bilinear_by_rows(A, i, B, j, C):
     return total
 
 
-def indicator(Z, codes, starts, shape):
+def rows_of_effects(Z, codes, starts, shape):
     """The sparse matrix whose rows have z at the effects of their levels."""
     rows, columns, values = [], [], []
     for z, code, start in zip(Z, codes, starts, strict=True):

@@ -22,7 +22,9 @@ from scipy.linalg import block_diag, cho_solve, cholesky
 from scipy.sparse.linalg import splu
 
 from .._blocks import row_blocks
-from .conditional import Conditional, indicator, semidefinite_root
+from .._rows.coordinates import basis_of
+from .._rows.term import effect_columns
+from .conditional import Conditional, rows_of_effects, semidefinite_root
 from .posterior import Coefficients, of_groups
 from .sampled import SampledConditional
 
@@ -62,19 +64,11 @@ class Effects:
     @property
     def basis(self):
         """The effects in the user's units are `basis` times these, (q, q)."""
-        basis = np.diag(1 / self.unit)
-        basis[0, 1:] -= self.origin[1:] / self.unit[1:]
-        return basis
+        return basis_of(self.origin, self.unit)
 
     def rows(self, X):
         """z of each row, (n, q)."""
-        z = np.ones((X.shape[0], len(self.columns)))
-        features = self.columns >= 0
-        some = X[:, self.columns[features]]
-        z[:, features] = some.toarray() if sparse.issparse(some) else some
-        z[:, features] -= self.origin[features]
-        z /= self.unit
-        return z
+        return (effect_columns(X, self.columns) - self.origin) / self.unit
 
 
 @dataclass(frozen=True)
@@ -357,7 +351,7 @@ def error_products(posterior, X, codes):
         null = z @ (np.eye(q) - inverse @ term.Psi)
         A = (
             _level_products(inverse, A)
-            + indicator([null], [codes[t]], [0], A.shape[::-1]).T
+            + rows_of_effects([null], [codes[t]], [0], A.shape[::-1]).T
         )
         parts, k = [A[i::q] for i in range(q)], inverse @ term.loading
         G = np.where((codes[t] < 0)[:, None, None], z[:, :, None] * z[:, None], 0.0)

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from .._rows.iterative import IterativeGram
 from .._rows.sparse_matrix import sparse_matrix
-from .conditional import indicator, level_blocks
+from .conditional import level_blocks, rows_of_effects
 from .factor import times
 from .iterative import OF_DRAWS, OF_VARIATES, Equations
 
@@ -74,7 +74,7 @@ class SampledConditional:
     def rows(self, Z, codes, n):
         """As that of `Conditional`, csr_array (n, D)."""
         starts, D = self.starts
-        return indicator(Z, codes, starts, (n, D))
+        return rows_of_effects(Z, codes, starts, (n, D))
 
     def weights(self, rows):
         """The weights of the effects alone."""

@@ -28,12 +28,8 @@ class Coordinates:
 
     @property
     def basis(self):
-        """The effects in the user's units are `basis` times those of the search:
-        math.md (38).
-        """
-        back = np.eye(len(self.unit))
-        back[0] -= self.origin
-        return back / self.unit
+        """See `basis_of`."""
+        return basis_of(self.origin, self.unit)
 
     def to_user(self, Psi):
         """A covariance of the effects of the search, in the user's units."""
@@ -47,6 +43,15 @@ class Coordinates:
         """
         half = self.basis @ root
         return _symmetric(half @ half.T)
+
+
+def basis_of(origin, unit):
+    """The effects in the user's units are this matrix times those that are counted for
+    (z - origin) / unit: math.md (38).
+    """
+    back = np.eye(len(unit))
+    back[0] -= origin
+    return back / unit
 
 
 def _symmetric(found):

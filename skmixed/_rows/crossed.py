@@ -20,6 +20,7 @@ from .memory import check_memory
 from .qr import EPS
 from .reduction import root_of_scatter
 from .sparse_rows import SparseRows
+from .term import effect_columns
 
 # Random effects beside those of the largest factor: their matrix is dense and has 200
 # megabytes at this size, and there are a few of them.
@@ -355,7 +356,6 @@ def check_size(terms):
     )
 
 
-@dataclass(frozen=True)
 class Dense:
     """The matrices of the effects beside those of the first factor, and a fit of them:
     one dense matrix of all.
@@ -374,9 +374,7 @@ class Dense:
         return CrossedGram(links=links, W22=W22, **parts)
 
 
-def crossed_gram(
-    data, terms, elimination, gram, columns, mean, n_jobs=None, matrices=Dense()
-):
+def crossed_gram(data, terms, elimination, gram, columns, mean, n_jobs, matrices):
     """The blocks of crossed factors, and the coordinates of all terms but the first.
 
     The rows are read once more: counted from their fit on the effects of the others,
@@ -395,7 +393,7 @@ def crossed_gram(
         Positions of the columns of the mean among those of A.
     n_jobs : int, default=None
         See `skmixed._blocks.map_runs`.
-    matrices : Dense or Nesting, default=Dense()
+    matrices : Dense or Nesting
         The matrices of all effects but those of the first factor.
 
     Returns
@@ -545,12 +543,8 @@ def fit_on(W22, size, W2A):
 
 def search_columns(data, term):
     """Columns (n, q) of a term's effects in the search, and their coordinates."""
-    n = data.X.shape[0]
-    Z = np.ones((n, term.n_columns))
-    features = term.columns >= 0
-    some = data.X[:, term.columns[features]]
-    Z[:, features] = some.toarray() if sparse.issparse(some) else some
-    weight = np.ones(n) if data.weight is None else data.weight
+    Z = effect_columns(data.X, term.columns)
+    weight = np.ones(len(Z)) if data.weight is None else data.weight
     shift = np.zeros(term.n_columns)
     if term.has_constant:
         shift[1:] = Z[0, 1:] + weight @ (Z[:, 1:] - Z[0, 1:]) / weight.sum()

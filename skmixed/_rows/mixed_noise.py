@@ -28,6 +28,7 @@ from .gram import Gram
 from .mixed import arrange_terms
 from .nested import Chain, join_chain
 from .parts import Parts
+from .term import effect_columns
 
 
 class NoisyRows:
@@ -371,18 +372,16 @@ def uneven_rows(data, terms, mean, reduced, of_variance=None, n_jobs=None):
     links = None
     if beside is not None:
         links = pattern(codes[0], ordered[0].n_levels, beside)
-    slopes = _slopes(data, chain, reduced.coordinates or (None,), rows)
+    slopes, places = _slopes(data, chain, reduced.coordinates or (None,), rows)
     has_constant = chain.terms[0].has_constant
     work, kept, constant = _working(data, mean, reduced, rows, beside, has_constant)
     S, offset, weight = _of_variance(data, of_variance, rows)
-    A = np.column_stack([np.ones(len(rows)), slopes.columns, work])
+    A = np.column_stack([np.ones(len(rows)), slopes, work])
     return UnevenRows(
         A=A,
-        kept=np.where(kept < 0, 0, 1 + slopes.columns.shape[1] + kept),
+        kept=np.where(kept < 0, 0, 1 + slopes.shape[1] + kept),
         constant=constant,
-        positions=slopes.positions,
-        moves=slopes.moves,
-        units=slopes.units,
+        **places,
         chain=chain,
         codes=codes,
         Z=Z,
@@ -396,18 +395,8 @@ def uneven_rows(data, terms, mean, reduced, of_variance=None, n_jobs=None):
     )
 
 
-@dataclass(frozen=True)
-class _Slopes:
-    """Columns of the slopes of a chain, and fields of `UnevenRows` about them."""
-
-    columns: np.ndarray
-    positions: tuple
-    moves: tuple
-    units: tuple
-
-
 def _slopes(data, chain, coordinates, rows):
-    """The `_Slopes` of a chain.
+    """Columns of the slopes of a chain, and fields of `UnevenRows` about them.
 
     Factors share the column of a feature: what the first one leaves of it is nothing
     to the last digit.  It is centred if the first factor has random intercepts.
@@ -433,18 +422,16 @@ def _slopes(data, chain, coordinates, rows):
         units = [c.unit for _, c in some]
         moves = [shift[place] - c.origin for place, c in some]
     positions = tuple(1 + place for place in places)
-    return _Slopes(columns, positions, tuple(moves), tuple(units))
+    fields = {"positions": positions, "moves": tuple(moves), "units": tuple(units)}
+    return columns, fields
 
 
 def _effect_columns(X, term, coordinates, rows):
     """The columns of the effects of the search, (n, q)."""
-    Z = np.ones((len(rows), term.n_columns))
-    features = term.columns >= 0
-    if features.any():
-        Z[:, features] = _dense(X[:, term.columns[features]])[rows]
-        Z[:, features] -= coordinates.origin[features]
-        Z /= coordinates.unit
-    return Z
+    Z = effect_columns(X, term.columns)[rows]
+    if coordinates is None:
+        return Z
+    return (Z - coordinates.origin) / coordinates.unit
 
 
 def _working(data, mean, reduced, rows, beside, has_constant):

@@ -7,8 +7,9 @@ and not branches.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
-CONSTANT = -1  # The position, among the columns of an effect, of the random intercept.
+from .._input.factors import CONSTANT
 
 
 @dataclass(frozen=True)
@@ -56,3 +57,14 @@ class Term:
     def has_constant(self):
         """Whether one of the effects is a random intercept."""
         return bool(self.columns[0] == CONSTANT)
+
+
+def effect_columns(X, columns):
+    """Columns (n, q) of the effects of a term at these positions: features of X, which
+    may be sparse, and ones.
+    """
+    Z = np.ones((X.shape[0], len(columns)))
+    features = columns != CONSTANT
+    some = X[:, columns[features]]
+    Z[:, features] = some.toarray() if sparse.issparse(some) else some
+    return Z
