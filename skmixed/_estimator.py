@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._input.labels import check_present, join_labels
 from ._input.parameters import (
+    check_count,
     check_coverage,
     check_distribution,
     check_flag,
@@ -464,9 +464,7 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
             Draws, in the units of y.
         """
         check_distribution(distribution, ("normal", "integrated"))
-        whole = isinstance(n_samples, numbers.Integral) and n_samples is not True
-        if not whole or n_samples < 1:
-            raise ValueError(f"n_samples is a positive integer, got {n_samples!r}.")
+        check_count(n_samples, "n_samples")
         new = read_new(self, X, groups)
         random_state = check_random_state(random_state)
         if distribution == "integrated":

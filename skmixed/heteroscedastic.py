@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from copy import copy
 from functools import partial
 from typing import Literal, Self
@@ -14,6 +13,7 @@ from ._estimator import LinearGroupedRegressor, fit_of
 from ._input.features import feature_positions, offset_position
 from ._input.labels import GroupsWarning
 from ._input.parameters import (
+    check_count,
     check_coverage,
     check_distribution,
     check_flag,
@@ -440,10 +440,7 @@ def _check_parameters(estimator):
     check_nonnegative(estimator.variance_alpha, "variance_alpha")
     check_nonnegative(estimator.tol, "tol")
     check_jobs(estimator.n_jobs)
-    max_iter = estimator.max_iter
-    whole = isinstance(max_iter, numbers.Integral) and not isinstance(max_iter, bool)
-    if not whole or max_iter < 1:
-        raise ValueError(f"max_iter is a positive integer, got {max_iter!r}.")
+    check_count(estimator.max_iter, "max_iter")
     if estimator.mean_groups not in ("random", "fixed", None):
         raise ValueError(
             f"mean_groups is 'random', 'fixed' or None, got {estimator.mean_groups!r}."

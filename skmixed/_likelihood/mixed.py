@@ -71,6 +71,14 @@ class LinearMixed:
         """
         return self.gram.sizes[t][0] / self.n
 
+    def only(self, told):
+        """The likelihood in which those effects alone have variances that `told` says,
+        by terms.
+        """
+        pairs = zip(self.covariances, told, strict=True)
+        patterns = (c.without(np.flatnonzero(~some)) for c, some in pairs)
+        return replace(self, covariances=tuple(patterns))
+
     def unpack(self, theta):
         """Lambda of every term from all their free entries."""
         sizes = [len(c.entries[0]) for c in self.covariances]
@@ -392,7 +400,7 @@ def second(point, directions):
     return _second_of_several(point, directions)
 
 
-def _along(directions, figures):
+def along(directions, figures):
     """tr(E A) of the directions E of every term and a symmetric A (q, q) of it."""
     pairs = zip(directions, figures, strict=True)
     return np.concatenate([np.einsum("kab,ab->k", E, A) for E, A in pairs])
@@ -428,8 +436,8 @@ def _second_of_several(point, directions):
         squares = X.T @ N_x @ X
     else:
         traces, squares = None, _squares(point, directions, number)
-        trace = _along(directions, point.traces)
-    square = _along(directions, [u.T @ u for u in point.residual_pulls])
+        trace = along(directions, point.traces)
+    square = along(directions, [u.T @ u for u in point.residual_pulls])
     return Second(traces, squares, trace, square, point.freedom)
 
 
@@ -496,7 +504,7 @@ def information_at_zero(point, directions):
     coefficients in the traces of products: MINQUE(0).
     """
     traces = traces_at_zero(point, directions)
-    trace = _along(directions, point.traces)
+    trace = along(directions, point.traces)
     return traces - np.outer(trace, trace) / point.factor_freedom
 
 

@@ -8,12 +8,13 @@ covariance V0 = I + r ZZ' is still positive definite, belong to it: in balanced 
 posterior of 1 + n r is then the pivot of the F test, so that intervals are exact.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from .._rows.gram import pool
 from .criterion import has_freedom
 from .mixture import Components
-from .one_variance import RandomIntercept
 
 # Distance in log r of the nodes of the trapezoidal rule, where the density is wide.
 STEP = 0.75
@@ -53,7 +54,7 @@ def integrate_ratio(model):
     Components
         Their keys are the ratios, at least 0.
     """
-    model = pooled(model)
+    model = replace(model, gram=pool(model.gram), penalty=None)
     freedom = model.n - (model.gram.R12.shape[2] - 1)
     density, rss = _densities(model, np.zeros(1), freedom)
     if not has_freedom(model, freedom) or not np.isfinite(density[0]):
@@ -61,13 +62,6 @@ def integrate_ratio(model):
         return Components(np.zeros(1), scale, np.ones(1), float(freedom))
     above, below = _above(model, freedom), _below(model, freedom)
     return _components(model, above, below, freedom)
-
-
-def pooled(model):
-    """The same likelihood, with one block of its Gram for all groups of a size."""
-    return RandomIntercept(
-        pool(model.gram), model.n, model.reml, model.floor, None, model.logdet_basis
-    )
 
 
 def _components(model, above, below, freedom):

@@ -375,7 +375,7 @@ def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **o
         n_rows=found.reduced.n,
         n_parameters=_n_parameters(found, factors),
         log_likelihood=found.log_likelihood,
-        **_shares(found.reduced.total, posterior, found.noise_variance),
+        **_shares(found.reduced, posterior, found.noise_variance),
         n_iter=found.n_iter,
         converged=found.converged,
         uses_groups=uses_groups,
@@ -449,11 +449,11 @@ def _levels(data, terms):
     }
 
 
-def _shares(total, posterior, noise):
+def _shares(reduced, posterior, noise):
     """Variances of the features' part of the mean, of the effects and of the noise, and
     the mean and the scatter of y.
     """
-    root, mean, between = total.root, total.mean, 0.0
+    (mean, root), n, between = reduced.total, reduced.n, 0.0
     for term in posterior.terms:
         places = 1 + term.columns
         z = root[:, places] + root[:, :1] * (mean[places] - term.origin)
@@ -462,7 +462,7 @@ def _shares(total, posterior, noise):
     explained = np.sum((root[:, 1:-1] @ posterior.coef) ** 2)
     return {
         "response": (float(mean[-1]), float(np.sum(root[:, -1] ** 2))),
-        "explained": float(explained / max(total.n - 1, 1)),
-        "between": float(between / total.n),
+        "explained": float(explained / max(n - 1, 1)),
+        "between": float(between / n),
         "noise": noise,
     }

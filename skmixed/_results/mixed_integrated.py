@@ -123,7 +123,7 @@ def _no_freedom(fit):
 def integrate_mixed(fit):
     """The integrated distribution of a `LinearMixedFit`, `IntegratedMixed`."""
     model = likelihood_of(fit.reduced, fit.factors, True, 0.0)
-    model = replace(model, covariances=_told(fit, model))
+    model = model.only([fit.identified[t] for t in fit.order])
     over, node = _components(fit, model)
 
     def read(key):
@@ -151,13 +151,6 @@ def integrate_mixed(fit):
         to_user=[coordinates.to_user for coordinates in fit.reduced.coordinates],
         node=node,
     )
-
-
-def _told(fit, model):
-    """Patterns of the variances that the data tell."""
-    told = [fit.identified[t] for t in fit.order]
-    pairs = zip(model.covariances, told, strict=True)
-    return tuple(c.without(np.flatnonzero(~some)) for c, some in pairs)
 
 
 def _components(fit, model):

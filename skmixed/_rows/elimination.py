@@ -143,25 +143,6 @@ class Elimination:
 
 
 @dataclass(frozen=True)
-class Total:
-    """The rows as one group.
-
-    Attributes
-    ----------
-    n : float
-        Sum of the weights.
-    mean : ndarray of shape (m,)
-        Of the columns A = [1 X y]; 0 for the constant.
-    root : ndarray of shape (k, m)
-        Of the scatter about it; of the constant that about 0.
-    """
-
-    n: float
-    mean: np.ndarray
-    root: np.ndarray
-
-
-@dataclass(frozen=True)
 class Nest:
     """A factor that the first one, and all between, are nested in.
 

@@ -15,7 +15,7 @@ from .around import ChainedGram, Nesting
 from .columns import Columns, check_range, choose_columns, noise_floor, rank_tolerance
 from .coordinates import Coordinates
 from .crossed import CrossedGram, Dense, check_size, crossed_gram, is_large
-from .elimination import Reader, Total, eliminate
+from .elimination import Reader, eliminate
 from .gram import Gram
 from .iterative import IterativeGram, iterative_gram
 from .nested import Chain, NestedGram, chain_gram, is_nested, nest
@@ -45,8 +45,9 @@ class Reduced:
         Positions of the terms among the user's.
     places : tuple of ndarray of shape (K,)
         Position of each of the user's levels among those of the Gram.
-    total : Total or None
-        Of the rows; not stored.
+    total : pair of ndarray, (m,) and (k, m), or None
+        Means of the columns A = [1 X y] of all rows, 0 for the constant, and the root
+        of the scatter about them, of the constant about 0; not stored.
     """
 
     gram: Gram | NestedGram | CrossedGram | ChainedGram | IterativeGram
@@ -56,7 +57,7 @@ class Reduced:
     floor: float
     order: tuple
     places: tuple
-    total: Total | None = field(default=None, metadata={"stored": False})
+    total: tuple | None = field(default=None, metadata={"stored": False})
 
 
 class Solver(NamedTuple):
@@ -139,8 +140,8 @@ def reduce_terms(
         places = tuple(np.arange(term.n_levels) for term in some)
     if not terms:
         order = places = coordinates = ()
-    total = Total(elimination.n, elimination.shift, elimination.total)
-    return Reduced(gram, columns, coordinates, total.n, floor, order, places, total)
+    n, total = elimination.n, (elimination.shift, elimination.total)
+    return Reduced(gram, columns, coordinates, n, floor, order, places, total)
 
 
 def without_pairs(reduced):

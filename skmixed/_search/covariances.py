@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from .._likelihood.criterion import is_exact
-from .._likelihood.mixed import evaluate, information_at_zero, traces_at_zero
+from .._likelihood.mixed import along, evaluate, information_at_zero, traces_at_zero
 from .._rows.crossed import CrossedGram
 from .._rows.iterative import IterativeGram
 from .descent import TINY, Optimum, attempt, search_from
@@ -202,8 +202,7 @@ def _beside_coefficients(zero):
     in part of the noise, and the degrees of freedom.
     """
     bases = [c.symmetric for c in zero.model.covariances]
-    pairs = zip(bases, zero.factor.spread_sums, strict=True)
-    trace = np.concatenate([np.einsum("kab,ab->k", E, N) for E, N in pairs])
+    trace = along(bases, zero.factor.spread_sums)
     return traces_at_zero(zero, bases), trace, zero.model.n
 
 
@@ -376,9 +375,7 @@ def fisher_step(point):
     F = point.in_psi.expected()
     if at_zero and not point.in_psi.is_exact:
         F = information_at_zero(point, bases)
-    g = np.concatenate(
-        [np.einsum("kab,ab->k", E, S) for E, S in zip(bases, point.scores, strict=True)]
-    )
+    g = along(bases, point.scores)
     size = np.diag(F)
     unit = np.where(size > 0, 1 / np.sqrt(np.where(size > 0, size, 1.0)), 0.0)
     values, vectors = np.linalg.eigh(F * np.outer(unit, unit))

@@ -5,7 +5,6 @@ root: Newton's method with the average information finds that.
 """
 
 import logging
-from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
@@ -44,9 +43,7 @@ def best_iterative(zero, order, max_iter):
     """
     told = told_variances(zero, order)
     if not all(some.all() for some in told):
-        pairs = zip(zero.model.covariances, told, strict=True)
-        without = tuple(c.without(np.flatnonzero(~some)) for c, some in pairs)
-        zero = no_variance(replace(zero.model, covariances=without))
+        zero = no_variance(zero.model.only(told))
     start, point = perf_counter(), fisher_step(zero)
     last, length = np.inf, 1.0
     for n_iter in range(max_iter):

@@ -280,10 +280,7 @@ def best_optimum(model, order, max_iter):
     told = told_variances(zero, order)
     if all(some.all() for some in told):
         return best_covariances(zero, max_iter), told
-    pairs = zip(model.covariances, told, strict=True)
-    without = tuple(c.without(np.flatnonzero(~some)) for c, some in pairs)
-    simpler = no_variance(replace(model, covariances=without))
-    simpler = best_covariances(simpler, max_iter)
+    simpler = best_covariances(no_variance(model.only(told)), max_iter)
     if are_sums(zero, told):
         return simpler, told
     best = best_covariances(zero, max_iter, simpler.point)

@@ -140,7 +140,7 @@ class GroupEffectsDisplay(Display):
             If X has no such column, or labels are missing.
         """
         column = column_of(X, feature)
-        table = Table(estimator, X, feature, column, groups)
+        table = ChangedFeature(estimator, X, feature, column, groups)
         codes, labels = groups_of_lines(table, by)
         size = np.bincount(codes, minlength=len(labels))
         drawn = np.sort(np.argsort(-size, kind="stable")[:MOST_LINES])
@@ -235,7 +235,7 @@ def _with_column(X, feature, values):
 
 
 @dataclass(frozen=True)
-class Table:
+class ChangedFeature:
     """A model, the rows that it is asked about, and the feature that is changed."""
 
     estimator: Any

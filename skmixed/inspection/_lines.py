@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .._input.table import read_column
 from .._typing import ColumnLike, EstimatorLike, Floats, MatrixLike
 from ._display import Display, pyplot
-from ._effects import Table, column_of, groups_of_lines, knows_groups
+from ._effects import ChangedFeature, column_of, groups_of_lines, knows_groups
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,7 +126,7 @@ class GroupLinesDisplay(Display):
             If X has no such column, or labels are missing.
         """
         column = column_of(X, feature)
-        table = Table(estimator, X, feature, column, groups)
+        table = ChangedFeature(estimator, X, feature, column, groups)
         codes, labels = groups_of_lines(table, by)
         n_panels = MOST_PANELS if ax is None else np.size(ax)
         drawn = _spread(np.bincount(codes, minlength=len(labels)), n_panels)

@@ -169,7 +169,8 @@ def test_the_first_independent_columns_and_what_is_estimable(seed):
     _, size, right = np.linalg.svd(scatter / units, full_matrices=False)
     rank = int((size > 1e-9 * size[0]).sum())
     into_user = size[:rank, None] * right[:rank] * units
-    first = first_independent(into_user / np.abs(into_user).max(axis=0))
+    norm = np.abs(into_user).max(axis=0)
+    first = first_independent(into_user / np.where(norm > 0, norm, 1.0))
     estimable, logdet = find_dependence(into_user, shift)
     ranks = [
         np.linalg.matrix_rank(scatter[:, : j + 1] / units[: j + 1]) for j in range(p)
