@@ -9,7 +9,6 @@ from functools import partial
 
 import numpy as np
 
-from .._likelihood.criterion import is_exact
 from .._likelihood.mixed import along, evaluate, information_at_zero, traces_at_zero
 from .._rows.crossed import CrossedGram
 from .._rows.iterative import IterativeGram
@@ -112,6 +111,8 @@ def best_of_starts(zero, max_iter, simpler=None):
     """The best optimum of one function of the covariances."""
     (start, *others), spent = first_points(zero)
     best = search_from(start, max_iter, spent)
+    if best.is_exact or best.point.value > zero.value:
+        best = _regular(best, zero, max_iter)
     if simpler is not None:
         start = lifted(evaluate(zero.model, simpler.Lambdas))
         other = search_from(start, max_iter, best.n_evaluations + 2)
@@ -119,7 +120,7 @@ def best_of_starts(zero, max_iter, simpler=None):
         return replace(best, n_evaluations=other.n_evaluations)
     n_effects = sum(K * q for K, q in zero.model.gram.sizes)
     few = n_effects >= start.factor_freedom or zero.model.n_rows < FEW_ROWS
-    if few and not is_exact(best.point.noise_variance, zero.model.floor):
+    if few and not best.is_exact:
         part = (MANY_EFFECTS / max(n_effects, MANY_EFFECTS)) ** 3
         random = random_starts(best.point, max(1, int(part * N_STARTS)))
         starts = [*map(lifted, others), *random]
@@ -130,6 +131,17 @@ def best_of_starts(zero, max_iter, simpler=None):
                 best = other
         best = replace(best, n_evaluations=total)
     return best
+
+
+def _regular(end, zero, max_iter):
+    """The better of the end of a search and of that from next to no variance.
+
+    Where large variances leave a few rows without noise, the likelihood rises on its
+    way to an exact fit of these rows, from wherever the search has come.
+    """
+    other = search_from(lifted(zero), max_iter, end.n_evaluations + 1)
+    best = min(end, other, key=lambda optimum: optimum.point.value)
+    return replace(best, n_evaluations=other.n_evaluations)
 
 
 def told_variances(zero, order):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .._likelihood.criterion import is_exact
 from .secant import Secant, secant
 
 # The longest step, in standard deviations of the effects and their resolution.
@@ -40,6 +41,11 @@ class Optimum:
     point: object
     n_evaluations: int
     converged: bool
+
+    @property
+    def is_exact(self):
+        """Whether the noise is the rounding of an exact fit."""
+        return is_exact(self.point.noise_variance, self.point.model.floor)
 
 
 @dataclass(frozen=True)
