@@ -185,7 +185,7 @@ def eliminate(read, codes, n_levels, positions, weight=None, n_jobs=None, upper=
     -------
     Elimination
     """
-    origin = origin_of(read, positions)
+    origin = origin_of(read, positions, upper)
     R, rest, of_upper = eliminate_about(
         origin, read, codes, n_levels, positions, weight, n_jobs, upper
     )
@@ -207,14 +207,17 @@ def eliminate_about(origin, read, codes, n_levels, positions, weight, n_jobs, up
     return R, rest, tuple(next(merged) if left else None for left in left_over)
 
 
-def origin_of(read, positions):
+def origin_of(read, positions, upper=()):
     """The row that columns are counted from: the first one, but 0 for the constant, and
-    for the columns of effects without a random intercept.
+    for the columns of effects that are swept before a random intercept is, of this
+    factor or of those that it is nested in.
     """
     origin = read(slice(0, 1))[0]
     origin[0] = 0.0
-    if positions[0] != 0:
-        origin[positions] = 0.0
+    for some in (positions, *(nest.positions for nest in upper)):
+        if some[0] == 0:
+            break
+        origin[some] = 0.0
     return origin
 
 

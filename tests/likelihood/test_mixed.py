@@ -55,6 +55,12 @@ STRUCTURES = {
     "nested": [(FIRST, [-1], 1), (AROUND, [-1], 1)],
     "nested slopes": [(FIRST, [-1], 1), (AROUND, [-1, 0], 2)],
     "nested slopes inside": [(FIRST, [-1, 0], 2), (AROUND, [1], 1)],
+    "nested slopes alone": [(FIRST, [0], 1), (AROUND, [1, 0], 2)],
+    "three nested slopes": [
+        (OUTER, [-1, 1], 2),
+        (FIRST, [0], 1),
+        (AROUND, [1], 1),
+    ],
     "three nested": [(OUTER, [-1, 1], "diagonal"), (FIRST, [-1], 1), (AROUND, [0], 1)],
     "crossed": [(FIRST, [-1], 1), (CROSSING, [-1], 1)],
     "crossed slopes": [(FIRST, [-1, 0], 2), (CROSSING, [-1, 1], "diagonal")],
