@@ -482,10 +482,9 @@ def _by_rows(before, Z, precision):
         L = _root(C)
         of_levels = _block_diagonal([L])
         half, later = rest[:, :length] @ of_levels, rest[:, length:]
-        products = level_blocks(half.T @ half, q)
-        if products is None:
+        inverse = _inverse_beside_unit(half, q)
+        if inverse is None:
             return own, pulls, None
-        inverse = np.linalg.inv(np.eye(q) + products)
         own.append(L @ inverse @ np.swapaxes(L, 1, 2))
         follow = (_block_diagonal([inverse]) @ (half.T @ later)).tocsr()
         pulls.append((of_levels @ follow).tocsr())
@@ -495,6 +494,26 @@ def _by_rows(before, Z, precision):
     R = np.linalg.qr(np.vstack([rest @ L, np.eye(L.shape[1])]), mode="r")
     half = np.linalg.solve(R.T, L.T)
     return own, pulls, half.T @ half
+
+
+def _inverse_beside_unit(half, q):
+    """(I + half'half)^-1 of the q columns of every level, (K, q, q), from the root of
+    the rows [I; half]; None where a row has two levels.
+    """
+    half.eliminate_zeros()
+    row, level, rows = _blocks(half, q)
+    if len(np.unique(row)) < len(row):
+        return None
+    K, order = half.shape[1] // q, np.argsort(level, kind="stable")
+    counts, inverse = np.bincount(level, minlength=K), np.tile(np.eye(q), (K, 1, 1))
+    rows, counts_of_rows = rows[order], counts[level[order]]
+    for count in np.unique(counts_of_rows):
+        some = rows[counts_of_rows == count].reshape(-1, count, q)
+        unit = np.broadcast_to(np.eye(q), (len(some), q, q))
+        R = np.linalg.qr(np.concatenate([some, unit], axis=1), mode="r")
+        root = np.linalg.inv(R)
+        inverse[counts == count] = root @ np.swapaxes(root, 1, 2)
+    return inverse
 
 
 def _by_products(before, Z, precision):

@@ -44,6 +44,8 @@ def best_iterative(zero, order, max_iter):
     told = told_variances(zero, order)
     if not all(some.all() for some in told):
         zero = no_variance(zero.model.only(told))
+    if not any(c.blocks for c in zero.model.covariances):
+        return Optimum(zero, 1, zero.factor.converged), told
     start, point = perf_counter(), fisher_step(zero)
     last, length = np.inf, 1.0
     for n_iter in range(max_iter):

@@ -7,7 +7,7 @@ from oracles import mixed_laws
 from oracles.random_terms import make
 from scipy import sparse
 
-from skmixed import LinearMixedRegressor
+from skmixed import GroupsWarning, LinearMixedRegressor
 from skmixed._rows.coordinates import Coordinates
 
 # Options of the estimator, and how the problem is drawn.
@@ -374,6 +374,17 @@ def test_covariances_are_symmetric_to_the_last_bit():
     model = LinearMixedRegressor("(x0 + x1 + x2 | g0)").fit(X, y, groups=groups[:, :1])
     Psi = model.random_effects_covariance_["g0"]
     assert_array_equal(Psi, Psi.T)
+
+
+def test_iterations_without_a_variance_that_the_data_tell():
+    """A step in no parameter at all was an IndexError."""
+    y, groups = crossed()
+    X = np.zeros((len(y), 1))
+    terms = "(0 + x0 | g0) + (0 + x0 | g1)"
+    model = LinearMixedRegressor(terms, solver="iterative", random_state=0)
+    with pytest.warns(GroupsWarning, match="cannot tell"):
+        model = model.fit(X, y, groups=groups)
+    assert all((Psi == 0).all() for Psi in model.random_effects_covariance_.values())
 
 
 def test_variances_of_nothing_are_not_negative():

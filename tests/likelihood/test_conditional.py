@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from skmixed._likelihood.conditional import observe_rows, with_reach
@@ -32,3 +33,14 @@ def test_rows_so_precise_that_what_inner_levels_leave_is_rounding(q, is_dense):
     values = np.linalg.eigvalsh(found)
     assert (values >= 0).all()
     assert (values <= 1 + 1e-12).all()
+
+
+def test_a_row_so_precise_that_its_square_is_singular_tells_one_direction():
+    """math.md (212): the inverse of I and the square of the row could not be made."""
+    parts = np.empty((0, 0)), None, None
+    before = with_reach([(3, 2)], [np.tile(np.eye(2), (3, 1, 1))], *parts)
+    row = sparse.csr_array(([1.0, 2.0], ([0, 0], [2, 3])), shape=(1, 6))
+    after, _ = observe_rows(before, row, np.array([1e22]), np.ones((1, 1)))
+    across = np.array([2.0, -1.0])
+    assert_allclose(after.own[0][1] @ across, across, rtol=1e-12)
+    assert_array_equal(after.own[0][[0, 2]], before.own[0][[0, 2]])
