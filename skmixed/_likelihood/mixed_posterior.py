@@ -154,7 +154,7 @@ class MixedPosterior(Coefficients):
         total = np.zeros(n)
         for term, z, code in zip(self.terms, Z, codes, strict=True):
             new = np.flatnonzero(code < 0)
-            total[new] += np.einsum("ni,ij,nj->n", z[new], term.Psi, z[new])
+            total[new] += np.sum((z[new] @ root_of(term.Psi)) ** 2, axis=1)
         return total
 
     def coefficient_rows(self, X, codes, factors=None):

@@ -504,6 +504,10 @@ def sweep(A, bounds, positions, R, done=0, axes=None):
     for j in range(done, len(positions)):
         column = positions[j]
         z = A[:, column].copy()
+        for i in range(j if axes is not None else 0):  # once more, for the digits
+            left = total(z, axes[:, i])
+            R[:, i, column] += left
+            z -= axes[:, i] * spread(left, length)
         before = R[:, :j, column]
         square = total(z, z)
         norm = np.sqrt(square + np.sum(before**2, axis=1))

@@ -345,6 +345,26 @@ STORIES = {
             "seed": 3026431948,
         },
     ),
+    "rows of new groups beside slopes that cancel had a negative variance": (
+        {"method": "ml"},
+        {
+            "n": 41,
+            "columns": ["nearly of groups", "sum"],
+            "target": "binary",
+            "noise": 0.1,
+            "levels": ["singles"],
+            "n_levels": 10,
+            "terms": [((0, 1), True, "|")],
+            "weight": "counts",
+            "table": "column",
+            "door": "factors",
+            "labels": ["date"],
+            "container": "frame",
+            "unit": -30,
+            "units": [-7, -30],
+            "seed": 3022869857,
+        },
+    ),
 }
 
 

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from skmixed._input.table import Data
 from skmixed._rows.crossed import Links
-from skmixed._rows.elimination import Reader, eliminate
+from skmixed._rows.elimination import Reader, eliminate, eliminate_beside
 from skmixed._rows.mixed import reduce_terms
 from skmixed._rows.nested import nest
 from skmixed._rows.sparse_rows import SparseRows
@@ -85,6 +85,19 @@ def test_a_slope_that_is_constant_within_a_level_has_no_pivot():
     found = eliminate(Reader(X, y), codes, LEVELS, np.array([0, 1]))
     assert found.R11[4, 1, 1] == 0
     assert (np.delete(found.R11[:, 1, 1], 4) > 0).all()
+
+
+def test_axes_of_columns_that_are_nearly_equal_are_orthogonal():
+    """A second slope that was the first one in single precision had an axis with a part
+    of 1e-8 in that of the first, so that what crossed factors left was not a square.
+    """
+    X, y, codes = rows()
+    X[:, 1] = X[:, 0].astype(np.float32)
+    how = np.array([1, 2]), np.zeros(5), None, sparse.csr_array((N, 1)), None
+    *_, axes, _ = eliminate_beside(Reader(X, y), codes, LEVELS, *how)
+    for g in range(LEVELS):
+        own = axes[codes == g]
+        assert_allclose(own.T @ own, np.eye(2), atol=EXACT)
 
 
 def test_nested_levels_come_in_the_order_of_those_around():
