@@ -11,8 +11,11 @@ import numpy as np
 from scipy import sparse
 
 from .elimination import Reader, about_mean, eliminate_beside, origin_of
-from .qr import as_rows
+from .qr import EPS, as_rows
 from .reduction import SPARSE_TOLERANCE, root_of_scatter, without_offsets
+
+# Rounding errors of y counted from a factor that spans it, in units of its last digit.
+ROUNDINGS = 16
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,9 @@ class SparseRows:
             for Q, axis in zip(self.axes, self.dense[1].T, strict=True):
                 left = left - (axis / root[:, 0])[:, None] * (Q @ left)[self.codes]
         left *= root
+        rounding = ROUNDINGS * EPS * np.linalg.norm(self.dense[0][:, :, -1])
+        if np.linalg.norm(left[:, 1]) <= rounding:  # its products with X are no scatter
+            left[:, 1] = 0.0
         if self.has_constant:
             left[:, 0] = 0.0
         return left

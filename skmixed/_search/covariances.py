@@ -181,6 +181,8 @@ def _information(zero):
         F, of_V, free = _beside_coefficients(zero)
     elif not found.is_exact:
         F, of_V = found.squares, found.square
+    # Weights below 1 leave fewer degrees of freedom than there are rows to tell by.
+    free = free + max(model.n_rows - model.n, 0.0)
     pairs = enumerate(model.covariances)
     unit = [model.resolution(t) for t, c in pairs for _ in c.entries[0]]
     scale = np.array([1.0, *unit])

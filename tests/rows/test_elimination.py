@@ -87,6 +87,19 @@ def test_a_slope_that_is_constant_within_a_level_has_no_pivot():
     assert (np.delete(found.R11[:, 1, 1], 4) > 0).all()
 
 
+def test_products_of_sparse_columns_with_rounding_of_y_are_no_scatter():
+    """A y that is constant within levels left its rounding errors, in whose units its
+    products with X made the scatter of X larger by some percent.
+    """
+    rng, codes = np.random.default_rng(0), np.arange(N, dtype=np.int32) // 3
+    X, y = rng.normal(size=(N, 8)), rng.normal(size=N)[codes]
+    how = (y, None, codes, N // 3, np.array([0]))
+    found = SparseRows(sparse.csr_array(X), *how).eliminate()
+    dense = eliminate(Reader(X, y), codes, N // 3, np.array([0]))
+    expected = dense.rest.T @ dense.rest
+    assert_allclose(found.rest.T @ found.rest, expected, atol=REORDERED)
+
+
 def test_axes_of_columns_that_are_nearly_equal_are_orthogonal():
     """A second slope that was the first one in single precision had an axis with a part
     of 1e-8 in that of the first, so that what crossed factors left was not a square.

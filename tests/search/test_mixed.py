@@ -336,6 +336,21 @@ def test_what_the_data_cannot_tell_goes_to_the_noise_or_the_earlier_term():
     assert slopes.covariances[0][1, 1] > 0
 
 
+@pytest.mark.parametrize("columns", [[-1], [-1, 0]], ids=str)
+@pytest.mark.parametrize("largest", [0.3, 1.0])
+def test_weights_below_1_hide_no_variance(columns, largest):
+    """math.md (48): what rows tell does not depend on the unit of their weights, of
+    which those below 1 left less information about the noise than that of the rows.
+    """
+    rng = np.random.default_rng(0)
+    X, codes = rng.normal(size=(64, 2)), np.arange(64) // 2
+    y = 3 * rng.normal(size=32)[codes] + rng.normal(size=64)
+    weight = largest * rng.random(64)
+    terms = [term(codes, columns, ((0, 1)[: len(columns)],))]
+    found = fit(X, y, terms, weight)
+    assert found.identified[0].all()
+
+
 def test_a_column_that_says_nothing_has_no_variance():
     X, y, first, *_ = simulate()
     X = np.column_stack([X, np.zeros(len(y)), 2 * X[:, 0]])
