@@ -34,6 +34,8 @@ def condense(likelihood):
         The likelihood itself where it has no more columns than blocks of groups.
     """
     gram, penalty = likelihood.gram, likelihood.penalty
+    if gram.R12.shape[2] <= FEWEST_COLUMNS:
+        return likelihood
     fixed = gram.R22 if penalty is None else np.vstack([gram.R22, penalty])
     some = fixed[:, :-1].any(axis=0)
     k = int(some.sum())

@@ -13,13 +13,18 @@ from itertools import pairwise
 import numpy as np
 
 from .._blocks import short_blocks
-from .._rows.qr import column_norms
 from .criterion import has_freedom
 from .one_variance import RandomIntercept
 
 # The part of the square of each column that the others leave at least in a trusted
 # inverse: the slope then has some nine digits.
 LEAST_PIVOT = 1e-6
+# A grid has all its points where the product of ratio and size is above the first for
+# the largest group, or below the second for the smallest; beyond, one in so many.
+FIRST_PRODUCT, LAST_PRODUCT, STRIDE = 1e-4, 1e4, 8
+# A slope next to the first product that is a larger part of its positive terms keeps
+# its sign below: these and the negative terms change their proportion by less.
+UNEQUAL = 10 * FIRST_PRODUCT
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,39 @@ class SizeClasses:
     penalty: np.ndarray | None
     y_norm: float
 
+    def scan(self, grid):
+        """`slopes` at those points of a grid of log-ratios that can be next to a root:
+        at all points, where `_tells` does not exclude roots between some of them.
+
+        Returns
+        -------
+        points : ndarray
+        value, scale, fit, trusted : ndarray
+            As `slopes`.
+        """
+        ends = np.log([FIRST_PRODUCT / self.size[-1], LAST_PRODUCT / self.size[0]])
+        first, stop = np.searchsorted(grid, ends)
+        last = len(grid) - 1
+        stop = min(stop, last)
+        some = [[0], np.arange(first, stop), np.arange(stop, last, STRIDE), [last]]
+        points = grid[np.concatenate(some)]
+        found = self.slopes(np.exp(points))
+        if not self._tells(points, stop - first + 1, *found):
+            points, found = grid, self.slopes(np.exp(grid))
+        return points, *found
+
+    def _tells(self, t, far, value, scale, fit, trusted):
+        """Whether the first interval of log-ratios t, and those from number `far` on,
+        have no root: math.md (213).
+        """
+        is_slope = self.penalty is None or not self.likelihood.reml  # of a function
+        if not (is_slope and trusted.all() and abs(value[1]) > UNEQUAL * scale[1]):
+            return False
+        t, value, scale, fit = t[far:], value[far:], scale[far:], fit[far:]
+        most = np.exp(np.diff(t) / 2) * np.maximum(fit[:-1], fit[1:])
+        rest = value[:-1] + fit[:-1] - 2 / LAST_PRODUCT * scale[:-1]
+        return bool((rest > most).all())
+
     def slopes(self, ratios):
         """`slope` at many ratios.
 
@@ -61,13 +99,17 @@ class SizeClasses:
         -------
         value, scale : ndarray of shape (n_ratios,)
             The slope, and the sum of its positive terms.
+        fit : ndarray of shape (n_ratios,)
+            Of its negative terms that of the residuals.
         trusted : ndarray of shape (n_ratios,)
             False where cross-products cost too many digits, or the noise variance is
             at its floor: the value has to be found by `slope`.
         """
         blocks = short_blocks(len(ratios), self.fixed.size)
-        found = zip(*(self._slopes(ratios[some]) for some in blocks), strict=True)
-        return tuple(map(np.concatenate, found))
+        found = [self._slopes(ratios[some]) for some in blocks]
+        if len(found) == 1:
+            return found[0]
+        return tuple(map(np.concatenate, zip(*found, strict=True)))
 
     @np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore")
     def _slopes(self, ratios):
@@ -82,17 +124,18 @@ class SizeClasses:
         try:
             inverse = np.linalg.inv(information * scale)
         except np.linalg.LinAlgError:
-            return logdet, logdet, np.zeros(len(ratios), dtype=bool)
+            return logdet, logdet, logdet, np.zeros(len(ratios), dtype=bool)
         beside = np.diagonal(inverse, axis1=1, axis2=2)  # 1 over what the others leave
         trusted = ((beside > 0) & (LEAST_PIVOT * beside < 1)).all(axis=1)
         inverse *= scale
         variance = self._noise_variance(inverse)
         of_y, of_x = _forms(inverse, self._scatter(shrink / spread))
-        value = logdet - of_y * self.y_norm**2 / variance
+        fit = of_y * self.y_norm**2 / variance
+        value = logdet - fit
         if self.likelihood.reml:
             value -= of_x
         trusted &= variance > self.likelihood.floor
-        return value, logdet, trusted
+        return value, logdet, fit, trusted
 
     def _scatter(self, weight):
         """Weighted sums (n_ratios, m, m) of the scatter of the classes."""
@@ -104,12 +147,12 @@ class SizeClasses:
         if likelihood.noise_variance is not None:
             return np.full(n_ratios, max(likelihood.noise_variance, likelihood.floor))
         rss = 1 / inverse[:, -1, -1]
-        freedom = np.full(n_ratios, float(likelihood.n - (m - 1) * likelihood.reml))
+        freedom = likelihood.n - (m - 1) * likelihood.reml
         if self.penalty is not None and likelihood.reml:
-            of_y, of_x = _forms(inverse, self.penalty)
+            of_y, of_x = _forms(inverse, np.broadcast_to(self.penalty, inverse.shape))
             rss, freedom = rss - of_y, freedom + of_x
-        variance = self.y_norm**2 * rss / np.where(freedom > 0, freedom, np.inf)
-        variance[~has_freedom(likelihood, freedom)] = 0.0
+        variance = self.y_norm**2 * rss / freedom
+        variance = np.where(has_freedom(likelihood, freedom), variance, 0.0)
         return np.maximum(variance, likelihood.floor)
 
 
@@ -119,7 +162,7 @@ def _forms(inverse, form):
     """
     r = inverse[:, :, -1:] / inverse[:, -1:, -1:]
     of_y = np.einsum("rik,rik->r", r, form @ r)
-    trace = np.einsum("rij,rij->r", inverse, np.broadcast_to(form, inverse.shape))
+    trace = np.einsum("rij,rij->r", inverse, form)
     return of_y, trace - of_y * inverse[:, -1, -1]
 
 
@@ -128,19 +171,20 @@ def size_classes(likelihood):
     gram, penalty = likelihood.gram, likelihood.penalty
     order = np.argsort(gram.R11[:, 0, 0], kind="stable")
     R11, rows = gram.R11[order, 0, 0], gram.R12[:, 0].take(order, axis=0)
-    fixed = [gram.R22] if penalty is None else [gram.R22, penalty]
-    norm = column_norms(np.vstack([rows, *fixed]))
-    unit = np.where(norm > 0, norm, 1.0)
-    rows /= unit
     starts = np.flatnonzero(np.diff(R11, prepend=-1.0))
     bounds = pairwise([*starts.tolist(), len(rows)])
-    scatter = [(rows[i:j].T @ rows[i:j]).ravel() for i, j in bounds]
-    squares = [(part / unit).T @ (part / unit) for part in fixed]
+    scatter = np.array([rows[i:j].T @ rows[i:j] for i, j in bounds])
+    fixed = [gram.R22] if penalty is None else [gram.R22, penalty]
+    squares = [part.T @ part for part in fixed]
+    norm = np.sqrt(np.diagonal(scatter.sum(axis=0) + sum(squares)))
+    unit = np.where(norm > 0, norm, 1.0)
+    units = unit[:, None] * unit
+    squares = [square / units for square in squares]
     return SizeClasses(
         likelihood,
         size=R11[starts] ** 2,
         count=np.add.reduceat(gram.multiplicity[order], starts),
-        scatter=np.array(scatter),
+        scatter=(scatter / units).reshape(len(starts), -1),
         fixed=sum(squares),
         penalty=None if penalty is None else squares[1],
         y_norm=float(unit[-1]),

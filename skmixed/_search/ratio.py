@@ -6,11 +6,9 @@ every local optimum, and optima are compared by value.
 """
 
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 from scipy.integrate import quad
-from scipy.optimize import newton
 
 from .._likelihood.condensed import condense
 from .._likelihood.criterion import has_freedom, penalised_deviance, residual_freedom
@@ -32,6 +30,8 @@ FLAT = 1e-9  # A slope below this part of its terms is rounding.
 # rounding.
 NO_GAIN = 1e-13
 
+# A Newton step (in log(ratio)) that is the last one, and the most of them.
+CLOSE, MOST_STEPS = np.sqrt(EPS), 20
 # A slope below this part of its positive terms is evaluated exactly in the scan, so
 # that signs next to roots, and what counts as flat, are those of the exact criterion.
 SMALL = 1e-6
@@ -69,8 +69,7 @@ def best_ratio(likelihood):
     if not has_freedom(exact, residual_freedom(exact, factor)):
         return RatioOptimum(0.0, False, 1)  # nothing but rounding is left of y
     slope_at = _Slope(exact)
-    grid = ratio_grid(likelihood.gram)
-    values = slope_at.scan(grid)
+    grid, values = slope_at.scan(ratio_grid(likelihood.gram))
     roots = [slope_at.root(*ends) for ends in brackets(slope_at, grid, values)]
     if slope_at.flat:
         return RatioOptimum(0.0, False, slope_at.count)
@@ -120,35 +119,31 @@ class _Slope:
         return value
 
     def scan(self, grid):
-        """Its values at all points of a grid."""
-        value, scale, trusted = self.classes.slopes(np.exp(grid))
+        """The points of a grid that can be next to a root, or all, and its values."""
+        grid, value, scale, _, trusted = self.classes.scan(grid)
         trusted &= np.abs(value) > SMALL * scale
         self.count += int(trusted.sum())
         self.flat &= not trusted.any()
         value[~trusted] = [self(t) for t in grid[~trusted]]
-        return value
+        return grid, value
 
     def root(self, low, high):
         """The root between two neighbours on the grid, or next to them, to full
         precision.
         """
         points = bracket_points(low, high)
-        values, _, trusted = self.classes.slopes(np.exp(points))
+        values, *_, trusted = self.classes.slopes(np.exp(points))
         self.count += len(points)
         found = interpolated_root(values, low, high) if trusted.all() else None
         if found is not None:  # the root is next to it, with a derivative as good
-            options = {"tol": np.sqrt(EPS), "full_output": True, "disp": False}
-            near = partial(self._within, low - STEP, high + STEP)
-            root, report = newton(near, found[0], lambda _: found[1], **options)
-            if report.converged:
-                return root
+            t, derivative = found
+            for _ in range(MOST_STEPS):
+                near = low - STEP < t < high + STEP
+                step = self(t) / derivative if near else np.nan
+                t -= step
+                if abs(step) <= CLOSE:
+                    return t
         return root_between(self, low, high)
-
-    def _within(self, low, high, t):
-        """The slope between two points, and no number beyond them, where a step that is
-        far too long ends.
-        """
-        return self(t) if low < t < high else np.nan
 
 
 def ratio_grid(gram):
@@ -158,4 +153,4 @@ def ratio_grid(gram):
     # A group with less weight than rounding is of the others' counts for none.
     smallest = max(size.min(), largest / MOST_PRODUCT)
     low, high = np.log(LEAST_PRODUCT / largest), np.log(MOST_PRODUCT / smallest)
-    return np.linspace(low, high, int(np.ceil((high - low) / STEP)) + 1)
+    return np.arange(low, high + STEP, STEP)

@@ -48,10 +48,11 @@ def brackets(slope, grid, values):
         The slope at these points.
     """
     size, sign = np.abs(values), np.sign(values)
-    same = (sign[:-2] == sign[1:-1]) & (sign[1:-1] == sign[2:])
     lowest = (size[1:-1] <= size[:-2]) & (size[1:-1] <= size[2:])
-    dips = same & lowest & (size[1:-1] < DIP * np.maximum(size[:-2], size[2:]))
-    for i in np.flatnonzero(dips) + 1:
+    for i in np.flatnonzero(lowest) + 1:
+        three = slice(i - 1, i + 2)
+        if np.ptp(sign[three]) or size[i] >= DIP * size[three].max():
+            continue
         ends = grid[i - 1], grid[i + 1]
         closest = minimize_scalar(
             lambda t, sign=sign[i]: sign * slope(t), bounds=ends, method="bounded"
@@ -64,7 +65,7 @@ def brackets(slope, grid, values):
 
 def bracket_points(low, high):
     """The points of `interpolated_root`, from `high` to `low`."""
-    return low + 0.5 * (high - low) * (1 + np.cos(ANGLES))
+    return low + (high - low) * NODES
 
 
 def interpolated_root(values, low, high):
@@ -83,9 +84,11 @@ def interpolated_root(values, low, high):
     first, last = ANGLES[rising[0]], ANGLES[rising[0] + 1]
     share = values[rising[0]] / (values[rising[0]] - values[rising[0] + 1])
     angle, coefficients = first + share * (last - first), TO_COEFFICIENTS @ values
-    for _ in range(4):  # Newton's method, from an error of some thousandths
-        slope = coefficients @ (ORDERS * np.sin(ORDERS * angle))
-        angle += coefficients @ np.cos(ORDERS * angle) / slope
+    of_slope = ORDERS * coefficients
+    for _ in range(3):  # Newton's method, from an error of some thousandths
+        phases = ORDERS * angle
+        slope = of_slope @ np.sin(phases)
+        angle += coefficients @ np.cos(phases) / slope
     if not first <= angle <= last:
         return None
     half = 0.5 * (high - low)
@@ -94,6 +97,7 @@ def interpolated_root(values, low, high):
 
 ORDERS = np.arange(N_POINTS)
 ANGLES = np.pi * (ORDERS + 0.5) / N_POINTS
+NODES = 0.5 * (1 + np.cos(ANGLES))
 # The coefficients of the Chebyshev polynomials from the values at the points.
 TO_COEFFICIENTS = np.cos(np.outer(ORDERS, ANGLES)) * 2 / N_POINTS
 TO_COEFFICIENTS[0] /= 2
