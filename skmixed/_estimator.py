@@ -550,16 +550,16 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
     def _keep(self, fit):
         """Take a fit, and copy the public attributes from it."""
         self._fit = read_only(fit)
-        vars(self).update(read_only(self._fit.attributes()))
+        self.__dict__ = _public_read_only(vars(self) | self._fit.attributes())
         return self
 
     def _become(self, other):
-        """Take over the attributes of another estimator.
+        """Take over the attributes of another estimator, which has kept its fit.
 
         In one step, so that whoever interrupts it, or predicts in another thread, finds
         the old state or the new one and never parts of both.
         """
-        self.__dict__ = _public_read_only(vars(other))
+        self.__dict__ = vars(other).copy()
         return self
 
     def __copy__(self):

@@ -41,7 +41,6 @@ from ._results.row_variances.fit import HeteroscedasticFit, fit_optimum
 from ._results.summary import Summary
 from ._rows.columns import check_range
 from ._rows.dask import is_partitioned, read_partitions, table_like
-from ._rows.qr import column_norms
 from ._rows.statistics import sample_in_memory
 from ._search.row_variances.problem import RANGE, state_problem
 from ._search.row_variances.search import best_optimum
@@ -484,7 +483,7 @@ def _check_freedom(problem):
 def _noise_messages(n_rows, problem, point):
     """Rows whose fitted noise is far beyond the spread of y, counted."""
     moments = problem.mean_moments
-    spread = column_norms(moments.total)[-1] / np.sqrt(moments.n)
+    spread = moments.spread[-1] / np.sqrt(moments.n)
     if not spread:
         return
     n_noisy = count_noisy(problem.model, point, 2 * np.log(NOISY * spread))

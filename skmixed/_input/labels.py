@@ -298,7 +298,7 @@ def _index_coded(values, codes):
 
 def _values(groups):
     """Labels as an array of numbers, datetimes or time differences, else as a list."""
-    if isinstance(groups, list):
+    if isinstance(groups, list) or _is_numeric(groups):
         return groups
     dtype = getattr(groups, "dtype", None)
     if str(dtype).endswith("Int128"):  # of polars; NumPy has none
@@ -307,12 +307,17 @@ def _values(groups):
     if str(dtype) == "Time" or (zone and dtype.time_unit == "ns"):
         _check_whole_microseconds(groups.to_physical().to_list())
     values = groups.to_numpy() if hasattr(groups, "to_numpy") else np.asarray(groups)
-    if values.dtype.kind not in "biufmM":
+    if not _is_numeric(values):
         return values.tolist()
     # Frames turn integers beside missing ones into floats, which rounds large ones;
     # polars drops time zones, and spreads compound labels over columns.
     rounded = values.dtype.kind == "f" and "float" not in str(dtype).lower()
     return list(groups) if rounded or zone or values.ndim > 1 else values
+
+
+def _is_numeric(values):
+    """Whether values are an array of numbers, datetimes or time differences."""
+    return isinstance(values, np.ndarray) and values.dtype.kind in "biufmM"
 
 
 def unique(values):

@@ -299,8 +299,11 @@ def refuse_lazy(values, name):
 
 def _refuse_type(dtype, holds):
     """Refuse dates, whose numbers depend on their unit, and types that NumPy lacks."""
+    kind = getattr(dtype, "kind", "")
+    if kind == "f":
+        return
     text = str(dtype)
-    if getattr(dtype, "kind", "") in ("m", "M") or text.lower().startswith(DATES):
+    if kind in ("m", "M") or text.lower().startswith(DATES):
         raise TypeError(
             f"{holds} dates or times ({text}), which are no numbers. Convert them, "
             "such as to days since the first, or to hours."

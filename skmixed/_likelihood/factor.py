@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from scipy.linalg import lapack
 
 from .._blocks import row_blocks
 from .._rows.gram import Gram
@@ -57,13 +58,23 @@ class TriangularSystem:
     @cached_property
     def root_inverse(self):
         """T with T T' = (X'V^-1X)^-1, (m - 1, m - 1)."""
-        return np.linalg.solve(self.root[:-1, :-1], np.eye(len(self.root) - 1))
+        return self._solve(lapack.dtrtri)[:-1, :-1]
 
     @cached_property
     def contrast(self):
         """[origin - beta; 1], which turns a row of A into a residual."""
-        solution = np.linalg.solve(self.root[:-1, :-1], self.root[:-1, -1])
-        return np.append(-solution, 1.0)
+        return self._solve(lapack.dtrtrs, np.eye(len(self.root))[-1])
+
+    def _solve(self, routine, *right):
+        """By a routine of LAPACK for triangles, with the root of X and y of unit norm
+        beside it, which there is even where there is no X.
+        """
+        root = self.root.copy()
+        root[-1, -1] = 1.0
+        solution, singular = routine(root, *right)
+        if singular:
+            raise np.linalg.LinAlgError("columns of X are dependent")
+        return solution
 
 
 @dataclass(frozen=True)
@@ -127,6 +138,8 @@ class BlockCholesky(TriangularSystem):
 
     def part(self, groups):
         """The factor as far as it is about some groups, a slice."""
+        if groups == slice(0, len(self.C)):
+            return self
         gram, Lambda = self.gram, self.Lambda
         of_groups = replace(
             gram,

@@ -56,15 +56,12 @@ def sums_of_levels(half, rows, columns):
         Columns of A that are r / sigma and X R^-1.
     """
     q, n_levels = half.shape[1:]
-    pulled = sum(half[a] * rows[:, a, None] for a in range(q))
-    pulled = columns.T @ pulled.reshape(len(rows), q * n_levels)
-    pulled = pulled.reshape(-1, q, n_levels)
-    u, k = pulled[0], pulled[1:].reshape(-1, n_levels)
-    D = sum(half[a, :, None] * half[a] for a in range(q))
-    uu, kk = u[:, None] * u, sum(x[:, None] * x for x in pulled[1:])
-    p, flat = len(pulled) - 1, D.reshape(-1, n_levels)
-    if not p:
-        kk = np.zeros_like(D)
+    pulled = np.einsum("abn,man->mbn", half, rows).reshape(len(rows), q * n_levels)
+    pulled = (columns.T @ pulled).reshape(-1, q, n_levels)
+    u, own, p = pulled[0], pulled[1:], len(pulled) - 1
+    D = np.einsum("abn,acn->bcn", half, half)
+    uu, kk = u[:, None] * u, np.einsum("ian,ibn->abn", own, own)
+    k, flat = own.reshape(p * q, n_levels), D.reshape(q * q, n_levels)
 
     def products(A):
         """sum_g A_ab D_cd."""

@@ -74,5 +74,5 @@ def _lengths(part):
 def _constant_within(moments, positions):
     """Features that vary between groups only."""
     within = column_norms(moments.within)[:-1]
-    total = column_norms(moments.total)[:-1]
+    total = moments.spread[:-1]
     return set(positions[(within == 0) & (total > 0)].tolist())

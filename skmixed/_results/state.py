@@ -5,6 +5,7 @@ stored as dicts of their fields, so that private modules and classes are free to
 """
 
 from dataclasses import fields, is_dataclass, replace
+from functools import lru_cache
 from typing import get_args, get_type_hints
 
 import numpy as np
@@ -20,6 +21,14 @@ def to_plain(value):
     if isinstance(value, np.generic):
         return value.item()
     return tuple(map(to_plain, value)) if type(value) is tuple else value
+
+
+@lru_cache
+def _fields(kind):
+    """Names of the fields of a dataclass, for which Python takes as long as for an
+    array that is made read-only.
+    """
+    return [f.name for f in fields(kind)]
 
 
 def _stored(kind):
@@ -63,18 +72,18 @@ def read_only(value):
     They are views, so that an array that the caller shares with others stays writable
     for them.
     """
-    if value is None or isinstance(value, (str, bool, int, float)):
-        return value
     if isinstance(value, np.ndarray):
         if value.flags.writeable:
             value = value.view()
             value.flags.writeable = False
+    elif value is None or isinstance(value, (str, bool, int, float)):
+        return value
     elif is_dataclass(value):
         changed = {}
-        for field in fields(value):
-            part = getattr(value, field.name)
+        for name in _fields(type(value)):
+            part = getattr(value, name)
             if (kept := read_only(part)) is not part:
-                changed[field.name] = kept
+                changed[name] = kept
         return replace(value, **changed) if changed else value
     elif type(value) is tuple:
         kept = tuple(map(read_only, value))

@@ -9,13 +9,13 @@ from functools import cached_property
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import qr
+from scipy.linalg import lapack, qr
 
 from .._blocks import row_blocks
 from .dependence import find_dependence
 from .gram import pool_rows, random_intercept_gram
 from .moments import Moments
-from .qr import EPS, column_norms
+from .qr import EPS, column_norms, rows_root
 from .reduction import SPARSE_TOLERANCE
 
 # The noise standard deviation is never estimated below this part of y's own: some
@@ -73,12 +73,15 @@ class Columns:
 
     def gram(self, moments):
         """The Gram of the working columns [1, X, y]."""
+        return self._gram(moments, self._scatter(moments))
+
+    def _gram(self, moments, within):
         offset = moments.shift - np.append(self.shift, self.y_shift)
         constant = int(self.has_constant)
         mean = np.ones((len(moments.mean), constant + len(self.within) + 1))
         for rows in row_blocks(*moments.mean.shape):
             mean[rows, constant:] = self._work(moments.mean[rows] + offset)
-        return random_intercept_gram(moments.size, mean, self._scatter(moments))
+        return random_intercept_gram(moments.size, mean, within)
 
     def pooled_gram(self, moments):
         """The same, pooled where that pays; then the Gram of all groups is not made."""
@@ -94,9 +97,9 @@ class Columns:
             rows *= root_size[groups, None]
             return rows
 
-        ones = np.broadcast_to(1.0, len(root_size))
-        pooled = pool_rows(read, root_size, ones, self._scatter(moments))
-        return self.gram(moments) if pooled is None else pooled
+        ones, within = np.broadcast_to(1.0, len(root_size)), self._scatter(moments)
+        pooled = pool_rows(read, root_size, ones, within)
+        return self._gram(moments, within) if pooled is None else pooled
 
     def _scatter(self, moments):
         """Root of the scatter of the working columns within groups."""
@@ -203,8 +206,10 @@ def without_lost(moments, alpha, *, has_constant):
     """The moments without columns that a ridge penalty leaves nothing of: their
     coefficients would be beyond the digits of everything else.
     """
+    if not alpha:
+        return moments
     level = 0.0 if has_constant else moments.n * moments.shift**2
-    lost = column_norms(moments.total) ** 2 + level < LOST * alpha
+    lost = moments.spread**2 + level < LOST * alpha
     lost[-1] = False
     if not lost.any():
         return moments
@@ -237,9 +242,9 @@ def choose_columns(moments, *, fit_intercept, alpha, tolerance):
         else:
             stands_in = int(np.argmax(is_constant))
     between = moments.between_root(moments.shift - shift)[:, :p]
-    rounding = _rounding(moments)
+    norm = moments.spread[:p] if shift is moments.shift else None
     into, expand, within = _independent(
-        moments.within[:, :p], between, tolerance, rounding
+        moments.within[:, :p], between, tolerance, _rounding(moments), norm
     )
     has_constant = fit_intercept or stands_in is not None
     right = into
@@ -361,10 +366,10 @@ def _clearly_independent(A, least):
     """
     if not 0 < A.shape[1] <= len(A):
         return False
-    R = np.linalg.qr(A, mode="r")
-    if np.abs(np.diag(R)).min() <= least:
+    R = rows_root(A)
+    if np.abs(R.diagonal()).min() <= least:
         return False
-    return np.linalg.norm(np.linalg.inv(R)) * least < 1
+    return np.linalg.norm(lapack.dtrtri(R)[0]) * least < 1
 
 
 def _selection(p, kept):
@@ -434,7 +439,7 @@ def noise_floor(moments, has_constant):
     Relative to y's standard deviation (about 0 in a model without a constant), else to
     its level, else to 1.
     """
-    deviation = column_norms(moments.total)[-1] / np.sqrt(moments.n)
+    deviation = moments.spread[-1] / np.sqrt(moments.n)
     level = abs(moments.shift[-1])
     scale = deviation if has_constant else np.hypot(deviation, level)
     return (NOISE_FLOOR * (scale or level or 1.0)) ** 2
@@ -447,7 +452,7 @@ def check_range(moments, names, fourth_powers=False):
     With `fourth_powers` those of the deviations of y need to be in range (of y itself,
     if it is constant).
     """
-    spread = column_norms(moments.total)
+    spread = moments.spread
     root = np.sqrt(LARGEST)
     of_y = spread[-1] or abs(moments.shift[-1])
     if fourth_powers and of_y and not 1 / root < of_y < root:

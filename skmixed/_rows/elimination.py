@@ -420,18 +420,22 @@ def _reduce_block(columns, a, bounds, origin, positions):
         A -= spread(first, length)
     a = np.ones(len(A)) if a is None else a
     total, R = PieceSums(bounds), np.zeros((len(length), q, m))
-    root_size = np.sqrt(total(a, np.ones(len(A))))
+
+    def sums(a):
+        return np.concatenate([total(a, A) for A in columns], axis=1)
+
+    root_size = np.sqrt(np.add.reduceat(a, bounds[:-1]))
     R[:, 0, 0] = root_size
-    axes = [spread(1 / root_size, length)]
+    axes, on = [spread(1 / root_size, length)], [sums(a) / root_size[:, None]]
     if q == 2:
-        z = columns[0][:, positions[1] - 1]
-        mean = total(a, z) / root_size**2
-        level = root_size * (mean + own[0][:, positions[1] - 1] - origin[positions[1]])
-        z = z - spread(mean, length)
+        at = positions[1] - 1
+        mean = on[0][:, at] / root_size
+        level = root_size * (mean + own[0][:, at] - origin[positions[1]])
+        z = columns[0][:, at] - spread(mean, length)
         square = total(a * z, z)
         pivot = pivots(square, np.sqrt(square + level**2), 1, length)
         axes.append(z * spread(_inverse(pivot), length))
-    on = [np.concatenate([total(a * e, A) for A in columns], axis=1) for e in axes]
+        on.append(sums(a * axes[1]))
     root = _root_beside(columns, a, axes, on, length, positions[1:] - 1)
     for j, part in enumerate(on):
         R[:, j, 1:] = part

@@ -130,6 +130,11 @@ class Moments:
         return np.vstack([self.within, self.between])
 
     @cached_property
+    def spread(self):
+        """Roots of the sums of squares about `shift`, (m,)."""
+        return column_norms(self.total)
+
+    @cached_property
     def between(self):
         """Root of the scatter of the group means about `shift`."""
         return stacked_root([self.mean], weight=self.size)

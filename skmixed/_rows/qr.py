@@ -1,6 +1,7 @@
 """Triangular roots of rows: R of a QR factorisation, a block of rows at a time."""
 
 import numpy as np
+from scipy.linalg import blas, lapack
 
 from .._blocks import block_rows, row_blocks
 
@@ -16,7 +17,10 @@ def rows_root(A):
 
     By Cholesky where that costs no more than two digits, else by QR.
     """
-    root = _cholesky_root(A) if len(A) > A.shape[1] else None
+    root = None
+    if len(A) > A.shape[1]:
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            root = scatter_root(A.T @ A)
     return np.linalg.qr(A, mode="r") if root is None else root
 
 
@@ -52,7 +56,7 @@ def stacked_root(parts, weight=None, offset=0.0):
     rows, `offset` having been added to each.
     """
     m = parts[0].shape[1]
-    pending = [np.empty((0, m))]
+    pending = []
     for part in parts:
         for rows in row_blocks(len(part), m):
             block = part[rows]
@@ -61,19 +65,21 @@ def stacked_root(parts, weight=None, offset=0.0):
             pending.append(block)
             if sum(map(len, pending)) > block_rows(m):
                 pending = [rows_root(np.vstack(pending))]
-    return rows_root(np.vstack(pending))
-
-
-def _cholesky_root(A):
-    """Root of A'A from columns of unit norm, or None if they are too close."""
-    with np.errstate(over="ignore", under="ignore"):
-        return scatter_root(A.T @ A)
+    return rows_root(np.vstack(pending) if pending else np.empty((0, m)))
 
 
 def scatter_root(scatter):
-    """`_cholesky_root` of cross-products A'A."""
-    root, is_exact = scatter_roots(scatter)
-    return root if is_exact else None
+    """Upper triangular root of cross-products (m, m); None where one is not finite, or
+    columns of unit norm are too close.
+    """
+    norm = np.sqrt(scatter.diagonal())
+    root, failed = lapack.dpotrf(scatter)
+    if failed and not norm.all():
+        is_zero = norm == 0
+        root, failed = lapack.dpotrf(scatter + np.diag(is_zero))
+        root[:, is_zero] = 0.0
+    left = root.diagonal() - CHOLESKY_LIMIT * norm  # not a number, where one is not
+    return root if not failed and (left >= 0).all() else None
 
 
 @np.errstate(over="ignore", under="ignore", invalid="ignore")
@@ -102,7 +108,6 @@ def scatter_roots(scatter):
 
 def column_norms(A):
     """Euclidean norms of columns, even of those whose squares would overflow."""
-    peak = np.abs(A).max(axis=0, initial=0.0)
-    scale = np.where(peak > 0, peak, 1.0)
-    unit = A / scale
-    return scale * np.sqrt(np.einsum("ij,ij->j", unit, unit))
+    if not A.size:
+        return np.zeros(A.shape[1])
+    return np.array([blas.dnrm2(column) for column in A.T])

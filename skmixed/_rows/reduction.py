@@ -13,7 +13,7 @@ from scipy import sparse
 from .._blocks import block_rows, cut, map_runs, row_blocks
 from .memory import check_memory
 from .moments import merge_pieces, moments_about_mean, sparse_means
-from .qr import EPS, column_norms, rows_root, scatter_root
+from .qr import EPS, rows_root, scatter_root
 
 # Up to so many rows the codes of their groups fit 16 bits, which NumPy sorts by counts.
 MOST_16_BITS = 2**16
@@ -162,9 +162,8 @@ def _reduce_run(read, order, bounds, origin, m, weight):
     Means are counted from the row `origin`, or as the rows are if it is None.
     """
     size, mean = np.empty(len(bounds) - 1), np.empty((len(bounds) - 1, m))
-    roots = [np.empty((0, m))]
-    cuts = cut(bounds, block_rows(m))
-    for i, j in pairwise(cuts):
+    roots = []
+    for i, j in pairwise(cut(bounds, block_rows(m))):
         rows = slice(bounds[i], bounds[j])
         rows = rows if order is None else order[rows]
         columns = read(rows)
@@ -184,9 +183,9 @@ def _reduce_run(read, order, bounds, origin, m, weight):
         if origin is not None:
             mean[i:j] += np.concatenate(own, axis=1) - origin
         columns = None  # frees their memory before the next block is read
-        if len(roots) > ROOTS_AT_ONCE:
-            roots = [rows_root(np.vstack(roots))]
-    return size, mean, rows_root(np.vstack(roots))
+        if len(roots) > ROOTS_AT_ONCE or j == len(size):
+            roots = [roots[0] if len(roots) == 1 else rows_root(np.vstack(roots))]
+    return size, mean, roots[0]
 
 
 def _root_within(columns, a, mean, size, length):
@@ -337,7 +336,7 @@ def _reduce_sparse(X, y, codes, n_groups, a):
     moments = moments_about_mean(
         np.append(first, y[0]), size, mean, root_of_scatter(scatter, scale)
     )
-    varies = column_norms(moments.total) > SPARSE_TOLERANCE * scale
+    varies = moments.spread > SPARSE_TOLERANCE * scale
     varies[p] = True
     return replace(moments, mean=moments.mean * varies, within=moments.within * varies)
 

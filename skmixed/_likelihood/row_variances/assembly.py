@@ -16,7 +16,6 @@ from ..._rows.columns import (
 from ..._rows.grouped import Rows, arrange, columns_of_parts
 from ..._rows.likeness import likeness
 from ..._rows.parts import ByGroup, Each
-from ..._rows.qr import column_norms
 from .criterion import Heteroscedastic
 
 # The largest known log-variance in size: variances between 1e-100 and 1e100.
@@ -178,7 +177,7 @@ def _directions(back):
 def _mean_columns(moments, structure, tolerance):
     """Working columns of the mean; free effects take the place of a constant."""
     if structure.fixed and not structure.alpha:
-        norm = column_norms(moments.total)[:-1]
+        norm = moments.spread[:-1]
         moments = ungrouped(moments, absorbed=True, has_constant=False)
         columns = choose_within(moments, norm, has_constant=False, tolerance=tolerance)
     else:
@@ -195,7 +194,7 @@ def variance_columns_of(moments, structure, tolerance):
     """Working columns of the log-variance, whose scatter is n times the identity."""
     absorbed = structure.effects and not structure.variance_alpha
     has_constant = structure.fit_variance_intercept and not absorbed
-    norm = column_norms(moments.total)[:-1]
+    norm = moments.spread[:-1]
     moments = ungrouped(moments, absorbed=absorbed, has_constant=has_constant)
     # The information of the log-variance of a row is 1/2.
     left = without_lost(moments, 2 * structure.variance_alpha, has_constant=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..._likelihood.posterior import Posterior, condition
-from ..._rows.qr import EPS, column_norms
+from ..._rows.qr import EPS
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def share(columns, moments, has_intercept):
     p, n_groups = len(columns.shift), len(moments.size)
     shift = columns.shift if has_intercept else np.zeros(p)
     # A column of one value has a coefficient of 0 to the last digit, in any unit.
-    varies = column_norms(moments.total)[:p] > 0
+    varies = moments.spread[:p] > 0
     if not has_intercept:
         varies |= moments.shift[:p] != 0
     basis = np.linalg.qr(columns.back[varies], mode="complete")[0]
