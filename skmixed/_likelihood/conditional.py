@@ -12,7 +12,7 @@ crossed factors all but the largest, and those that are nested around it, are de
 """
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -311,7 +311,7 @@ def _pulls(sizes, carries, parents):
     return [*pulls, sparse.csr_array((K * q, 0))]
 
 
-def conditional_of_crossed(sizes, stages, dense, covariances, scale):
+def conditional_of_crossed(sizes, stages, dense, first, scale):
     """The covariance of crossed terms, of which the first is eliminated, and then those
     that are nested around it.
 
@@ -323,12 +323,13 @@ def conditional_of_crossed(sizes, stages, dense, covariances, scale):
         Of the eliminated ones, from the inside out, in units of the noise.
     dense : ndarray of shape (d, d)
         Covariance of the effects of the others, likewise.
-    covariances : sequence of ndarray of shape (K, q, q)
-        Cov(b_g | y, beta) of every level of the eliminated terms, likewise.
+    first : ndarray of shape (K, q, q) or None
+        Cov(b_g | y, beta) of every level of the only eliminated term, likewise; of
+        several it is a difference of large figures (math.md (202)), and not needed.
     scale : float
         The noise variance.
     """
-    n, sizes = len(stages), tuple(sizes)
+    n = len(stages)
     own = tuple(scale * stage.own for stage in stages)
     reaches = [_reach(stage.links, stage.carry) for stage in stages]
     chain, reach = None, reaches[0]
@@ -337,10 +338,10 @@ def conditional_of_crossed(sizes, stages, dense, covariances, scale):
         parents = [stage.outside.parent for stage in stages[:-1]]
         chain = _unwind(_pulls(sizes[:n], carries, parents), 0)
         reach = chain @ sparse.vstack(reaches, format="csr")
-    parts = sizes, own, scale * dense, sparse_matrix(chain), sparse_matrix(reach)
-    bare = Conditional(*parts, tuple(np.zeros(C.shape) for C in own))
-    spread = [scale * C - bare.level_covariance(t) for t, C in enumerate(covariances)]
-    return replace(bare, spread=tuple(spread))
+    if first is None:
+        return with_reach(sizes, own, scale * dense, chain, reach)
+    parts = tuple(sizes), own, scale * dense, None, sparse_matrix(reach)
+    return Conditional(*parts, (scale * first - own[0],))
 
 
 def _reach(links, carry):
@@ -458,10 +459,13 @@ def observe_rows(before, Z, precision, right):
     own, pulls, dense = (_by_rows if few else _by_products)(before, Z, precision)
     if dense is None:  # a level has met two levels of a term that it was nested in
         return observe_rows(as_dense(before, len(own)), Z, precision, right)
-    N, right = (before.N @ _unwind(pulls, d)).tocsr(), precision[:, None] * right
-    sums = (Z @ N).T @ right if few else N.T @ (Z.T @ right)
-    spread = sparse.block_diag([_block_diagonal(own), sparse.csr_array(dense)])
-    moved = N @ (spread @ sums)
+    N = (before.N @ _unwind(pulls, d)).tocsr()
+    if few:
+        moved = _moved_by_rows(before, Z, np.sqrt(precision), right)
+    else:
+        sums = N.T @ (Z.T @ (precision[:, None] * right))
+        spread = sparse.block_diag([_block_diagonal(own), sparse.csr_array(dense)])
+        moved = N @ (spread @ sums)
     chain = None if before.chain is None else N[:E, :E]
     reach = N[:E, E:] if d and E else None
     return with_reach(before.sizes, own, dense, chain, reach), moved
@@ -514,6 +518,22 @@ def _inverse_beside_unit(half, q):
         root = np.linalg.inv(R)
         inverse[counts == count] = root @ np.swapaxes(root, 1, 2)
     return inverse
+
+
+def _moved_by_rows(before, Z, scale, right):
+    """E(b) given a few rows, by the root of their covariance: math.md (212a).
+
+    Sums of values over the noise variance would cancel where effects are far larger.
+    """
+    W, W_dense = before.weights(Z)
+    first = sparse.hstack([sparse.csr_array((W.shape[1], 0)), *before.roots(W)])
+    rest = semidefinite_root(before.dense)
+    A = scale[:, None] * np.hstack([(W @ first).toarray(), W_dense @ rest])
+    R = np.linalg.qr(np.vstack([A.T, np.eye(len(A))]), mode="r")
+    half = solve_triangular(R, scale[:, None] * right, trans="T")
+    errors = A.T @ solve_triangular(R, half)
+    k = first.shape[1]
+    return before.N @ np.vstack([first @ errors[:k], rest @ errors[k:]])
 
 
 def _by_products(before, Z, precision):

@@ -87,14 +87,9 @@ def _conditional(fit):
     if isinstance(factor, IterativeFactor):
         return sample_conditional(factor, scale)
     if isinstance(factor, CrossedFactor):
-        stages = factor.stages
-        return conditional_of_crossed(
-            factor.gram.sizes,
-            stages,
-            factor.covariance,
-            [factor.conditional_of(t) for t in range(len(stages))],
-            scale,
-        )
+        first = factor.conditional_of(0) if len(factor.stages) == 1 else None
+        some = factor.gram.sizes, factor.stages, factor.covariance, first
+        return conditional_of_crossed(*some, scale)
     if isinstance(factor, NestedFactor):
         own = [
             scale * stage.own[p] for stage, p in zip(factor.stages, places, strict=True)

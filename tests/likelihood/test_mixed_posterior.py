@@ -247,6 +247,19 @@ def test_effects_far_larger_than_the_noise_keep_what_no_row_tells(n_times):
         assert_allclose(known.level_covariance(t), 0.1, rtol=1e-8)
 
 
+def test_effects_far_larger_than_the_noise_move_as_far_as_the_rows_say():
+    """math.md (212a): effects of as many rows as they can fit went by as much as the
+    noise, since sums of values over its variance cancelled.
+    """
+    first, second = np.array([0, 0, 0, 1, 2, 3]), np.array([0, 1, 2, 0, 1, 2])
+    own, none = np.ones((6, 1, 1)), np.zeros((6, 1, 1))
+    known = Conditional(((6, 1), (4, 1)), (own,), np.eye(4), None, None, (none,))
+    z, values = np.random.default_rng(0).normal(size=(2, 6, 1))
+    rows = known.rows([z, np.ones((6, 1))], [first, second], 6)
+    _, moved = known.observed(rows, np.full(6, 1e13), values)
+    assert_allclose(rows @ moved, values, rtol=1e-9)
+
+
 def test_products_of_errors_are_derivatives_of_variances(case):
     """math.md (89): in the covariances, that of the coefficients held."""
     at, posterior = case
