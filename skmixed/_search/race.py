@@ -11,7 +11,7 @@ import numpy as np
 from .descent import Descent, Optimum, leave_boundary, search_from
 
 # Steps of every search in its turn, and the part of the searches that go on after it.
-TURN, KEPT = 2, 0.7
+TURN, KEPT = 2, 0.8
 # All of them together have at most so many times the steps of one search.
 MOST_SEARCHES = 2
 # A point with a deviance above that of an optimum by less than this may be on its way

@@ -40,7 +40,20 @@ def test_any_mixed_problem_is_refused_clearly_or_fitted(number):
     mixed_laws.check(any_mixed_problem(number))
 
 
-@pytest.mark.parametrize("number", range(100_002, 100_006))
+# Small problems that failed, and two that are searched for a better optimum.
+SMALL = {
+    100_009: "crossed intercepts",
+    100_030: "crossed slopes",
+    197: "an update beside a noise of 1e-9: sums of values over it cancelled",
+    646: "a further start that led to the best optimum was given up",
+    728: "another one",
+    778: "all starts were near an exact fit, which was worse than no variance",
+    932: "nested slopes, none of their terms with an intercept: all was wrong",
+    1134: "effects of a factor that others are nested in: a difference of large sums",
+}
+
+
+@pytest.mark.parametrize("number", SMALL)
 def test_small_mixed_problems_agree_with_the_dense_oracle(number):
     gain = mixed_dense.compare(mixed_dense.ordinary_mixed_problem(number))
     assert gain is None or gain < MISSED

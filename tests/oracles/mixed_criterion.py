@@ -20,6 +20,9 @@ MAX_ITER = 40
 FARTHEST = 8.0
 # Of a column that its penalty keeps at 0, in units of its rows.
 LARGEST_PENALTY = 1e6
+# With fewer rows for each parameter of the log-variance there are regular optima beside
+# the ways to where it has no maximum.
+ROWS_PER_SLOPE = 5
 
 
 @dataclass(frozen=True)
@@ -207,6 +210,19 @@ class Criterion:
         k = self.S.shape[1]
         spread = np.abs(self.S @ found.x[:k]).max(initial=0)
         return self.unpack(found.x) if spread < FARTHEST else None
+
+    def highest(self, points):
+        """The log-likelihood of the best optimum that some points lead to; None where
+        all are far from equal noise.
+        """
+        ends = [end for end in map(self.climb, points) if end is not None]
+        return max((self.exactly(*end)[0] for end in ends), default=None)
+
+
+def has_few_rows(criterion):
+    """Whether a modelled noise may have no maximum."""
+    n, k = criterion.S.shape
+    return k > 0 and n < ROWS_PER_SLOPE * (1 + k)
 
 
 def criterion_of(model, problem):

@@ -10,16 +10,13 @@ import warnings
 import numpy as np
 
 from oracles import laws, mixed_doors
-from oracles.mixed_criterion import criterion_of
+from oracles.mixed_criterion import criterion_of, has_few_rows
 
 N_RANDOM = 50
 # In log-likelihood, for each row: what rounding may hide, and what the search leaves.
 CRITERION = 1e-7
 # Rounding, for each row, and each multiple of what is left of y that y is.
 ROUNDING = 1e-15
-# With fewer rows for each parameter of the log-variance there are regular optima beside
-# the ways to where it has no maximum.
-ROWS_PER_SLOPE = 5
 NUMBERS = (
     "coef_", "intercept_", "coef_covariance_", "coef_std_", "intercept_std_",
     "noise_variance_", "log_likelihood_", "variance_coef_", "variance_intercept_",
@@ -112,9 +109,7 @@ def assert_best(model, problem):
     n, k = criterion.S.shape
     if criterion.Q.shape[1] >= n:  # fitted exactly by any covariance
         return
-    if k and n < ROWS_PER_SLOPE * (1 + k):
-        return
-    if not criterion.tells_columns_apart:
+    if has_few_rows(criterion) or not criterion.tells_columns_apart:
         return
     best, loss = criterion.exactly(roots, gamma)
     allowed = (CRITERION + ROUNDING * loss) * (1 + n)
@@ -123,8 +118,7 @@ def assert_best(model, problem):
     drawn = [criterion.draw(rng) for _ in range(N_RANDOM)]
     rivals = [criterion.at(x) for x in drawn]
     gain = -np.inf if k else max(rivals) - best
-    for x in (unit, drawn[int(np.argmax(rivals))]):
-        end = criterion.climb(x)
-        if end is not None:
-            gain = max(gain, criterion.exactly(*end)[0] - best)
+    highest = criterion.highest([unit, drawn[int(np.argmax(rivals))]])
+    if highest is not None:
+        gain = max(gain, highest - best)
     assert gain <= allowed, f"{gain:.3g} above {best:.10g}, that of the fit"

@@ -13,6 +13,7 @@ import sys
 from functools import partial
 
 import harness
+from oracles import laws
 from oracles.dense import compare
 from oracles.random_problems import ordinary_problem
 
@@ -26,6 +27,7 @@ def judge(compare, problem):
     try:
         gain = compare(problem)
     except ValueError as error:
+        laws.assert_clear(error)  # one of the oracle's is no refusal
         return "refused", str(error)
     if gain is None:
         return "not searched", ""
