@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._input.notation import RandomEffects, parse, split_outside, split_term
+from ._input.notation import RandomEffects, parse, shown, split_outside, split_term
 from .linear_mixed import LinearMixedRegressor
 
 if TYPE_CHECKING:
@@ -106,8 +106,8 @@ def from_formula(
     y = read(f"0 + {response}", response)
     if y.shape[1] != 1:
         raise ValueError(
-            f"{formula!r}: y is one column of numbers, but {response!r} gives "
-            f"{y.shape[1]} ({', '.join(map(str, y.columns))})."
+            f"{shown(formula)}: y is one column of numbers, but {shown(response)} "
+            f"gives {y.shape[1]} ({', '.join(map(str, y.columns))})."
         )
     of_mean = read(mean, mean)
     X = of_mean.drop(columns="Intercept", errors="ignore")
@@ -131,34 +131,37 @@ def _parts(formula):
     """The text of y, that of the mean, and the terms in brackets with a bar."""
     sides = split_outside(formula, "~")
     if len(sides) != 2 or not all(side.strip() for side in sides):
-        raise ValueError(f"{formula!r} is no formula of one '~', such as {EXAMPLE!r}.")
+        raise ValueError(
+            f"{shown(formula)} is no formula of one '~', such as {EXAMPLE!r}."
+        )
     response, right = (side.strip() for side in sides)
     mean, terms = [], []
     for piece in map(str.strip, split_outside(right, "+")):
         if len(split_outside(piece, "|")) > 1:
             raise ValueError(
-                f"{formula!r}: {piece!r} has a bar outside of brackets. Random effects "
-                "stand in brackets, such as '(days | subject)'."
+                f"{shown(formula)}: {shown(piece)} has a bar outside of brackets. "
+                "Random effects stand in brackets, such as '(days | subject)'."
             )
         is_term = "|" in re.sub(r"`[^`]*`", "", piece)
         (terms if is_term else mean).append(piece)
     if not terms:
         raise ValueError(
-            f"{formula!r} has no random effects, such as '+ (1 | subject)'. Without "
-            "them scikit-learn's LinearRegression is the model."
+            f"{shown(formula)} has no random effects, such as '+ (1 | subject)'. "
+            "Without them scikit-learn's LinearRegression is the model."
         )
     return response, " + ".join(mean) or "1", terms
 
 
 def _term(piece, read, formula):
     """The columns of one term's slopes, and the term, several where it is nested."""
-    left, right, covariance = split_term(piece, f"{formula!r}: {piece!r}")
+    left, right, covariance = split_term(piece, f"{shown(formula)}: {shown(piece)}")
     columns = read(left.strip() or "1", piece)
     slopes = columns.drop(columns="Intercept", errors="ignore")
     form = {"intercept": "Intercept" in columns, "covariance": covariance}
     if not form["intercept"] and not slopes.shape[1]:
         raise ValueError(
-            f"{formula!r}: {piece!r} has neither a random intercept nor a slope."
+            f"{shown(formula)}: {shown(piece)} has neither a random intercept nor a "
+            "slope."
         )
     nested = parse(f"(1 | {right})")
     return slopes, [RandomEffects(t.groups, slopes.columns, **form) for t in nested]
@@ -192,8 +195,8 @@ def _reader(formula, data):
             known = ", ".join(map(str, data.columns))
             fault = str(error).split("\n")[0]  # the rest is a drawing of the place
             raise ValueError(
-                f"{formula!r}: {written!r} cannot be read. {fault} The columns are "
-                f"{known}."
+                f"{shown(formula)}: {shown(written)} cannot be read. {fault:.200} "
+                f"The columns are {known}."
             ) from error
         return columns.set_axis(data.index)
 
@@ -205,6 +208,6 @@ def _check_labels(labels, formula, data) -> None:
         if label not in data.columns:
             known = ", ".join(map(str, data.columns))
             raise ValueError(
-                f"{formula!r} names the label column {label!r}, which is not in the "
-                f"table. The columns are {known}."
+                f"{shown(formula)} names the label column {shown(label)}, which is not "
+                f"in the table. The columns are {known}."
             )

@@ -8,6 +8,7 @@ import numbers
 import re
 import reprlib
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
@@ -26,9 +27,12 @@ BRACKETED = re.compile(r"\[(-?\d{1,18}|True|False)\]", re.ASCII)
 BARS = {"full": "|", "diagonal": "||"}
 # The term that a whole formula holds, for the message that refuses it.
 TERM = re.compile(r"\([^()|]*\|[^()]*\)")
+# Each of so many factors at most is nested in those before it, whose names it repeats.
+MOST_NESTED = 1000
 # Texts are cut in messages beyond so many characters.
 SHORT = reprlib.Repr()
 SHORT.maxstring = 200
+shown = SHORT.repr
 
 
 @dataclass(frozen=True, init=False, eq=False)
@@ -155,9 +159,9 @@ def parse(text):
         return ()
     if len(split_outside(text, "~")) > 1:
         term = TERM.search(text)
-        example = SHORT.repr(term[0] if term else EXAMPLE)
+        example = shown(term[0] if term else EXAMPLE)
         raise ValueError(
-            f"random_effects={SHORT.repr(text)} is a whole formula. Only its terms "
+            f"random_effects={shown(text)} is a whole formula. Only its terms "
             f"with a bar go here, such as {example}; the columns of the mean are those "
             "of X."
         )
@@ -175,7 +179,7 @@ def as_text(column):
 
 def _parse_term(piece, text):
     """The terms of ``(left | right)``: several where the right side is nested."""
-    where = f"random_effects={SHORT.repr(text)}: {SHORT.repr(piece)}"
+    where = f"random_effects={shown(text)}: {shown(piece)}"
     left, right, covariance = split_term(piece, where)
     effects = [effect.strip() for effect in split_outside(left, "+")]
     slopes = [_name(effect, piece) for effect in effects if effect not in ("0", "1")]
@@ -185,15 +189,20 @@ def _parse_term(piece, text):
     ]
     if len(effects) - len(slopes) > 1 or ("0" in effects and not slopes):
         raise ValueError(
-            f"{SHORT.repr(piece)}: left of the bar stand columns of X, after '0 +' "
+            f"{shown(piece)}: left of the bar stand columns of X, after '0 +' "
             "where there is no random intercept; '1' alone is a random intercept."
+        )
+    if len(nested) > MOST_NESTED:
+        raise ValueError(
+            f"{shown(piece)} nests {len(nested)} factors; {MOST_NESTED} at most "
+            "are nested. Make a column of the combined labels."
         )
     form = {"intercept": "0" not in effects, "covariance": covariance}
     outer = accumulate(nested)
     try:
         return [RandomEffects(labels, slopes, **form) for labels in outer]
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{SHORT.repr(piece)}: {error}") from None
+        raise type(error)(f"{shown(piece)}: {error}") from None
 
 
 def split_term(piece, where):
@@ -236,7 +245,7 @@ def _name(text, piece):
     """A column as it is written in a term: a name, or an index in brackets."""
     if not text:
         raise ValueError(
-            f"{SHORT.repr(piece)}: a name is missing; a term is such as '{EXAMPLE}'."
+            f"{shown(piece)}: a name is missing; a term is such as '{EXAMPLE}'."
         )
     if _is_plain(text):
         return text
@@ -246,7 +255,7 @@ def _name(text, piece):
         value = bracketed[1]
         return value == "True" if value in ("True", "False") else int(value)
     raise ValueError(
-        f"{SHORT.repr(piece)}: {SHORT.repr(text)} is no column name. Make the "
+        f"{shown(piece)}: {shown(text)} is no column name. Make the "
         "column by a transformer before the model; names with spaces or signs go in "
         "backticks."
     )
@@ -274,8 +283,8 @@ def _columns(values, parameter):
         _refuse(values, parameter)
     columns = tuple(str(c) if isinstance(c, str) else c for c in columns)
     if len(set(columns)) < len(columns) and not any(mask):
-        twice = next(c for c in columns if columns.count(c) > 1)
-        raise ValueError(f"{parameter} names {SHORT.repr(twice)} twice.")
+        twice = Counter(columns).most_common(1)[0][0]
+        raise ValueError(f"{parameter} names {shown(twice)} twice.")
     return columns
 
 

@@ -355,6 +355,21 @@ def test_a_column_of_a_table_is_as_it_is_alone(family, name):
 
 
 @pytest.mark.parametrize("name", OTHERS)
+def test_other_kinds_in_a_table(name):
+    """Any kind beside any other: codes of both factors, and of their combinations."""
+    for family, containers in FAMILIES.items():
+        columns = {"a": list(OTHERS[name]), "b": list(next(iter(containers.values())))}
+        table = open_table(pd.DataFrame(columns, dtype=object), N)
+        table = index_columns(table, (0, 1), N)
+        labels, codes = known_labels(table, ((0,), (1,), (0, 1)))
+        assert_array_equal(codes[0], CODES)
+        assert_array_equal(codes[1], codes_of(family))
+        assert_array_equal(codes[2], CODES)
+        for (found, _), expected in zip(labels.locate(table), codes, strict=True):
+            assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("name", OTHERS)
 def test_other_kinds(name):
     index = index_groups(OTHERS[name], N)
     assert_array_equal(index.codes, CODES)

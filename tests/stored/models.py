@@ -1,6 +1,7 @@
 """Make models.json: fitted models as pickles, and what they predict.
 
-python models.py >models.json    (with the oldest supported versions of everything)
+python models.py >models.json           (with the oldest supported versions)
+python models.py >models_newest.json    (with the newest)
 
 The labels are of several kinds, the models of all structures, two have seen updates.
 """
@@ -20,6 +21,7 @@ from skmixed import (
     GroupsWarning,
     HeteroscedasticGaussianRegressor,
     LinearMixedRegressor,
+    MixedEffectsRegressor,
     RandomInterceptRegressor,
 )
 
@@ -106,11 +108,26 @@ def mixed_models():
     yield "terms, modelled noise", model.fit(X, y, groups=groups), X, groups
 
 
+def any_regressor_models():
+    """(name, model, X, groups) of any regressor: of this package, since scikit-learn's
+    own are read by the version alone that stored them.
+    """
+    X, y, groups = rows()
+    mean = HeteroscedasticGaussianRegressor(mean_groups=None, variance_features=[0])
+    options = {"cv": 3, "random_state": 0, "verbose": 0}
+    for name, variance in (("any regressor", None), ("any regressor, two", mean)):
+        model = MixedEffectsRegressor(mean, variance_regressor=variance, **options)
+        model.fit(X[:18], y[:18], groups=groups[:18])
+        model.update_random_intercepts(X[18:], y[18:], groups=groups[18:] + 2)
+        yield name, model, X, groups + 2
+
+
 def models():
     """All of them."""
     yield from random_intercept_models()
     yield from heteroscedastic_models()
     yield from mixed_models()
+    yield from any_regressor_models()
 
 
 def main():
