@@ -45,16 +45,9 @@ class PredictiveCalibrationDisplay(Display):
     well be outside.
     """
 
-    def __init__(
-        self,
-        *,
-        pit: Floats,
-        known: ColumnLike | None = None,
-        kind: Literal["pit", "coverage"] = "pit",
-    ) -> None:
-        self.pit = pit
-        self.known = known
-        self.kind = kind
+    pit: Floats
+    known: ColumnLike | None = None
+    kind: Literal["pit", "coverage"] = "pit"
 
     @classmethod
     def from_estimator(

@@ -56,24 +56,13 @@ class EffectsCorrelationDisplay(Display):
     0.066
     """
 
-    def __init__(
-        self,
-        *,
-        labels: NDArray[Any],
-        effects: Floats,
-        std: Floats,
-        covariance: Floats,
-        names: tuple[str, str],
-        factor: str = "groups",
-        coverage: float = 0.9,
-    ) -> None:
-        self.labels = labels
-        self.effects = effects
-        self.std = std
-        self.covariance = covariance
-        self.names = names
-        self.factor = factor
-        self.coverage = coverage
+    labels: NDArray[Any]
+    effects: Floats
+    std: Floats
+    covariance: Floats
+    names: tuple[str, str]
+    factor: str = "groups"
+    coverage: float = 0.9
 
     @property
     def correlation(self) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, dataclass_transform
 
 import numpy as np
 from sklearn.utils import check_consistent_length, column_or_1d
@@ -28,11 +29,17 @@ if TYPE_CHECKING:
 KNOWN, NEW, ALL = "known groups", "new groups", "all rows"
 
 
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(field,))
 class Display:
-    """A picture: data, `plot`, and afterwards `ax_` and `figure_`."""
+    """A picture: its data, which are the fields of each subclass and the arguments of
+    its constructor, `plot`, and afterwards `ax_` and `figure_`.
+    """
 
     ax_: Axes
     figure_: Figure
+
+    def __init_subclass__(cls):
+        dataclass(kw_only=True, eq=False, repr=False)(cls)
 
     def _begin(self, ax):
         plt = pyplot()

@@ -79,22 +79,12 @@ class GroupEffectsDisplay(Display):
     18
     """
 
-    def __init__(
-        self,
-        *,
-        values: list[Floats],
-        means: list[Floats],
-        labels: NDArray[Any],
-        population: tuple[Floats, Floats] | None = None,
-        rows: tuple[Floats, Floats, NDArray[np.intp]] | None = None,
-        feature: str = "feature",
-    ) -> None:
-        self.values = values
-        self.means = means
-        self.labels = labels
-        self.population = population
-        self.rows = rows
-        self.feature = feature
+    values: list[Floats]
+    means: list[Floats]
+    labels: NDArray[Any]
+    population: tuple[Floats, Floats] | None = None
+    rows: tuple[Floats, Floats, NDArray[np.intp]] | None = None
+    feature: str = "feature"
 
     @classmethod
     def from_estimator(

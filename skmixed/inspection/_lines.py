@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -60,24 +61,13 @@ class GroupLinesDisplay(Display):
     12
     """
 
-    axes_: NDArray[Any]
-
-    def __init__(
-        self,
-        *,
-        rows: list[Floats],
-        own: list[Floats],
-        lines: list[Floats],
-        labels: NDArray[Any],
-        population: list[Floats] | None = None,
-        feature: str = "feature",
-    ) -> None:
-        self.rows = rows
-        self.own = own
-        self.lines = lines
-        self.labels = labels
-        self.population = population
-        self.feature = feature
+    axes_: NDArray[Any] = field(init=False)
+    rows: list[Floats]
+    own: list[Floats]
+    lines: list[Floats]
+    labels: NDArray[Any]
+    population: list[Floats] | None = None
+    feature: str = "feature"
 
     @classmethod
     def from_estimator(

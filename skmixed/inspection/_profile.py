@@ -46,22 +46,12 @@ class LikelihoodProfileDisplay(Display):
     figure_ : matplotlib Figure
     """
 
-    def __init__(
-        self,
-        *,
-        values: Floats,
-        log_likelihood: Floats,
-        best: float,
-        interval: Floats,
-        coverage: float = 0.95,
-        parameter: str = GROUP_STD,
-    ) -> None:
-        self.values = values
-        self.log_likelihood = log_likelihood
-        self.best = best
-        self.interval = interval
-        self.coverage = coverage
-        self.parameter = parameter
+    values: Floats
+    log_likelihood: Floats
+    best: float
+    interval: Floats
+    coverage: float = 0.95
+    parameter: str = GROUP_STD
 
     @classmethod
     def from_estimator(

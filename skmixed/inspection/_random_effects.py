@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -62,18 +63,10 @@ class RandomInterceptsDisplay(Display):
     >>> display = RandomInterceptsDisplay.from_estimator(model)
     """
 
-    def __init__(
-        self,
-        *,
-        labels: NDArray[Any],
-        intercepts: Floats,
-        interval: Floats,
-        coverage: float = 0.95,
-    ) -> None:
-        self.labels = labels
-        self.intercepts = intercepts
-        self.interval = interval
-        self.coverage = coverage
+    labels: NDArray[Any]
+    intercepts: Floats
+    interval: Floats
+    coverage: float = 0.95
 
     @classmethod
     def from_estimator(
@@ -194,22 +187,12 @@ class RandomEffectsDisplay(Display):
     ['intercept', 'Days']
     """
 
-    axes_: NDArray[Any]
-
-    def __init__(
-        self,
-        *,
-        labels: NDArray[Any],
-        effects: dict[str, Floats],
-        interval: dict[str, Floats],
-        factor: str = "groups",
-        coverage: float = 0.95,
-    ) -> None:
-        self.labels = labels
-        self.effects = effects
-        self.interval = interval
-        self.factor = factor
-        self.coverage = coverage
+    axes_: NDArray[Any] = field(init=False)
+    labels: NDArray[Any]
+    effects: dict[str, Floats]
+    interval: dict[str, Floats]
+    factor: str = "groups"
+    coverage: float = 0.95
 
     @classmethod
     def from_estimator(

@@ -75,22 +75,12 @@ class ResidualsDisplay(Display):
     0.95
     """
 
-    def __init__(
-        self,
-        *,
-        fitted: Floats,
-        residual: Floats,
-        known: ColumnLike | None = None,
-        kind: Literal["fitted", "quantiles"] = "fitted",
-        feature: Floats | None = None,
-        feature_name: str = "feature",
-    ) -> None:
-        self.fitted = fitted
-        self.residual = residual
-        self.known = known
-        self.kind = kind
-        self.feature = feature
-        self.feature_name = feature_name
+    fitted: Floats
+    residual: Floats
+    known: ColumnLike | None = None
+    kind: Literal["fitted", "quantiles"] = "fitted"
+    feature: Floats | None = None
+    feature_name: str = "feature"
 
     @classmethod
     def from_estimator(
@@ -272,12 +262,9 @@ class ResidualScaleDisplay(Display):
     figure_ : matplotlib Figure
     """
 
-    def __init__(
-        self, *, residual: Floats, std: Floats, known: ColumnLike | None = None
-    ) -> None:
-        self.residual = residual
-        self.std = std
-        self.known = known
+    residual: Floats
+    std: Floats
+    known: ColumnLike | None = None
 
     @classmethod
     def from_estimator(
