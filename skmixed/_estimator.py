@@ -821,10 +821,7 @@ class LinearGroupedRegressor(LinearMean, GroupedRegressor):
         check_distribution(distribution, ("integrated", "normal"))
         if len(fit.labels) and not fit.is_random:
             raise ValueError("The model has no random intercepts, but other effects.")
-        if distribution == "integrated":
-            return fit.integrated.random_intercepts().interval(coverage)
-        mode, std = fit.posterior.modes, fit.posterior.modes_std()
-        return np.column_stack(normal_interval(mode, std, coverage))
+        return fit.intercepts_interval(coverage, distribution == "integrated")
 
 
 def fit_of(estimator):

@@ -36,7 +36,6 @@ from ._input.parameters import (
     warn_of_population,
 )
 from ._input.table import read_fit_data, read_new_data
-from ._likelihood.normal import normal_interval
 from ._messages import (
     LABELS_IGNORED,
     NO_GROUPS,
@@ -622,11 +621,7 @@ default=None
         (t,) = positions_of([factor], fit.names_of_factors)
         check_coverage(coverage)
         check_distribution(distribution, ("integrated", "normal"))
-        values, std = fit.effects(t)
-        if distribution == "integrated":
-            ends = fit.integrated.random_effects(t).interval(coverage)
-            return ends.reshape(*values.shape, 2)
-        return np.stack(normal_interval(values, std, coverage), axis=-1)
+        return fit.effects_interval(t, coverage, distribution == "integrated")
 
     def profile_intervals(
         self, coverage: float = 0.95, parameters: str | Sequence[str] | None = None

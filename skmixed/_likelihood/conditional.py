@@ -17,7 +17,7 @@ from functools import cached_property
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import lapack, solve_triangular
+from scipy.linalg import block_diag, lapack, solve_triangular
 
 from .._rows.memory import check_memory
 from .._rows.sparse_matrix import SparseMatrix, sparse_matrix
@@ -267,12 +267,75 @@ class Conditional:
         return total + W_dense[:, touched] @ (root @ normal)
 
     def extended(self, positions, sizes, Psi):
-        """See `extend`."""
-        return extend(self, positions, sizes, Psi)
+        """The covariance of the effects of further levels too, which have no rows yet.
+
+        Parameters
+        ----------
+        positions : list of ndarray
+            Where each term's levels are among those of the result.
+        sizes : list of (int, int)
+        Psi : list of ndarray of shape (q, q)
+        """
+        k, places = self.n_sparse, []
+        for (_, q), place in zip(sizes, positions, strict=True):
+            places.append((q * place[:, None] + np.arange(q)).ravel())
+        own, lengths = [], [K * q for K, q in sizes]
+        for C, place, (K, _), prior in zip(
+            self.own, positions, sizes, Psi, strict=False
+        ):
+            wide = np.tile(prior, (K, 1, 1))
+            wide[place] = C
+            own.append(wide)
+        first, E = _joined(places[:k], lengths[:k])
+        rest, d = _joined(places[k:], lengths[k:])
+        pairs = zip(Psi[k:], sizes[k:], strict=True)
+        priors = [np.kron(np.eye(K), prior) for prior, (K, _) in pairs]
+        dense = block_diag(np.zeros((0, 0)), *priors)
+        dense[np.ix_(rest, rest)] = self.dense
+        chain, reach = self.chain, None
+        if chain is not None:
+            chain = _moved(
+                chain.matrix - sparse.eye_array(len(first)), first, first, (E, E)
+            )
+            chain = (chain + sparse.eye_array(E)).tocsr()
+        if d and E:
+            reach = sparse.csr_array((E, d))
+            if self.reach is not None:
+                reach = _moved(self.reach.matrix, first, rest, (E, d))
+        return with_reach(sizes, own, dense, chain, reach)
 
     def observed(self, Z, precision, right):
-        """See `observe_rows`."""
-        return observe_rows(self, Z, precision, right)
+        """Condition on further rows z'b + e, e ~ N(0, 1 / precision): math.md (85).
+
+        Parameters
+        ----------
+        Z : csr_array of shape (n, E + d)
+            As `Conditional.rows` gives it.
+        precision : ndarray of shape (n,)
+        right : ndarray of shape (n, m)
+            Values of the rows, m sets of them.
+
+        Returns
+        -------
+        after : Conditional
+        moved : ndarray of shape (E + d, m)
+            E(b) given the rows, for each set of values.
+        """
+        _, E, d = self.starts
+        few = Z.shape[0] <= self.few_rows
+        own, pulls, dense = (_by_rows if few else _by_products)(self, Z, precision)
+        if dense is None:  # a level has met two levels of a term that it was nested in
+            return as_dense(self, len(own)).observed(Z, precision, right)
+        N = (self.N @ _unwind(pulls, d)).tocsr()
+        if few:
+            moved = _moved_by_rows(self, Z, np.sqrt(precision), right)
+        else:
+            sums = N.T @ (Z.T @ (precision[:, None] * right))
+            spread = sparse.block_diag([_block_diagonal(own), sparse.csr_array(dense)])
+            moved = N @ (spread @ sums)
+        chain = None if self.chain is None else N[:E, :E]
+        reach = N[:E, E:] if d and E else None
+        return with_reach(self.sizes, own, dense, chain, reach), moved
 
 
 def conditional_of_chain(own, carries, parents):
@@ -381,47 +444,6 @@ def with_reach(sizes, own, dense, chain, reach):
     return Conditional(*parts, tuple(spread))
 
 
-def extend(before, positions, sizes, Psi):
-    """The covariance of the effects of further levels too, which have no rows yet.
-
-    Parameters
-    ----------
-    before : Conditional
-    positions : list of ndarray
-        Where each term's levels are among those of the result.
-    sizes : list of (int, int)
-    Psi : list of ndarray of shape (q, q)
-    """
-    k, places = before.n_sparse, []
-    for (_, q), place in zip(sizes, positions, strict=True):
-        places.append((q * place[:, None] + np.arange(q)).ravel())
-    own, lengths = [], [K * q for K, q in sizes]
-    for C, place, (K, _), prior in zip(before.own, positions, sizes, Psi, strict=False):
-        wide = np.tile(prior, (K, 1, 1))
-        wide[place] = C
-        own.append(wide)
-    first, E = _joined(places[:k], lengths[:k])
-    rest, d = _joined(places[k:], lengths[k:])
-    dense = np.zeros((d, d))
-    start = 0
-    for prior, (K, _) in zip(Psi[k:], sizes[k:], strict=True):
-        end = start + K * len(prior)
-        dense[start:end, start:end] = np.kron(np.eye(K), prior)
-        start = end
-    dense[np.ix_(rest, rest)] = before.dense
-    chain, reach = before.chain, None
-    if chain is not None:
-        chain = _moved(
-            chain.matrix - sparse.eye_array(len(first)), first, first, (E, E)
-        )
-        chain = (chain + sparse.eye_array(E)).tocsr()
-    if d and E:
-        reach = sparse.csr_array((E, d))
-        if before.reach is not None:
-            reach = _moved(before.reach.matrix, first, rest, (E, d))
-    return with_reach(sizes, own, dense, chain, reach)
-
-
 def _joined(places, lengths):
     """Places of the effects of several terms one after the other, and their number."""
     starts = np.cumsum([0, *lengths])
@@ -434,41 +456,6 @@ def _moved(A, rows, columns, shape):
     A = A.tocoo()
     where = rows[A.coords[0]], columns[A.coords[1]]
     return sparse.csr_array((A.data, where), shape=shape)
-
-
-def observe_rows(before, Z, precision, right):
-    """Condition on further rows z'b + e, e ~ N(0, 1 / precision): math.md (85).
-
-    Parameters
-    ----------
-    before : Conditional
-    Z : csr_array of shape (n, E + d)
-        As `Conditional.rows` gives it.
-    precision : ndarray of shape (n,)
-    right : ndarray of shape (n, m)
-        Values of the rows, m sets of them.
-
-    Returns
-    -------
-    after : Conditional
-    moved : ndarray of shape (E + d, m)
-        E(b) given the rows, for each set of values.
-    """
-    _, E, d = before.starts
-    few = Z.shape[0] <= before.few_rows
-    own, pulls, dense = (_by_rows if few else _by_products)(before, Z, precision)
-    if dense is None:  # a level has met two levels of a term that it was nested in
-        return observe_rows(as_dense(before, len(own)), Z, precision, right)
-    N = (before.N @ _unwind(pulls, d)).tocsr()
-    if few:
-        moved = _moved_by_rows(before, Z, np.sqrt(precision), right)
-    else:
-        sums = N.T @ (Z.T @ (precision[:, None] * right))
-        spread = sparse.block_diag([_block_diagonal(own), sparse.csr_array(dense)])
-        moved = N @ (spread @ sums)
-    chain = None if before.chain is None else N[:E, :E]
-    reach = N[:E, E:] if d and E else None
-    return with_reach(before.sizes, own, dense, chain, reach), moved
 
 
 def _by_rows(before, Z, precision):

@@ -281,12 +281,34 @@ class MixedPoint:
         return evaluate(model, self.Lambdas)
 
     def hessian(self):
-        """See `hessian`."""
-        return hessian(self)
+        """Second derivatives of the value in theta, or the average information in their
+        place, and whether they are exact: math.md (46).
+        """
+        found = self.in_theta
+        pairs = zip(self.model.covariances, self.scores, strict=True)
+        curvatures = [c.curvature(S) for c, S in pairs]
+        return found.observed() + block_diag(*curvatures), found.is_exact
 
     def known(self):
-        """See `known_traces`."""
-        return known_traces(self)
+        """Second derivatives in theta less the average information, where traces are
+        free, else 0, (n_theta, n_theta): math.md (210).
+        """
+        found = np.zeros((len(self.x),) * 2)
+        if not isinstance(self.factor, CrossedFactor):
+            return found
+        n_rest = len(self.factor.rest[0])
+        if any(len(c.entries[0]) != 1 for c in self.model.covariances[-n_rest:]):
+            return found
+        loadings = [np.zeros((K, 0)) for K, _ in self.model.gram.sizes[-n_rest:]]
+        if self.model.reml:
+            loadings = [k[:, 0] for k in self.coefficient_pulls[-n_rest:]]
+        traces = self.factor.traces_of_rest(loadings)
+        if traces is not None:
+            slopes = 2 * self.x[-n_rest:]
+            traces = traces * np.outer(slopes, slopes)
+            left = self.in_theta.squares[-n_rest:, -n_rest:] - traces
+            found[-n_rest:, -n_rest:] = np.where(np.isnan(traces), 0.0, left)
+        return found
 
     def gradient(self):
         """d value / d theta: math.md (46)."""
@@ -356,38 +378,6 @@ class Second:
         if self.freedom is None:
             return 0.0
         return np.outer(of_noise, of_noise) / self.freedom
-
-
-def hessian(point):
-    """Second derivatives of the value in theta, or the average information in their
-    place, and whether they are exact: math.md (46).
-    """
-    found = point.in_theta
-    pairs = zip(point.model.covariances, point.scores, strict=True)
-    curvatures = [c.curvature(S) for c, S in pairs]
-    return found.observed() + block_diag(*curvatures), found.is_exact
-
-
-def known_traces(point):
-    """Second derivatives in theta less the average information, where traces are free,
-    else 0, (n_theta, n_theta): math.md (210).
-    """
-    found = np.zeros((len(point.x),) * 2)
-    if not isinstance(point.factor, CrossedFactor):
-        return found
-    n_rest = len(point.factor.rest[0])
-    if any(len(c.entries[0]) != 1 for c in point.model.covariances[-n_rest:]):
-        return found
-    loadings = [np.zeros((K, 0)) for K, _ in point.model.gram.sizes[-n_rest:]]
-    if point.model.reml:
-        loadings = [k[:, 0] for k in point.coefficient_pulls[-n_rest:]]
-    traces = point.factor.traces_of_rest(loadings)
-    if traces is not None:
-        slopes = 2 * point.x[-n_rest:]
-        traces = traces * np.outer(slopes, slopes)
-        left = point.in_theta.squares[-n_rest:, -n_rest:] - traces
-        found[-n_rest:, -n_rest:] = np.where(np.isnan(traces), 0.0, left)
-    return found
 
 
 def second(point, directions):

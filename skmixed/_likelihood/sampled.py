@@ -218,7 +218,7 @@ class SampledConditional:
         return SampledConditional(gram, self.Lambdas, self.scale, drawn, pushed)
 
     def observed(self, Z, precision, right):
-        """Condition on further rows, as `conditional.observe_rows`: math.md (157)."""
+        """Condition on further rows, as `Conditional.observed`: math.md (157)."""
         (starts, D), weight = self.starts, self.scale * precision
         ends = [*starts[1:], D]
         terms = [slice(*some) for some in zip(starts, ends, strict=True)]

@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from .._input.factors import INTERCEPT
+from .._likelihood.normal import normal_interval
 from .._likelihood.posterior import Coefficients, Posterior, make_room, observe
 
 PENALISED = (
@@ -273,6 +274,15 @@ class GroupedFit(Fit):
     def group_variance(self):
         """Variance of random intercepts."""
         return self.posterior.group_variance
+
+    def intercepts_interval(self, coverage, is_integrated):
+        """Intervals (n_groups, 2) of the random intercepts, normal or integrated over
+        the variances.
+        """
+        if is_integrated:
+            return self.integrated.random_intercepts().interval(coverage)
+        modes, std = self.posterior.modes, self.posterior.modes_std()
+        return np.column_stack(normal_interval(modes, std, coverage))
 
     def observed(self, X, y, codes, labels, known):
         """The fit after further rows, whose groups are `codes` among `labels`, and

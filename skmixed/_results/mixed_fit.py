@@ -11,6 +11,7 @@ from .._likelihood.covariance_posterior import MOST_PARAMETERS
 from .._likelihood.mixed import FEW_EFFECTS, evaluate
 from .._likelihood.mixed_noise import Uneven
 from .._likelihood.mixed_posterior import MixedPosterior, make_room, observe
+from .._likelihood.normal import normal_interval
 from .._rows.cells import Cells
 from .._rows.mixed import Reduced, without_pairs
 from .._rows.mixed_noise import UnevenRows, with_levels
@@ -163,6 +164,16 @@ class LinearMixedFit(Fit):
         prediction errors, (K, q) each.
         """
         return self.posterior.modes(t), _std(self.posterior.error_covariance(t))
+
+    def effects_interval(self, t, coverage, is_integrated):
+        """Intervals (K, q, 2) of the effects of a factor, normal or integrated over the
+        variances.
+        """
+        values, std = self.effects(t)
+        if not is_integrated:
+            return np.stack(normal_interval(values, std, coverage), axis=-1)
+        ends = self.integrated.random_effects(t).interval(coverage)
+        return ends.reshape(*values.shape, 2)
 
     def totals(self, t):
         """Coefficients and effects of the levels of a factor together, and the standard

@@ -30,7 +30,6 @@ DENSE = 1 / 400
 BYTES_OF_ENTRY, BYTES_OF_PAIR = 12, 16
 
 
-@dataclass(frozen=True)
 class ChangingLinks(Links):
     """Links of a factor around the first, whose values are others at every step."""
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from .._estimator import fit_of
 from .._input.factors import INTERCEPT
 from .._input.parameters import check_coverage, check_distribution
-from .._likelihood.normal import normal_interval
 from .._typing import EstimatorLike, Floats
 from ._display import Display, own_model, pyplot
 
@@ -324,20 +323,12 @@ def _is_integrated(fit, distribution):
 def _intercepts_interval(model, coverage, distribution):
     """Intervals (n_groups, 2) of random intercepts."""
     fit = fit_of(getattr(model, "known_model_", model))  # of any regressor as the mean
-    if _is_integrated(fit, distribution):
-        return fit.integrated.random_intercepts().interval(coverage)
-    modes, std = fit.posterior.modes, fit.posterior.modes_std()
-    return np.column_stack(normal_interval(modes, std, coverage))
+    return fit.intercepts_interval(coverage, _is_integrated(fit, distribution))
 
 
 def _effects_intervals(fit, t, names, coverage, distribution):
     """Intervals (n_levels, 2) of the random effects of a factor, by their names."""
-    values, std = fit.effects(t)
-    if _is_integrated(fit, distribution):
-        ends = fit.integrated.random_effects(t).interval(coverage)
-        ends = ends.reshape(*values.shape, 2)
-    else:
-        ends = np.stack(normal_interval(values, std, coverage), axis=-1)
+    ends = fit.effects_interval(t, coverage, _is_integrated(fit, distribution))
     return {name: ends[:, i] for i, name in enumerate(names)}
 
 

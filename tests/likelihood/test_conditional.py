@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from skmixed._likelihood.conditional import observe_rows, with_reach
+from skmixed._likelihood.conditional import with_reach
 
 
 @pytest.mark.parametrize("q", [1, 2])
@@ -27,7 +27,7 @@ def test_rows_so_precise_that_what_inner_levels_leave_is_rounding(q, is_dense):
         parts = own, np.empty((0, 0)), sparse.eye_array((inner + outer) * q), None
     before = with_reach([(inner, q), (outer, q)], *parts)
     rows, precision = sparse.csr_array(Z), np.full(n, 1e22)
-    after, moved = observe_rows(before, rows, precision, np.ones((n, 1)))
+    after, moved = before.observed(rows, precision, np.ones((n, 1)))
     assert np.isfinite(moved).all()
     found = after.dense if is_dense else after.own[1]
     values = np.linalg.eigvalsh(found)

@@ -16,8 +16,6 @@ from skmixed._likelihood.held import Roots, derivatives, evaluate_held
 from skmixed._likelihood.mixed import (
     coefficient_slopes,
     evaluate,
-    hessian,
-    known_traces,
     second,
 )
 from skmixed._likelihood.nested import NestedFactor
@@ -206,7 +204,7 @@ def test_derivatives_are_those_of_differences(name, reml):
     gradient = differences(lambda theta: at(theta).value, theta)
     scale = np.abs(gradient).max()
     assert_allclose(at(theta).gradient(), gradient, atol=DIFFERENCES * scale)
-    H, is_exact = hessian(at(theta))
+    H, is_exact = at(theta).hessian()
     assert is_exact
     numerical = differences(lambda theta: at(theta).gradient(), theta)
     assert_allclose(H, numerical, atol=DIFFERENCES * np.abs(H).max())
@@ -222,11 +220,11 @@ def test_second_derivatives_of_crossed_terms_are_free(name, reml, monkeypatch):
     data, terms = simulate(name)
     model, _ = model_of(data, terms, reml)
     Lambdas = model.unpack(model.pack(random_point(model)))
-    exact = hessian(evaluate(model, Lambdas))[0]
+    exact = evaluate(model, Lambdas).hessian()[0]
     monkeypatch.setattr(mixed, "FEW_EFFECTS", 0)
     point = evaluate(model, Lambdas)
-    average, is_exact = hessian(point)
-    known = known_traces(point)
+    average, is_exact = point.hessian()
+    known = point.known()
     some = np.ix_(*[np.arange(len(exact)) >= len(exact) - N_FREE[name]] * 2)
     left = exact - (average * (not is_exact) + exact * is_exact)
     assert_allclose(known[some], left[some], atol=1e-9 * np.abs(exact).max())
@@ -300,7 +298,7 @@ def test_a_ridge_is_part_of_value_and_gradient(name, reml):
     scale = np.abs(gradient).max()
     assert_allclose(point.gradient(), gradient, atol=DIFFERENCES * scale)
     numerical = differences(lambda theta: at(theta).gradient(), theta)
-    H = hessian(point)[0]
+    H = point.hessian()[0]
     assert_allclose(H, numerical, atol=DIFFERENCES * np.abs(H).max())
 
 
@@ -425,7 +423,7 @@ def test_scores_next_to_a_singular_covariance(name, size):
     gradient = differences(lambda theta: at(theta).value, theta)
     scale = np.abs(gradient).max()
     assert_allclose(at(theta).gradient(), gradient, atol=DIFFERENCES * scale)
-    H = hessian(at(theta))[0]
+    H = at(theta).hessian()[0]
     numerical = differences(lambda theta: at(theta).gradient(), theta)
     assert_allclose(H, numerical, atol=DIFFERENCES * np.abs(H).max())
 
