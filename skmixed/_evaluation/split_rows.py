@@ -83,11 +83,12 @@ class SplitRows:
 
     def sample(self, n_samples, random_state):
         """Draws of new observations, (n, n_samples)."""
-        draws = np.empty((len(self.codes), n_samples))
-        for part in self.parts:
+
+        def draws(part):
             drawn = part.new.sample(n_samples, random_state)
-            draws[part.rows] = drawn + part.offset[:, None]
-        return draws
+            return drawn + part.offset[:, None]
+
+        return self._collect(draws, n_samples)
 
     def log_density(self, y):
         """Joint log-density of observations."""
@@ -97,19 +98,20 @@ class SplitRows:
 
     def integrated_interval(self, coverage):
         """Intervals (n, 2) of the distribution that is integrated over variances."""
-        interval = np.empty((len(self.codes), 2))
-        for part in self.parts:
-            found = part.new.integrated_interval(coverage)
-            interval[part.rows] = found + part.offset[:, None]
-        return interval
+
+        def interval(part):
+            return part.new.integrated_interval(coverage) + part.offset[:, None]
+
+        return self._collect(interval, 2)
 
     def integrated_sample(self, n_samples, random_state):
         """Draws of new observations from that distribution, (n, n_samples)."""
-        draws = np.empty((len(self.codes), n_samples))
-        for part in self.parts:
+
+        def draws(part):
             drawn = part.new.integrated_sample(n_samples, random_state)
-            draws[part.rows] = drawn + part.offset[:, None]
-        return draws
+            return drawn + part.offset[:, None]
+
+        return self._collect(draws, n_samples)
 
     def integrated_log_density(self, y):
         """Joint log-density of observations under that distribution."""
@@ -125,11 +127,11 @@ class SplitRows:
 
     def integrated_row_density(self, y):
         """Log-density of each observation under that distribution, (n,)."""
-        density = np.empty(len(self.codes))
-        for part in self.parts:
-            errors = y[part.rows] - part.offset
-            density[part.rows] = part.new.integrated_row_density(errors)
-        return density
+
+        def density(part):
+            return part.new.integrated_row_density(y[part.rows] - part.offset)
+
+        return self._collect(density)
 
     def average_interval(self, weight, coverage, distribution):
         """Intervals (m, 2) of sums of the new observations, whose weights are the rows
@@ -146,8 +148,9 @@ class SplitRows:
         interval = part.new.average_interval(weight, coverage, distribution)
         return interval + (weight @ part.offset)[:, None]
 
-    def _collect(self, figure):
-        values = np.empty(len(self.codes))
+    def _collect(self, figure, *shape):
+        """A figure of every row, (n, *shape), from those of the parts."""
+        values = np.empty((len(self.codes), *shape))
         for part in self.parts:
             values[part.rows] = figure(part)
         return values
