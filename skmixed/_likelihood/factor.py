@@ -140,15 +140,9 @@ class BlockCholesky(TriangularSystem):
         """The factor as far as it is about some groups, a slice."""
         if groups == slice(0, len(self.C)):
             return self
-        gram, Lambda = self.gram, self.Lambda
-        of_groups = replace(
-            gram,
-            R11=gram.R11[groups],
-            R12=gram.R12[groups],
-            multiplicity=gram.multiplicity[groups],
-        )
+        gram, Lambda = self.gram.take(groups), self.Lambda
         Lambda = Lambda[groups] if Lambda.ndim == 3 else Lambda
-        return replace(self, gram=of_groups, Lambda=Lambda, C=self.C[groups])
+        return replace(self, gram=gram, Lambda=Lambda, C=self.C[groups])
 
     def of(self, gram):
         """The same factor with the groups of another Gram, which are some of those that

@@ -246,28 +246,14 @@ def choose_columns(moments, *, fit_intercept, alpha, tolerance):
     into, expand, within = _independent(
         moments.within[:, :p], between, tolerance, _rounding(moments), norm
     )
-    has_constant = fit_intercept or stands_in is not None
     right = into
     if stands_in is not None:
         expand = np.vstack([shift[:p], expand])
         right = np.column_stack([np.zeros(p), into])
         right[stands_in] = np.append(1, -(shift[:p] @ into)) / shift[stands_in]
-    back, logdet_basis = _minimal_norm(expand, right)
-    estimable = np.ones(1 + p, dtype=bool)
-    if len(expand) < p and not alpha:
-        estimable, logdet_basis = find_dependence(expand, shift[:p] * fit_intercept)
-    if fit_intercept:
-        back = np.column_stack([np.zeros(p), back])
-    return Columns(
-        shift=shift[:p],
-        y_shift=float(shift[p]),
-        has_constant=has_constant,
-        into=into,
-        within=within,
-        back=back,
-        logdet_basis=float(logdet_basis),
-        estimable=estimable,
-    )
+    chosen, origin = (into, expand, within), shift[:p] * fit_intercept
+    columns = _columns(chosen, right, shift, origin, alpha, fit_intercept)
+    return columns if stands_in is None else replace(columns, has_constant=True)
 
 
 def ungrouped(moments, *, absorbed, has_constant):
@@ -302,16 +288,37 @@ def choose_within(moments, norm, *, has_constant, tolerance, alpha=0.0):
     root = moments.within[:, :p]
     norm = np.maximum(norm, column_norms(root))
     rounding = _rounding(moments)
-    into, expand, within = _independent(root, none, tolerance, rounding, norm)
-    back, logdet_basis = _minimal_norm(expand, into)
+    chosen = _independent(root, none, tolerance, rounding, norm)
+    shift = moments.shift
+    return _columns(chosen, chosen[0], shift, shift[:p], alpha, has_constant)
+
+
+def _columns(chosen, right, shift, origin, alpha, has_constant):
+    """The `Columns` of what `_independent` has chosen.
+
+    Parameters
+    ----------
+    chosen : tuple
+    right : ndarray of shape (p, k)
+        A right inverse of the map from the working columns to those of X.
+    shift : ndarray of shape (p + 1,)
+        Where the columns of [X y] are counted from.
+    origin : ndarray of shape (p,)
+        As `shift` of `find_dependence`.
+    alpha : float
+    has_constant : bool
+        Whether an intercept stands before the other working columns.
+    """
+    (into, expand, within), p = chosen, len(origin)
+    back, logdet_basis = _minimal_norm(expand, right)
     estimable = np.ones(1 + p, dtype=bool)
     if len(expand) < p and not alpha:
-        estimable, logdet_basis = find_dependence(expand, moments.shift[:p])
+        estimable, logdet_basis = find_dependence(expand, origin)
     if has_constant:
         back = np.column_stack([np.zeros(p), back])
     return Columns(
-        shift=moments.shift[:p],
-        y_shift=float(moments.shift[p]),
+        shift=shift[:p],
+        y_shift=float(shift[p]),
         has_constant=has_constant,
         into=into,
         within=within,

@@ -46,6 +46,15 @@ class Gram:
         """Number of levels and of effects of the only term."""
         return (self.R11.shape[:2],)
 
+    def take(self, levels):
+        """The Gram of some of the levels; what the levels leave of the rows stays."""
+        return replace(
+            self,
+            R11=self.R11[levels],
+            R12=self.R12[levels],
+            multiplicity=self.multiplicity[levels],
+        )
+
 
 def random_intercept_gram(size, mean, within):
     """The Gram of Z_g = 1 from the moments of the columns A: math.md (8).

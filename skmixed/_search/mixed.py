@@ -11,7 +11,6 @@ from .._likelihood.covariance import Covariance
 from .._likelihood.criterion import check_freedom, deviance, has_freedom, is_exact
 from .._likelihood.mixed import LinearMixed, MixedPoint, evaluate
 from .._likelihood.mixed_noise import UnevenPoint
-from .._likelihood.one_variance import RandomIntercept
 from .._rows.iterative import IterativeGram
 from .._rows.mixed import Reduced, Solver, reduce_terms
 from .covariances import are_sums, best_covariances, no_variance, told_variances
@@ -289,22 +288,10 @@ def best_optimum(model, order, max_iter):
 
 
 def one_ratio(model):
-    """The likelihood of a model with one variance as a function of its ratio."""
-    told = model.gram.R11[:, 0, 0] > 0
-    gram = replace(
-        model.gram,
-        R11=model.gram.R11[told],
-        R12=model.gram.R12[told],
-        multiplicity=model.gram.multiplicity[told],
-    )
-    return RandomIntercept(
-        gram=gram,
-        n=model.n,
-        reml=model.reml,
-        floor=model.floor,
-        penalty=model.penalty,
-        logdet_basis=model.logdet_basis,
-    )
+    """The likelihood of a model with one variance, as that of a `RandomIntercept`: of
+    those levels that tell the variance.
+    """
+    return replace(model, gram=model.gram.take(model.gram.R11[:, 0, 0] > 0))
 
 
 def _best_of_one(model):
