@@ -47,7 +47,7 @@ class Links:
     Attributes
     ----------
     group : ndarray of shape (E,)
-        Levels of the first factor, which never fall.
+        The level of the first factor of each link, in ascending order.
     column : ndarray of shape (E,)
         The effect of another factor, 0 to ``d - 1``, that rows of the level have.
     values : ndarray of shape (E, q)

@@ -29,8 +29,8 @@ class NestedGram:
     R22 : ndarray of shape (k, m)
         Root of the rows that no effect has a part in.
     parents : tuple of ndarray of shape (K_l,)
-        The level of the next factor that each level of a factor belongs to; not for the
-        last factor.  They never fall.
+        The level of the next factor that each level of a factor belongs to, in
+        ascending order; not for the last factor.
     sizes : tuple of (int, int)
         Number of levels and of effects of every factor.
     closed : tuple of bool

@@ -202,8 +202,12 @@ def region_step(model, radius):
 
 
 def _between(model, radius, low, high):
-    """A damping within its interval; the first is enough for any convex model, and may
-    be many orders too small for another one.
+    """A damping between `low`, whose step is too long, and `high`, whose step is not.
+
+    Within a known interval it is about the geometric mean.  While `high` is infinite it
+    is the bound |gradient| / radius, in the metric, at which the step of any convex
+    model is short enough; the step of an indefinite model may need far more, and each
+    further trial is 1000 times as large.
     """
     if high < np.inf:
         return np.sqrt(max(low, high / 1e6)) * np.sqrt(high)
