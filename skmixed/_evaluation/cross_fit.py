@@ -2,13 +2,12 @@
 (docs/math.md, section 15).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.base import clone
 
 from .._input.any_table import add_level, take_rows
-from .._input.table import Data
 from .._results.one_variance import fit_statistics
 from .._rows.statistics import summarize
 from .folds import Observations, run_all
@@ -52,21 +51,14 @@ def known_target(data, train, method):
     residual : ndarray of shape (n,)
         Of the training rows; 0 of the others.
     """
-    index, weight = data.index.take(train), data.weight
     p = data.X.shape[1]
-    part = Data(
-        data.X[train],
-        np.arange(p),
-        index,
-        data.y[train],
-        None if weight is None else weight[train],
-    )
+    part = replace(data.take(train), features=np.arange(p))
     fit, _ = fit_statistics(
         summarize(part), ("",) * p, method=method, fit_intercept=True, alpha=0.0
     )
     levels, residual = np.zeros(len(data.index)), np.zeros(data.n_rows)
     levels[np.unique(data.index.codes[train])] = fit.posterior.modes
-    residual[train] = part.y - fit.posterior.mean(part.X, index.codes)
+    residual[train] = part.y - fit.posterior.mean(part.X, part.index.codes)
     return levels, residual
 
 

@@ -218,11 +218,6 @@ def take_columns(X, positions):
     return X[:, positions]
 
 
-def reads_labels(estimator):
-    """Whether an estimator reads labels from columns of X."""
-    return second_door(estimator)[1] is not None
-
-
 def label_positions(estimator, X):
     """Positions of the columns of X from which an estimator reads labels."""
     parameter, door = second_door(estimator)

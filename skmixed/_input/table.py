@@ -68,14 +68,20 @@ class Data:
         return self.n_rows if self.stands_for is None else self.stands_for
 
     @property
+    def weights(self):
+        """The weight of each row, 1 where none are given, (n_rows,)."""
+        return np.ones(self.n_rows) if self.weight is None else self.weight
+
+    @property
     def labels(self):
         """Group labels, (n_groups,), or None."""
         return None if self.index is None else self.index.labels
 
     def take(self, rows):
-        """The rows of a boolean mask; groups that lose all their rows are gone."""
+        """Some of the rows; groups that lose all their rows are gone."""
         index = None if self.index is None else self.index.take(rows)
-        return Data(self.X[rows], self.features, index, self.y[rows], self.weight[rows])
+        weight = None if self.weight is None else self.weight[rows]
+        return replace(self, X=self.X[rows], index=index, y=self.y[rows], weight=weight)
 
 
 def _reader_of_column(estimator):

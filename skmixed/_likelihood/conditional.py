@@ -21,6 +21,7 @@ from scipy.linalg import block_diag, lapack, solve_triangular
 
 from .._rows.memory import check_memory
 from .._rows.sparse_matrix import SparseMatrix, sparse_matrix
+from .factor import diagonal_blocks
 
 # As many rows as this have their joint density from their covariance matrix.
 FEW_ROWS = 100
@@ -193,7 +194,9 @@ class Conditional:
         """`dense_covariance` of every level of a term with itself, (K, q, q)."""
         if t < self.n_sparse:
             return self.spread[t]
-        return _diagonal_blocks(self.dense, self.starts[0][t], *self.sizes[t])
+        (K, q), start = self.sizes[t], self.starts[0][t]
+        here = slice(start, start + K * q)
+        return diagonal_blocks(self.dense[here, here], q)
 
     def level_covariance(self, t):
         """Cov(b_g | y, beta) of each level of a term, (K, q, q)."""
@@ -693,13 +696,6 @@ def _block_diagonal(stacks):
     if not parts:
         return sparse.csr_array((0, 0))
     return sparse.block_diag(parts, format="csr")
-
-
-def _diagonal_blocks(C, start, K, q):
-    """The blocks (K, q, q) on the diagonal of C that begin at `start`."""
-    first = start + q * np.arange(K)[:, None, None]
-    offset = np.arange(q)
-    return C[first + offset[:, None], first + offset]
 
 
 def _root(C):

@@ -17,8 +17,8 @@ from scipy.special import logsumexp
 
 from .mixture import (
     Components,
-    mixture_interval,
     mixture_log_density,
+    mixture_quantiles,
     t_log_density,
 )
 from .row_maps import row_maps
@@ -50,9 +50,9 @@ class Targets:
         """Central intervals, (n, 2); a target without uncertainty is its own."""
         certain = ~(self.std > 0).any(axis=0)
         std = np.where(certain, 1.0, self.std) if certain.any() else self.std
-        ends = mixture_interval(
-            self.mean, std, self.probability, self.freedom, coverage
-        )
+        levels = 0.5 - coverage / 2, 0.5 + coverage / 2
+        how = self.probability, self.freedom, levels
+        ends = mixture_quantiles(self.mean, std, *how)
         ends[certain] = (self.probability @ self.mean)[certain, None]
         return ends
 

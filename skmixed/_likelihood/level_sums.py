@@ -37,11 +37,6 @@ class LevelSums:
         pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
         return LevelSums(*(a + b for a, b in pairs))
 
-    @property
-    def loading_sum(self):
-        """k k', (q, q)."""
-        return np.einsum("iaib->ab", self.loadings)
-
 
 def sums_of_levels(half, rows, columns):
     """The sums over some levels.

@@ -195,14 +195,12 @@ class MixedPoint:
     @cached_property
     def traces(self):
         """sum_g N_gg of every term, (q, q)."""
-        found = []
         if self.has_one_term:
-            sums = self.level_sums
-            return [sums.spread - sums.loading_sum * self.model.reml]
-        sums = self.factor.spread_sums[: len(self.Lambdas)]
-        for D, loadings in zip(sums, self.loadings, strict=True):
-            found.append(D - np.einsum("iaib->ab", loadings) * self.model.reml)
-        return found
+            spreads = [self.level_sums.spread]
+        else:
+            spreads = self.factor.spread_sums[: len(self.Lambdas)]
+        of_x = [np.einsum("iaib->ab", A) * self.model.reml for A in self.loadings]
+        return [D - A for D, A in zip(spreads, of_x, strict=True)]
 
     @cached_property
     def scores(self):

@@ -94,12 +94,6 @@ class Components:
         return np.interp(levels, np.cumsum(p) - 0.5 * p, value[order])
 
 
-def mixture_interval(mean, std, probability, freedom, coverage):
-    """Central intervals of the mixtures, (n, 2)."""
-    levels = 0.5 - coverage / 2, 0.5 + coverage / 2
-    return mixture_quantiles(mean, std, probability, freedom, levels)
-
-
 def mixture_quantiles(mean, std, probability, freedom, levels):
     """Quantiles of every mixture, (n, levels): so many values at once as the cache
     holds.

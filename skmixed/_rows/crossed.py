@@ -544,8 +544,7 @@ def fit_on(W22, size, W2A):
 def search_columns(data, term):
     """Columns (n, q) of a term's effects in the search, and their coordinates."""
     Z = effect_columns(data.X, term.columns)
-    weight = np.ones(len(Z)) if data.weight is None else data.weight
-    shift = np.zeros(term.n_columns)
+    weight, shift = data.weights, np.zeros(term.n_columns)
     if term.has_constant:
         shift[1:] = Z[0, 1:] + weight @ (Z[:, 1:] - Z[0, 1:]) / weight.sum()
         Z -= shift

@@ -168,7 +168,7 @@ def _gathered(sample):
         codes = np.concatenate([known[part.index.codes] for known, part in codes])
         index = GroupIndex(labels, codes.astype(np.int32))
     if any(part.weight is not None for part in parts):
-        weight = np.concatenate([_weight_of(part) for part in parts])
+        weight = np.concatenate([part.weights for part in parts])
     X = stack([part.X for part in parts])
     y = np.concatenate([part.y for part in parts])
     X = sparse.csr_array(X) if statistics.is_sparse else X
@@ -215,10 +215,6 @@ def _compute_tree(parts, join):
     # Figures of many groups make a large graph, which is no reason for a warning.
     with config.set({"distributed.admin.large-graph-warning-threshold": "1TiB"}):
         return compute(parts[0])[0]
-
-
-def _weight_of(data):
-    return np.ones(data.n_rows) if data.weight is None else data.weight
 
 
 def _in_graph(argument):

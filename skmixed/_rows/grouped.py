@@ -367,7 +367,7 @@ def arrange(data, groups, split, share, structure, columns, n_groups, is_sparse)
     every = slice(None) if order is None else order
     codes, y = codes[every], data.y[every] - columns[0].y_shift
     shared = {
-        "weight": np.ones(len(codes)) if data.weight is None else data.weight[every],
+        "weight": data.weights[every],
         "codes": codes,
         "bounds": bounds,
         "groups": groups,

@@ -457,7 +457,7 @@ def _working(data, mean, reduced, rows, beside, has_constant):
 
 def _of_variance(data, of_variance, rows):
     """S, the offset and the weights of the rows."""
-    weight = np.ones(len(rows)) if data.weight is None else data.weight[rows]
+    weight = data.weights[rows]
     if of_variance is None:
         return np.zeros((len(rows), 0)), np.zeros(len(rows)), weight
     columns, positions, at, average = of_variance

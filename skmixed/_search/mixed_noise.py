@@ -172,7 +172,7 @@ def _largest(data, at):
 
 
 def _total(data, at):
-    weight = np.ones(data.n_rows) if data.weight is None else data.weight
+    weight = data.weights
     return np.array([weight @ known_part(data, at), weight.sum()])
 
 

@@ -20,7 +20,6 @@ from .._evaluation.any_model import (
 )
 from .._input.any_table import (
     label_positions,
-    reads_labels,
     take_columns,
     take_rows,
     without_labels,
@@ -262,9 +261,11 @@ class ChangedFeature:
         labels = self.groups
         if labels is None:
             model, X = unwrap(self.estimator, self.X, {})
-            if not isinstance(model, GaussianRegressor) or not reads_labels(model):
+            is_ours = isinstance(model, GaussianRegressor)
+            positions = label_positions(model, X) if is_ours else []
+            if not positions:
                 return None
-            labels = take_columns(X, np.array(label_positions(model, X)))
+            labels = take_columns(X, np.array(positions))
         is_table = len(getattr(labels, "shape", ())) == 2
         return take_columns(labels, np.array([0])) if is_table else labels
 

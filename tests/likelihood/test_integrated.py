@@ -11,7 +11,6 @@ from skmixed._estimator import fit_of
 from skmixed._likelihood import integrated
 from skmixed._likelihood.criterion import deviance
 from skmixed._likelihood.mixture import (
-    mixture_interval,
     mixture_log_density,
     mixture_quantiles,
     t_log_density,
@@ -366,7 +365,7 @@ def test_quantiles_invert_the_distribution_function(freedom, n):
 def test_a_component_may_be_a_point():
     mean, std, probability = mixtures()
     std[:, ::2] *= np.arange(7)[:, None] > 3  # the first four are points
-    ends = mixture_interval(mean, std, probability, 10.0, 0.9)
+    ends = mixture_quantiles(mean, std, probability, 10.0, [0.05, 0.95])
     below = mixture_cdf(ends[:, 1], mean, np.maximum(std, 1e-12), probability, 10.0)
     before = ends[:, 1] - 1e-6
     less = mixture_cdf(before, mean, np.maximum(std, 1e-12), probability, 10.0)
