@@ -209,7 +209,7 @@ class Conditional:
         if all(C.shape[1] == 1 for C in self.own):
             own = np.concatenate([C[:, 0, 0] for C in self.own])
             return self.spread[t] + (rows.power(2) @ own)[:, None, None]
-        half = rows @ _block_diagonal(map(_root, self.own))
+        half = rows @ _block_diagonal(map(root_of, self.own))
         total = self.spread[t].copy()
         for a in range(q):
             for b in range(a + 1):
@@ -228,7 +228,7 @@ class Conditional:
             (K, q), start = self.sizes[t], self.starts[0][t]
             inside = (touched >= start) & (touched < start + K * q)
             levels = np.unique((touched[inside] - start) // q)
-            root = _root(C.take(levels, axis=0))
+            root = root_of(C.take(levels, axis=0))
             rows = start + q * levels[:, None] + np.arange(q)
             columns = np.arange(len(levels) * q).reshape(-1, 1, q)
             where = np.repeat(rows, q), np.broadcast_to(columns, root.shape).ravel()
@@ -473,7 +473,7 @@ def _by_rows(before, Z, precision):
     own, pulls = [], []
     for C in before.own:
         length, (_, q, _) = C.shape[0] * C.shape[1], C.shape
-        L = _root(C)
+        L = root_of(C)
         of_levels = _block_diagonal([L])
         half, later = rest[:, :length] @ of_levels, rest[:, length:]
         inverse = _inverse_beside_unit(half, q)
@@ -586,7 +586,7 @@ def _shrunk(C, A):
     """(C^-1 + A)^-1 of one covariance or of a stack, C singular or not: own of
     math.md (80).
     """
-    L = _root(C) if C.ndim == 3 else semidefinite_root(C)
+    L = root_of(C) if C.ndim == 3 else semidefinite_root(C)
     across = np.swapaxes(L, -1, -2)
     B = np.eye(L.shape[-1]) + across @ A @ L
     half = _half_inverse(B) @ across
@@ -698,12 +698,12 @@ def _block_diagonal(stacks):
     return sparse.block_diag(parts, format="csr")
 
 
-def _root(C):
-    """Roots of covariances (K, q, q), which may be singular."""
+def root_of(C):
+    """H with H H' = C for a covariance, or each of a stack, that may be singular."""
     if C.shape[-1] == 1:
-        return np.sqrt(C)
+        return np.sqrt(np.maximum(C, 0.0))
     values, vectors = np.linalg.eigh(C)
-    return vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+    return vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]
 
 
 def semidefinite_root(C):

@@ -7,6 +7,7 @@ elimination.  All is with the coefficients known, in units of sigma^2.
 
 import numpy as np
 
+from .._rows.around import sums_by
 from .crossed import CrossedFactor
 from .factor import BlockCholesky, by_terms, times, transpose
 from .nested import NestedFactor
@@ -51,7 +52,7 @@ def _nested_times(factor, parts):
         if at < n_terms - 1:
             told = transpose(factor.carries[at]) @ right
             told = told if around is None else told + around
-            around = _sum_by_level(told, gram.parents[at], gram.sizes[at + 1][0])
+            around = sums_by(gram.parents[at], told, gram.sizes[at + 1][0])
     found, outer = [None] * n_terms, None
     for at in reversed(range(n_terms)):
         b = own[at]
@@ -61,12 +62,6 @@ def _nested_times(factor, parts):
         found[at] = b
         outer = b if outer is None else np.concatenate([b, outer], axis=1)
     return found
-
-
-def _sum_by_level(figures, parents, n_levels):
-    """Sums of figures (K, ...) of levels over those of one parent; parents ascend."""
-    starts = np.searchsorted(parents, np.arange(n_levels))
-    return np.add.reduceat(figures, starts, axis=0)
 
 
 def _crossed_times(factor, parts):

@@ -24,7 +24,7 @@ from scipy.sparse.linalg import splu
 from .._blocks import row_blocks
 from .._rows.coordinates import basis_of
 from .._rows.term import effect_columns
-from .conditional import Conditional, rows_of_effects, semidefinite_root
+from .conditional import Conditional, root_of, rows_of_effects, semidefinite_root
 from .posterior import Coefficients, of_groups
 from .sampled import SampledConditional
 
@@ -103,8 +103,7 @@ class MixedPosterior(Coefficients):
             return None
         (term,), own = self.terms, self.conditional.level_covariance(0)
         own = np.concatenate([own, term.Psi[None]])
-        values, vectors = np.linalg.eigh(own)
-        roots = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+        roots = root_of(own)
         levels = np.zeros((len(own), term.modes.shape[1], 1 + term.loading.shape[2]))
         levels[:-1, :, 0], levels[:-1, :, 1:] = term.modes, -term.loading
         population = self.population_map(roots.shape[2])
@@ -418,12 +417,6 @@ def joint_rows(posterior, X, codes, owners, noise_variance):
         new,
         noise_variance,
     )
-
-
-def root_of(Psi):
-    """A root H of a covariance that may be singular: Psi = H H'."""
-    values, vectors = np.linalg.eigh(Psi)
-    return vectors * np.sqrt(np.maximum(values, 0.0))
 
 
 def _covariance(conditional, rows):

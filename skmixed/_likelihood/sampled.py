@@ -13,7 +13,7 @@ from scipy import sparse
 
 from .._rows.iterative import IterativeGram
 from .._rows.sparse_matrix import sparse_matrix
-from .conditional import level_blocks, rows_of_effects
+from .conditional import level_blocks, root_of, rows_of_effects
 from .factor import times
 from .iterative import OF_DRAWS, OF_VARIATES, Equations
 
@@ -279,8 +279,7 @@ class SampledConditional:
 
     def draws(self, W, n_samples, random_state):
         """Draws (n, n_samples) of z'b of rows with these weights, about 0."""
-        values, vectors = np.linalg.eigh(self.covariance(W))
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        root = root_of(self.covariance(W))
         return root @ random_state.standard_normal((W.shape[0], n_samples))
 
 

@@ -6,8 +6,9 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from .._blocks import row_blocks
+from .._likelihood.conditional import root_of
 from .._likelihood.mixed import whole
-from .._likelihood.mixed_posterior import effect_rows, root_of
+from .._likelihood.mixed_posterior import effect_rows
 from .mixed_inference import all_variance_parameters
 
 # The estimated variance of a prediction is too small by this term once for the weights,

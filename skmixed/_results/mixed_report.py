@@ -15,7 +15,7 @@ from .report import (
     log_variance_table,
     with_ends,
 )
-from .summary import MixedSummary, Table, criteria, shares_of_variance
+from .summary import MixedSummary, Table, figures_of
 
 
 def summarize_mixed(fit, coverage, distribution="t"):
@@ -23,20 +23,12 @@ def summarize_mixed(fit, coverage, distribution="t"):
     parameters = None
     if not fit.alpha and not fit.is_exact:
         parameters = fit.variance_parameters()
-    aic, bic = criteria(fit.log_likelihood, fit.n_parameters, fit.n_rows)
-    shares = shares_of_variance(fit.explained, fit.between, fit.noise)
     names = fit.names_of_factors
     summary = MixedSummary(
         title=f"Linear mixed model fitted by {METHODS[fit.method]}",
-        n_rows=fit.n_rows,
+        **figures_of(fit),
         n_levels=dict(zip(names, fit.n_levels, strict=True)),
         level_sizes=dict(zip(names, fit.group_sizes, strict=True)),
-        log_likelihood=fit.log_likelihood,
-        n_parameters=fit.n_parameters,
-        aic=aic,
-        bic=bic,
-        r2_marginal=shares[0],
-        r2_conditional=shares[1],
         coefficients=coefficients_of(fit, coverage),
         log_variance=_log_variance(fit, coverage),
         variance_components=_components(fit, parameters, coverage),

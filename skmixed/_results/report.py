@@ -13,8 +13,7 @@ from .summary import (
     Summary,
     Table,
     coefficient_table,
-    criteria,
-    shares_of_variance,
+    figures_of,
 )
 
 MOST_NAMES = 20  # of columns in a note
@@ -35,22 +34,14 @@ def summarize_fit(fit, coverage, distribution="t"):
     title = (
         "Heteroscedastic Gaussian regression" if uneven else "Random-intercept model"
     )
-    aic, bic = criteria(fit.log_likelihood, fit.n_parameters, fit.n_rows)
-    shares = shares_of_variance(fit.explained, fit.between, fit.noise)
     components = _uneven_components if uneven else _components
     notes = _uneven_notes if uneven else _notes
     summary = Summary(
         title=f"{title} fitted by {METHODS[fit.method]}",
-        n_rows=fit.n_rows,
+        **figures_of(fit),
         n_groups=fit.n_groups,
         group_sizes=fit.group_sizes,
-        log_likelihood=fit.log_likelihood,
-        n_parameters=fit.n_parameters,
-        aic=aic,
-        bic=bic,
         intraclass_correlation=fit.intraclass_correlation,
-        r2_marginal=shares[0],
-        r2_conditional=shares[1],
         coefficients=coefficients_of(fit, coverage),
         log_variance=_log_variance(fit, coverage) if uneven else None,
         variance_components=components(fit, coverage),

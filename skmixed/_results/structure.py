@@ -6,6 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from .._messages import count
+from .._rows.nested import is_nested
 
 VOWELS = "aeiou"
 SHORTEST_NOUN = 3  # letters
@@ -22,7 +23,7 @@ def _fact(first, second):
     inner, outer = second, first
     if second.n_levels < first.n_levels:
         inner, outer = first, second
-    if _is_nested(inner, outer):
+    if is_nested(inner, outer):
         if inner.n_levels == outer.n_levels:
             return f"{first.name} and {second.name} divide the rows in the same way."
         return (
@@ -49,13 +50,6 @@ def _fact(first, second):
         f"{text} If {inner.name} {label} of one {outer.name} is not {inner.name} "
         f"{label} of another, write {outer.name}/{inner.name}."
     )
-
-
-def _is_nested(inner, outer):
-    """Whether the rows of every level of a factor are of one level of another."""
-    owner = np.empty(inner.n_levels, dtype=outer.codes.dtype)
-    owner[inner.codes] = outer.codes
-    return bool((owner[inner.codes] == outer.codes).all())
 
 
 def _cells(first, second):

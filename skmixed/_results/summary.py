@@ -362,16 +362,19 @@ def coefficient_table(names, coef, std, coverage, df=None):
     return Table(tuple(names), columns | {"p": 2 * tail, "low": low, "high": high})
 
 
-def criteria(log_likelihood, n_parameters, n_rows):
-    """AIC and BIC."""
-    aic = 2 * (n_parameters - log_likelihood)
-    return float(aic), float(np.log(n_rows) * n_parameters - 2 * log_likelihood)
-
-
-def shares_of_variance(features, groups, noise):
-    """Marginal and conditional R^2 from the three variances."""
-    total = features + groups + noise  # the noise has a floor above 0
-    return float(features / total), float((features + groups) / total)
+def figures_of(fit):
+    """The figures of a fit that every summary has: criteria and shares of variance."""
+    deviance, n_parameters = -2 * fit.log_likelihood, fit.n_parameters
+    total = fit.explained + fit.between + fit.noise  # the noise has a floor above 0
+    return {
+        "n_rows": fit.n_rows,
+        "log_likelihood": fit.log_likelihood,
+        "n_parameters": n_parameters,
+        "aic": float(deviance + 2 * n_parameters),
+        "bic": float(deviance + np.log(fit.n_rows) * n_parameters),
+        "r2_marginal": float(fit.explained / total),
+        "r2_conditional": float((fit.explained + fit.between) / total),
+    }
 
 
 def sizes_of(sums):
