@@ -40,7 +40,7 @@ def test_a_row_so_precise_that_its_square_is_singular_tells_one_direction():
     parts = np.empty((0, 0)), None, None
     before = with_reach([(3, 2)], [np.tile(np.eye(2), (3, 1, 1))], *parts)
     row = sparse.csr_array(([1.0, 2.0], ([0, 0], [2, 3])), shape=(1, 6))
-    after, _ = observe_rows(before, row, np.array([1e22]), np.ones((1, 1)))
+    after, _ = before.observed(row, np.array([1e22]), np.ones((1, 1)))
     across = np.array([2.0, -1.0])
     assert_allclose(after.own[0][1] @ across, across, rtol=1e-12)
     assert_array_equal(after.own[0][[0, 2]], before.own[0][[0, 2]])
