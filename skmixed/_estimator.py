@@ -23,6 +23,7 @@ from ._input.parameters import (
     check_flag,
     population_is_meant,
     warn,
+    warn_all,
     warn_of_population,
 )
 from ._input.table import (
@@ -212,9 +213,9 @@ class GroupRoutingMixin:
 class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
     """Predictions of a Gaussian model of grouped data.
 
-    `fit` of a subclass makes a `Fit` and ends with ``self._become(new._keep(fit))``,
-    `new` being a copy of the estimator that has read the columns of X.  `_fit_kind` is
-    the class of that fit, which stored models are read into.
+    `fit` of a subclass makes a `Fit` and ends with ``self._become(new._keep(fit),
+    messages)``, `new` being a copy of the estimator that has read the columns of X.
+    `_fit_kind` is the class of that fit, which stored models are read into.
     """
 
     _fit_kind: ClassVar[type]
@@ -553,12 +554,14 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         self.__dict__ = _public_read_only(vars(self) | self._fit.attributes())
         return self
 
-    def _become(self, other):
-        """Take over the attributes of another estimator, which has kept its fit.
+    def _become(self, other, messages=()):
+        """Warn, and take over the attributes of another estimator, which has kept its
+        fit.
 
         In one step, so that whoever interrupts it, or predicts in another thread, finds
         the old state or the new one and never parts of both.
         """
+        warn_all(messages)
         self.__dict__ = vars(other).copy()
         return self
 

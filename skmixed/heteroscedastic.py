@@ -13,14 +13,12 @@ from ._estimator import LinearGroupedRegressor, fit_of
 from ._input.features import feature_positions, offset_position
 from ._input.labels import GroupsWarning
 from ._input.parameters import (
+    check_common,
     check_count,
     check_coverage,
     check_distribution,
     check_flag,
-    check_jobs,
-    check_method,
     check_nonnegative,
-    warn_all,
 )
 from ._input.table import read_fit_data
 from ._likelihood.criterion import check_freedom, is_exact
@@ -329,9 +327,7 @@ class HeteroscedasticGaussianRegressor(LinearGroupedRegressor):
         ConvergenceWarning
             If the iterations end before the optimum.
         """
-        new, messages = self._fitted(X, y, groups, sample_weight)
-        warn_all(messages)
-        return self._become(new)
+        return self._become(*self._fitted(X, y, groups, sample_weight))
 
     def summary(
         self,
@@ -432,13 +428,10 @@ def _depends_on_groups(estimator):
 
 
 def _check_parameters(estimator):
-    check_method(estimator.method)
-    check_flag(estimator.fit_intercept, "fit_intercept")
+    check_common(estimator)
     check_flag(estimator.fit_variance_intercept, "fit_variance_intercept")
-    check_nonnegative(estimator.alpha, "alpha")
     check_nonnegative(estimator.variance_alpha, "variance_alpha")
     check_nonnegative(estimator.tol, "tol")
-    check_jobs(estimator.n_jobs)
     check_count(estimator.max_iter, "max_iter")
     if estimator.mean_groups not in ("random", "fixed", None):
         raise ValueError(

@@ -22,17 +22,15 @@ from ._input.label_table import LabelTable, index_columns, open_table
 from ._input.labels import GroupsWarning
 from ._input.notation import RandomEffects, read_terms
 from ._input.parameters import (
+    check_common,
     check_count,
     check_coverage,
     check_distribution,
     check_flag,
     check_group_features,
-    check_jobs,
-    check_method,
     check_nonnegative,
     check_solver,
     warn,
-    warn_all,
     warn_of_population,
 )
 from ._input.table import read_fit_data, read_new_data
@@ -358,9 +356,7 @@ default=None
         ConvergenceWarning
             If the search ends before the optimum.
         """
-        new, messages = self._fitted(X, y, groups, sample_weight)
-        warn_all(messages)
-        return self._become(new)
+        return self._become(*self._fitted(X, y, groups, sample_weight))
 
     def partial_fit(
         self,
@@ -425,9 +421,7 @@ default=None
         cells = _sum_rows(terms, before is None, new, X, y, groups, sample_weight)
         if before is not None:
             cells = join_cells(before, cells)
-        new, messages = new._estimate(cells, terms, X)
-        warn_all(messages)
-        return self._become(new)
+        return self._become(*new._estimate(cells, terms, X))
 
     @overload
     def predict_mean(
@@ -518,7 +512,7 @@ default=None
         if is_partitioned(X):
             how = {"factors": factors}
             return self._predict_lazily("predict_mean", X, groups, return_std, **how)
-        new = copy(self)._read_rows(X, groups, None, some)
+        new = copy(self)._read_new(X, groups, None, some)
         mean = fit.posterior.mean(new.X, new.codes, some)
         if return_std:
             return mean, np.sqrt(fit.posterior.variance(new.X, new.codes, some))
@@ -782,11 +776,8 @@ default=None
 
     def _check_parameters(self):
         """The terms, after the checks of all parameters."""
-        check_method(self.method)
-        check_flag(self.fit_intercept, "fit_intercept")
-        check_nonnegative(self.alpha, "alpha")
+        check_common(self)
         check_nonnegative(self.variance_alpha, "variance_alpha")
-        check_jobs(self.n_jobs)
         check_solver(self.solver)
         check_count(self.max_iter, "max_iter")
         check_group_features(self.group_features)
@@ -851,10 +842,7 @@ default=None
         flags["return_std"] = return_std
         return predict_partitions(copy(self), method, X, groups, flags)
 
-    def _read_new(self, X, groups, y):
-        return self._read_rows(X, groups, y)
-
-    def _read_rows(self, X, groups, y, factors=None):
+    def _read_new(self, X, groups, y, factors=None):
         """Rows to predict, of which labels of some factors are read; None is all."""
         fit, n_factors = self._fit, len(self._fit.factors)
         some = range(n_factors) if factors is None else factors

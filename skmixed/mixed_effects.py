@@ -27,15 +27,15 @@ from ._estimator import (
     observed,
 )
 from ._evaluation.calibration import Calibrated, calibrate, join_features, log_noise
-from ._evaluation.cross_fit import call_all, collect_folds, fit_fold, fit_known_fold
-from ._evaluation.folds import Observations, complete_splits
+from ._evaluation.cross_fit import collect_folds, fit_fold, fit_known_fold
+from ._evaluation.folds import Observations, complete_splits, run_all
 from ._evaluation.split_rows import split_rows
 from ._input.any_table import (
     TableReader,
     check_any_table,
     table_reader,
 )
-from ._input.parameters import check_flag, check_jobs, check_method, warn_all
+from ._input.parameters import check_flag, check_jobs, check_method
 from ._rows.dask import is_partitioned
 from ._typing import ColumnLike, EstimatorLike, MatrixLike, SplitsLike
 from .heteroscedastic import HeteroscedasticGaussianRegressor
@@ -367,8 +367,7 @@ class MixedEffectsRegressor(GroupedRegressor):
             messages = more + messages
         labels = np.empty(0) if rows.data.index is None else rows.data.index.labels
         new._keep(MixedEffectsFit(reader, labels, known, unknown))
-        warn_all(messages)
-        return self._become(new)
+        return self._become(new, messages)
 
     def _cross_fit(self, inner, rows, within, between):
         """Fit the regressor to the folds of both questions: math.md (100) and (101).
@@ -390,7 +389,7 @@ class MixedEffectsRegressor(GroupedRegressor):
             (fit_known_fold, regressor, rows, params, split, *how) for split in within
         ]
         calls += [(fit_fold, regressor, rows, y, params, split) for split in between]
-        folds = call_all(calls, self.n_jobs, self.verbose)
+        folds = run_all(calls, self.n_jobs, self.verbose)
         known = None, None
         if within:
             known = collect_folds(folds[: len(within)], within, n)
@@ -417,7 +416,7 @@ class MixedEffectsRegressor(GroupedRegressor):
                 (fit_fold, regressor, rows, target, params, *each)
                 for each in zip(splits, levels, strict=True)
             ]
-            folds = call_all(calls, self.n_jobs, self.verbose)
+            folds = run_all(calls, self.n_jobs, self.verbose)
             noise, V = collect_folds(folds, splits, rows.data.n_rows)
             found = self._calibrate_noise(predicted, V, rows, slopes, X)
             slope, model, messages = found

@@ -394,8 +394,8 @@ def cross_val_predict_groups(
     check_params(sample, [estimator], [cv])
     splits = complete_splits(cv, sample)
     tested = np.concatenate([test for _, test in splits])
-    tasks = [(estimator, sample, *split, return_std) for split in splits]
-    predicted = np.concatenate(run_all(predict_fold, tasks, n_jobs, verbose), axis=-1)
+    calls = [(predict_fold, estimator, sample, *split, return_std) for split in splits]
+    predicted = np.concatenate(run_all(calls, n_jobs, verbose), axis=-1)
     ordered = np.empty_like(predicted)
     ordered[..., tested] = predicted
     return tuple(ordered) if return_std else ordered
@@ -505,8 +505,9 @@ def cross_validate_groups(
     check_params(sample, models.values(), cvs.values())
     splits = {kind: make_splits(cv, sample) for kind, cv in cvs.items()}
     keys = [(kind, name) for kind in cvs for name in models]
-    tasks = {
+    calls = {
         f"{name!r}, {kind} groups, fold {k} of {len(splits[kind])}": (
+            score_fold,
             models[name],
             sample,
             *split,
@@ -516,7 +517,7 @@ def cross_validate_groups(
         for kind, name in keys
         for k, split in enumerate(splits[kind], start=1)
     }
-    folds = iter(run_all(score_fold, tasks.values(), n_jobs, verbose, tasks))
+    folds = iter(run_all(calls.values(), n_jobs, verbose, calls))
     scores = {key: [next(folds) for _ in splits[key[0]]] for key in keys}
     columns = list(sample.factors.values())
     return GroupsComparison(

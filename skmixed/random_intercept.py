@@ -8,15 +8,7 @@ from functools import partial
 from typing import Literal, Self
 
 from ._estimator import LinearGroupedRegressor, fit_of
-from ._input.parameters import (
-    check_coverage,
-    check_distribution,
-    check_flag,
-    check_jobs,
-    check_method,
-    check_nonnegative,
-    warn_all,
-)
+from ._input.parameters import check_common, check_coverage, check_distribution
 from ._input.table import read_fit_data
 from ._messages import column_name
 from ._results.one_variance import RandomInterceptFit, fit_statistics
@@ -225,9 +217,7 @@ class RandomInterceptRegressor(LinearGroupedRegressor):
             figures of.  After any error, and if it is interrupted, the model stays as
             it was.
         """
-        new, messages = self._fitted(X, y, groups, sample_weight)
-        warn_all(messages)
-        return self._become(new)
+        return self._become(*self._fitted(X, y, groups, sample_weight))
 
     def partial_fit(
         self,
@@ -275,10 +265,8 @@ class RandomInterceptRegressor(LinearGroupedRegressor):
         >>> print(f"{model.coef_[0]:.3f} {model.group_variance_:.1f}")
         10.467 1378.2
         """
-        self._check_parameters()
-        new, messages = self._fitted_further(X, y, groups, sample_weight)
-        warn_all(messages)
-        return self._become(new)
+        check_common(self)
+        return self._become(*self._fitted_further(X, y, groups, sample_weight))
 
     def summary(
         self,
@@ -389,16 +377,10 @@ class RandomInterceptRegressor(LinearGroupedRegressor):
         data = read_fit_data(self, X, y, groups, sample_weight, reset=reset)
         return summarize(data, self.n_jobs)
 
-    def _check_parameters(self):
-        check_method(self.method)
-        check_flag(self.fit_intercept, "fit_intercept")
-        check_nonnegative(self.alpha, "alpha")
-        check_jobs(self.n_jobs)
-
     @one_blas_thread
     def _fitted(self, X, y, groups=None, sample_weight=None):
         """A fitted copy, and the warnings about it."""
-        self._check_parameters()
+        check_common(self)
         new = copy(self)
         return new._estimate(new._summarize(X, y, groups, sample_weight))
 

@@ -10,7 +10,7 @@ from sklearn.base import clone
 from .._input.any_table import add_level, take_rows
 from .._results.one_variance import fit_statistics
 from .._rows.statistics import summarize
-from .folds import Observations, run_all
+from .folds import Observations
 
 
 @dataclass(frozen=True)
@@ -112,14 +112,3 @@ def collect_folds(folds, splits, n_rows):
         out_of_fold[test] = values
     levels = None if levels[0] is None else levels
     return FoldRegressors(regressors, levels), out_of_fold
-
-
-def call_all(calls, n_jobs, verbose):
-    """``[function(*arguments) for function, *arguments in calls]``, several at a time;
-    long work reports.
-    """
-    return run_all(_call, calls, n_jobs, verbose)
-
-
-def _call(function, *arguments):
-    return function(*arguments)

@@ -264,35 +264,37 @@ def _integrated_scores(model, new, coverage):
     }
 
 
-def run_all(function, tasks, n_jobs, verbose, names=None):
-    """``[function(*task) for task in tasks]``, several at a time; long work reports.
+def run_all(calls, n_jobs, verbose, names=None):
+    """``[function(*arguments) for function, *arguments in calls]``, several at a time;
+    long work reports.
 
-    An error gets a note with the task's name.
+    An error gets a note with the call's name.
     """
-    names = names or [f"fold {k}" for k in range(1, len(tasks) + 1)]
+    names = names or [f"fold {k}" for k in range(1, len(calls) + 1)]
     try:
         parallel = Parallel(n_jobs=n_jobs, return_as="generator")
     except ValueError:  # a backend that returns all at once
         parallel = Parallel(n_jobs=n_jobs)
     start = last = time.monotonic()
     results = []
-    jobs = zip(names, tasks, strict=True)
-    for result in parallel(delayed(_run)(function, *job) for job in jobs):
+    jobs = zip(names, calls, strict=True)
+    for result in parallel(delayed(_run)(*job) for job in jobs):
         results.append(result)
         now = time.monotonic()
-        left = (now - start) / len(results) * (len(tasks) - len(results))
+        left = (now - start) / len(results) * (len(calls) - len(results))
         if verbose and min(now - last, left) > REPORT_EVERY:
             last = now
             print(
-                f"{len(results)} of {len(tasks)} fits done, about {left:.0f} s left",
+                f"{len(results)} of {len(calls)} fits done, about {left:.0f} s left",
                 file=sys.stderr,
             )
     return results
 
 
-def _run(function, name, task):
+def _run(name, call):
+    function, *arguments = call
     try:
-        return function(*task)
+        return function(*arguments)
     except Exception as error:
         error.add_note(f"This happened in {name}.")
         raise

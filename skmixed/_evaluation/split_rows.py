@@ -1,6 +1,7 @@
 """Rows to predict: known groups by one calibrator, all others by another."""
 
 from dataclasses import dataclass
+from operator import methodcaller
 
 import numpy as np
 
@@ -83,12 +84,8 @@ class SplitRows:
 
     def sample(self, n_samples, random_state):
         """Draws of new observations, (n, n_samples)."""
-
-        def draws(part):
-            drawn = part.new.sample(n_samples, random_state)
-            return drawn + part.offset[:, None]
-
-        return self._collect(draws, n_samples)
+        draw = methodcaller("sample", n_samples, random_state)
+        return self._collect_moved(draw, n_samples)
 
     def log_density(self, y):
         """Joint log-density of observations."""
@@ -98,20 +95,12 @@ class SplitRows:
 
     def integrated_interval(self, coverage):
         """Intervals (n, 2) of the distribution that is integrated over variances."""
-
-        def interval(part):
-            return part.new.integrated_interval(coverage) + part.offset[:, None]
-
-        return self._collect(interval, 2)
+        return self._collect_moved(methodcaller("integrated_interval", coverage), 2)
 
     def integrated_sample(self, n_samples, random_state):
         """Draws of new observations from that distribution, (n, n_samples)."""
-
-        def draws(part):
-            drawn = part.new.integrated_sample(n_samples, random_state)
-            return drawn + part.offset[:, None]
-
-        return self._collect(draws, n_samples)
+        draw = methodcaller("integrated_sample", n_samples, random_state)
+        return self._collect_moved(draw, n_samples)
 
     def integrated_log_density(self, y):
         """Joint log-density of observations under that distribution."""
@@ -147,6 +136,12 @@ class SplitRows:
         (part,) = self.parts
         interval = part.new.average_interval(weight, coverage, distribution)
         return interval + (weight @ part.offset)[:, None]
+
+    def _collect_moved(self, figures, n):
+        """Several figures of every row in units of y, (n_rows, n), from a function of
+        the rows of a part, whose predictions are still to be moved by the offset.
+        """
+        return self._collect(lambda part: figures(part.new) + part.offset[:, None], n)
 
     def _collect(self, figure, *shape):
         """A figure of every row, (n, *shape), from those of the parts."""

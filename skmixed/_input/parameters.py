@@ -71,11 +71,18 @@ def check_distribution(distribution, offered):
         )
 
 
+def check_common(estimator):
+    """Refuse wrong values of the parameters that every linear model has."""
+    check_method(estimator.method)
+    check_flag(estimator.fit_intercept, "fit_intercept")
+    check_nonnegative(estimator.alpha, "alpha")
+    check_jobs(estimator.n_jobs)
+
+
 def check_method(method):
-    """Whether `method` is REML; refuses a value that is neither REML nor ML."""
+    """Refuse a value that is neither REML nor ML."""
     if method not in ("reml", "ml"):
         raise ValueError(f"method is 'reml' or 'ml', got {method!r}.")
-    return method == "reml"
 
 
 def check_solver(solver):

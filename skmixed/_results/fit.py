@@ -89,6 +89,8 @@ class Fit:
     converged: bool
     response: tuple = ()
     is_updated: bool = False
+    log_variance = None  # a `LogVariance` where the noise is modelled
+    fit_variance_intercept = True
 
     @property
     def random_effects(self):
@@ -104,7 +106,21 @@ class Fit:
         """Names of the parameters of the log-variance beside its intercept, a set; a
         known part of it is one, as "offset of NAME".
         """
-        return set()
+        fitted = self.log_variance
+        if fitted is None:
+            return set()
+        entered = (fitted.coef != 0) | (np.diag(fitted.covariance)[1:] > 0)
+        names = {self.names[j] for j in self.features[entered]}
+        if fitted.offset is not None:
+            names.add(f"offset of {self.names[self.features[fitted.offset]]}")
+        return names
+
+    @property
+    def variance_coefficients(self):
+        """(intercept, coefficients) of the log-variance, as `coefficients`."""
+        fitted = self.log_variance
+        level = fitted.intercept if self.fit_variance_intercept else 0.0
+        return self._wide(level, fitted.coef)
 
     @property
     def noise_differs_by_group(self):
@@ -141,11 +157,12 @@ class Fit:
         wide[0], wide[1 + self.features] = of_intercept, of_features
         return wide
 
-    def _wide_covariance(self, covariance):
-        """The same of a covariance of figures of the intercept and the features."""
+    @property
+    def variance_covariance(self):
+        """Covariance of `variance_coefficients`."""
         wide = np.zeros((1 + len(self.names),) * 2)
         places = np.append(0, 1 + self.features)
-        wide[np.ix_(places, places)] = covariance
+        wide[np.ix_(places, places)] = self.log_variance.covariance
         return wide
 
     def coefficient_uncertainty(self):
@@ -215,6 +232,14 @@ class Fit:
     def attributes(self):
         """Public attributes of the estimator."""
         coefficients, std = self.coefficients, self.coefficients_std
+        of_noise = {}
+        if self.log_variance is not None:
+            of_log_variance = self.variance_coefficients
+            of_noise = {
+                "variance_coef_": of_log_variance[1:],
+                "variance_intercept_": float(of_log_variance[0]),
+                "variance_coef_covariance_": self.variance_covariance,
+            }
         return {
             "coef_": coefficients[1:],
             "intercept_": float(coefficients[0]),
@@ -224,6 +249,7 @@ class Fit:
             "log_likelihood_": self.log_likelihood,
             "n_iter_": self.n_iter,
             "converged_": self.converged,
+            **of_noise,
         }
 
 

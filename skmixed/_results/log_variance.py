@@ -79,15 +79,6 @@ class LogVariance:
         return variance
 
 
-def variance_names_of(fit, log_variance):
-    """`Fit.variance_names` of a fit with this log-variance."""
-    entered = (log_variance.coef != 0) | (np.diag(log_variance.covariance)[1:] > 0)
-    names = {fit.names[j] for j in fit.features[entered]}
-    if log_variance.offset is not None:
-        names.add(f"offset of {fit.names[fit.features[log_variance.offset]]}")
-    return names
-
-
 def as_dense(X):
     return X.toarray() if sparse.issparse(X) else X
 

@@ -22,7 +22,6 @@ from .fit import Fit, wide_mask
 from .inference import CoefficientUncertainty
 from .iterative_fit import SampledFit, keep_sampled, kept_parameters, probe_errors
 from .linear_mixed import condition_mixed
-from .log_variance import variance_names_of
 from .mixed_inference import (
     mixed_uncertainty,
     predictive_freedom,
@@ -200,22 +199,9 @@ class LinearMixedFit(Fit):
         return 0.0 if self.noise_model is None else self.noise_model.alpha
 
     @property
-    def variance_coefficients(self):
-        """(intercept, coefficients) of the log-variance, as `Fit.coefficients`."""
-        fitted = self.noise_model.log_variance
-        return self._wide(fitted.intercept, fitted.coef)
-
-    @property
-    def variance_names(self):
+    def log_variance(self):
         """See `Fit`."""
-        if self.noise_model is None:
-            return set()
-        return variance_names_of(self, self.noise_model.log_variance)
-
-    @property
-    def variance_covariance(self):
-        """Covariance of `variance_coefficients`."""
-        return self._wide_covariance(self.noise_model.log_variance.covariance)
+        return None if self.noise_model is None else self.noise_model.log_variance
 
     def variance_parameters(self):
         """The `VarianceParameters` of the covariances and the level of the noise."""
@@ -309,8 +295,10 @@ class LinearMixedFit(Fit):
             return {name: figure(t) for t, name in enumerate(names)}
 
         effects = [np.array(f.effects, dtype=object) for f in self.factors]
+        is_constant = self.noise_model is None
+        of_noise = {"noise_variance_": self.noise_variance} if is_constant else {}
         return super().attributes() | {
-            **self._noise_attributes(),
+            **of_noise,
             "groups_": by_factor(self.known.labels_of),
             "random_effects_": by_factor(posterior.modes),
             "random_effects_std_": by_factor(
@@ -322,17 +310,6 @@ class LinearMixedFit(Fit):
             "random_effects_covariance_": by_factor(self.covariances.__getitem__),
             "random_effects_names_": by_factor(effects.__getitem__),
             "group_names_in_": np.array(self.known.names, dtype=object),
-        }
-
-    def _noise_attributes(self):
-        """Public attributes about the noise."""
-        if self.noise_model is None:
-            return {"noise_variance_": self.noise_variance}
-        coefficients = self.variance_coefficients
-        return {
-            "variance_coef_": coefficients[1:],
-            "variance_intercept_": float(coefficients[0]),
-            "variance_coef_covariance_": self.variance_covariance,
         }
 
 

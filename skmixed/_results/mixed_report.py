@@ -1,7 +1,5 @@
 """The summary of a linear mixed model, and tables of its effects."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from .mixed_inference import component_intervals, noise_interval
@@ -9,11 +7,9 @@ from .report import (
     FEW,
     FEW_GROUPS,
     METHODS,
-    coefficient_ends,
     coefficients_of,
-    integrated_note,
     log_variance_table,
-    with_ends,
+    with_integrated,
 )
 from .summary import MixedSummary, Table, figures_of
 
@@ -45,16 +41,8 @@ def _integrated(summary, fit, coverage):
         ends += [*of_effects, *of_pairs]
     over = fit.integrated.over
     ends.append(np.sqrt(over.variance_interval(np.ones(len(over.keys)), coverage)))
-    return replace(
-        summary,
-        coefficients=with_ends(summary.coefficients, coefficient_ends(fit, coverage)),
-        variance_components=with_ends(summary.variance_components, np.array(ends)),
-        notes=(
-            integrated_note(coverage, summary.log_variance is not None),
-            *list(_notes(fit, coverage))[1:],
-            *fit.facts,
-        ),
-    )
+    notes = *list(_notes(fit, coverage))[1:], *fit.facts
+    return with_integrated(summary, fit, coverage, np.array(ends), notes)
 
 
 def _component_ends(fit, t, pairs, coverage):

@@ -64,34 +64,31 @@ def _integrated(summary, fit, coverage):
     of_components = np.sqrt(
         [over.variance_interval(multiples.get(n, noise), coverage) for n in names]
     )
-    ends = coefficient_ends(fit, coverage)
+    notes = (
+        *_notes_on_columns(fit),
+        *(note for note in _notes_on_groups(fit) if note != FEW),
+    )
+    return with_integrated(summary, fit, coverage, of_components, notes)
+
+
+def with_integrated(summary, fit, coverage, of_components, notes):
+    """The summary with intervals of the integrated distribution, of coefficients and of
+    variance components, and these notes beside the kind of the intervals.
+    """
+    kind = f"Intervals: {coverage:.4g}, of the distribution integrated over variances"
+    if summary.log_variance is not None:
+        kind += "; normal for the log-variance"
+    of_coefficients = coefficient_targets(fit).interval(coverage)[fit.entries]
+    of_coefficients[~fit.estimable[fit.entries]] = np.nan
     return replace(
         summary,
-        coefficients=with_ends(summary.coefficients, ends),
-        variance_components=with_ends(summary.variance_components, of_components),
-        notes=(
-            integrated_note(coverage, summary.log_variance is not None),
-            *_notes_on_columns(fit),
-            *(note for note in _notes_on_groups(fit) if note != FEW),
-        ),
+        coefficients=_with_ends(summary.coefficients, of_coefficients),
+        variance_components=_with_ends(summary.variance_components, of_components),
+        notes=(f"{kind}.", *notes),
     )
 
 
-def integrated_note(coverage, has_log_variance=False):
-    """The kind of the intervals."""
-    of_noise = "; normal for the log-variance" if has_log_variance else ""
-    text = f"Intervals: {coverage:.4g}, of the distribution integrated over variances"
-    return f"{text}{of_noise}."
-
-
-def coefficient_ends(fit, coverage):
-    """Intervals of the integrated distribution for the table of coefficients."""
-    ends = coefficient_targets(fit).interval(coverage)[fit.entries]
-    ends[~fit.estimable[fit.entries]] = np.nan
-    return ends
-
-
-def with_ends(table, ends):
+def _with_ends(table, ends):
     """The table with other intervals, (n_rows, 2)."""
     columns = table.columns | {"low": ends[:, 0], "high": ends[:, 1]}
     return replace(table, columns=columns)

@@ -17,7 +17,6 @@ from ..log_variance import (
     LogVariance,
     information_at,
     log_variance,
-    variance_names_of,
 )
 from ..log_variance import widen as widen_variance
 from ..summary import sizes_of
@@ -77,27 +76,15 @@ class HeteroscedasticFit(GroupedFit):
         return len(self.log_variance.effects) > 0
 
     @property
-    def variance_coefficients(self):
-        """(intercept, coefficients) of the log-variance, as `Fit.coefficients`."""
-        fitted = self.log_variance
-        level = fitted.intercept if self.fit_variance_intercept else 0.0
-        return self._wide(level, fitted.coef)
-
-    @property
     def variance_names(self):
         """See `Fit`."""
-        names = variance_names_of(self, self.log_variance)
+        names = super().variance_names
         return names | {"effects of groups"} if self.noise_differs_by_group else names
 
     @property
     def psi_std(self):
         """Standard error of the group variance."""
         return np.sqrt(self.log_variance.joint[-1, -1])
-
-    @property
-    def variance_covariance(self):
-        """Covariance of `variance_coefficients`."""
-        return self._wide_covariance(self.log_variance.covariance)
 
     def coefficient_uncertainty(self):
         """See `Fit`; of models without fixed effects of groups."""
@@ -146,11 +133,7 @@ class HeteroscedasticFit(GroupedFit):
 
     def attributes(self):
         """See `Fit`."""
-        coefficients = self.variance_coefficients
         return super().attributes() | {
-            "variance_coef_": coefficients[1:],
-            "variance_intercept_": float(coefficients[0]),
-            "variance_coef_covariance_": self.variance_covariance,
             "group_effects_": self.effects,
             "group_effects_std_": self.effects_std,
             "variance_group_effects_": self.variance_effects,
