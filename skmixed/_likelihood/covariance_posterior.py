@@ -203,14 +203,16 @@ class Parameters:
         """The same of one node."""
         gamma, theta = self.split(x)
         Lambdas, directions = self.Lambdas(theta), self.directions(theta)
+        try:
+            if self.uneven is None:
+                point = evaluate(self.model, Lambdas)
+            else:
+                point = self.uneven.at(self.model, gamma, Lambdas=Lambdas)
+        except np.linalg.LinAlgError:  # variances too far apart
+            return -np.inf, np.nan
         if self.uneven is None:
-            point = evaluate(self.model, Lambdas)
             information = second(point, directions).expected()
         else:
-            try:
-                point = self.uneven.at(self.model, gamma, Lambdas=Lambdas)
-            except np.linalg.LinAlgError:  # noise variances too far apart
-                return -np.inf, np.nan
             turn = np.append(1 / self.spread, np.ones(len(theta)))
             information = second_of_all(point, directions).expected()
             information *= np.outer(turn, turn)

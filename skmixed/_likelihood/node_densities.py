@@ -86,8 +86,8 @@ def _information(half, rows, root, directions, freedom):
     loadings = k.reshape(c, K, q * p)
     loadings = (transpose(loadings) @ loadings).reshape(c, q, p, q, p)
     loadings = np.einsum("zapbr->zabpr", loadings).reshape(c, q * q, p * p)
-    slopes = (E @ loadings).reshape(c, -1, p, p)  # k'E k, summed over levels
-    flat_slopes = slopes.reshape(c, -1, p * p)
+    flat_slopes = E @ loadings  # k'E k, summed over levels
+    slopes = flat_slopes.reshape(*flat_slopes.shape[:2], p, p)
     traces = traces + flat_slopes @ transpose(flat_slopes)  # E is symmetric
     trace = (E @ flat.sum(axis=1)[:, :, None])[:, :, 0]
     trace = trace - np.trace(slopes, axis1=2, axis2=3)

@@ -345,6 +345,26 @@ STORIES = {
             "seed": 3026431948,
         },
     ),
+    "an integral over effects so large that the likelihood has no value": (
+        {"method": "ml"},
+        {
+            "n": 6,
+            "columns": [],
+            "target": "outlier",
+            "noise": 0.001,
+            "levels": ["pairs", "crossed", "crossed"],
+            "n_levels": 1,
+            "terms": [((), True, "||"), ((), True, "|"), ((), True, "|")],
+            "weight": "ratio",
+            "table": "array",
+            "door": "intervals",
+            "labels": ["float", "float", "float"],
+            "container": "frame",
+            "unit": 0,
+            "units": [],
+            "seed": 3540675376,
+        },
+    ),
     "rows of new groups beside slopes that cancel had a negative variance": (
         {"method": "ml"},
         {
@@ -405,6 +425,18 @@ def test_iterations_without_a_variance_that_the_data_tell():
     with pytest.warns(GroupsWarning, match="cannot tell"):
         model = model.fit(X, y, groups=groups)
     assert all((Psi == 0).all() for Psi in model.random_effects_covariance_.values())
+
+
+@pytest.mark.parametrize("terms", ["(1 | g0)", "(x0 | g0)", "(1 | g0) + (1 | g1)"])
+def test_integrated_intervals_without_coefficients(terms):
+    """Sums over levels of no coefficient could not be reshaped."""
+    y, groups = crossed()
+    X = np.random.default_rng(0).normal(size=(len(y), 1))
+    model = LinearMixedRegressor(terms, fit_intercept=False, mean_features=[])
+    groups = groups[:, : terms.count("|")]
+    model = model.fit(X, y, groups=groups)
+    low, high = model.predict_interval(X, groups=groups, distribution="integrated").T
+    assert (low < high).all()
 
 
 def test_variances_of_nothing_are_not_negative():

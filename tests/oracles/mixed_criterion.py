@@ -18,6 +18,9 @@ MAX_ITER = 40
 # Log-variances further from their average than this are on the way to rows that are
 # fitted exactly, where there is no maximum.
 FARTHEST = 8.0
+# Several factors may cross, where standard deviations of effects beyond so many times
+# the noise have no digits: it is taken to be at least 1e-7 of y (math.md, 11.3).
+LARGEST_EFFECT = 1e7
 # Of a column that its penalty keeps at 0, in units of its rows.
 LARGEST_PENALTY = 1e6
 # With fewer rows for each parameter of the log-variance there are regular optima beside
@@ -195,7 +198,8 @@ class Criterion:
 
     def climb(self, x):
         """The roots and gamma of the optimum that a point leads to; None where that is
-        far from equal noise.
+        far from equal noise, its known part included, or where effects of several
+        factors are so far above the noise that the package has no digits for them.
         """
 
         def deviance(t):
@@ -207,9 +211,12 @@ class Criterion:
 
         options = {"maxiter": MAX_ITER}
         found = minimize(deviance, x, jac=True, method="L-BFGS-B", options=options)
-        k = self.S.shape[1]
-        spread = np.abs(self.S @ found.x[:k]).max(initial=0)
-        return self.unpack(found.x) if spread < FARTHEST else None
+        roots, gamma = self.unpack(found.x)
+        spread = self.log_variance(gamma)
+        spread = np.abs(spread - spread.mean()).max()
+        if len(roots) > 1 and max(np.abs(L).max() for L in roots) > LARGEST_EFFECT:
+            return None
+        return (roots, gamma) if spread < FARTHEST else None
 
     def highest(self, points):
         """The log-likelihood of the best optimum that some points lead to; None where
