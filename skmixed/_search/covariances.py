@@ -364,15 +364,17 @@ def lifted(point):
 
 def random_starts(point, n_starts=N_STARTS):
     """Points with standard deviations that differ widely, between the resolution of the
-    data and those of a given point.
+    data and the largest of any effect at a given point: what one factor explains there
+    another may explain elsewhere.
     """
     random, model = np.random.default_rng(point.model.seed), point.model
+    largest = np.sqrt(_largest(point))
     for _ in range(n_starts):
         Lambdas = []
         for t, covariance in enumerate(model.covariances):
             least = np.sqrt(model.resolution(t))
-            std = np.maximum(np.linalg.norm(point.Lambdas[t], axis=1), least)
-            std = least * (std / least) ** random.uniform(0.5, 1.0, covariance.q)
+            ratio = max(largest / least, 1.0)
+            std = least * ratio ** random.uniform(0.5, 1.0, covariance.q)
             std *= np.exp(random.normal(0.0, 1.5, covariance.q))
             A = random.normal(size=(covariance.q, 2 * covariance.q))
             A *= (std / np.linalg.norm(A, axis=1))[:, None]

@@ -345,6 +345,26 @@ STORIES = {
             "seed": 3026431948,
         },
     ),
+    "all starts had next to no variance of a factor that had none at the first one": (
+        {"method": "ml"},
+        {
+            "n": 70,
+            "columns": ["normal"] * 3,
+            "target": "model",
+            "noise": 0.1,
+            "levels": ["giant", "around"],
+            "n_levels": 34,
+            "terms": [((2, 1), True, "|"), ((), True, "|")],
+            "weight": "equal",
+            "table": "list",
+            "door": "tests",
+            "labels": ["int", "float"],
+            "container": "frame",
+            "unit": 0,
+            "units": [0] * 3,
+            "seed": 3340616109,
+        },
+    ),
     "an integral over effects so large that the likelihood has no value": (
         {"method": "ml"},
         {
