@@ -100,6 +100,18 @@ def test_products_of_sparse_columns_with_rounding_of_y_are_no_scatter():
     assert_allclose(found.rest.T @ found.rest, expected, atol=REORDERED)
 
 
+def test_slopes_of_a_column_far_from_zero_and_of_its_sum_with_a_constant():
+    """The second one has 1e-12 of its length left, and was taken for the first, so that
+    the mean had a column more than its rank: sums of the two are equal to theirs.
+    """
+    X, y, codes = rows()
+    X[:, 0] += 1e6
+    X[:, 1] = X[:, 0] + 3.7
+    found = eliminate(Reader(X, y), codes, LEVELS, np.array([1, 2]))
+    deviations = found.total[:, [1, 2]]
+    assert_allclose(deviations[:, 0], deviations[:, 1], atol=1e-8)
+
+
 def test_axes_of_columns_that_are_nearly_equal_are_orthogonal():
     """A second slope that was the first one in single precision had an axis with a part
     of 1e-8 in that of the first, so that what crossed factors left was not a square.
