@@ -160,8 +160,13 @@ def by_iterations(model, problem, _):
     ordinary = not any(problem.story["units"]) and problem.story["target"] == "model"
     if np.isfinite(other.log_likelihood_) or not (ordinary and other.converged_):
         return
-    n_effects = sum(modes.size for modes in model.random_effects_.values())
+    effects = model.random_effects_.values()
+    n_effects = sum(modes.size for modes in effects)
     if FEW_EFFECTS * n_effects > len(problem.y):  # probes tell next to nothing
+        return
+    # Without values it takes any root of the score, of which there are several where
+    # levels are no more than their effects.
+    if any(len(modes) <= modes.shape[1] for modes in effects):
         return
     if model.alpha and model.method == "reml":
         return
@@ -256,8 +261,10 @@ def by_tests(model, problem, _):
         assert found is None or 0 <= found.p_value <= 1
 
 
-def by_updates(model, problem, _):
-    """Further rows of the same levels: what is known of them does not become less."""
+def by_updates(model, problem, told):
+    """Further rows of the same levels: what is known of them does not become less, but
+    of an exact fit, beside whose noise all that is left of variances is rounding.
+    """
     updated = copy.copy(model)
     data = {"X": problem.X, "groups": problem.groups}
     if asked(updated.update_random_effects, y=problem.y, **data) is None:
@@ -268,7 +275,7 @@ def by_updates(model, problem, _):
         known = np.isin(updated.groups_[factor], model.groups_[factor])
         before = model.random_effects_conditional_std_[factor]
         most = before * (1 + SAME_STD) + SAME_STD * before.max() + lost[factor]
-        assert (after[known] <= most).all(), factor
+        assert "exactly" in told or (after[known] <= most).all(), factor
     mean, std = updated.predict(**data, return_std=True)
     assert_finite(mean=mean, std=std)
     assert (std > 0).all()
