@@ -22,7 +22,7 @@ OF_SUMS = 1e-6
 # Relative: two ways to the same standard deviation.
 SAME_STD = 1e-5
 # Of the largest variance: what rounding may leave of it where it is taken away.
-OF_VARIANCES = 1e-14
+OF_VARIANCES = 1e-13
 # In log-likelihood: what the probes of the iterative solver may cost.
 OF_PROBES = 2.0
 # They tell the traces where there are so many rows for each effect.
