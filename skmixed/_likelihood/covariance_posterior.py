@@ -299,9 +299,11 @@ def importance_nodes(log_densities, start):
 
 
 def _spread(errors, weight):
-    """Root of a covariance of the nodes that is not singular."""
+    """Root of a covariance of the nodes that is not singular; where one node has all
+    the weight it is that of a step of differences.
+    """
     covariance = (weight * errors.T) @ errors
-    floor = np.trace(covariance) * 1e-3 / len(covariance)
+    floor = np.trace(covariance) * 1e-3 / len(covariance) or STEP**2
     return np.linalg.cholesky(covariance + floor * np.eye(len(covariance)))
 
 
