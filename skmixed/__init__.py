@@ -25,17 +25,23 @@ The same words everywhere:
     part     the rows of one worker, or of one partition of a Dask collection
     group    all rows with the same label
     level    a label of a grouping factor, with its random effects
+    cell     all rows with the same labels of all factors
+    piece    the rows of one level within a block
     term     a grouping factor with all its effects: columns Z, covariance, parameters.
              Several brackets of a formula (`RandomEffects`) may join to one term
     sweep    to take columns out of rows, level by level (modified Gram-Schmidt)
     Gram     the rows as the likelihood needs them: a triangular block per group
     factor   the block-Cholesky factor of the Gram at one point (or: a grouping factor)
+    link     the block of the Gram of a level and an effect of a crossing factor
     point    values of all parameters of the covariance
+    told     determined by the data, as a variance may be or not
+    loading  the change of a conditional mode by errors of the coefficients
     optimum  the point at which the criterion is best
 
 docs/math.md derives the formulas in the names that the code uses, and a function names
-the equation that it computes.  docs/design.md gives the reasons; docs/groups.md says
-which door for groups goes with which tool of scikit-learn.
+the equation that it computes.  docs/design.md gives the reasons and a table of where
+things are, docs/contributing.md one of where changes go; docs/groups.md says which door
+for groups goes with which tool of scikit-learn.
 """
 
 from ._input.labels import GroupsWarning, PopulationPredictionWarning

@@ -13,7 +13,7 @@ NOT_JOINED = (
     "others could join: it begins anew with these rows. Begin by partial_fit."
 )
 NOTHING_LEARNED = (
-    "The group variance of the model is 0: the levels of groups stay 0, and nothing "
+    "The group variance of the model is 0: the effects of groups stay 0, and nothing "
     "can be learned from these rows. Fit the model anew with them."
 )
 

@@ -3,8 +3,8 @@
 Comes in: X, y, labels, weights, parameters.  Goes out: `Data`, float arrays with an
 integer code for each row's group, or for its level of every factor.
 
-table, any_table    X, y and weights; X for any regressor
-features            columns of X by name and position
+table, any_table    X, y, weights, `feature_names_in_`; X for any regressor
+features            names and types of columns, and a column's position by name
 unreadable          entries that are no finite number, and the reason
 labels, scalars     a column of labels -> codes, with its errors; single labels
 label_table         tables of labels -> codes, with theirs; their levels in `predict`

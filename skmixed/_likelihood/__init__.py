@@ -9,8 +9,8 @@ one_variance, condensed, size_classes          random intercepts; in fewer figur
 mixed, covariance, level_sums, held   any terms: value, gradient, Hessian; one held
 mixed_noise, effects_of_rows          any terms beside a log-variance
 row_variances, arrow      a package: a variance for each row; its linear systems
-posterior, mixed_posterior, conditional, sampled    coefficients, effects, new rows
+posterior, mixed_posterior, conditional    coefficients, effects, new rows and draws
 integrated, mixture, ratio_posterior, covariance_posterior     uncertain variances
 row_maps, node_densities, noisy_densities    rows, densities at many of them at once
-joint_gradient, normal                a loss; one normal distribution
+sampled, joint_gradient, normal       Monte Carlo errors; a loss; one distribution
 """

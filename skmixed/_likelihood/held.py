@@ -73,8 +73,8 @@ def evaluate_held(model, roots, x):
 
 
 def derivatives(at):
-    """Gradient and Hessian of the value in the free parameters, or what stands for the
-    second: math.md (131) and (132).
+    """Gradient and Hessian of the value in the free parameters, math.md (131), (132);
+    with the average information in the place of traces where these cost too much.
     """
     point, free = at.point, at.roots.free
     scores = point.scores if free else ()
@@ -94,7 +94,7 @@ def derivatives(at):
         curvatures[some, -1] = curvatures[-1, some] = -np.tensordot(E[-1][:-1], S)
         curvatures[-1, -1] -= np.sum(E[-1][-1] * S)
         start += len(A)
-    found, J = second(point, E), _places(list(map(len, free)))
+    found, J = second(point, E), _parameters_to_directions(list(map(len, free)))
     slopes = [np.tensordot(e, S) for e, S in zip(E, scores, strict=True)]
     gradient = J.T @ np.concatenate([np.empty(0), *slopes])
     traces = found.squares - found.traces if found.is_exact else 0.0
@@ -109,8 +109,10 @@ def derivatives(at):
     return gradient[:kept], hessian[:kept, :kept]
 
 
-def _places(sizes):
-    """The direction of a term's last parameter is a part of that of log sigma^2."""
+def _parameters_to_directions(sizes):
+    """J (n + T, n + 1), from the n free parameters and log sigma^2 to the directions of
+    Psi / sigma^2 of T terms, each of which ends with one for log sigma^2.
+    """
     n = sum(sizes)
     J, start = np.zeros((n + len(sizes), n + 1)), 0
     for t, size in enumerate(sizes):

@@ -468,11 +468,11 @@ def _many_rows(conditional, rows, residual):
 
 
 def _errors(conditional, rows):
-    """The effects of rows, new ones and the coefficients' errors too, by independent
-    errors, as two sparse matrices.
+    """Two sparse matrices that make of independent errors the effects of known levels,
+    those of new levels and the coefficients' errors: first @ u + rest @ v.
 
-    The errors of the first are N(0, 1), and in the order of elimination; those of the
-    second are the dense ones, and then others that are N(0, 1).
+    u is N(0, I), in the order of elimination.  v begins with the dense effects, which
+    have the covariance `conditional.dense`; all others are N(0, 1).
     """
     k, N = conditional.n_sparse, conditional.N
     _, E, d = conditional.starts

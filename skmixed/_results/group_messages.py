@@ -1,4 +1,4 @@
-"""Sentences about groups whose effects or variances the data cannot tell."""
+"""Warnings of the heteroscedastic model about groups that the data cannot tell."""
 
 import numpy as np
 

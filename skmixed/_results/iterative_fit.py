@@ -31,7 +31,7 @@ class SampledFit:
     directions : tuple of ndarray of shape (k_t, q, q)
         As those of `VarianceParameters`.
     probes : ndarray of shape (1 + k, 1 + k)
-        Covariance of the same parameters by the choice of the probes.
+        Covariance of the same parameters by which random probes were drawn.
     slopes : ndarray of shape (1 + k, p, p)
         As those of `CoefficientUncertainty`.
     std_error : float
@@ -51,13 +51,14 @@ class SampledFit:
 
 
 def keep_sampled(point, posterior, X, codes):
-    """The figures of a fit; X and codes of its rows.
+    """The `SampledFit` of an optimum that the iterative solver has found.
 
     Parameters
     ----------
     point : MixedPoint
     posterior : MixedPosterior
     X : {ndarray, CSR array} of shape (n, p)
+        Of the rows of the fit.
     codes : list of ndarray of shape (n,)
 
     Returns
@@ -79,7 +80,7 @@ def keep_sampled(point, posterior, X, codes):
 
 
 def _of_probes(point, parameters):
-    """Covariance of the parameters by the choice of the probes: math.md (156)."""
+    """Covariance of the parameters by which random probes were drawn: math.md (156)."""
     gradients = sampled_gradients(point, parameters.directions) / 2
     n = len(gradients)
     V = np.zeros(parameters.information.shape)
@@ -117,7 +118,7 @@ def kept_parameters(sampled, model, Lambdas, noise_variance):
 
 
 def probe_errors(by_probes, fit):
-    """Standard errors, by the choice of the probes, of standard deviations (q,) and
+    """Standard errors, by the random probes, of standard deviations (q,) and
     correlations (q, q) of every factor, and of the noise.
     """
     factors = []

@@ -6,10 +6,11 @@ out: `Moments` and `Gram`.  Weights `a` enter in reduction, elimination, grouped
 reduction, moments      the one reduction of rows, and its figures of groups
 sparse_rows, sparse_matrix     rows of a sparse X, one factor out; a stored matrix
 gram, qr                the blocks that the factor uses; triangular roots
-columns, dependence     working columns and the way back; which others determine
+columns, dependence     independent columns of X, the way back; what can be estimated
 statistics, cells       all that `partial_fit` keeps: of one factor, of any terms
 parts, dask, memory     parts of the rows with their sums; partitions; what fits
 likeness, grouped, mixed_noise     rows in group order: all alike, visited again
-term, mixed, elimination, coordinates, nested, crossed, link_pairs, around, iterative
-    the effects: of a term, of all, QR by level and its basis, of several factors
+term, coordinates       a term; its effects as the search counts them
+mixed, elimination      all terms and the order of elimination; QR level by level
+nested, crossed, link_pairs, around, iterative     several factors, by their relation
 """

@@ -343,7 +343,7 @@ class _Block:
 
     @property
     def is_plain(self):
-        """Whether the rows without the effects can be left unmade: see `reduce`."""
+        """Whether swept rows need not be formed: `reduce` has their root from sums."""
         few = self.positions[0] == 0 and len(self.positions) <= 2
         return few and isinstance(self.read, Reader)
 

@@ -29,7 +29,8 @@ CROSSED_FLOOR = 1e12
 
 @dataclass(frozen=True)
 class Reduced:
-    """The reduced rows; tuples are by terms in the order of elimination.
+    """Rows of a linear mixed model, swept and summed, and the way back to the user's
+    columns and levels; tuples are by terms in the order of elimination.
 
     Attributes
     ----------

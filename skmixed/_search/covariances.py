@@ -75,7 +75,8 @@ def _consistent(zero, max_iter, simpler):
 
 
 def settle(search, noise_variance, max_iter):
-    """The optimum at the noise variance that it implies: secants in its logarithm.
+    """The optimum that implies the noise variance at which it was searched for: secants
+    in the logarithm of that.
 
     Parameters
     ----------
@@ -91,10 +92,10 @@ def settle(search, noise_variance, max_iter):
     for _ in range(max_iter):
         known = None if best is None else best.point
         best = search(float(np.exp(logs[-1])), known)
-        free = best.point.held(None)
+        profiled = best.point.held(None)
         spent += best.n_evaluations + 1
         most = spent + MOST_SEARCHES * max_iter if known is None else most
-        gaps.append(np.log(free.noise_variance) - logs[-1])
+        gaps.append(np.log(profiled.noise_variance) - logs[-1])
         if abs(gaps[-1]) < CONSISTENT:
             break
         slope = -1.0
@@ -104,7 +105,7 @@ def settle(search, noise_variance, max_iter):
         if spent > most:
             break
     converged = best.converged and abs(gaps[-1]) < CONSISTENT
-    return Optimum(free, spent, converged)
+    return Optimum(profiled, spent, converged)
 
 
 def best_of_starts(zero, max_iter, simpler=None):

@@ -26,8 +26,7 @@ LEAST_PRODUCT = 1e-10
 MOST_PRODUCT = 1e32
 STEP = 1.0  # Step of the grid in log(ratio); two optima are some units apart.
 FLAT = 1e-9  # A slope below this part of its terms is rounding.
-# A smaller gain in -2 log-likelihood for each observation, and for a hundred more, is
-# rounding.
+# A gain in -2 log-likelihood below this times (n + 100) is rounding.
 NO_GAIN = 1e-13
 
 # A Newton step (in log(ratio)) that is the last one, and the most of them.

@@ -53,7 +53,8 @@ class Sharing:
 
 
 def share(columns, moments, has_intercept):
-    """Share levels beside the columns that vary within groups.
+    """The `Sharing` of fitted levels into an intercept, coefficients of columns that
+    are constant within groups, and effects of least norm: math.md, section 9.9.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ def share(columns, moments, has_intercept):
     """
     p, n_groups = len(columns.shift), len(moments.size)
     shift = columns.shift if has_intercept else np.zeros(p)
-    # A column of one value has a coefficient of 0 to the last digit, in any unit.
+    # A column of one value is left out, so that its coefficient is 0 exactly.
     varies = moments.spread[:p] > 0
     if not has_intercept:
         varies |= moments.shift[:p] != 0
