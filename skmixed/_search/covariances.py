@@ -121,10 +121,11 @@ def best_of_starts(zero, max_iter, simpler=None):
         return replace(best, n_evaluations=other.n_evaluations)
     n_effects = sum(K * q for K, q in zero.model.gram.sizes)
     few = n_effects >= start.factor_freedom or zero.model.n_rows < FEW_ROWS
-    if few and not best.is_exact:
+    starts = [*map(lifted, others)]
+    if few:
         part = (MANY_EFFECTS / max(n_effects, MANY_EFFECTS)) ** 3
-        random = random_starts(best.point, max(1, int(part * N_STARTS)))
-        starts = [*map(lifted, others), *random]
+        starts += random_starts(best.point, max(1, int(part * N_STARTS)))
+    if starts and not best.is_exact:
         found, spent = race(best, starts, max_iter)
         total = best.n_evaluations + spent
         for other in found:

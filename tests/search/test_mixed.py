@@ -608,3 +608,19 @@ def test_a_way_to_an_exact_fit_of_one_row_is_left_for_a_higher_optimum(n):
     both = fit(x[:, None], y, [term(each, [-1, 0], DIAGONAL)], reml=False)
     assert not both.exact
     assert_allclose(both.log_likelihood, slope.log_likelihood, atol=1e-6)
+
+
+def test_the_scatter_of_one_term_alone_is_a_start_with_many_rows_too():
+    """Where two factors are roundings of nearly one variable, the likelihood of 130
+    rows has two optima, and the start of all terms together led to the lower one.
+    """
+    rng = np.random.default_rng(13)
+    z = rng.standard_normal(130)
+    w = 0.9 * z + 0.45 * rng.standard_normal(130)
+    g, h = np.round(12 * np.exp(z)).astype(int), np.round(8 * np.exp(w)).astype(int)
+    y = np.exp(z) * (5 + 0.5 * rng.standard_normal(130))
+    terms = [term(g, [-1], ((0,),), "g"), term(h, [-1], ((0,),), "h")]
+    found = fit(np.empty((130, 0)), y, terms)
+    others = [search_from(x, 100) for x in random_starts(found.point)]
+    lowest = min(other.point.value for other in others)
+    assert_allclose(found.point.value, lowest, atol=1e-6)
