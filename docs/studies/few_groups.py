@@ -30,7 +30,7 @@ from scipy.stats import t
 
 from skmixed import RandomInterceptRegressor
 from skmixed._estimator import read_new
-from skmixed._likelihood.mixture import mixture_interval
+from skmixed._likelihood.integrated import Targets
 from skmixed._results.report import coefficient_targets
 
 N_NEW = 5  # rows in a mean of new observations
@@ -214,7 +214,7 @@ def distributions(rows, method, n_coefficients):
 def intervals(mean, std, probability, freedom, coverage):
     """Lower and upper ends."""
     if probability is not None:
-        return mixture_interval(mean, std, probability, freedom, coverage).T
+        return Targets(mean, std, probability, freedom).interval(coverage).T
     half = t.isf(0.5 - coverage / 2, freedom) * std
     return mean - half, mean + half
 
