@@ -356,14 +356,14 @@ def _traces(point, directions, of_covariances):
     of_S, G = point.sum_rows(_products, sizes, point.model.reml, join=add_each)
     size = G.shape[1]
     C = block_diag(C, np.eye(size - n_effects))
-    turned = [C @ product for product in G[1:]]
+    turned = C @ G[1:]
     L = np.eye(n_effects, size) - G[0, :n_effects] @ C
     total = np.zeros((k + len(of_covariances),) * 2)
     total[k:, k:] = of_covariances
     total[:k, :k] = of_S
+    # One product of matrices for all pairs, whose number is the square of the columns.
+    total[:k, :k] += turned.reshape(k, -1) @ transpose(turned).reshape(k, -1).T
     for i in range(k):
-        for j in range(k):
-            total[i, j] += np.sum(turned[i] * turned[j].T)
         mixed = _along(L @ G[1 + i] @ L.T, directions, sizes)
         total[i, k:] = total[k:, i] = mixed
     return total
