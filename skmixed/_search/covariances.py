@@ -38,9 +38,9 @@ SPANNED = 1e-6
 # The logarithm of a noise variance is found up to this error, by secants with at least
 # this slope, and no longer than this.
 CONSISTENT, LEAST_SLOPE, FARTHEST = 1e-11, 0.01, 5.0
-# Below this many rows several optima are looked for, from so many random starts besides
-# others.
-FEW_ROWS, N_STARTS = 100, 8
+# With fewer rows than this for each effect several optima are looked for, from the
+# scatter of each term alone, and below so many rows from random starts too.
+ROWS_PER_EFFECT, FEW_ROWS, N_STARTS = 5, 100, 8
 # With more effects than this there are fewer of them: a step costs the cube of effects.
 MANY_EFFECTS = 200
 
@@ -121,7 +121,8 @@ def best_of_starts(zero, max_iter, simpler=None):
         return replace(best, n_evaluations=other.n_evaluations)
     n_effects = sum(K * q for K, q in zero.model.gram.sizes)
     few = n_effects >= start.factor_freedom or zero.model.n_rows < FEW_ROWS
-    starts = [*map(lifted, others)]
+    some = few or zero.model.n_rows < ROWS_PER_EFFECT * n_effects
+    starts = [*map(lifted, others)] if some else []
     if few:
         part = (MANY_EFFECTS / max(n_effects, MANY_EFFECTS)) ** 3
         starts += random_starts(best.point, max(1, int(part * N_STARTS)))

@@ -25,6 +25,9 @@ NEAR, ENOUGH = 1e-7, 1e-12
 PATIENCE = 3
 # A variance below this part of the resolution is tried at 0.
 TINY = 1e-8
+# The largest variance with which the boundary is left, in units of the resolution, and
+# the least fall of the value, by the slope there, for which it is.
+LARGEST, LEAST_FALL = 10.0, 1e-6
 
 
 @dataclass(frozen=True)
@@ -203,11 +206,11 @@ def escape(point):
     model, count = point.model, 0
     for t, covariance in enumerate(model.covariances):
         v, slope = _steepest_null(model, point, t)
-        if v is None or -slope * model.resolution(t) < 1e-6:
+        if v is None:
             continue
         Psi = point.Lambdas[t] @ point.Lambdas[t].T
-        for part in 10.0 ** np.arange(1, -4, -1):
-            tau = part * model.resolution(t)
+        tau = LARGEST * model.resolution(t)
+        while -slope * tau > LEAST_FALL:
             Lambda = covariance.root(Psi + tau * np.outer(v, v))
             Lambdas = list(point.Lambdas)
             Lambdas[t] = Lambda
@@ -215,6 +218,7 @@ def escape(point):
             worth = point.value - STALLED * point.rounding
             if new is not None and new.value < worth:
                 return new, count
+            tau /= 10
     return None, count
 
 

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose
 
 from skmixed import LinearMixedRegressor, RandomInterceptRegressor
 from skmixed._input.table import Data
+from skmixed._likelihood.covariance import Covariance
 from skmixed._likelihood.mixed import evaluate
 from skmixed._results.linear_mixed import condition_mixed
 from skmixed._rows import crossed
@@ -110,7 +111,8 @@ def test_no_direction_leads_down_from_the_optimum(name, reml):
     """math.md (49): S Psi = 0, and S >= 0 on the null space of Psi."""
     found = fit(*PROBLEMS[name], reml=reml)
     assert found.converged
-    assert found.n_iter <= 20
+    # With several terms the scatter of each alone is a start, if rows are few.
+    assert found.n_iter <= (20 if len(found.terms) == 1 else 70)
     point = found.point
     assert_allclose(point.gradient(), 0, atol=1e-4 * found.reduced.n)
     assert escape(point)[0] is None
@@ -624,3 +626,25 @@ def test_the_scatter_of_one_term_alone_is_a_start_with_many_rows_too():
     others = [search_from(x, 100) for x in random_starts(found.point)]
     lowest = min(other.point.value for other in others)
     assert_allclose(found.point.value, lowest, atol=1e-6)
+
+
+class Narrow:
+    """A value that falls with one variance as far as a millionth of its resolution, as
+    beside a modelled noise (a glmmTMB fit of Gcsemv was higher by 1e-4).
+    """
+
+    rounding, resolution = 1e-12, staticmethod(lambda t: 1.0)
+    covariances = (Covariance(1, ((0,),)),)
+
+    def __init__(self, Lambdas):
+        self.model, self.Lambdas = self, Lambdas
+        psi = float(Lambdas[0][0, 0] ** 2)
+        self.value = 1e-4 * (psi / 1e-6 - 1) ** 2
+        self.scores = [np.array([[200.0 * (psi / 1e-6 - 1)]])]
+        self.moved = Narrow
+
+
+def test_the_boundary_is_left_by_ever_smaller_variances():
+    found, count = escape(Narrow((np.zeros((1, 1)),)))
+    assert found.value < 1e-4
+    assert count <= 8
