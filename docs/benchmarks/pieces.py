@@ -19,7 +19,7 @@ from results import RESULTS
 
 from skmixed import _estimator, linear_mixed
 from skmixed._input import table
-from skmixed._results import mixed_fit, one_variance
+from skmixed._results import mixed_fit, random_intercept
 from skmixed._rows import elimination, reduction
 from skmixed._search import mixed
 
@@ -28,9 +28,9 @@ STEPS = {
     "labels": (table, "index_groups"),
     "order of the rows": (reduction, "rows_by_group"),
     "reduction of the rows": (reduction, "map_runs"),
-    "columns, pooling": (one_variance, "state_likelihood"),
-    "search": (one_variance, "best_ratio"),
-    "posterior": (one_variance, "_posterior"),
+    "columns, pooling": (random_intercept, "state_likelihood"),
+    "search": (random_intercept, "best_ratio"),
+    "posterior": (random_intercept, "_posterior"),
     "attributes": (_estimator.GroupedRegressor, "_keep"),
 }
 

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import clone
 
 from .._input.any_table import add_level, take_rows
-from .._results.one_variance import fit_statistics
+from .._results.random_intercept import fit_statistics
 from .._rows.statistics import summarize
 from .folds import Observations
 

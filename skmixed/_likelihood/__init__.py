@@ -5,7 +5,7 @@ distribution of coefficients, random effects and new rows.
 
 criterion           any model: deviance with the REML term, profiled noise variance
 factor, nested, crossed, around, iterative    the root of the mixed-model equations
-one_variance, condensed, size_classes          random intercepts; in fewer figures
+random_intercept, condensed, size_classes          random intercepts; in fewer figures
 mixed, covariance, level_sums, held   any terms: value, gradient, Hessian; one held
 mixed_noise, effects_of_rows          any terms beside a log-variance
 row_variances, arrow      a package: a variance for each row; its linear systems

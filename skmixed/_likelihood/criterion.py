@@ -16,7 +16,7 @@ LEAST_FREEDOM = 1e-12
 EXACT_FIT = 1e4
 
 
-def profile(likelihood, factor):
+def profiled_noise(likelihood, factor):
     """The noise variance that is best for a factor, whether that is at the floor, and
     the residual sum of squares without the penalty: math.md (17) and (23).
     """

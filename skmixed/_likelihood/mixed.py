@@ -16,7 +16,7 @@ from .._rows.gram import Gram
 from .._rows.iterative import IterativeGram
 from .._rows.nested import NestedGram
 from .._rows.qr import EPS, as_rows
-from .criterion import deviance, profile, residual_freedom
+from .criterion import deviance, profiled_noise, residual_freedom
 from .crossed import CrossedFactor, factorize_crossed
 from .factor import BlockCholesky, by_terms, factorize
 from .iterative import factorize_iterative
@@ -329,7 +329,7 @@ def evaluate(model, Lambdas, near=None):
     else:
         Lambda = Lambdas[0] if Lambdas else np.zeros((1, 1))
         factor = factorize(gram, Lambda, model.penalty)
-    return MixedPoint(model, Lambdas, factor, *profile(model, factor))
+    return MixedPoint(model, Lambdas, factor, *profiled_noise(model, factor))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from .._blocks import short_blocks
 from .criterion import has_freedom
-from .one_variance import RandomIntercept
+from .random_intercept import RandomIntercept
 
 # The part of the square of each column that the others leave at least in a trusted
 # inverse: the slope then has some nine digits.

@@ -4,7 +4,7 @@ Comes in: the optimum.  Goes out: one frozen fit, from which all attributes, pre
 and tables come.
 
 fit, state                  the frozen fit; the same as plain arrays, for pickles
-one_variance, mixed_fit     the fit of a random intercept, of any terms
+random_intercept, mixed_fit     the fit of a random intercept, of any terms
 row_variances, log_variance     a package: the heteroscedastic estimator; coefficients
 linear_mixed, group_messages    effects of levels, facts about groups
 mixed_integrated                distributions without given variances

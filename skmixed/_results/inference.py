@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._likelihood.criterion import residual_freedom
-from .._likelihood.one_variance import evaluate
+from .._likelihood.random_intercept import evaluate
 from .._likelihood.row_variances.residuals import groups_at, local_posterior, residuals
 from .._rows.gram import pool
 

@@ -15,7 +15,7 @@ def condition_mixed(fit, n_features):
 
     Parameters
     ----------
-    fit : MixedFit
+    fit : MixedOptimum
     n_features : int
 
     Returns

@@ -340,7 +340,7 @@ def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **o
     Returns
     -------
     fit : LinearMixedFit
-    found : MixedFit
+    found : MixedOptimum
     """
     known, terms = _terms(data, factors)
     reml = method == "reml"

@@ -16,7 +16,7 @@ from .._likelihood.mixed import FEW_EFFECTS, evaluate
 from .._likelihood.mixture import Components
 from .._likelihood.ratio_posterior import integrate_ratio
 from .._messages import count
-from .._search.mixed import MixedFit, likelihood_of, one_ratio
+from .._search.mixed import MixedOptimum, likelihood_of, one_ratio
 from .fit import penalised_or_updated
 from .linear_mixed import condition_mixed
 
@@ -134,7 +134,7 @@ def integrate_mixed(fit):
             point = fit.uneven.at(model, gamma, Lambdas=Lambdas).mixed
         point = replace(point, noise_variance=1.0)
         reduced = replace(fit.reduced, gram=point.model.gram)
-        found = MixedFit(fit.factors, fit.mean, reduced, point, 0, True, ())
+        found = MixedOptimum(fit.factors, fit.mean, reduced, point, 0, True, ())
         return condition_mixed(found, fit.features.size)
 
     def at(keys):

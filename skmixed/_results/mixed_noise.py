@@ -139,7 +139,7 @@ def modelled_noise(found, features, n_columns):
 
     Parameters
     ----------
-    found : MixedFit
+    found : MixedOptimum
     features : ndarray of shape (p,)
         Positions of the features among the columns of X.
     n_columns : int

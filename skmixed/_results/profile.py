@@ -15,7 +15,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import chi2
 
 from .._likelihood.criterion import residual_freedom
-from .._likelihood.one_variance import evaluate
+from .._likelihood.random_intercept import evaluate
 from .._rows.gram import pool
 from .._search.ratio import best_ratio, ratio_grid
 from .._search.roots import root_between

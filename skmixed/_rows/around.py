@@ -66,7 +66,7 @@ class Around:
 
 
 @dataclass(frozen=True)
-class ChainedGram(CrossedGram):
+class AroundGram(CrossedGram):
     """A `CrossedGram` of which W22 and `links` are about the effects of the factors
     that cross; other arrays have the effects of the factors around before these.
 
@@ -412,7 +412,7 @@ class Nesting:
 
     def gram(self, _, W22, **parts):
         """The Gram of the W22 that `left` has made."""
-        return ChainedGram(
+        return AroundGram(
             links=self.links,
             W22=W22.dense,
             around=self.around,

@@ -262,7 +262,7 @@ class CrossedGram:
     origin: np.ndarray
     sizes: tuple
 
-    outer = ()  # of a `ChainedGram`
+    outer = ()  # of a `AroundGram`
 
     @cached_property
     def W2_whole(self):

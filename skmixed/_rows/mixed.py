@@ -11,14 +11,14 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from .around import ChainedGram, Nesting
+from .around import AroundGram, Nesting
 from .columns import Columns, check_range, choose_columns, noise_floor, rank_tolerance
 from .coordinates import Coordinates
 from .crossed import CrossedGram, Dense, check_size, crossed_gram, is_large
 from .elimination import Reader, eliminate
 from .gram import Gram
 from .iterative import IterativeGram, iterative_gram
-from .nested import Chain, NestedGram, chain_gram, is_nested, nest
+from .nested import Chain, NestedGram, is_nested, nest, nested_gram
 from .sparse_rows import SparseRows
 from .term import CONSTANT, Term
 
@@ -34,7 +34,7 @@ class Reduced:
 
     Attributes
     ----------
-    gram : Gram, NestedGram, CrossedGram, ChainedGram or IterativeGram
+    gram : Gram, NestedGram, CrossedGram, AroundGram or IterativeGram
         Of the working columns [X y] and the effects of the search.
     columns : Columns
     coordinates : tuple of Coordinates
@@ -51,7 +51,7 @@ class Reduced:
         of the scatter about them, of the constant about 0; not stored.
     """
 
-    gram: Gram | NestedGram | CrossedGram | ChainedGram | IterativeGram
+    gram: Gram | NestedGram | CrossedGram | AroundGram | IterativeGram
     columns: Columns
     coordinates: tuple[Coordinates, ...]
     n: float
@@ -126,7 +126,7 @@ def reduce_terms(
     )
     floor = noise_floor(moments, columns.has_constant)
     moments = None  # frees its memory
-    gram, coordinates = chain_gram(elimination, columns, mean + 1, chain)
+    gram, coordinates = nested_gram(elimination, columns, mean + 1, chain)
     places = chain.places
     if len(chain.terms) < len(order):
         some = [terms[t] for t in order]

@@ -123,7 +123,7 @@ def is_nested(inner, outer):
     return bool((_owner(inner, outer)[inner.codes] == outer.codes).all())
 
 
-def chain_gram(elimination, columns, mean, chain):
+def nested_gram(elimination, columns, mean, chain):
     """The blocks of a chain, and the coordinates of each of its terms.
 
     Parameters

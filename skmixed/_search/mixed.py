@@ -27,7 +27,7 @@ NULL = 1e-12
 
 
 @dataclass(frozen=True)
-class MixedFit:
+class MixedOptimum:
     """A fitted linear mixed model, in the user's units; tuples are by terms.
 
     Attributes
@@ -162,7 +162,7 @@ def fit_mixed(
 
     Returns
     -------
-    MixedFit
+    MixedOptimum
 
     Raises
     ------
@@ -189,7 +189,7 @@ def fit_mixed(
     if noise is not None:
         optimum, modelled = _with_noise(stated, optimum, max_iter)
         reduced = replace(reduced, gram=optimum.point.model.gram)
-    fit = MixedFit(
+    fit = MixedOptimum(
         terms=tuple(terms),
         mean=mean,
         reduced=reduced,

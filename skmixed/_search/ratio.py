@@ -12,7 +12,7 @@ from scipy.integrate import quad
 
 from .._likelihood.condensed import condense
 from .._likelihood.criterion import has_freedom, penalised_deviance, residual_freedom
-from .._likelihood.one_variance import evaluate, slope
+from .._likelihood.random_intercept import evaluate, slope
 from .._likelihood.size_classes import n_sizes, size_classes
 from .._rows.gram import pool
 from .._rows.qr import EPS

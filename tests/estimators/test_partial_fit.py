@@ -24,7 +24,7 @@ from skmixed import (
 )
 from skmixed._estimator import fit_of
 from skmixed._results import fit as fit_module
-from skmixed._results import one_variance
+from skmixed._results import random_intercept as of_one_variance
 
 # Batches sum in another order; the first figure is for data near 0, the second for
 # batches 1e6 apart, which rounds what is between them at 1e6 times as much.
@@ -244,8 +244,8 @@ def test_a_refused_batch_changes_nothing(arguments, message):
     [
         (random_intercept, "summarize"),
         (random_intercept, "join"),
-        (one_variance, "best_ratio"),
-        (one_variance, "condition"),
+        (of_one_variance, "best_ratio"),
+        (of_one_variance, "condition"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -11,7 +11,7 @@ from skmixed import RandomInterceptRegressor
 from skmixed._estimator import fit_of
 from skmixed._likelihood import condensed
 from skmixed._likelihood.criterion import deviance, residual_freedom
-from skmixed._likelihood.one_variance import evaluate, slope
+from skmixed._likelihood.random_intercept import evaluate, slope
 
 # Sums of squares in another order, of columns with condition numbers of some hundreds.
 SAME = 1e-9

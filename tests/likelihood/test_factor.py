@@ -16,7 +16,7 @@ from oracles.small import gram_of
 
 from skmixed._likelihood.criterion import deviance
 from skmixed._likelihood.factor import factorize
-from skmixed._likelihood.one_variance import RandomIntercept, evaluate, slope
+from skmixed._likelihood.random_intercept import RandomIntercept, evaluate, slope
 from skmixed._rows.gram import Gram, random_intercept_gram
 
 # The dense oracle solves with matrices of condition up to 1e3, in double precision.

@@ -15,7 +15,7 @@ from skmixed._likelihood.mixture import (
     mixture_quantiles,
     t_log_density,
 )
-from skmixed._likelihood.one_variance import RandomIntercept, evaluate
+from skmixed._likelihood.random_intercept import RandomIntercept, evaluate
 from skmixed._likelihood.ratio_posterior import integrate_ratio
 from skmixed._rows.gram import random_intercept_gram
 from skmixed.model_selection import cross_validate_groups

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from oracles.reference import simulate
 from oracles.small import model_of
 
-from skmixed._likelihood.one_variance import evaluate, slope
+from skmixed._likelihood.random_intercept import evaluate, slope
 from skmixed._likelihood.size_classes import LAST_PRODUCT, n_sizes, size_classes
 
 RATIOS = np.array([1e-9, 1e-3, 0.4, 1e3, 1e25])

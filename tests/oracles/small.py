@@ -3,7 +3,7 @@
 import numpy as np
 
 from oracles.reference import with_intercept
-from skmixed._likelihood.one_variance import RandomIntercept
+from skmixed._likelihood.random_intercept import RandomIntercept
 from skmixed._rows.gram import random_intercept_gram
 from skmixed._rows.reduction import reduce_rows
 

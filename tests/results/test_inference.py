@@ -17,8 +17,8 @@ from scipy.stats import chi2, t
 from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
 from skmixed._estimator import fit_of
 from skmixed._likelihood.criterion import deviance
-from skmixed._likelihood.one_variance import evaluate
 from skmixed._likelihood.posterior import condition, of_groups
+from skmixed._likelihood.random_intercept import evaluate
 from skmixed._results.inference import curvature, slope_in_group_variance
 from skmixed._results.profile import Profile, _interval
 from skmixed.datasets import load_sleepstudy

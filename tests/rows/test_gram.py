@@ -7,7 +7,7 @@ from oracles.reference import simulate
 from oracles.small import gram_of
 
 from skmixed._likelihood.factor import factorize
-from skmixed._likelihood.one_variance import RandomIntercept, evaluate, slope
+from skmixed._likelihood.random_intercept import RandomIntercept, evaluate, slope
 from skmixed._rows.gram import pool
 
 

@@ -9,7 +9,7 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 
 from skmixed._likelihood.criterion import deviance
-from skmixed._likelihood.one_variance import RandomIntercept, evaluate
+from skmixed._likelihood.random_intercept import RandomIntercept, evaluate
 from skmixed._rows.gram import Gram, random_intercept_gram
 from skmixed._search.ratio import best_ratio
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
-from ..._likelihood.one_variance import RandomIntercept, noise_beside_fixed_effects
-from ..._likelihood.one_variance import evaluate as evaluate_ratio
+from ..._likelihood.random_intercept import RandomIntercept, noise_beside_fixed_effects
+from ..._likelihood.random_intercept import evaluate as evaluate_ratio
 from ..._likelihood.row_variances.residuals import gamma_deviance, unbiased_noise
 from ..._rows.gram import Gram
 from ..._rows.grouped import Trend

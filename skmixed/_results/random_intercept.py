@@ -12,8 +12,8 @@ from .._likelihood.criterion import (
     residual_freedom,
 )
 from .._likelihood.integrated import Integrated
-from .._likelihood.one_variance import RandomIntercept, evaluate
 from .._likelihood.posterior import condition, condition_at, of_groups
+from .._likelihood.random_intercept import RandomIntercept, evaluate
 from .._likelihood.ratio_posterior import integrate_ratio, roots
 from .._messages import NO_GROUPS, exact_fit_message, why_not_identified
 from .._rows.columns import choose_columns, noise_floor, rank_tolerance

@@ -13,7 +13,7 @@ from oracles.reference import (
 from oracles.small import model_of
 
 from skmixed._likelihood.criterion import deviance
-from skmixed._likelihood.one_variance import evaluate, slope
+from skmixed._likelihood.random_intercept import evaluate, slope
 
 # The dense oracle solves with matrices of condition up to 1e3, in double precision.
 DENSE = 1e-10

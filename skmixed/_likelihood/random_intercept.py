@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._rows.gram import Gram
-from .criterion import has_freedom, profile
+from .criterion import has_freedom, profiled_noise
 from .factor import BlockCholesky, absorb, factorize, times
 
 
@@ -72,7 +72,7 @@ class Evaluation:
 def evaluate(likelihood, ratio):
     """Factor and profiled noise variance at one variance ratio."""
     factor = factorize(likelihood.gram, np.sqrt(ratio), likelihood.penalty)
-    return Evaluation(ratio, factor, *profile(likelihood, factor))
+    return Evaluation(ratio, factor, *profiled_noise(likelihood, factor))
 
 
 def slope(likelihood, at):
