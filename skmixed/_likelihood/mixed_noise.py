@@ -362,7 +362,7 @@ def _traces(point, directions, of_covariances):
     total[k:, k:] = of_covariances
     total[:k, :k] = of_S
     # One product of matrices for all pairs, whose number is the square of the columns.
-    total[:k, :k] += turned.reshape(k, -1) @ transpose(turned).reshape(k, -1).T
+    total[:k, :k] += np.tensordot(turned, turned, axes=([1, 2], [2, 1]))
     for i in range(k):
         mixed = _along(L @ G[1 + i] @ L.T, directions, sizes)
         total[i, k:] = total[k:, i] = mixed
