@@ -144,8 +144,8 @@ class HeteroscedasticGaussianRegressor(LinearGroupedRegressor):
     at_boundary_ : bool
         Whether the criterion is best at a group variance of 0, the end of its range.
         False beside a group variance of 0 that the data do not determine: with one
-        group, with groups of one row each, where y is fitted exactly, and unless
-        ``mean_groups="random"``.
+        group, with groups of one row each whose noise does not differ from row to row,
+        where y is fitted exactly, and unless ``mean_groups="random"``.
     groups_ : ndarray of shape (n_groups,)
         The group labels, sorted if they can be sorted, else in order of appearance;
         empty if the model has no groups.

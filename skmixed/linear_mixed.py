@@ -225,7 +225,9 @@ class LinearMixedRegressor(LinearMean, GaussianRegressor):
     rows of weight 0 are absent.  (The weights of lme4 are precisions.)
 
     Effects that the data cannot tell apart (one row per label, two factors that divide
-    the rows in the same way) get a variance of 0, with a `GroupsWarning`.
+    the rows in the same way) get a variance of 0, with a `GroupsWarning`.  A modelled
+    noise tells the variance of labels of one row each by how it differs from row to
+    row, if the features of the log-variance have more distinct values than parameters.
 
     Where effects are not free to covary (``||``, ``0 +``), the model depends on where
     a column has its zero: scaling it by :class:`~sklearn.preprocessing.StandardScaler`

@@ -14,6 +14,11 @@ LEAST_FREEDOM = 1e-12
 # A noise variance up to this multiple of the floor is the rounding of an exact fit: its
 # standard deviation is 1e-11 of that of y.
 EXACT_FIT = 1e4
+# Information about a variance counts as none below this, in units of the resolution of
+# an average level, or of its own value before other parameters take their share.
+UNTOLD = 1e-11
+# The largest log-variance of a row where the noise is generic.
+GENERIC = 2.0
 
 
 def profiled_noise(likelihood, factor):
@@ -28,6 +33,16 @@ def profiled_noise(likelihood, factor):
         variance = total / freedom if has_freedom(likelihood, freedom) else 0.0
     at_floor = not variance > likelihood.floor
     return max(variance, likelihood.floor), at_floor, rss
+
+
+def generic_log_variance(k, farthest):
+    """Coefficients (k,) of a log-variance that tells variances like almost any other:
+    all columns have a part in it.
+
+    ``farthest(coefficients)`` is the largest log-variance of a row, or more.
+    """
+    gamma = np.random.default_rng(0).normal(size=k)
+    return gamma * (GENERIC / max(farthest(gamma), np.finfo(float).tiny))
 
 
 def residual_freedom(likelihood, factor):

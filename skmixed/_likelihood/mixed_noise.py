@@ -9,7 +9,7 @@ its units.
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from operator import add
 
 import numpy as np
@@ -18,6 +18,7 @@ from scipy.linalg import block_diag
 
 from .._rows.crossed import indicator
 from .._rows.mixed_noise import UnevenRows
+from .criterion import generic_log_variance
 from .effects_of_rows import covariance_times, modes_of_columns, row_variances
 from .factor import by_terms, diagonal_blocks, transpose
 from .mixed import FEW_EFFECTS, MixedPoint, Second, evaluate, second
@@ -56,6 +57,11 @@ class Uneven:
         model = replace(model, gram=self.rows.gram(gamma))
         Lambdas = model.unpack(theta) if Lambdas is None else Lambdas
         return UnevenPoint(self, gamma, evaluate(model, Lambdas))
+
+    def generic(self):
+        """A gamma that tells variances like almost any other."""
+        farthest = partial(self.rows.parts.reduce, _farthest, join=max)
+        return generic_log_variance(len(self.penalty), farthest)
 
 
 @dataclass(frozen=True)

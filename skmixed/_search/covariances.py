@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 
+from .._likelihood.criterion import UNTOLD
 from .._likelihood.mixed import along, evaluate, information_at_zero, traces_at_zero
 from .._rows.crossed import CrossedGram
 from .._rows.iterative import IterativeGram
@@ -30,9 +31,6 @@ LEAST_LEFT = 0.1
 LEAST_NOISE = 0.01
 # Eigenvalues of the expected information below this part of the largest count as none.
 FLAT = 1e-10
-# Information about a variance counts as none below this, in units of the resolution of
-# an average level, or of its own value before other parameters take their share.
-UNTOLD = 1e-11
 # Parts of a variance in others have this error, in units of their informations' roots.
 SPANNED = 1e-6
 # The logarithm of a noise variance is found up to this error, by secants with at least
@@ -147,7 +145,7 @@ def _regular(end, zero, max_iter):
     return replace(best, n_evaluations=other.n_evaluations)
 
 
-def told_variances(zero, order):
+def told_variances(zero, order, found=None):
     """Which variances the data can tell, by the rank of the expected information:
     math.md (48).
 
@@ -157,12 +155,16 @@ def told_variances(zero, order):
         Without any variance; the rank is the same at any other.
     order : sequence of int
         Positions of the terms among the user's.
+    found : Second, default=None
+        Along the coefficients of a log-variance, then the entries of all covariances;
+        None is without the former.
 
     Returns
     -------
     told : list of ndarray of shape (q,)
         By terms of the likelihood.  A variance counts as told if it is so beside the
-        noise and all variances before it, in the user's order of terms.
+        noise, its log-variance and all variances before it, in the user's order of
+        terms.
     """
     covariances = zero.model.covariances
     parameters = [
@@ -170,42 +172,51 @@ def told_variances(zero, order):
         for t, c in enumerate(covariances)
         for i, j in zip(*c.entries, strict=True)
     ]
-    return _told_in_turn(_information(zero), parameters, [c.q for c in covariances])
+    F = _information(zero, found)
+    return _told_in_turn(F, parameters, [c.q for c in covariances])
 
 
-def _information(zero):
-    """The expected information about the noise and the entries of all covariances, in
-    units of the resolution of an average level.
+def _information(zero, found=None):
+    """The expected information about the noise, the coefficients of its log-variance if
+    there are any, and the entries of all covariances, in units of the resolution of an
+    average level; `found` is as of `told_variances`.
     """
-    model, found = zero.model, zero.in_psi
+    model, found = zero.model, found or zero.in_psi
     F, of_V = found.traces, found.trace
     free = zero.factor_freedom
     if zero.factor.is_sampled:
         F, of_V, free = _beside_coefficients(zero)
     elif not found.is_exact:
         F, of_V = found.squares, found.square
-    # Weights below 1 leave fewer degrees of freedom than there are rows to tell by.
-    free = free + max(model.n_rows - model.n, 0.0)
     pairs = enumerate(model.covariances)
     unit = [model.resolution(t) for t, c in pairs for _ in c.entries[0]]
-    scale = np.array([1.0, *unit])
-    return np.block([[free, of_V], [of_V[:, None], F]]) * np.outer(scale, scale)
+    of_rows = np.ones(1 + len(F) - len(unit))  # the noise and its log-variance
+    scale = np.append(of_rows, unit)
+    F = np.block([[free, of_V], [of_V[:, None], F]]) * np.outer(scale, scale)
+    # Weights below 1 leave fewer degrees of freedom than there are rows to tell by.
+    more = max(model.n_rows - model.n, 0.0) * of_rows
+    return F + np.diag(np.pad(more, (0, len(unit))))
 
 
-def are_sums(zero, told):
+def are_sums(zero, told, found=None):
     """Whether every variance that is not told may go to the noise and to variances that
-    are: math.md (196).  Then the model is the same without it.
+    are: math.md (196).  Then the model is the same without it.  Parameters are those of
+    `told_variances`, and what that returns.
     """
-    model = zero.model
-    if model.penalty is not None or not zero.in_psi.is_exact:
+    model, found = zero.model, found or zero.in_psi
+    if model.penalty is not None or not found.is_exact:
         return False
-    kept, mixed, alone = [True], [False], True
+    F = _information(zero, found)
+    n_of_rows = len(F) - sum(len(c.entries[0]) for c in model.covariances)
+    kept, alone = [True] * n_of_rows, True
+    # A log-variance takes no part of a variance, which it would leave no longer.
+    mixed = [False, *[True] * (n_of_rows - 1)]
     for c, some in zip(model.covariances, told, strict=True):
         rows, columns = c.entries
         kept += [*(some[rows] & some[columns])]
         mixed += [*(rows != columns)]
         alone &= all(len(block) == 1 or some[list(block)].all() for block in c.blocks)
-    kept, mixed, F = np.array(kept), np.array(mixed), _information(zero)
+    kept, mixed = np.array(kept), np.array(mixed)
     unit = 1 / np.sqrt(np.maximum(np.diag(F), np.finfo(float).tiny))
     F = F * np.outer(unit, unit)
     among, across = F[np.ix_(kept, kept)], F[np.ix_(kept, ~kept)]
@@ -224,17 +235,18 @@ def _beside_coefficients(zero):
 
 
 def _told_in_turn(F, parameters, sizes):
-    """Variances of which the information F, of the noise and of `parameters`, leaves
-    something beside those before them.
+    """Variances of which the information F, of the noise and then of `parameters`,
+    leaves something beside those before them.
     """
     told, size = [np.zeros(q, dtype=bool) for q in sizes], np.diag(F).copy()
     order = sorted(range(len(parameters)), key=lambda k: parameters[k][:2])
-    for k in [0, *(k + 1 for k in order)]:
+    first = len(F) - len(parameters)
+    for k in [*range(first), *(first + k for k in order)]:
         if F[k, k] <= UNTOLD * max(size[k], 1.0):
             continue
         F = F - np.outer(F[:, k], F[k]) / F[k, k]
-        if k:
-            _, mixed, t, i = parameters[k - 1]
+        if k >= first:
+            _, mixed, t, i = parameters[k - first]
             told[t][i] |= not mixed
     return told
 

@@ -13,10 +13,22 @@ from .._likelihood.mixed import LinearMixed, MixedPoint, evaluate
 from .._likelihood.mixed_noise import UnevenPoint
 from .._rows.iterative import IterativeGram
 from .._rows.mixed import Reduced, Solver, reduce_terms
-from .covariances import are_sums, best_covariances, no_variance, told_variances
+from .covariances import (
+    are_sums,
+    best_covariances,
+    no_variance,
+    told_variances,
+)
 from .descent import Optimum
 from .iterative import best_iterative
-from .mixed_noise import Stated, best_noise, state_noise, structure_of
+from .mixed_noise import (
+    Stated,
+    at_generic_noise,
+    best_noise,
+    search_pattern,
+    state_noise,
+    structure_of,
+)
 from .ratio import best_ratio
 from .row_variances.problem import RANGE
 
@@ -187,7 +199,8 @@ def fit_mixed(
     optimum, identified = best_optimum(model, reduced.order, max_iter)
     modelled = {}
     if noise is not None:
-        optimum, modelled = _with_noise(stated, optimum, max_iter)
+        how = model, reduced.order, max_iter
+        optimum, identified, modelled = _with_noise(stated, optimum, identified, *how)
         reduced = replace(reduced, gram=optimum.point.model.gram)
     fit = MixedOptimum(
         terms=tuple(terms),
@@ -212,19 +225,44 @@ def _check_direct(reduced):
         )
 
 
-def _with_noise(stated, constant, max_iter):
-    """The optimum with a log-variance, and the fields of a fit about that.
+def _with_noise(stated, constant, told, *how):
+    """The optimum with a log-variance, which variances the data can tell, and the
+    fields of a fit about the former.
+
+    `told` are the variances that the data tell at equal noise; `how` are the model, the
+    order of its terms, and the iterations of a search.
 
     Bounds are those of the search, about the noise variance of the constant model for
     one random intercept, and about the fitted one for other random effects, beside
     which the constant model may be an exact fit.
     """
-    found = best_noise(stated, constant, max_iter)
+    found, told = _told_by_noise(stated, constant, told, *how)
     about = found.point if stated.problem is None else constant.point
     level = np.log(about.noise_variance) - stated.average_offset
     bounds = float(level - np.log(RANGE)), float(level + np.log(RANGE))
     fields = {"stated": stated, "uneven": found.point, "log_bounds": bounds}
-    return replace(found, point=found.point.mixed), fields
+    return replace(found, point=found.point.mixed), told, fields
+
+
+def _told_by_noise(stated, constant, told, model, order, max_iter):
+    """The best optimum with a log-variance, and which variances the data can tell:
+    where equal noise does not tell all, rows with noise of their own may tell more.
+    """
+    found = best_noise(stated, constant, max_iter)
+    if all(some.all() for some in told) or found.is_exact or not len(found.point.gamma):
+        return found, told
+    if stated.problem is not None:
+        return found, [np.array([stated.problem.model.random])]
+    zero, second = at_generic_noise(stated.uneven, model)
+    told = told_variances(zero, order, second)
+    patterns = [model.only(told)]
+    if not are_sums(zero, told, second):
+        patterns.append(model)
+    best, *others = [search_pattern(found, each, max_iter) for each in patterns]
+    for other in [found, *others]:
+        if best.point.value - other.point.value > NO_COST:
+            best = other
+    return best, told
 
 
 def likelihood_of(reduced, terms, reml, alpha):

@@ -14,7 +14,7 @@ from scipy import sparse
 
 from .._input.labels import GroupIndex
 from .._likelihood.criterion import is_exact
-from .._likelihood.mixed_noise import Uneven
+from .._likelihood.mixed_noise import Uneven, second_of_all
 from .._likelihood.row_variances.assembly import (
     Structure,
     check_offset,
@@ -28,6 +28,7 @@ from .._rows.statistics import sample_in_memory, summarize
 from .covariances import (
     FEW_ROWS,
     first_points,
+    lifted,
     no_variance,
     random_starts,
     settle,
@@ -218,13 +219,42 @@ def best_noise(stated, constant, max_iter):
     found = _optimum_of_one_factor(stated, start)
     if found is not None:
         return found
-    if model.reml and model.penalty is not None:
-        search = partial(_held, start, max_iter)
-        found = settle(search, start.noise_variance, max_iter)
-    else:
-        found = _best(start, max_iter)
+    found = search_noise(start, max_iter)
     spent = found.n_evaluations + constant.n_evaluations
     return replace(found, n_evaluations=spent)
+
+
+def search_noise(start, max_iter):
+    """The best optimum of gamma and the covariances that is found from a start, and
+    from others where rows are few.
+    """
+    if start.model.reml and start.model.penalty is not None:
+        search = partial(_held, start, max_iter)
+        return settle(search, start.noise_variance, max_iter)
+    return _best(start, max_iter)
+
+
+def search_pattern(known, model, max_iter):
+    """The best optimum with the covariances of another pattern, that of `model`; the
+    search begins at an optimum that is known.
+    """
+    pairs = zip(model.covariances, known.point.Lambdas, strict=True)
+    Lambdas = tuple(c.root(c.project(L @ L.T)) for c, L in pairs)
+    start = known.point.uneven.at(model, known.point.gamma, Lambdas=Lambdas)
+    found = search_noise(lifted(start), max_iter)
+    best = found.point if found.point.value < start.value else start
+    spent = known.n_evaluations + found.n_evaluations
+    return Optimum(best, spent, found.converged)
+
+
+def at_generic_noise(uneven, model):
+    """The point of no variance at a generic gamma, and its `Second` in gamma and in
+    all covariances: math.md (214).
+    """
+    none = no_variance(model).Lambdas
+    point = uneven.at(model, uneven.generic(), Lambdas=none)
+    bases = [c.symmetric for c in model.covariances]
+    return point.mixed, second_of_all(point, bases, at_end=True)
 
 
 def _optimum_of_one_factor(stated, start):

@@ -620,13 +620,16 @@ def test_one_group_duplicates_the_intercept():
 
 
 def test_groups_of_one_row_have_no_variance():
+    """math.md (214): two values of a feature tell two sums of variances."""
     X, y, _ = simulate()
+    X[:, 0] = X[:, 0] > 0
+    two = {"variance_features": [0]}
     with pytest.warns(
         GroupsWarning, match="All 160 groups have one row each"
     ) as caught:
-        model = fit(X, y, np.arange(160))
+        model = fit(X, y, np.arange(160), **two)
     assert len(caught) == 1
-    plain = fit(X, y, mean_groups=None)
+    plain = fit(X, y, mean_groups=None, **two)
     assert_same(model, plain, SEARCHED, figures=("coef_", "variance_coef_"))
 
 

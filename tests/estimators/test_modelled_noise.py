@@ -1,6 +1,7 @@
 """LinearMixedRegressor with a log-variance that depends on features."""
 
 import pickle
+import warnings
 from copy import deepcopy
 
 import numpy as np
@@ -72,6 +73,67 @@ def test_one_random_intercept_is_the_heteroscedastic_model(method, weighted):
         m.predict_interval(X[:3], distribution="t", **new) for m in (model, one)
     )
     np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
+def rows_with_effects_of_their_own(n_values, n=400):
+    """One row for each label, and noise that follows a feature of some values."""
+    rng = np.random.default_rng(0)
+    x = np.linspace(-2.0, 2.0, n_values)[np.arange(n) % n_values]
+    y = x + rng.normal(size=n) + rng.normal(size=n) * np.exp((1.5 * x - 1.0) / 2)
+    return x[:, None], y
+
+
+@pytest.mark.parametrize("method", ["reml", "ml"])
+@pytest.mark.parametrize("n_values", [2, 3, 400])
+def test_noise_that_differs_tells_the_variance_of_single_rows(n_values, method):
+    """math.md (214): three sums of variances tell psi from two parameters of the noise,
+    and two do not; it was set to 0 for any, since equal noise tells none.
+    """
+    X, y = rows_with_effects_of_their_own(n_values)
+    labels, options = np.arange(len(y)), {"method": method, "variance_features": "all"}
+    models = (
+        HeteroscedasticGaussianRegressor(**options),
+        LinearMixedRegressor("(1 | g)", **options),
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        one, model = (each.fit(X, y, groups=labels) for each in models)
+    psi = model.random_effects_covariance_["g"][0, 0]
+    np.testing.assert_allclose(psi, one.group_variance_, **SAME)
+    np.testing.assert_allclose(model.log_likelihood_, one.log_likelihood_, **SAME)
+    if n_values == 2:
+        assert [each.category for each in caught] == [GroupsWarning] * 2
+        assert all("cannot be told from the noise" in str(w.message) for w in caught)
+        assert psi == 0
+    else:
+        assert not caught
+        assert 0.6 < psi < 1.4
+        without = LinearMixedRegressor("", **options).fit(X, y)
+        assert model.log_likelihood_ > without.log_likelihood_ + 2
+
+
+@pytest.mark.parametrize("method", ["reml", "ml"])
+def test_single_rows_beside_other_factors(method):
+    """The first of two factors that divide the rows alike takes the variance."""
+    X, y = rows_with_effects_of_their_own(400)
+    h, each = np.arange(len(y)) % 20, np.arange(len(y))
+    y = y + np.random.default_rng(1).normal(size=20)[h]
+    table = pd.DataFrame({"g": each, "same": each[::-1], "h": h})
+    options = {"method": method, "variance_features": "all"}
+    model = LinearMixedRegressor("(1 | h) + (1 | g)", **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(X, y, groups=table)
+    assert 0.6 < model.random_effects_covariance_["g"][0, 0] < 1.4
+    assert model.converged_
+    without = LinearMixedRegressor("(1 | h)", **options).fit(X, y, groups=table)
+    assert model.log_likelihood_ > without.log_likelihood_ + 2
+
+    twice = LinearMixedRegressor("(1 | h) + (1 | g) + (1 | same)", **options)
+    with pytest.warns(GroupsWarning, match="'same' divides the rows exactly as 'g'"):
+        twice.fit(X, y, groups=table)
+    assert twice.random_effects_covariance_["same"][0, 0] == 0
+    np.testing.assert_allclose(twice.log_likelihood_, model.log_likelihood_, rtol=1e-9)
 
 
 @pytest.mark.parametrize("method", ["reml", "ml"])

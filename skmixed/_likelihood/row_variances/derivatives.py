@@ -5,10 +5,14 @@ The observed information is exact (but see `visit.MOST_COUPLING`).  Coordinates 
 theta = [delta, gamma, psi].
 """
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.linalg import block_diag
 
 from ..arrow import Arrow, assemble_arrow
+from ..criterion import UNTOLD, generic_log_variance
+from .criterion import evaluate
 from .residuals import groups_at
 from .visit import visit
 
@@ -38,6 +42,28 @@ def derivatives(model, point, expected=False, known_coefficients=False):
     gradient = _gradient(model, point, groups, sums)
     uncoupled = _uncoupled(model, groups, sums, expected)
     return gradient, _assemble(model, point, groups, sums, uncoupled, expected)
+
+
+def tells_psi(model):
+    """Whether the data tell psi from a noise that varies by row, by the rank of the
+    expected information at a generic gamma: math.md (214).
+
+    Beside effects of groups on the log-variance it is not asked, nor where weights
+    leave no degree of freedom.
+    """
+    k, rows = len(model.variance_penalty), model.rows
+    if len(model.free) or rows.n <= model.reml * rows.mean_columns.rank:
+        return False
+    gamma = generic_log_variance(k, lambda gamma: model.farthest @ np.abs(gamma))
+    none = np.zeros_like(model.variance_penalty)
+    model = replace(model, random=True, variance_penalty=none)
+    point = evaluate(model, np.append(gamma, 0.0))
+    F = derivatives(model, point, expected=True)[1].toarray()
+    # Weights below 1 leave fewer degrees of freedom than there are rows to tell by.
+    F[:k, :k] += 0.5 * max(rows.n_rows - rows.n, 0.0) * np.eye(k)
+    parts, *_ = np.linalg.lstsq(F[:k, :k], F[:k, k], rcond=None)
+    least = 0.5 * (rows.n / rows.n_groups) ** 2  # of an average group
+    return bool(F[k, k] - F[k, :k] @ parts > UNTOLD * max(F[k, k], least))
 
 
 def complete_information(model, point):

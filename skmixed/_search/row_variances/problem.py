@@ -8,6 +8,7 @@ import numpy as np
 
 from ..._likelihood.row_variances.assembly import Structure, assemble
 from ..._likelihood.row_variances.criterion import Heteroscedastic, gram_at
+from ..._likelihood.row_variances.derivatives import tells_psi
 from ..._rows.columns import Columns, noise_floor
 from ..._rows.grouped import Trend
 from .starts import Constant, best_constant
@@ -62,9 +63,8 @@ def state_problem(sample, structure):
     # With a level the log-variance goes up and down with the units of y.
     free_effects = len(model.free) > 0 and not model.effect_penalty
     around_one = not (columns[1].has_constant or free_effects)
-    bounds = log_bounds(constant, around_one)
-    random = structure.random and constant.identified
-    model = replace(model, log_bounds=bounds, random=random)
+    random = structure.random and (constant.identified or tells_psi(model))
+    model = replace(model, log_bounds=log_bounds(constant, around_one), random=random)
     return Problem(model, structure, *columns, *moments, constant, floor)
 
 
