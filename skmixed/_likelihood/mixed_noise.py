@@ -18,6 +18,7 @@ from scipy.linalg import block_diag
 
 from .._rows.crossed import indicator
 from .._rows.mixed_noise import UnevenRows
+from .._rows.qr import as_rows
 from .criterion import generic_log_variance
 from .effects_of_rows import covariance_times, modes_of_columns, row_variances
 from .factor import by_terms, diagonal_blocks, transpose
@@ -297,6 +298,8 @@ def second_of_all(point, directions, at_end=False):
     few, one = sum(K * q for K, q in sizes) <= FEW_EFFECTS, len(point.Lambdas) == 1
     if few or (at_end and one):
         how = _traces_of_one if one else _traces
+        if _are_rows_fewer(point):
+            how = _traces_of_rows
         traces = how(point, directions, mixed.traces)
     return Second(traces, squares, trace, square, point.mixed.freedom)
 
@@ -352,6 +355,53 @@ def _by_level(rows, columns, sizes):
     return [sums_by_level(z, columns, code, K) for z, code, (K, _) in triples]
 
 
+def _are_rows_fewer(point):
+    """Whether pairs of rows are fewer than the entries of G_i of all columns of the
+    log-variance: math.md (116).  Rows of several parts have no pairs.
+    """
+    rows, p = point.uneven.rows, len(point.mixed.factor.root_inverse)
+    sizes, p = point.model.gram.sizes if point.Lambdas else (), p * point.model.reml
+    n_entries = (sum(K * q for K, q in sizes) + p) ** 2
+    if len(sizes) == 1:
+        ((K, q),) = sizes
+        n_entries = K * q * (q + p) + p**2
+    is_one_part = isinstance(rows, UnevenRows)
+    return is_one_part and rows.n_rows**2 <= len(point.gamma) * n_entries
+
+
+def _traces_of_rows(point, directions, of_covariances):
+    """`_traces` by pairs of rows, all of which are at hand: math.md (215)."""
+    k = len(point.gamma)
+    total = np.zeros((k + len(of_covariances),) * 2)
+    total[k:, k:] = of_covariances
+    of_S, of_both = point.sum_rows(_of_pairs, point.mixed, directions)
+    total[:k, :k], total[:k, k:], total[k:, :k] = of_S, of_both, of_both.T
+    return total
+
+
+def _of_pairs(rows, found, mixed, directions):
+    """The traces of the log-variance's columns with each other and with directions."""
+    h = found.h if mixed.model.reml else found.h[:, :0]
+    of_S, T, sizes = _of_columns(rows, found, h), h @ h.T, mixed.model.gram.sizes
+    triples = zip(rows.Z, rows.codes, sizes, strict=False)
+    Z = [indicator(code, K, z) for z, code, (K, _) in triples]
+    if Z:
+        pairs = zip(Z, sizes, strict=True)
+        right = [z.T.toarray().reshape(K, q, -1) for z, (K, q) in pairs]
+        for z, part in zip(Z, covariance_times(mixed.factor, right), strict=True):
+            T += z @ as_rows(part)
+    of_w = found.w[:, None] * T
+    along = np.zeros((len(h), sum(map(len, directions))))
+    start = 0
+    for z, E, (_, q) in zip(Z, directions, sizes, strict=False):
+        L = (z.T.toarray() - z.T @ of_w).reshape(-1, q, len(h))
+        squares = np.einsum("gan,gbn->nab", L, L)
+        along[:, start : start + len(E)] = np.einsum("kab,nab->nk", E, squares)
+        start += len(E)
+    weighted = found.w[:, None] * rows.S
+    return [of_S + weighted.T @ (T**2 @ weighted), weighted.T @ along]
+
+
 def _traces(point, directions, of_covariances):
     """tr P V_i P V_j of all parameters, P without coefficients under ML: math.md
     (116).
@@ -402,18 +452,17 @@ def _traces_of_one(point, directions, of_covariances):
     own = point.mixed.factor.conditional_of(0)
     M, M_h, _ = sums[:3]
     A, M_h = np.eye(M.shape[1]) - M @ own, transpose(M_h)
-    G = [sums[at : at + 3] for at in range(3, len(sums), 3)]
-    turned = [(own @ of_Z, own @ of_both) for of_Z, of_both, _ in G]
+    G = [np.array(sums[at::3]) for at in (3, 4, 5)]
     total = np.zeros((k + len(of_covariances),) * 2)
     total[k:, k:] = of_covariances
     total[:k, :k] = of_S
-    for i, (of_Z, of_both, of_h) in enumerate(G):
-        for j in range(k):
-            total[i, j] += np.sum(turned[i][0] * transpose(turned[j][0]))
-            total[i, j] += 2 * np.sum(turned[i][1] * G[j][1]) + np.sum(of_h * G[j][2])
-        mixed = A @ of_both @ M_h
-        N = A @ of_Z @ transpose(A) - mixed - transpose(mixed)
-        N += transpose(M_h) @ of_h @ M_h
+    for i, (G_Z, G_both, G_h) in enumerate(zip(*G, strict=True)):
+        total[i, :k] += np.tensordot(G[0], transpose(own @ G_Z @ own), 3)
+        total[i, :k] += 2 * np.tensordot(G[1], own @ G_both, 3)
+        total[i, :k] += np.tensordot(G[2], G_h, 2)
+        mixed = A @ G_both @ M_h
+        N = A @ G_Z @ transpose(A) - mixed - transpose(mixed)
+        N += transpose(M_h) @ G_h @ M_h
         found_i = np.einsum("kab,ab->k", directions[0], N.sum(axis=0))
         total[i, k:] = total[k:, i] = found_i
     return total

@@ -66,7 +66,7 @@ def _consistent(zero, max_iter, simpler):
         if known is None:
             held = replace(zero.model, noise_variance=noise_variance)
             return best_of_starts(no_variance(held), max_iter, simpler)
-        return search_from(known.held(noise_variance), max_iter, 1)
+        return search_from(at_noise(known, noise_variance), max_iter, 2)
 
     best = settle(search, first.noise_variance, max_iter)
     return replace(best, n_evaluations=best.n_evaluations + spent)
@@ -104,6 +104,16 @@ def settle(search, noise_variance, max_iter):
             break
     converged = best.converged and abs(gaps[-1]) < CONSISTENT
     return Optimum(profiled, spent, converged)
+
+
+def at_noise(point, noise_variance):
+    """The better of two points at a given sigma^2: one with the Psi of a point, and one
+    with its Psi / sigma^2.  Effects that the data tell keep the former.
+    """
+    as_before = point.held(noise_variance)
+    scale = np.sqrt(point.noise_variance / noise_variance)
+    new = attempt(as_before.moved, tuple(scale * L for L in point.Lambdas))
+    return as_before if new is None or as_before.value <= new.value else new
 
 
 def best_of_starts(zero, max_iter, simpler=None):

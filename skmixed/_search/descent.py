@@ -87,7 +87,7 @@ class Descent:
         # The average information leaves the same part of every decrement at most.
         left = 0.0 if found is None else decrement**2 / self.decrement
         last = decrement <= NEAR and left <= ENOUGH
-        new = _along(point, step, STALLED if last else 1.0)
+        new = _along(point, step, decrement, STALLED if last else 1.0)
         if new is None:
             lowest = bool(decrement <= STALLED * point.rounding)
             return replace(self, point=point, ended=True, converged=lowest)
@@ -166,12 +166,15 @@ def newton_step(point, H):
     return -unit * (vectors @ step) * min(1.0, LONGEST / max(length, 1e-300)), decrement
 
 
-def _along(point, step, slack):
+def _along(point, step, decrement, slack):
     """The first point along a step, ever more of it left out, that is not higher by
-    more than so many rounding errors; None if there is none.
+    more than so many rounding errors; None if there is none before a part that gains
+    less than one of them.
     """
-    x = point.x
+    x, least = point.x, min(point.rounding, decrement)
     for part in 0.5 ** np.arange(30):
+        if part * decrement < least / 2:
+            break
         new = attempt(point.at, x + part * step)
         if new is not None and new.value <= point.value + slack * point.rounding:
             return new

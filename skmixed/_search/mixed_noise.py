@@ -21,12 +21,16 @@ from .._likelihood.row_variances.assembly import (
     variance_columns_of,
 )
 from .._rows.columns import Columns, rank_tolerance
+from .._rows.crossed import CrossedGram
 from .._rows.mixed import Reduced
 from .._rows.mixed_noise import known_part, rows_in_partitions, uneven_rows
 from .._rows.parts import Parts
 from .._rows.statistics import sample_in_memory, summarize
 from .covariances import (
     FEW_ROWS,
+    MANY_EFFECTS,
+    N_STARTS,
+    at_noise,
     first_points,
     lifted,
     no_variance,
@@ -280,7 +284,7 @@ def _held(start, max_iter, noise_variance, known):
     """The best optimum at a given sigma^2, from that at another one if it is known."""
     if known is None:
         return _best(start.held(noise_variance), max_iter)
-    return search_from(known.held(noise_variance), max_iter, 1)
+    return search_from(at_noise(known, noise_variance), max_iter, 2)
 
 
 def _best(start, max_iter):
@@ -293,16 +297,27 @@ def _best(start, max_iter):
     fewest = ROWS_PER_PARAMETER * (1 + len(start.gamma))
     if not fewest <= start.uneven.rows.n_rows <= SOME_ROWS:
         return best
-    starts, model = [], start.model
-    for other_start in _starts(start):
+    starts, model, part = [], start.model, _share_of_starts(start)
+    for other_start in _starts(start, max(1, int(part * MOST_STARTS))):
         with suppress(np.linalg.LinAlgError):  # variances too far apart to begin with
             starts.append(other_start())
     n_effects = sum(K * q for K, q in model.gram.sizes)
     if n_effects >= best.point.mixed.factor_freedom or model.n_rows < FEW_ROWS:
-        starts += random_starts(best.point)
-    found, spent = race(best, starts, max_iter, kept=1.0)
+        starts += random_starts(best.point, max(1, int(part * N_STARTS)))
+    most = max(TO_START, int(part * max_iter))
+    found, spent = race(best, starts, most, kept=1.0)
     spent += best.n_evaluations
     return replace(min([best, *found], key=_merit), n_evaluations=spent)
+
+
+def _share_of_starts(start):
+    """The part of the starts, and of their steps, that is left where a step is dear: of
+    crossed factors it costs the cube of effects and columns.
+    """
+    n_effects = sum(K * q for K, q in start.model.gram.sizes)
+    is_dear = isinstance(start.model.gram, CrossedGram)
+    size = n_effects + len(start.gamma) if is_dear else 0
+    return (MANY_EFFECTS / max(size, MANY_EFFECTS)) ** 3
 
 
 def _merit(optimum):
@@ -310,14 +325,14 @@ def _merit(optimum):
     return not optimum.converged, optimum.point.value
 
 
-def _starts(start):
+def _starts(start, most):
     """Functions that give further starts.
 
     The log-variance of a model without random effects, and of covariances that are best
-    for it; and along each column of the log-variance, up and down.
+    for it; and along at most so many columns of the log-variance, up and down.
     """
     yield partial(_without_effects, start)
-    columns = np.eye(len(start.gamma))[:MOST_STARTS]
+    columns = np.eye(len(start.gamma))[:most]
     for gamma in columns:
         for length in (ALONG_COLUMN, -ALONG_COLUMN):
             yield partial(_with_covariances, start, length * gamma)

@@ -45,10 +45,14 @@ def test_value_is_that_of_the_dense_covariance(structure, reml, alpha):
     assert point.value == pytest.approx(expected + ridge, rel=1e-11)
 
 
+@pytest.mark.parametrize("by_rows", [False, True])
 @pytest.mark.parametrize("structure", STRUCTURES)
 @settings()
-def test_score_and_information_are_derivatives(structure, reml, alpha):
-    """docs/math.md (113), (114) and (116)."""
+def test_score_and_information_are_derivatives(
+    structure, reml, alpha, by_rows, monkeypatch
+):
+    """docs/math.md (113), (114), (116) and (215)."""
+    monkeypatch.setattr(mixed_noise, "_are_rows_fewer", lambda _: by_rows)
     point = uneven_problem(structure, reml=reml, alpha=alpha).point
 
     gradient = differences(lambda x: point.at(x).value, point.x)

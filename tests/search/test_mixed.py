@@ -14,6 +14,7 @@ from skmixed._rows.mixed import reduce_terms
 from skmixed._rows.term import Term
 from skmixed._search.covariances import (
     are_sums,
+    at_noise,
     best_covariances,
     first_points,
     lifted,
@@ -168,6 +169,66 @@ def test_average_information_beside_a_modelled_noise(name, monkeypatch):
     average = fit_mixed(data_of(X, y), tuple(terms), **how)
     assert average.converged
     assert abs(average.log_likelihood - exact.log_likelihood) < SAME
+
+
+def crossed_with_columns(n, n_levels, k):
+    """Rows, their terms and a log-variance of k columns."""
+    rng = np.random.default_rng(0)
+    codes, X = [rng.integers(K, size=n) for K in n_levels], rng.normal(size=(n, k))
+    y = sum(rng.normal(size=n)[code] for code in codes)
+    y = y + np.exp(X[:, 0]) * rng.normal(size=n)
+    terms = [
+        term(code, [-1], ((0,),), name) for code, name in zip(codes, "fh", strict=True)
+    ]
+    return data_of(X, y), tuple(terms), Noise(np.arange(k), None, 0.0)
+
+
+def test_columns_that_outnumber_rows_over_effects_have_no_matrix_each(monkeypatch):
+    """math.md (215): 525 rows, 100 columns and 350 effects took 0.6 s a step."""
+
+    def none(*_):
+        raise AssertionError
+
+    data, terms, noise = crossed_with_columns(60, (10, 8), 20)
+    monkeypatch.setattr("skmixed._likelihood.mixed_noise._products", none)
+    mean = np.array([0])
+    assert fit_mixed(data, terms, mean=mean, noise=noise, fit_intercept=True)
+
+
+@pytest.mark.parametrize(
+    ("n_levels", "n_starts"), [((10, 8), 21), ((150, 140), 7)], ids=["few", "many"]
+)
+def test_fewer_starts_where_a_step_is_dear(n_levels, n_starts, monkeypatch):
+    """math.md, 16: a step costs the cube of columns and crossed effects."""
+    given = []
+
+    def no_race(known, starts, max_iter, kept):
+        given.append((len(starts), max_iter))
+        return [], 0
+
+    monkeypatch.setattr("skmixed._search.mixed_noise.race", no_race)
+    data, terms, noise = crossed_with_columns(600, n_levels, 10)
+    mean = np.array([0])
+    fit_mixed(data, terms, mean=mean, noise=noise, fit_intercept=True, search=(50, 0))
+    ((found, max_iter),) = given
+    assert found == n_starts
+    assert max_iter == 50 if n_starts == 21 else 20 <= max_iter < 50
+
+
+def test_a_search_at_another_noise_variance_starts_from_the_same_psi():
+    """Where effects are far larger than the noise; else with the better of two."""
+    X, y, terms = PROBLEMS["crossed"]
+    at = fit(X, 1e3 * y, terms).point
+    for noise_variance in at.noise_variance * np.array([0.01, 100.0]):
+        start = at_noise(at, noise_variance)
+        assert start.noise_variance == noise_variance
+        assert start.value <= at.held(noise_variance).value
+    effects = np.random.default_rng(1).normal(size=(2, 24))
+    _, _, first, other, _ = simulate()
+    at = fit(X, y + 1e3 * (effects[0][first] + effects[1][other]), terms).point
+    start = at_noise(at, at.noise_variance / 100)
+    for L, before in zip(start.Lambdas, at.Lambdas, strict=True):
+        assert_allclose(L, 10 * before)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 4.0])
