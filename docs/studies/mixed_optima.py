@@ -157,15 +157,8 @@ def r_peers(folder, n_problems):
             yield peer, int(row["problem"]), row["method"], value
 
 
-def main(n_problems, with_r=True):
-    """Fit all, and print who is above whom."""
-    differences = {}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        found, counts = fits(n_problems, folder)
-        others = [*r_peers(folder, n_problems)] if with_r else []
-        for peer, k, method, value in [*others, *python_peers(n_problems)]:
-            differences.setdefault(peer, []).append(value - found[k, method])
+def print_gaps(differences):
+    """A line for each program: its log-likelihoods less those of this package."""
     print(f"{'':12s}  fits  failed  higher  lower by 1e-5  by 1e-3   most")
     for peer, gaps in differences.items():
         gaps = np.array(gaps)
@@ -176,6 +169,18 @@ def main(n_problems, with_r=True):
             f"{int(np.sum(known > HIGHER)):7d} {lower[0]:14d} {lower[1]:8d} "
             f"{max(-known.min(initial=0.0), 0):6.2f}"
         )
+
+
+def main(n_problems, with_r=True):
+    """Fit all, and print who is above whom."""
+    differences = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        found, counts = fits(n_problems, folder)
+        others = [*r_peers(folder, n_problems)] if with_r else []
+        for peer, k, method, value in [*others, *python_peers(n_problems)]:
+            differences.setdefault(peer, []).append(value - found[k, method])
+    print_gaps(differences)
     median, most = np.percentile(counts, [50, 95])
     print(
         f"Evaluations a start: median {median:.0f}, 95 % {most:.0f}, "
