@@ -223,7 +223,7 @@ class CrossedFactor(TriangularSystem):
                 half = np.linalg.inv(Lambda)
                 found.append(half.T @ left @ half)
             else:
-                found.append(self._few_told(here, (K, q)))
+                found.append(self._few_told(here, (K, q), inverse))
         first = self._spread_of_first(inverse)
         return tuple((A + A.T) / 2 for A in (*first, *found))
 
@@ -253,12 +253,14 @@ class CrossedFactor(TriangularSystem):
         """F of plain links is this figure of the level times R12, (K,)."""
         return self.gram.R11[:, 0, 0] / self.C[:, 0, 0] ** 2
 
-    def _few_told(self, here, size):
+    def _few_told(self, here, size, inverse):
         """`spread_sums` of a term of which I - B^-1 tells too little."""
+        if self._is_upper_enough:
+            inverse = mirror(inverse.copy())
         (K, q), (Lambdas, sizes) = size, self.rest
         M22 = self.M22
         rows = _right(Lambdas, sizes, M22[here])
-        half = _right([L.T for L in Lambdas], sizes, rows @ self.B_inverse())
+        half = _right([L.T for L in Lambdas], sizes, rows @ inverse)
         blocks = np.einsum(
             "kid,kjd->ij", *(A.reshape(K, q, -1) for A in (half, M22[here]))
         )
