@@ -36,11 +36,14 @@ SPANNED = 1e-6
 # The logarithm of a noise variance is found up to this error, by secants with at least
 # this slope, and no longer than this.
 CONSISTENT, LEAST_SLOPE, FARTHEST = 1e-11, 0.01, 5.0
+# An exact fit of less than this part of the rows may have led past other optima.
+MOST_ROWS = 0.5
 # With fewer rows than this for each effect several optima are looked for, from the
 # scatter of each term alone, and below so many rows from random starts too.
 ROWS_PER_EFFECT, FEW_ROWS, N_STARTS = 5, 100, 8
-# With more effects than this there are fewer of them: a step costs the cube of effects.
-MANY_EFFECTS = 200
+# With more effects than this there are fewer of them, and of their steps, but no fewer
+# steps than these: a step costs the cube of effects.
+MANY_EFFECTS, LEAST_STEPS = 200, 20
 
 
 def best_covariances(zero, max_iter=100, simpler=None):
@@ -120,7 +123,7 @@ def best_of_starts(zero, max_iter, simpler=None):
     """The best optimum of one function of the covariances."""
     (start, *others), spent = first_points(zero)
     best = search_from(start, max_iter, spent)
-    if best.is_exact or best.point.value > zero.value:
+    if not _is_regular(best, zero):
         best = _regular(best, zero, max_iter)
     if simpler is not None:
         start = lifted(evaluate(zero.model, simpler.Lambdas))
@@ -131,17 +134,28 @@ def best_of_starts(zero, max_iter, simpler=None):
     few = n_effects >= start.factor_freedom or zero.model.n_rows < FEW_ROWS
     some = few or zero.model.n_rows < ROWS_PER_EFFECT * n_effects
     starts = [*map(lifted, others)] if some else []
+    part = (MANY_EFFECTS / max(n_effects, MANY_EFFECTS)) ** 3
     if few:
-        part = (MANY_EFFECTS / max(n_effects, MANY_EFFECTS)) ** 3
         starts += random_starts(best.point, max(1, int(part * N_STARTS)))
     if starts and not best.is_exact:
-        found, spent = race(best, starts, max_iter)
+        found, spent = race(best, starts, max(LEAST_STEPS, int(part * max_iter)))
         total = best.n_evaluations + spent
         for other in found:
             if other.point.value < best.point.value - best.point.rounding:
                 best = other
         best = replace(best, n_evaluations=total)
     return best
+
+
+def _is_regular(end, zero):
+    """Whether a search ended no higher than no variance does, and in an exact fit only
+    if that is one of most rows: each lowers the value by the logarithm below.
+    """
+    fall = zero.value - end.point.value
+    if not end.is_exact:
+        return fall >= 0
+    of_row = np.log(zero.noise_variance / end.point.noise_variance)
+    return fall >= MOST_ROWS * zero.model.n * of_row
 
 
 def _regular(end, zero, max_iter):
