@@ -146,8 +146,11 @@ class UnevenPoint:
 
     @property
     def units(self):
-        """Units of steps of x."""
-        return np.append(np.ones(len(self.gamma)), self.mixed.units)
+        """Units of steps of x (docs/math.md, section 16): a column of the log-variance
+        has one in which rows and ridge together tell no more than the rows do.
+        """
+        of_ridge = 2 * np.diag(self.uneven.penalty) / self.model.n
+        return np.append(1 / np.sqrt(1 + of_ridge), self.mixed.units)
 
     def at(self, x):
         """The point at another x."""

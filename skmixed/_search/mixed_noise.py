@@ -48,7 +48,7 @@ SOME_ROWS = 2_000
 # With fewer rows for each parameter of the log-variance there is no regular optimum to
 # look for from several starts.
 ROWS_PER_PARAMETER = 3
-# Length of a start along a column of the log-variance, in standard deviations of it.
+# Length of a start along a column of the log-variance, in the units of steps.
 ALONG_COLUMN = 2.0
 # Most columns that have starts of their own.
 MOST_STARTS = 10
@@ -332,8 +332,8 @@ def _starts(start, most):
     for it; and along at most so many columns of the log-variance, up and down.
     """
     yield partial(_without_effects, start)
-    columns = np.eye(len(start.gamma))[:most]
-    for gamma in columns:
+    k = len(start.gamma)
+    for gamma in np.diag(start.units[:k])[:most]:
         for length in (ALONG_COLUMN, -ALONG_COLUMN):
             yield partial(_with_covariances, start, length * gamma)
 

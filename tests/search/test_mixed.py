@@ -553,6 +553,25 @@ def test_noise_beside_effects_that_fit_all_rows_alone():
     assert_allclose(2 * np.log(model.predict_noise_std(X)), line, atol=1e-12)
 
 
+def test_a_ridge_on_nearly_equal_columns_of_the_log_variance():
+    """A ridge of 1e17 on the difference of two made all other second derivatives count
+    as flat, so that searches ended where they began, without an optimum.  Two such
+    columns have half the ridge of one.
+    """
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=80)
+    X = np.column_stack([x, x + 1e-8 * rng.normal(size=80), np.ones(80)])
+    codes = np.arange(80) % 20
+    y = rng.normal(size=20)[codes] * x + rng.normal(size=80) * np.exp(x)
+    terms = [term(codes, [2, 0], DIAGONAL)]
+    found = [
+        fit(X, y, terms, mean=np.array([0]), noise=Noise(np.arange(k), None, 5.0 * k))
+        for k in (1, 2)
+    ]
+    assert found[1].converged
+    assert_allclose(found[1].log_likelihood, found[0].log_likelihood, atol=1e-6)
+
+
 def test_starts_are_the_scatter_of_free_effects():
     """Of all factors together and of each alone, where effects are far larger than the
     noise; the best of them is near the optimum.
