@@ -62,7 +62,7 @@ from ._rows.dask import (
     reduce_partitions,
     table_like,
 )
-from ._search.mixed_noise import Noise
+from ._search.modelled_noise import Noise
 from ._search.row_variances.problem import RANGE
 from ._threads import one_blas_thread
 from ._typing import ColumnLike, Floats, MatrixLike
@@ -250,9 +250,9 @@ class LinearMixedRegressor(LinearMean, GaussianRegressor):
 
     and with every day each of them reacts less evenly:
 
-    >>> uneven = LinearMixedRegressor("(Days | Subject)", variance_features=["Days"])
-    >>> uneven = uneven.fit(d[["Days"]], d["Reaction"], groups=d["Subject"])
-    >>> uneven.predict_noise_std(d[["Days"]])[[0, 9]].round(1)
+    >>> modelled = LinearMixedRegressor("(Days | Subject)", variance_features=["Days"])
+    >>> modelled = modelled.fit(d[["Days"]], d["Reaction"], groups=d["Subject"])
+    >>> modelled.predict_noise_std(d[["Days"]])[[0, 9]].round(1)
     array([16.6, 35.7])
     """
 
@@ -971,12 +971,12 @@ def _messages(found, fit):
         yield message, UserWarning
     elif lost:
         yield " ".join(lost), GroupsWarning
-    elif found.uneven is not None and found.uneven.n_at_bounds:
-        where = found.uneven.n_at_bounds, fit.n_rows, RANGE
+    elif found.noise_point is not None and found.noise_point.n_at_bounds:
+        where = found.noise_point.n_at_bounds, fit.n_rows, RANGE
         remedy = "the geometric mean", "fewer random effects"
         yield at_bounds_message(*where, *remedy), UserWarning
-    elif found.uneven is not None and _n_noisy(found.uneven, fit):
-        yield noisy_message(_n_noisy(found.uneven, fit), fit.n_rows), UserWarning
+    elif found.noise_point is not None and _n_noisy(found.noise_point, fit):
+        yield noisy_message(_n_noisy(found.noise_point, fit), fit.n_rows), UserWarning
     elif not found.converged:
         yield (
             f"The search stopped after {count(found.n_iter, 'evaluation')} of the "

@@ -32,12 +32,12 @@ N_REPORTS = 10
 N_WORKERS, CLUSTER_CHUNKS, CLUSTER_ROWS, CLUSTER_GROUPS = 4, 8, 250_000, 50_000
 
 
-def make_chunk(number, n_rows, n_groups, uneven=0.0, block=None):
+def make_chunk(number, n_rows, n_groups, noise_slope=0.0, block=None):
     """Rows of a chunk: features, target, groups in random order.
 
     Coefficients are 1; random intercepts have variance 1, and so has the noise, but for
-    a log-variance of `uneven` times the first feature.  With a `block` of numbers the
-    features are some of these, and the coefficient of the first one has variance 1
+    a log-variance of `noise_slope` times the first feature.  With a `block` of numbers
+    the features are some of these, and the coefficient of the first one has variance 1
     between groups.
     """
     rng = np.random.default_rng([1, number])
@@ -49,8 +49,8 @@ def make_chunk(number, n_rows, n_groups, uneven=0.0, block=None):
         X = block[first : first + n_rows * N_FEATURES].reshape(n_rows, N_FEATURES)
     groups = rng.integers(n_groups, size=n_rows)
     y = rng.normal(size=n_rows)
-    if uneven:
-        y *= np.exp(uneven * X[:, 0] / 2)
+    if noise_slope:
+        y *= np.exp(noise_slope * X[:, 0] / 2)
     y += X.sum(axis=1) + intercepts[groups]
     if block is not None:
         slopes = np.random.default_rng(2).normal(size=n_groups)

@@ -20,9 +20,9 @@ from skmixed.inspection import ResidualScaleDisplay
 from skmixed.model_selection import cross_val_predict_groups, cross_validate_groups
 
 days, reaction, subjects = load_sleepstudy(return_X_y_groups=True)
-even = RandomInterceptRegressor().fit(days, reaction, groups=subjects)
-uneven = HeteroscedasticGaussianRegressor().fit(days, reaction, groups=subjects)
-print(uneven.summary().log_variance)
+constant = RandomInterceptRegressor().fit(days, reaction, groups=subjects)
+modelled = HeteroscedasticGaussianRegressor().fit(days, reaction, groups=subjects)
+print(modelled.summary().log_variance)
 
 # %%
 # The bands of a subject that was not in the data: what the first model knows, on every
@@ -32,7 +32,7 @@ grid = np.linspace(0, 9, 50)[:, None]
 new = np.full(len(grid), None)  # no subject of the data
 figure, axes = plt.subplots(1, 2, sharey=True, figsize=(9, 4), layout="constrained")
 titles = ["one noise variance", "noise variance of the day"]
-for ax, model, title in zip(axes, (even, uneven), titles, strict=True):
+for ax, model, title in zip(axes, (constant, modelled), titles, strict=True):
     ax.plot(days, reaction, ".", color="0.6")
     ax.plot(grid, model.predict(grid, groups=new), color="C0")
     for coverage, alpha in ((0.5, 0.35), (0.9, 0.2)):
@@ -48,7 +48,7 @@ axes[0].legend(loc="upper left")
 # the root mean squared residual should be what was predicted.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
-for ax, model, title in zip(axes, (even, uneven), titles, strict=True):
+for ax, model, title in zip(axes, (constant, modelled), titles, strict=True):
     mean, std = cross_val_predict_groups(
         model, days, reaction, groups=subjects, return_std=True
     )
@@ -60,7 +60,7 @@ for ax, model, title in zip(axes, (even, uneven), titles, strict=True):
 
 print(
     cross_validate_groups(
-        {"one noise variance": even, "of the day": uneven},
+        {"one noise variance": constant, "of the day": modelled},
         days, reaction, groups=subjects,
     )
 )  # fmt: skip

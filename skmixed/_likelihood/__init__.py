@@ -7,10 +7,10 @@ criterion           any model: deviance with the REML term, profiled noise varia
 factor, nested, crossed, around, iterative    the root of the mixed-model equations
 random_intercept, condensed, size_classes          random intercepts; in fewer figures
 mixed, covariance, level_sums, held   any terms: value, gradient, Hessian; one held
-mixed_noise, effects_of_rows          any terms beside a log-variance
+modelled_noise, effects_of_rows       any terms beside a log-variance
 row_variances, arrow      a package: a variance for each row; its linear systems
 posterior, mixed_posterior, conditional    coefficients, effects, new rows and draws
 integrated, mixture, ratio_posterior, covariance_posterior     uncertain variances
-row_maps, node_densities, noisy_densities    rows, densities at many of them at once
+row_maps, node_densities, noise_densities    rows, densities at many nodes at once
 sampled, joint_gradient, normal       Monte Carlo errors; a loss; one distribution
 """

@@ -16,12 +16,12 @@ from scipy.special import chdtri, ndtri
 from scipy.stats.qmc import Sobol
 
 from .._rows.gram import Gram
-from .._rows.mixed_noise import UnevenRows
+from .._rows.modelled_noise import ModelledNoiseRows
 from .mixed import LinearMixed, evaluate, second
-from .mixed_noise import WIDEST, Uneven, second_of_all
 from .mixture import Components
+from .modelled_noise import WIDEST, ModelledNoise, second_of_all
 from .node_densities import log_densities_of_one
-from .noisy_densities import log_densities, whole_rows
+from .noise_densities import log_densities, whole_rows
 
 # Nodes of the distribution that is adapted, and of the one that is kept.
 N_NODES = 128
@@ -97,19 +97,19 @@ class Parameters:
     ----------
     model : LinearMixed
         By REML, without a penalty, with the covariances that the data tell.
-    uneven : Uneven or None
+    noise : ModelledNoise or None
         Where the log-variance is modelled; its coefficients gamma come first.
     """
 
     model: LinearMixed
-    uneven: Uneven | None = None
+    noise: ModelledNoise | None = None
 
     @cached_property
     def spread(self):
         """Root mean squares of the columns of the log-variance, (k,)."""
-        if self.uneven is None:
+        if self.noise is None:
             return np.empty(0)
-        return np.sqrt(np.mean(self.uneven.rows.S**2, axis=0))
+        return np.sqrt(np.mean(self.noise.rows.S**2, axis=0))
 
     def start(self, Lambdas, gamma):
         """The parameters at an optimum, variances of 0 raised to what is resolved."""
@@ -167,7 +167,7 @@ class Parameters:
         variances there: math.md (141).
         """
         one = len(self.model.covariances) == 1 and type(self.model.gram) is Gram
-        if self.uneven is None and one:
+        if self.noise is None and one:
             (Lambda,), (directions,) = self.Lambdas(nodes), self.directions(nodes)
             return log_densities_of_one(self.model, Lambda, directions)
         if self._rows is not None:
@@ -181,10 +181,10 @@ class Parameters:
     def _rows(self):
         """The `GroupedRows` of a random intercept beside a log-variance, else None."""
         covariances = self.model.covariances
-        if self.uneven is None or [c.blocks for c in covariances] != [((0,),)]:
+        if self.noise is None or [c.blocks for c in covariances] != [((0,),)]:
             return None
-        rows = self.uneven.rows
-        here = type(rows) is UnevenRows and type(self.model.gram) is Gram
+        rows = self.noise.rows
+        here = type(rows) is ModelledNoiseRows and type(self.model.gram) is Gram
         if not here or covariances[0].q > 1 or (rows.Z[0] != 1).any():
             return None
         noise = rows.S, rows.weight, rows.offset
@@ -204,13 +204,13 @@ class Parameters:
         gamma, theta = self.split(x)
         Lambdas, directions = self.Lambdas(theta), self.directions(theta)
         try:
-            if self.uneven is None:
+            if self.noise is None:
                 point = evaluate(self.model, Lambdas)
             else:
-                point = self.uneven.at(self.model, gamma, Lambdas=Lambdas)
+                point = self.noise.at(self.model, gamma, Lambdas=Lambdas)
         except np.linalg.LinAlgError:  # variances too far apart
             return -np.inf, np.nan
-        if self.uneven is None:
+        if self.noise is None:
             information = second(point, directions).expected()
         else:
             turn = np.append(1 / self.spread, np.ones(len(theta)))
@@ -222,12 +222,12 @@ class Parameters:
         return 0.5 * logdet - 0.5 * point.value, point.noise_variance
 
 
-def integrate_covariances(model, Lambdas, uneven=None, gamma=()):
+def integrate_covariances(model, Lambdas, noise=None, gamma=()):
     """The posterior distribution of the covariances, on nodes.
 
     Parameters
     ----------
-    model, uneven
+    model, noise
         See `Parameters`.
     Lambdas : tuple of ndarray of shape (q, q)
         At the optimum.
@@ -241,7 +241,7 @@ def integrate_covariances(model, Lambdas, uneven=None, gamma=()):
     nodes : list of (tuple of ndarray, ndarray)
         Lambdas and gamma of each.
     """
-    parameters = Parameters(model, uneven)
+    parameters = Parameters(model, noise)
     start = parameters.start(Lambdas, np.array(gamma))
     found = importance_nodes(parameters.log_densities, start)
     nodes, noise_variances, probability = found

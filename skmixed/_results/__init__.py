@@ -8,7 +8,7 @@ random_intercept, mixed_fit     the fit of a random intercept, of any terms
 row_variances, log_variance     a package: the heteroscedastic estimator; coefficients
 linear_mixed, group_messages    effects of levels, facts about groups
 mixed_integrated                distributions without given variances
-mixed_noise, iterative_fit      its log-variance; the error of an iterative solver
+modelled_noise, iterative_fit   its log-variance; the error of an iterative solver
 inference, mixed_inference, estimated_weights    degrees of freedom, standard errors
 profile, mixed_profile, hypotheses            profile-likelihood intervals, tests
 report, mixed_report        the figures of a summary: one column of labels, any terms

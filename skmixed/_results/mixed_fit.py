@@ -9,12 +9,12 @@ from .._input.factors import INTERCEPT, Factor
 from .._input.label_table import KnownLabels, known_labels
 from .._likelihood.covariance_posterior import MOST_PARAMETERS
 from .._likelihood.mixed import FEW_EFFECTS, evaluate
-from .._likelihood.mixed_noise import Uneven
 from .._likelihood.mixed_posterior import MixedPosterior, make_room, observe
+from .._likelihood.modelled_noise import ModelledNoise
 from .._likelihood.normal import normal_interval
 from .._rows.cells import Cells
 from .._rows.mixed import Reduced, without_pairs
-from .._rows.mixed_noise import UnevenRows, with_levels
+from .._rows.modelled_noise import ModelledNoiseRows, with_levels
 from .._rows.term import Term
 from .._search.mixed import fit_mixed, likelihood_of
 from .estimated_weights import TIMES, added_by_weights, estimated_weights
@@ -28,7 +28,7 @@ from .mixed_inference import (
     variance_parameters,
 )
 from .mixed_integrated import MOST_ROWS, integrate_mixed, why_not_integrated
-from .mixed_noise import ModelledNoise, modelled_noise
+from .modelled_noise import FittedNoise, fitted_noise
 from .structure import facts
 from .summary import sizes_of
 
@@ -66,14 +66,14 @@ class LinearMixedFit(Fit):
         The rows, as far as the likelihood needs them.
     Lambdas : tuple of ndarray of shape (q, q)
         Where the likelihood is largest, in the order of elimination.
-    noise_model : ModelledNoise or None
+    noise_model : FittedNoise or None
         The log-variance; None where the noise is constant.  `noise_variance` is the
         geometric mean of the rows' then.
     sampled : SampledFit or None
         Of a fit by the iterative solver, which keeps no `reduced.gram`.
     cells : Cells or None
         Sums of the rows that others can join; None where they were in memory.
-    uneven : Uneven or None
+    noise_rows : ModelledNoise or None
         The rows beside a modelled noise, if they are few; not stored.
     """
 
@@ -92,10 +92,10 @@ class LinearMixedFit(Fit):
     mean: np.ndarray
     reduced: Reduced
     Lambdas: tuple
-    noise_model: ModelledNoise | None = None
+    noise_model: FittedNoise | None = None
     sampled: SampledFit | None = None
     cells: Cells | None = None
-    uneven: Uneven | None = field(default=None, metadata={"stored": False})
+    noise_rows: ModelledNoise | None = field(default=None, metadata={"stored": False})
 
     @property
     def names_of_factors(self):
@@ -348,7 +348,7 @@ def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **o
     found = fit_mixed(data, terms, mean=mean, reml=reml, alpha=alpha, **options)
     posterior = condition_mixed(found, data.X.shape[1])
     pairs = list(zip(found.ranks, found.identified, strict=True))
-    noise_model = modelled_noise(found, data.features, len(columns))
+    noise_model = fitted_noise(found, data.features, len(columns))
     fit = LinearMixedFit(
         names=columns,
         features=data.features,
@@ -379,7 +379,7 @@ def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **o
         **_solved(found, posterior, data, terms),
         Lambdas=found.point.Lambdas,
         noise_model=noise_model,
-        uneven=_few_rows(found),
+        noise_rows=_few_rows(found),
     )
     return fit, found
 
@@ -393,16 +393,16 @@ def _with_levels(noise, known):
 
 def _few_rows(found):
     """The rows beside a modelled noise, None where they are many, or with workers."""
-    if found.stated is None:
+    if found.noise_problem is None:
         return None
-    uneven = found.stated.uneven
-    few = isinstance(uneven.rows, UnevenRows) and uneven.rows.n_rows <= MOST_ROWS
-    return uneven if few else None
+    noise = found.noise_problem.noise
+    few = isinstance(noise.rows, ModelledNoiseRows) and noise.rows.n_rows <= MOST_ROWS
+    return noise if few else None
 
 
 def _n_parameters(found, factors):
     """Number of coefficients and variance parameters."""
-    n_variances = 1 if found.stated is None else found.stated.columns.rank
+    n_variances = 1 if found.noise_problem is None else found.noise_problem.columns.rank
     return found.columns.rank + n_variances + sum(f.n_parameters for f in factors)
 
 

@@ -61,7 +61,7 @@ def why_not_integrated(fit):
             "distribution='integrated' needs the likelihood, which a fit by "
             "solver='iterative' does not have. Use 'normal'."
         )
-    if fit.noise_model is not None and fit.uneven is None:
+    if fit.noise_model is not None and fit.noise_rows is None:
         return (
             "distribution='integrated' beside a modelled noise reads the rows of the "
             f"fit, which are kept up to {MOST_ROWS} of them, and not stored. Fit anew, "
@@ -131,7 +131,7 @@ def integrate_mixed(fit):
         if gamma is None:
             point = evaluate(model, Lambdas)
         else:
-            point = fit.uneven.at(model, gamma, Lambdas=Lambdas).mixed
+            point = fit.noise_rows.at(model, gamma, Lambdas=Lambdas).mixed
         point = replace(point, noise_variance=1.0)
         reduced = replace(fit.reduced, gram=point.model.gram)
         found = MixedOptimum(fit.factors, fit.mean, reduced, point, 0, True, ())
@@ -171,5 +171,5 @@ def _components(fit, model):
     if gamma is None:
         over, nodes = integrate_covariances(model, fit.Lambdas)
         return over, lambda key: (nodes[int(key)][0], None)
-    over, nodes = integrate_covariances(model, fit.Lambdas, fit.uneven, gamma)
+    over, nodes = integrate_covariances(model, fit.Lambdas, fit.noise_rows, gamma)
     return over, lambda key: nodes[int(key)]

@@ -30,12 +30,10 @@ AT_BOUNDARY = (
 
 def summarize_fit(fit, coverage, distribution="t"):
     """The summary of a fit, with intervals of this coverage."""
-    uneven = isinstance(fit, HeteroscedasticFit)
-    title = (
-        "Heteroscedastic Gaussian regression" if uneven else "Random-intercept model"
-    )
-    components = _uneven_components if uneven else _components
-    notes = _uneven_notes if uneven else _notes
+    title, components, notes = "Random-intercept model", _components, _notes
+    if isinstance(fit, HeteroscedasticFit):
+        title = "Heteroscedastic Gaussian regression"
+        components, notes = _heteroscedastic_components, _heteroscedastic_notes
     summary = Summary(
         title=f"{title} fitted by {METHODS[fit.method]}",
         **figures_of(fit),
@@ -43,7 +41,7 @@ def summarize_fit(fit, coverage, distribution="t"):
         group_sizes=fit.group_sizes,
         intraclass_correlation=fit.intraclass_correlation,
         coefficients=coefficients_of(fit, coverage),
-        log_variance=_log_variance(fit, coverage) if uneven else None,
+        log_variance=_log_variance(fit, coverage),
         variance_components=components(fit, coverage),
         group_test=None if fit.gain is None else ratio_test(fit.gain),
         notes=(
@@ -174,6 +172,8 @@ def _notes(fit, coverage):
 
 
 def _log_variance(fit, coverage):
+    if not isinstance(fit, HeteroscedasticFit):
+        return None
     how = {"has_intercept": fit.fit_variance_intercept}
     return log_variance_table(fit, fit.variance_estimable, coverage, **how)
 
@@ -189,7 +189,7 @@ def log_variance_table(fit, estimable, coverage, *, has_intercept):
     return coefficient_table(names[enters], coef[enters], std[enters], coverage)
 
 
-def _uneven_components(fit, coverage):
+def _heteroscedastic_components(fit, coverage):
     """The group variance, with an interval that is symmetric in its logarithm, and the
     geometric mean of the noise variances.
     """
@@ -209,7 +209,7 @@ def _uneven_components(fit, coverage):
     return Table(tuple(names), figures | {"low": low, "high": high})
 
 
-def _uneven_notes(fit, coverage):
+def _heteroscedastic_notes(fit, coverage):
     """The kind of the intervals, and the penalties."""
     text = f"Intervals: {coverage:.4g}, normal"
     if fit.coefficient_uncertainty() is not None:

@@ -9,7 +9,7 @@ gram, qr                the blocks that the factor uses; triangular roots
 columns, dependence     independent columns of X, the way back; what can be estimated
 statistics, cells       all that `partial_fit` keeps: of one factor, of any terms
 parts, dask, memory     parts of the rows with their sums; partitions; what fits
-likeness, grouped, mixed_noise     rows in group order: all alike, visited again
+likeness, grouped, modelled_noise  rows in group order: all alike, visited again
 term, coordinates       a term; its effects as the search counts them
 mixed, elimination      all terms and the order of elimination; QR level by level
 nested, crossed, link_pairs, around, iterative     several factors, by their relation

@@ -10,7 +10,7 @@ import numpy as np
 from .._likelihood.covariance import Covariance
 from .._likelihood.criterion import check_freedom, deviance, has_freedom, is_exact
 from .._likelihood.mixed import LinearMixed, MixedPoint, evaluate
-from .._likelihood.mixed_noise import UnevenPoint
+from .._likelihood.modelled_noise import ModelledNoisePoint
 from .._rows.iterative import IterativeGram
 from .._rows.mixed import Reduced, Solver, reduce_terms
 from .covariances import (
@@ -21,12 +21,12 @@ from .covariances import (
 )
 from .descent import Optimum
 from .iterative import best_iterative
-from .mixed_noise import (
-    Stated,
+from .modelled_noise import (
+    ModelledNoiseProblem,
     at_generic_noise,
     best_noise,
+    make_noise_problem,
     search_pattern,
-    state_noise,
     structure_of,
 )
 from .ratio import best_ratio
@@ -57,9 +57,9 @@ class MixedOptimum:
     converged : bool
     identified : tuple of ndarray of shape (q,)
         Whether the data can tell the variance of an effect.
-    stated : Stated or None
+    noise_problem : ModelledNoiseProblem or None
         The likelihood of the log-variance; None where the noise is constant.
-    uneven : UnevenPoint or None
+    noise_point : ModelledNoisePoint or None
         Its optimum, of which `point` is a part.
     log_bounds : tuple of float
         Least and largest log-variance of a row, the known part of it left out.
@@ -72,8 +72,8 @@ class MixedOptimum:
     n_iter: int
     converged: bool
     identified: tuple
-    stated: Stated | None = None
-    uneven: UnevenPoint | None = None
+    noise_problem: ModelledNoiseProblem | None = None
+    noise_point: ModelledNoisePoint | None = None
     log_bounds: tuple = (-np.inf, np.inf)
 
     @property
@@ -183,7 +183,7 @@ def fit_mixed(
         than the number of coefficients.
     """
     mean = np.arange(data.X.shape[1]) if mean is None else np.asarray(mean, dtype=int)
-    (max_iter, seed), stated = search, None
+    (max_iter, seed), problem = search, None
     how = {"alpha": float(alpha)} | reduction
     chosen = Solver(*reduction.get("solver", ()))
     solver = Solver(chosen.name, chosen.seed, is_dense=noise is not None)
@@ -192,15 +192,15 @@ def fit_mixed(
         _check_direct(reduced)
         structure = structure_of(noise, terms, mean, reml=reml, **how)
         where = noise.partitions, reduction.get("n_jobs")
-        stated = state_noise(data, terms, reduced, structure, *where)
-        reduced = stated.reduced
+        problem = make_noise_problem(data, terms, reduced, structure, *where)
+        reduced = problem.reduced
     model = likelihood_of(reduced, terms, reml, float(alpha))
     model = replace(model, seed=seed, n_rows=data.n_observed)
     optimum, identified = best_optimum(model, reduced.order, max_iter)
     modelled = {}
     if noise is not None:
         how = model, reduced.order, max_iter
-        optimum, identified, modelled = _with_noise(stated, optimum, identified, *how)
+        optimum, identified, modelled = _with_noise(problem, optimum, identified, *how)
         reduced = replace(reduced, gram=optimum.point.model.gram)
     fit = MixedOptimum(
         terms=tuple(terms),
@@ -225,7 +225,7 @@ def _check_direct(reduced):
         )
 
 
-def _with_noise(stated, constant, told, *how):
+def _with_noise(problem, constant, told, *how):
     """The optimum with a log-variance, which variances the data can tell, and the
     fields of a fit about the former.
 
@@ -236,24 +236,24 @@ def _with_noise(stated, constant, told, *how):
     one random intercept, and about the fitted one for other random effects, beside
     which the constant model may be an exact fit.
     """
-    found, told = _told_by_noise(stated, constant, told, *how)
-    about = found.point if stated.problem is None else constant.point
-    level = np.log(about.noise_variance) - stated.average_offset
-    bounds = float(level - np.log(RANGE)), float(level + np.log(RANGE))
-    fields = {"stated": stated, "uneven": found.point, "log_bounds": bounds}
+    found, told = _told_by_noise(problem, constant, told, *how)
+    about = found.point if problem.one_factor is None else constant.point
+    level = np.log(about.noise_variance) - problem.average_offset
+    fields = {"noise_problem": problem, "noise_point": found.point}
+    fields["log_bounds"] = float(level - np.log(RANGE)), float(level + np.log(RANGE))
     return replace(found, point=found.point.mixed), told, fields
 
 
-def _told_by_noise(stated, constant, told, model, order, max_iter):
+def _told_by_noise(problem, constant, told, model, order, max_iter):
     """The best optimum with a log-variance, and which variances the data can tell:
     where equal noise does not tell all, rows with noise of their own may tell more.
     """
-    found = best_noise(stated, constant, max_iter)
+    found = best_noise(problem, constant, max_iter)
     if all(some.all() for some in told) or found.is_exact or not len(found.point.gamma):
         return found, told
-    if stated.problem is not None:
-        return found, [np.array([stated.problem.model.random])]
-    zero, second = at_generic_noise(stated.uneven, model)
+    if problem.one_factor is not None:
+        return found, [np.array([problem.one_factor.model.random])]
+    zero, second = at_generic_noise(problem.noise, model)
     told = told_variances(zero, order, second)
     patterns = [model.only(told)]
     if not are_sums(zero, told, second):

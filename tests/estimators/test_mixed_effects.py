@@ -413,7 +413,7 @@ def test_workers_change_nothing():
 # ------------------------------------------------------------------------ noise
 
 
-def uneven(seed=0, n=600):
+def modelled_noise(seed=0, n=600):
     X, y, groups = bent(seed, n=n)
     noise = np.exp(X[:, 1]) * np.random.default_rng(seed).normal(size=n)
     return X, y + noise, groups
@@ -421,7 +421,7 @@ def uneven(seed=0, n=600):
 
 def test_a_regressor_of_the_noise():
     """math.md (103)."""
-    X, y, groups = uneven()
+    X, y, groups = modelled_noise()
     plain = fitted(X, y, groups)
     model = fitted(X, y, groups, variance_regressor=Ridge())
     labels = np.where(np.arange(len(y)) % 2, groups, 99)
@@ -449,7 +449,7 @@ class Opposite(Ridge):
 
 
 def test_a_regressor_of_the_noise_that_is_wrong_is_dropped():
-    X, y, groups = uneven()
+    X, y, groups = modelled_noise()
     plain = fitted(X, y, groups)
     model = fitted(X, y, groups, variance_regressor=Opposite())
     assert model.known_model_.variance_coef_[-1] == 0

@@ -349,9 +349,9 @@ def test_the_profile_of_any_parameter(name):
 
 
 def test_what_has_no_profile_says_so():
-    uneven = HeteroscedasticGaussianRegressor().fit(X, Y, groups=GROUPS)
+    modelled = HeteroscedasticGaussianRegressor().fit(X, Y, groups=GROUPS)
     with pytest.raises(TypeError, match="keeps nothing"):
-        LikelihoodProfileDisplay.from_estimator(uneven)
+        LikelihoodProfileDisplay.from_estimator(modelled)
     with pytest.warns(GroupsWarning, match="one row each"):
         single = RandomInterceptRegressor().fit(X, Y, groups=np.arange(300))
     with pytest.raises(ValueError, match="no likelihood to draw"):
@@ -362,9 +362,9 @@ def test_what_has_no_profile_says_so():
 
 
 def test_residuals_are_standardised_by_the_noise():
-    uneven = HeteroscedasticGaussianRegressor().fit(X, Y, groups=GROUPS)
-    for estimator in (MODEL, PIPE, uneven):
-        model = estimator if estimator is uneven else MODEL
+    modelled = HeteroscedasticGaussianRegressor().fit(X, Y, groups=GROUPS)
+    for estimator in (MODEL, PIPE, modelled):
+        model = estimator if estimator is modelled else MODEL
         display = ResidualsDisplay.from_estimator(estimator, X, Y, groups=LABELS)
         mean = model.predict(X, groups=LABELS)
         std = model.predict_noise_std(X, groups=LABELS)

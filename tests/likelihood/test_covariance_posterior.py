@@ -90,7 +90,7 @@ def test_the_density_is_that_of_dense_matrices(terms, columns):
     model, table = fitted(terms, variance_features=columns)
     fit, (X, y, _) = fit_of(model), simulate()
     likelihood = likelihood_of(fit.reduced, fit.factors, True, 0.0)
-    parameters = Parameters(likelihood, fit.uneven)
+    parameters = Parameters(likelihood, fit.noise_rows)
     A, rng = np.column_stack([np.ones(len(X)), X]), np.random.default_rng(0)
     gamma = np.zeros(len(columns))
 
@@ -136,7 +136,7 @@ def test_nodes_beside_a_log_variance_are_those_one_by_one():
     model = LinearMixedRegressor("(1 | g)", variance_features=[0, 1])
     fit = fit_of(model.fit(X, y, groups=table[:, 2], sample_weight=w))
     likelihood = likelihood_of(fit.reduced, fit.factors, True, 0.0)
-    parameters = Parameters(likelihood, fit.uneven)
+    parameters = Parameters(likelihood, fit.noise_rows)
     assert parameters._rows is not None
     nodes = 0.5 * np.random.default_rng(0).normal(size=(5, 3))
     values, noise = parameters.log_densities(nodes)

@@ -192,10 +192,10 @@ def test_what_fits() -> None:
     assert_type(model.predict([[1.0], [2.0]], groups=["308", None]), Floats)
     rows = [["a", 1.0], ["a", 2.5], ["b", 2.0], ["b", 4.5], ["c", 0.0]]
     model = RandomInterceptRegressor(group_feature=0).fit(rows, [1, 2, 3, 4, 5.5])
-    uneven = HeteroscedasticGaussianRegressor(
+    modelled = HeteroscedasticGaussianRegressor(
         mean_features=["Days"], variance_features=np.array([True]), mean_groups=None
     )
-    uneven.set_params(method="ml").fit(frame, y)
+    modelled.set_params(method="ml").fit(frame, y)
 
 
 def test_scores() -> None:

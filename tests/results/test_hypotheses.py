@@ -427,9 +427,9 @@ def test_a_wrapped_summary_of_the_integrated_distribution():
     mixed.fit(X, Y, linearmixedregressor__groups=GROUPS)
     low = summary(mixed, distribution="integrated").coefficients["low"]
     assert_allclose(low, pipe[-1].summary(0.95, "integrated").coefficients["low"])
-    uneven = HeteroscedasticGaussianRegressor().fit(X, Y, groups=GROUPS)
-    found = summary(uneven, distribution="integrated")
-    assert str(found) == str(uneven.summary(distribution="integrated"))
+    modelled = HeteroscedasticGaussianRegressor().fit(X, Y, groups=GROUPS)
+    found = summary(modelled, distribution="integrated")
+    assert str(found) == str(modelled.summary(distribution="integrated"))
     assert "normal for the log-variance" in found.notes[0]
     ridge = HeteroscedasticGaussianRegressor(alpha=1.0).fit(X, Y, groups=GROUPS)
     with pytest.raises(ValueError, match=r"^alpha=1\.0: the variances of a penalised"):

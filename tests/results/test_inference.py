@@ -420,10 +420,10 @@ def test_a_summary_is_of_the_fit_and_not_of_later_parameters():
     model.set_params(method="ml", alpha=2.0, fit_intercept=False)
     assert str(model.summary()) == expected
     assert_allclose(model.profile_intervals()["group_std"], ends["group_std"])
-    uneven = HeteroscedasticGaussianRegressor().fit(X, y, groups=groups)
-    expected = str(uneven.summary())
-    uneven.set_params(method="ml", fit_intercept=False, variance_alpha=3.0)
-    assert str(uneven.summary()) == expected
+    modelled = HeteroscedasticGaussianRegressor().fit(X, y, groups=groups)
+    expected = str(modelled.summary())
+    modelled.set_params(method="ml", fit_intercept=False, variance_alpha=3.0)
+    assert str(modelled.summary()) == expected
 
 
 def test_updates_do_not_change_what_the_fit_says():

@@ -357,10 +357,10 @@ def test_few_rows_are_fetched(kind, monkeypatch):
 
 def test_a_process_is_killed_during_the_search(many_rows, monkeypatch):
     """The cluster computes again what only this process had."""
-    monkeypatch.setattr("skmixed._search.mixed_noise.SOME_ROWS", 0)
-    uneven = HeteroscedasticGaussianRegressor()
+    monkeypatch.setattr("skmixed._search.modelled_noise.SOME_ROWS", 0)
+    modelled = HeteroscedasticGaussianRegressor()
     mixed = LinearMixedRegressor("(x0 | g)", variance_features=[1])
-    expected = [clone(model).fit(X, Y, groups=GROUPS) for model in (uneven, mixed)]
+    expected = [clone(model).fit(X, Y, groups=GROUPS) for model in (modelled, mixed)]
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
     reduce, calls = lazy_dask.LazyParts.reduce, []
     with (
@@ -377,11 +377,11 @@ def test_a_process_is_killed_during_the_search(many_rows, monkeypatch):
 
         monkeypatch.setattr(lazy_dask.LazyParts, "reduce", reduce_or_kill)
         lazy_X, lazy_y, lazy_groups = arrays()
-        for model in (uneven, mixed):
+        for model in (modelled, mixed):
             calls.clear()
             model.fit(lazy_X, lazy_y, groups=lazy_groups)
             assert len(calls) > 5
-    assert_same_search(uneven, expected[0])
+    assert_same_search(modelled, expected[0])
     for name in ("coef_", "variance_coef_", "log_likelihood_"):
         got, want = (getattr(model, name) for model in (mixed, expected[1]))
         assert_allclose(got, want, atol=1e-8 * np.abs(want).max())
@@ -566,7 +566,7 @@ def test_a_modelled_noise_of_partitions(parameters, fetched, monkeypatch):
     if not fetched:
         monkeypatch.setattr("skmixed._rows.dask.FITS_IN_MEMORY", 0)
         # Round trips are slow: there is one start, as where there are many rows.
-        monkeypatch.setattr("skmixed._search.mixed_noise.SOME_ROWS", 0)
+        monkeypatch.setattr("skmixed._search.modelled_noise.SOME_ROWS", 0)
     parts = [FRAME[:100], FRAME[100:220], FRAME[220:]]
     lazy = dd.from_delayed(list(map(dask.delayed, parts)), meta=FRAME[:0])
     rows, others = noisy_rows(FRAME)

@@ -25,7 +25,7 @@ from skmixed._search.covariances import (
 )
 from skmixed._search.descent import Optimum, escape, search_from
 from skmixed._search.mixed import fit_mixed, likelihood_of
-from skmixed._search.mixed_noise import Noise
+from skmixed._search.modelled_noise import Noise
 from skmixed._search.race import basin_of, race
 
 # Relative: the third derivatives over so small a way.
@@ -164,7 +164,7 @@ def test_average_information_beside_a_modelled_noise(name, monkeypatch):
     noise = Noise(np.array([0]), None, 0.0)
     how = {"fit_intercept": True, "noise": noise}
     exact = fit_mixed(data_of(X, y), tuple(terms), **how)
-    monkeypatch.setattr("skmixed._likelihood.mixed_noise.FEW_EFFECTS", 0)
+    monkeypatch.setattr("skmixed._likelihood.modelled_noise.FEW_EFFECTS", 0)
     monkeypatch.setattr("skmixed._likelihood.mixed.FEW_EFFECTS", 0)
     average = fit_mixed(data_of(X, y), tuple(terms), **how)
     assert average.converged
@@ -190,7 +190,7 @@ def test_columns_that_outnumber_rows_over_effects_have_no_matrix_each(monkeypatc
         raise AssertionError
 
     data, terms, noise = crossed_with_columns(60, (10, 8), 20)
-    monkeypatch.setattr("skmixed._likelihood.mixed_noise._products", none)
+    monkeypatch.setattr("skmixed._likelihood.modelled_noise._products", none)
     mean = np.array([0])
     assert fit_mixed(data, terms, mean=mean, noise=noise, fit_intercept=True)
 
@@ -206,7 +206,7 @@ def test_fewer_starts_where_a_step_is_dear(n_levels, n_starts, monkeypatch):
         given.append((len(starts), max_iter))
         return [], 0
 
-    monkeypatch.setattr("skmixed._search.mixed_noise.race", no_race)
+    monkeypatch.setattr("skmixed._search.modelled_noise.race", no_race)
     data, terms, noise = crossed_with_columns(600, n_levels, 10)
     mean = np.array([0])
     fit_mixed(data, terms, mean=mean, noise=noise, fit_intercept=True, search=(50, 0))

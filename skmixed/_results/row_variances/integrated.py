@@ -13,7 +13,7 @@ import numpy as np
 from ..._likelihood.covariance_posterior import MOST_PARAMETERS, importance_nodes
 from ..._likelihood.integrated import Integrated
 from ..._likelihood.mixture import Components
-from ..._likelihood.noisy_densities import GroupedRows, log_densities, reduce_nodes
+from ..._likelihood.noise_densities import GroupedRows, log_densities, reduce_nodes
 from ..._likelihood.posterior import condition_at, widen
 from ..._likelihood.row_variances.criterion import NEXT_TO, HeteroscedasticPoint
 from ..._rows.grouped import DensePart

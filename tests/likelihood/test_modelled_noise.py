@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from oracles import mixed as dense
-from oracles.uneven import STRUCTURES, uneven_problem
+from oracles.modelled_noise import STRUCTURES, random_noise_problem
 
-from skmixed._likelihood import effects_of_rows, mixed_noise
+from skmixed._likelihood import effects_of_rows, modelled_noise
 from skmixed._likelihood.effects_of_rows import covariance_times, row_variances
 
 # Differences of a criterion of some hundreds with steps of 1e-5.
@@ -33,13 +33,13 @@ def settings():
 @settings()
 def test_value_is_that_of_the_dense_covariance(structure, reml, alpha):
     """docs/math.md (110) and (111)."""
-    problem = uneven_problem(structure, reml=reml, alpha=alpha)
+    problem = random_noise_problem(structure, reml=reml, alpha=alpha)
     point = problem.point
 
     at = problem.dense()
 
     expected = -2 * dense.log_likelihood(at, reml)
-    ridge = point.gamma @ point.uneven.penalty @ point.gamma
+    ridge = point.gamma @ point.noise.penalty @ point.gamma
     beta = dense.coefficients(at)[0]
     ridge += beta @ at.penalty @ beta
     assert point.value == pytest.approx(expected + ridge, rel=1e-11)
@@ -52,8 +52,8 @@ def test_score_and_information_are_derivatives(
     structure, reml, alpha, by_rows, monkeypatch
 ):
     """docs/math.md (113), (114), (116) and (215)."""
-    monkeypatch.setattr(mixed_noise, "_are_rows_fewer", lambda _: by_rows)
-    point = uneven_problem(structure, reml=reml, alpha=alpha).point
+    monkeypatch.setattr(modelled_noise, "_are_rows_fewer", lambda _: by_rows)
+    point = random_noise_problem(structure, reml=reml, alpha=alpha).point
 
     gradient = differences(lambda x: point.at(x).value, point.x)
     hessian = differences(lambda x: point.at(x).gradient(), point.x)
@@ -69,15 +69,15 @@ def test_score_and_information_are_derivatives(
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_average_information_is_that_of_dense_products(structure, monkeypatch):
     """docs/math.md (115)."""
-    monkeypatch.setattr(mixed_noise, "FEW_EFFECTS", 0)
-    problem = uneven_problem(structure)
+    monkeypatch.setattr(modelled_noise, "FEW_EFFECTS", 0)
+    problem = random_noise_problem(structure)
     point, at = problem.point, problem.dense()
     covariances = point.model.covariances
     directions = [
         c.directions(L) for c, L in zip(covariances, point.Lambdas, strict=True)
     ]
 
-    found = mixed_noise.second_of_all(point, directions)
+    found = modelled_noise.second_of_all(point, directions)
 
     V_inverse = np.linalg.inv(at.V)
     covariance = np.linalg.inv(at.X.T @ V_inverse @ at.X)
@@ -92,7 +92,7 @@ def test_average_information_is_that_of_dense_products(structure, monkeypatch):
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_rows_have_the_residuals_and_variances_of_the_posterior(structure):
     """docs/math.md (112)."""
-    problem = uneven_problem(structure)
+    problem = random_noise_problem(structure)
     point, at = problem.point, problem.dense()
 
     (figures,) = point.figures.values
@@ -111,8 +111,8 @@ def test_rows_have_the_residuals_and_variances_of_the_posterior(structure):
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_covariances_of_effects_agree_with_each_other(structure):
     """Products with the covariance of the effects give the variances of rows."""
-    point = uneven_problem(structure).point
-    rows, sizes = point.uneven.rows, point.model.gram.sizes
+    point = random_noise_problem(structure).point
+    rows, sizes = point.noise.rows, point.model.gram.sizes
     some = np.arange(0, rows.n_rows, 17)
     parts = []
     for z, code, (K, q) in zip(rows.Z, rows.codes, sizes, strict=True):
@@ -131,14 +131,14 @@ def test_covariances_of_effects_agree_with_each_other(structure):
 
 
 def test_variances_that_are_too_far_apart_have_no_value():
-    point = uneven_problem("crossed").point
+    point = random_noise_problem("crossed").point
     steep = replace(point, gamma=point.gamma * 1e3)
     with pytest.raises(np.linalg.LinAlgError, match="too far apart"):
         point.at(steep.x)
 
 
 def test_the_covariance_of_the_coefficients_moves_with_gamma():
-    problem = uneven_problem("crossed")
+    problem = random_noise_problem("crossed")
     point = problem.point
     root = np.linalg.inv(point.mixed.factor.root_inverse)
 
@@ -148,14 +148,14 @@ def test_the_covariance_of_the_coefficients_moves_with_gamma():
 
     k = len(point.gamma)
     expected = differences(covariance, point.x)[:k]
-    found = mixed_noise.coefficient_slopes_of_gamma(point)
+    found = modelled_noise.coefficient_slopes_of_gamma(point)
     np.testing.assert_allclose(found, expected, atol=DIFFERENCES)
 
 
 @pytest.mark.parametrize("structure", ["crossed", "three"])
 def test_levels_are_worked_on_some_at_a_time(structure, monkeypatch):
-    point = uneven_problem(structure).point
-    rows, factor = point.uneven.rows, point.mixed.factor
+    point = random_noise_problem(structure).point
+    rows, factor = point.noise.rows, point.mixed.factor
     expected = row_variances(factor, rows.Z, rows.codes)
     monkeypatch.setattr(effects_of_rows, "AT_ONCE", 3 * len(factor.covariance))
     found = row_variances(factor, rows.Z, rows.codes)

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 from skmixed._input.table import Data
 from skmixed._rows.mixed import reduce_terms
-from skmixed._rows.mixed_noise import uneven_rows
+from skmixed._rows.modelled_noise import modelled_noise_rows
 from skmixed._rows.term import Term
 
 # Sums over a hundred rows in another order, and by another root.
@@ -40,7 +40,7 @@ def rows_of(data, terms):
     )
     columns = SimpleNamespace(apply=lambda X: X - X.mean(axis=0))
     of_variance = columns, np.array([2]), None, 0.0
-    rows = uneven_rows(data, terms, np.arange(3), reduced, of_variance)
+    rows = modelled_noise_rows(data, terms, np.arange(3), reduced, of_variance)
     order = np.argsort(terms[reduced.order[0]].codes, kind="stable")
     return rows, reduced, order
 

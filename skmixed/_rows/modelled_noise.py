@@ -31,7 +31,7 @@ from .parts import Parts
 from .term import effect_columns
 
 
-class NoisyRows:
+class LogVarianceRows:
     """Rows with columns S of the log-variance, and a known part of it, `offset`."""
 
     def log_variance(self, gamma):
@@ -44,7 +44,7 @@ class NoisyRows:
 
 
 @dataclass(frozen=True)
-class UnevenRows(NoisyRows):
+class ModelledNoiseRows(LogVarianceRows):
     """The rows of a fit, in the order of the levels of the first factor.
 
     Attributes
@@ -70,7 +70,7 @@ class UnevenRows(NoisyRows):
         The level of each row, of all factors in the order of elimination.
     Z : tuple of ndarray of shape (n, q)
         The columns of their effects.
-    even : Gram, NestedGram or CrossedGram
+    equal_gram : Gram, NestedGram or CrossedGram
         Of equal variances.
     beside : csr_array of shape (n, d), or None
         The columns of the effects of the other factors, where factors cross.
@@ -93,7 +93,7 @@ class UnevenRows(NoisyRows):
     chain: Chain
     codes: tuple
     Z: tuple
-    even: Gram | CrossedGram
+    equal_gram: Gram | CrossedGram
     beside: object
     links: Pattern | None
     S: np.ndarray
@@ -119,12 +119,12 @@ class UnevenRows(NoisyRows):
     def gram(self, gamma):
         """The Gram of the rows, divided by their noise standard deviations."""
         weight = self.weight * np.exp(-self.log_variance(gamma))
-        if isinstance(self.even, CrossedGram):
+        if isinstance(self.equal_gram, CrossedGram):
             return self._crossed(weight)
         R, rest, upper = self._eliminated(weight)
         kept, R11 = self.kept, self._effects(R, 0)
         if len(self.chain.terms) == 1:
-            return Gram(R11, R[:, :, kept], rest[:, kept], self.even.multiplicity)
+            return Gram(R11, R[:, :, kept], rest[:, kept], self.equal_gram.multiplicity)
         n_terms, of_upper = len(self.positions), []
         for at, E in enumerate(upper, start=1):
             if E is not None:
@@ -169,17 +169,17 @@ class UnevenRows(NoisyRows):
         R[:, 1:, columns] = 0.0
 
     def _crossed(self, weight):
-        even, origin = self.even, np.zeros(self.A.shape[1])
+        equal_gram, origin = self.equal_gram, np.zeros(self.A.shape[1])
         R, rest, axes, product = eliminate_beside(
             *self._first(), origin, weight, self.beside, self.n_jobs
         )
         self._clear(R, rest)
-        links = even.links.with_values(self.links.values(axes, weight))
+        links = equal_gram.links.with_values(self.links.values(axes, weight))
         W2A = product[:, self.kept]
         W2A[:, self.constant] = 0.0
         W22, _ = left_of_effects(self.beside, weight, links, W2A)
         return replace(
-            even,
+            equal_gram,
             R11=self._effects(R, 0),
             R12=R[:, :, self.kept],
             R22=rest[:, self.kept],
@@ -190,7 +190,7 @@ class UnevenRows(NoisyRows):
 
 
 @dataclass(frozen=True)
-class UnevenPart(NoisyRows):
+class ModelledNoisePart(LogVarianceRows):
     """The rows of a partition, in the order of the levels of the first factor.
 
     Attributes
@@ -200,9 +200,9 @@ class UnevenPart(NoisyRows):
     slopes : ndarray
         Positions among the features of the columns that have random slopes.
     work : ndarray of shape (n, m)
-        As that of `UnevenRows`.
+        As that of `ModelledNoiseRows`.
     codes, Z, S, offset, weight
-        As those of `UnevenRows`.
+        As those of `ModelledNoiseRows`.
     """
 
     data: Data
@@ -227,7 +227,7 @@ class RowsInPartitions:
     Attributes
     ----------
     parts : LazyParts
-        Of `UnevenPart`.
+        Of `ModelledNoisePart`.
     n_rows : int
     terms : tuple of Term
         Their codes are about other rows.
@@ -251,7 +251,8 @@ class RowsInPartitions:
             replace(term, codes=index.codes)
             for term, index in zip(self.terms, columns, strict=True)
         )
-        return uneven_rows(data, terms, self.mean, self.reduced).gram(np.zeros(0))
+        rows = modelled_noise_rows(data, terms, self.mean, self.reduced)
+        return rows.gram(np.zeros(0))
 
 
 def _cells(part, gamma):
@@ -261,11 +262,11 @@ def _cells(part, gamma):
 def rows_in_partitions(parts, terms, mean, reduced, of_variance):
     """The `RowsInPartitions` of partitions with levels, which `with_levels` makes.
 
-    The other parameters are those of `uneven_rows`, about equivalent rows.
+    The other parameters are those of `modelled_noise_rows`, about equivalent rows.
     """
     terms = tuple(replace(term, codes=term.codes[:0]) for term in terms)
     how = terms, mean, reduced
-    parts = parts.map(uneven_part, *how, of_variance)
+    parts = parts.map(modelled_noise_part, *how, of_variance)
     return RowsInPartitions(parts, parts.reduce(_length), *how)
 
 
@@ -294,7 +295,7 @@ def with_levels(data, known):
     return replace(data, index=LabelTable(names, columns, of_terms))
 
 
-def uneven_part(data, terms, mean, reduced, of_variance):
+def modelled_noise_part(data, terms, mean, reduced, of_variance):
     """The rows of a partition, to be reduced again under other variances.
 
     Parameters
@@ -304,7 +305,7 @@ def uneven_part(data, terms, mean, reduced, of_variance):
     terms : tuple of Term
         Their codes are about other rows.
     mean, reduced, of_variance
-        As those of `uneven_rows`.
+        As those of `modelled_noise_rows`.
     """
     pairs = list(zip(reduced.order, reduced.places, strict=True))
     ordered = [
@@ -319,7 +320,7 @@ def uneven_part(data, terms, mean, reduced, of_variance):
     slopes = {j for term in terms for j in term.columns if j >= 0}
     index = None if data.index is None else data.index.take(rows)
     sorted_data = replace(data, X=data.X[rows], y=data.y[rows], index=index)
-    return UnevenPart(
+    return ModelledNoisePart(
         data=sorted_data,
         slopes=np.array(sorted(slopes), dtype=int),
         work=work,
@@ -349,7 +350,7 @@ def _effects(data, ordered, reduced):
     return rows, codes, Z, beside
 
 
-def uneven_rows(data, terms, mean, reduced, of_variance=None, n_jobs=None):
+def modelled_noise_rows(data, terms, mean, reduced, of_variance=None, n_jobs=None):
     """The rows of a reduction, to be reduced again under other variances.
 
     Parameters
@@ -377,7 +378,7 @@ def uneven_rows(data, terms, mean, reduced, of_variance=None, n_jobs=None):
     work, kept, constant = _working(data, mean, reduced, rows, beside, has_constant)
     S, offset, weight = _of_variance(data, of_variance, rows)
     A = np.column_stack([np.ones(len(rows)), slopes, work])
-    return UnevenRows(
+    return ModelledNoiseRows(
         A=A,
         kept=np.where(kept < 0, 0, 1 + slopes.shape[1] + kept),
         constant=constant,
@@ -385,7 +386,7 @@ def uneven_rows(data, terms, mean, reduced, of_variance=None, n_jobs=None):
         chain=chain,
         codes=codes,
         Z=Z,
-        even=reduced.gram,
+        equal_gram=reduced.gram,
         beside=beside,
         links=links,
         S=S,
@@ -396,7 +397,7 @@ def uneven_rows(data, terms, mean, reduced, of_variance=None, n_jobs=None):
 
 
 def _slopes(data, chain, coordinates, rows):
-    """Columns of the slopes of a chain, and fields of `UnevenRows` about them.
+    """Columns of the slopes of a chain, and fields of `ModelledNoiseRows` about them.
 
     Factors share the column of a feature: what the first one leaves of it is nothing
     to the last digit.  It is centred if the first factor has random intercepts.

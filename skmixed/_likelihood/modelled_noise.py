@@ -17,7 +17,7 @@ from scipy import sparse
 from scipy.linalg import block_diag
 
 from .._rows.crossed import indicator
-from .._rows.mixed_noise import UnevenRows
+from .._rows.modelled_noise import ModelledNoiseRows
 from .._rows.qr import as_rows
 from .criterion import generic_log_variance
 from .effects_of_rows import covariance_times, modes_of_columns, row_variances
@@ -32,17 +32,17 @@ NEXT_TO = 1.0
 
 
 @dataclass(frozen=True)
-class Uneven:
+class ModelledNoise:
     """The part of the likelihood that is about the log-variance.
 
     Attributes
     ----------
-    rows : UnevenRows
+    rows : ModelledNoiseRows
     penalty : ndarray of shape (k, k)
         The ridge on gamma adds gamma' penalty gamma to the deviance.
     """
 
-    rows: UnevenRows
+    rows: ModelledNoiseRows
     penalty: np.ndarray
 
     def at(self, model, gamma, theta=None, Lambdas=None):
@@ -57,7 +57,7 @@ class Uneven:
             raise np.linalg.LinAlgError("noise variances too far apart")
         model = replace(model, gram=self.rows.gram(gamma))
         Lambdas = model.unpack(theta) if Lambdas is None else Lambdas
-        return UnevenPoint(self, gamma, evaluate(model, Lambdas))
+        return ModelledNoisePoint(self, gamma, evaluate(model, Lambdas))
 
     def generic(self):
         """A gamma that tells variances like almost any other."""
@@ -90,18 +90,18 @@ class RowFigures:
 
 
 @dataclass(frozen=True)
-class UnevenPoint:
+class ModelledNoisePoint:
     """The criterion at one value of gamma and of the covariances.
 
     Attributes
     ----------
-    uneven : Uneven
+    noise : ModelledNoise
     gamma : ndarray of shape (k,)
     mixed : MixedPoint
         Of the rows divided by their noise standard deviations.
     """
 
-    uneven: Uneven
+    noise: ModelledNoise
     gamma: np.ndarray
     mixed: MixedPoint
 
@@ -128,7 +128,7 @@ class UnevenPoint:
     @cached_property
     def value(self):
         """The minimised value: the deviance with the penalties."""
-        return self.mixed.value + self.gamma @ self.uneven.penalty @ self.gamma
+        return self.mixed.value + self.gamma @ self.noise.penalty @ self.gamma
 
     @property
     def rounding(self):
@@ -149,13 +149,13 @@ class UnevenPoint:
         """Units of steps of x (docs/math.md, section 16): a column of the log-variance
         has one in which rows and ridge together tell no more than the rows do.
         """
-        of_ridge = 2 * np.diag(self.uneven.penalty) / self.model.n
+        of_ridge = 2 * np.diag(self.noise.penalty) / self.model.n
         return np.append(1 / np.sqrt(1 + of_ridge), self.mixed.units)
 
     def at(self, x):
         """The point at another x."""
         k = len(self.gamma)
-        return self.uneven.at(self.model, x[:k], theta=x[k:])
+        return self.noise.at(self.model, x[:k], theta=x[k:])
 
     def moved(self, Lambdas):
         """The point of other covariances."""
@@ -179,25 +179,25 @@ class UnevenPoint:
     @property
     def n_at_bounds(self):
         """Number of rows whose noise variance is at a bound, or next to it."""
-        return self.uneven.rows.parts.reduce(_at_bounds, self.gamma)
+        return self.noise.rows.parts.reduce(_at_bounds, self.gamma)
 
     def n_above(self, log_variance):
         """Number of rows whose log-variance is farther than this above its mean."""
-        return self.uneven.rows.parts.reduce(_above, self.gamma, log_variance)
+        return self.noise.rows.parts.reduce(_above, self.gamma, log_variance)
 
     @cached_property
     def figures(self):
         """The `RowFigures` of every part of the rows."""
-        return self.uneven.rows.parts.map(figures_of_rows, self.gamma, self.mixed)
+        return self.noise.rows.parts.map(figures_of_rows, self.gamma, self.mixed)
 
     def sum_rows(self, function, *arguments, join=add):
         """The sum over the parts of ``function(part, figures of its rows, ...)``."""
         figures = self.figures.as_argument()
-        return self.uneven.rows.parts.reduce(function, figures, *arguments, join=join)
+        return self.noise.rows.parts.reduce(function, figures, *arguments, join=join)
 
     def gradient(self):
         """d value / d x: math.md (113)."""
-        of_gamma = self.sum_rows(_score) + 2 * self.uneven.penalty @ self.gamma
+        of_gamma = self.sum_rows(_score) + 2 * self.noise.penalty @ self.gamma
         return np.append(of_gamma, self.mixed.gradient())
 
     def hessian(self):
@@ -272,7 +272,7 @@ def curvature_of_gamma(point, found):
     """The part of the second derivatives in gamma that is not of first derivatives of
     the variances: that of the penalty, and where others are exact that of exp.
     """
-    curvature = 2 * point.uneven.penalty
+    curvature = 2 * point.noise.penalty
     if found.is_exact:
         curvature = curvature + point.sum_rows(_bend)
     return curvature
@@ -362,13 +362,13 @@ def _are_rows_fewer(point):
     """Whether pairs of rows are fewer than the entries of G_i of all columns of the
     log-variance: math.md (116).  Rows of several parts have no pairs.
     """
-    rows, p = point.uneven.rows, len(point.mixed.factor.root_inverse)
+    rows, p = point.noise.rows, len(point.mixed.factor.root_inverse)
     sizes, p = point.model.gram.sizes if point.Lambdas else (), p * point.model.reml
     n_entries = (sum(K * q for K, q in sizes) + p) ** 2
     if len(sizes) == 1:
         ((K, q),) = sizes
         n_entries = K * q * (q + p) + p**2
-    is_one_part = isinstance(rows, UnevenRows)
+    is_one_part = isinstance(rows, ModelledNoiseRows)
     return is_one_part and rows.n_rows**2 <= len(point.gamma) * n_entries
 
 

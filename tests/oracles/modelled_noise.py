@@ -8,11 +8,11 @@ import numpy as np
 
 from oracles import mixed as dense
 from skmixed._input.table import Data
-from skmixed._likelihood.mixed_noise import UnevenPoint
+from skmixed._likelihood.modelled_noise import ModelledNoisePoint
 from skmixed._rows.mixed import reduce_terms
 from skmixed._rows.term import CONSTANT, Term
 from skmixed._search.mixed import likelihood_of
-from skmixed._search.mixed_noise import Noise, state_noise, structure_of
+from skmixed._search.modelled_noise import Noise, make_noise_problem, structure_of
 
 N_ROWS = 160
 MEAN, VARIANCE = np.array([0, 1]), np.array([1, 2])
@@ -33,25 +33,25 @@ STRUCTURES = tuple(OF_STRUCTURE)
 
 
 @dataclass(frozen=True)
-class UnevenProblem:
+class RandomNoiseProblem:
     """A point of the package, and the rows and terms that it is about."""
 
     data: Data
     terms: tuple
     reduced: object
-    point: UnevenPoint
+    point: ModelledNoisePoint
     alpha: float
 
     @property
     def order(self):
         """The rows in the order of the point."""
-        return np.argsort(self.point.uneven.rows.chain.terms[0].codes, kind="stable")
+        return np.argsort(self.point.noise.rows.chain.terms[0].codes, kind="stable")
 
     @property
     def spread(self):
         """The log-variance of each row about its mean."""
         spread = np.empty(N_ROWS)
-        spread[self.order] = self.point.uneven.rows.log_variance(self.point.gamma)
+        spread[self.order] = self.point.noise.rows.log_variance(self.point.gamma)
         return spread
 
     def columns(self, term):
@@ -84,8 +84,8 @@ class UnevenProblem:
 
     def slopes_of_V(self, directions):
         """Derivatives of V in gamma and along directions of Psi / sigma^2."""
-        point, S = self.point, np.empty(self.point.uneven.rows.S.shape)
-        S[self.order] = point.uneven.rows.S
+        point, S = self.point, np.empty(self.point.noise.rows.S.shape)
+        S[self.order] = point.noise.rows.S
         noise = point.noise_variance * np.exp(self.spread) / self.data.weight
         found = [np.diag(s * noise) for s in S.T]
         triples = zip(
@@ -109,7 +109,7 @@ def _codes(rng):
     return {"a": a, "ab": ab, "c": c}
 
 
-def uneven_problem(structure, *, reml=True, alpha=0.0, seed=0):
+def random_noise_problem(structure, *, reml=True, alpha=0.0, seed=0):
     """A random problem of one of the `STRUCTURES`, of weighted rows."""
     rng = np.random.default_rng(seed)
     X = rng.normal([3.0, 0.0, -2.0], size=(N_ROWS, 3))
@@ -125,11 +125,11 @@ def uneven_problem(structure, *, reml=True, alpha=0.0, seed=0):
     reduced = reduce_terms(data, terms, MEAN, alpha=alpha, solver=("auto", 0, True))
     noise = Noise(VARIANCE, None, 0.5)
     structure = structure_of(noise, terms, MEAN, reml=reml, alpha=alpha)
-    stated = state_noise(data, terms, reduced, structure)
+    problem = make_noise_problem(data, terms, reduced, structure)
     model = likelihood_of(reduced, terms, reml, alpha)
     Lambdas = tuple(
         np.tril(rng.normal(size=(c.q, c.q))) * c.symmetric.any(axis=0)
         for c in model.covariances
     )
-    point = stated.uneven.at(model, np.array([0.4, 0.3]), Lambdas=Lambdas)
-    return UnevenProblem(data, terms, reduced, point, alpha)
+    point = problem.noise.at(model, np.array([0.4, 0.3]), Lambdas=Lambdas)
+    return RandomNoiseProblem(data, terms, reduced, point, alpha)

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from .._likelihood.mixed import coefficient_slopes
-from .._likelihood.mixed_noise import (
+from .._likelihood.modelled_noise import (
     coefficient_slopes_of_gamma,
     curvature_of_gamma,
     second_of_all,
@@ -31,7 +31,7 @@ from .mixed_inference import (
 
 
 @dataclass(frozen=True, eq=False)
-class ModelledNoise:
+class FittedNoise:
     """The log-variance of a fit.
 
     Attributes
@@ -134,7 +134,7 @@ def covariance_of(point, information):
     return VarianceParameters(point, (), information).covariance
 
 
-def modelled_noise(found, features, n_columns):
+def fitted_noise(found, features, n_columns):
     """The modelled noise of a fit; None where the noise is constant.
 
     Parameters
@@ -145,10 +145,10 @@ def modelled_noise(found, features, n_columns):
     n_columns : int
         Number of these.
     """
-    stated, point = found.stated, found.uneven
+    problem, point = found.noise_problem, found.noise_point
     if point is None:
         return None
-    structure, columns = stated.structure, stated.columns
+    structure, columns = problem.structure, problem.columns
     positions = structure.variance
     roots, directions = coordinates_of(point)
     information = _information(point, roots, directions)
@@ -157,7 +157,7 @@ def modelled_noise(found, features, n_columns):
     if sum(map(len, wider)) > sum(map(len, directions)):
         of_all = _expected(point, wider)
     fitted = _log_variance(found, covariance_of(point.mixed, information))
-    return ModelledNoise(
+    return FittedNoise(
         alpha=structure.variance_alpha,
         positions=positions,
         columns=columns,
@@ -192,16 +192,16 @@ def _expected(point, directions):
         return None
     H = found.traces
     k = len(point.gamma)
-    H[:k, :k] += 2 * point.uneven.penalty
+    H[:k, :k] += 2 * point.noise.penalty
     return with_noise(point.mixed.factor_freedom, found.trace, H)
 
 
 def _log_variance(found, covariance):
     """The `LogVariance` as a function of its own columns."""
-    stated, point = found.stated, found.uneven
-    columns, k = stated.columns, len(point.gamma)
+    problem, point = found.noise_problem, found.noise_point
+    columns, k = problem.columns, len(point.gamma)
     coef = columns.back[:, 1:] @ point.gamma
-    typical = point.noise_variance * np.exp(-stated.average_offset)
+    typical = point.noise_variance * np.exp(-problem.average_offset)
     jacobian = np.zeros((1 + len(coef), 1 + k))
     jacobian[1:, 1:] = columns.back[:, 1:]
     jacobian[0] = -columns.shift @ jacobian[1:]

@@ -14,7 +14,7 @@ from scipy import sparse
 
 from .._input.labels import GroupIndex
 from .._likelihood.criterion import is_exact
-from .._likelihood.mixed_noise import Uneven, second_of_all
+from .._likelihood.modelled_noise import ModelledNoise, second_of_all
 from .._likelihood.row_variances.assembly import (
     Structure,
     check_offset,
@@ -23,7 +23,7 @@ from .._likelihood.row_variances.assembly import (
 from .._rows.columns import Columns, rank_tolerance
 from .._rows.crossed import CrossedGram
 from .._rows.mixed import Reduced
-from .._rows.mixed_noise import known_part, rows_in_partitions, uneven_rows
+from .._rows.modelled_noise import known_part, modelled_noise_rows, rows_in_partitions
 from .._rows.parts import Parts
 from .._rows.statistics import sample_in_memory, summarize
 from .covariances import (
@@ -101,33 +101,33 @@ def structure_of(noise, terms, mean, *, reml, alpha, fit_intercept=True, **_):
 
 
 @dataclass(frozen=True)
-class Stated:
+class ModelledNoiseProblem:
     """The likelihood of a log-variance, and how it is made.
 
     Attributes
     ----------
     structure : Structure
-    uneven : Uneven
+    noise : ModelledNoise
     columns : Columns
         From its columns among the features to working ones, the constant first.
     reduced : Reduced
         Of the rows under the known parts of their variances.
     average_offset : float
         Weighted mean of the known part of the log-variance.
-    problem : Problem or None
+    one_factor : Problem or None
         The same model as that of one random intercept, or of none; None if it has other
         random effects.
     """
 
     structure: Structure
-    uneven: Uneven
+    noise: ModelledNoise
     columns: Columns
     reduced: Reduced
     average_offset: float
-    problem: Problem | None
+    one_factor: Problem | None
 
 
-def state_noise(data, terms, reduced, structure, partitions=None, n_jobs=None):
+def make_noise_problem(data, terms, reduced, structure, partitions=None, n_jobs=None):
     """The likelihood of a log-variance.
 
     Parameters
@@ -143,26 +143,26 @@ def state_noise(data, terms, reduced, structure, partitions=None, n_jobs=None):
 
     Returns
     -------
-    Stated
+    ModelledNoiseProblem
     """
-    problem, columns = None, _columns(data, structure)
+    one_factor, columns = None, _columns(data, structure)
     if partitions is None:
-        problem = _one_factor(data, terms, structure)
-    if problem is not None:
-        columns = problem.variance_columns
+        one_factor = _one_factor(data, terms, structure)
+    if one_factor is not None:
+        columns = one_factor.variance_columns
     parts, at = partitions or Parts((data,)), structure.offset
     average = 0.0 if at is None else _average(parts, at)
     how = terms, structure.mean, reduced
     of_variance = columns, structure.variance, at, average
     if partitions is None:
-        rows = uneven_rows(data, *how, of_variance, n_jobs)
+        rows = modelled_noise_rows(data, *how, of_variance, n_jobs)
     else:
         rows = rows_in_partitions(partitions, *how, of_variance)
     back = columns.back[:, 1:]
     if at is not None:
         reduced = replace(reduced, gram=rows.gram(np.zeros(back.shape[1])))
-    uneven = Uneven(rows, structure.variance_alpha * back.T @ back)
-    return Stated(structure, uneven, columns, reduced, average, problem)
+    noise = ModelledNoise(rows, structure.variance_alpha * back.T @ back)
+    return ModelledNoiseProblem(structure, noise, columns, reduced, average, one_factor)
 
 
 def _average(parts, at):
@@ -204,23 +204,23 @@ def _one_factor(data, terms, structure):
     return state_problem(sample_in_memory(replace(data, index=index)), structure)
 
 
-def best_noise(stated, constant, max_iter):
+def best_noise(problem, constant, max_iter):
     """The best optimum.
 
     Parameters
     ----------
-    stated : Stated
+    problem : ModelledNoiseProblem
     constant : Optimum
         That of gamma = 0, which is kept where it fits y exactly.
     max_iter : int
         Iterations of the search, from each start.
     """
-    uneven, model = stated.uneven, constant.point.model
-    gamma = np.zeros(len(uneven.penalty))
-    start = uneven.at(model, gamma, Lambdas=constant.point.Lambdas)
+    noise, model = problem.noise, constant.point.model
+    gamma = np.zeros(len(noise.penalty))
+    start = noise.at(model, gamma, Lambdas=constant.point.Lambdas)
     if not len(gamma) or is_exact(start.noise_variance, model.floor):
         return replace(constant, point=start)
-    found = _optimum_of_one_factor(stated, start)
+    found = _optimum_of_one_factor(problem, start)
     if found is not None:
         return found
     found = search_noise(start, max_iter)
@@ -244,39 +244,38 @@ def search_pattern(known, model, max_iter):
     """
     pairs = zip(model.covariances, known.point.Lambdas, strict=True)
     Lambdas = tuple(c.root(c.project(L @ L.T)) for c, L in pairs)
-    start = known.point.uneven.at(model, known.point.gamma, Lambdas=Lambdas)
+    start = known.point.noise.at(model, known.point.gamma, Lambdas=Lambdas)
     found = search_noise(lifted(start), max_iter)
     best = found.point if found.point.value < start.value else start
     spent = known.n_evaluations + found.n_evaluations
     return Optimum(best, spent, found.converged)
 
 
-def at_generic_noise(uneven, model):
+def at_generic_noise(noise, model):
     """The point of no variance at a generic gamma, and its `Second` in gamma and in
     all covariances: math.md (214).
     """
     none = no_variance(model).Lambdas
-    point = uneven.at(model, uneven.generic(), Lambdas=none)
+    point = noise.at(model, noise.generic(), Lambdas=none)
     bases = [c.symmetric for c in model.covariances]
     return point.mixed, second_of_all(point, bases, at_end=True)
 
 
-def _optimum_of_one_factor(stated, start):
+def _optimum_of_one_factor(problem, start):
     """The optimum of one random intercept, or of no random effect, None where that is
     at a bound of the log-variance, or there are others.
     """
-    problem = stated.problem
-    if problem is None:
+    one_factor = problem.one_factor
+    if one_factor is None:
         return None
-    found = best_of_one_factor(
-        problem.model, problem.constant, False, tol=TOLERANCE, max_iter=MAX_ITER
-    )
+    model, constant = one_factor.model, one_factor.constant
+    found = best_of_one_factor(model, constant, False, tol=TOLERANCE, max_iter=MAX_ITER)
     if found.point.kinked or not found.converged:
         return None
-    _, gamma, psi = problem.model.split(found.point.theta)
-    variance = np.exp(gamma[0] + stated.average_offset)
+    _, gamma, psi = model.split(found.point.theta)
+    variance = np.exp(gamma[0] + problem.average_offset)
     Lambdas = tuple(np.sqrt(psi / variance) * np.eye(len(L)) for L in start.Lambdas)
-    point = start.uneven.at(start.model, gamma[1:], Lambdas=Lambdas)
+    point = start.noise.at(start.model, gamma[1:], Lambdas=Lambdas)
     return Optimum(point, found.n_iter, True)
 
 
@@ -295,7 +294,7 @@ def _best(start, max_iter):
     """
     best = search_from(start, max_iter, 1)
     fewest = ROWS_PER_PARAMETER * (1 + len(start.gamma))
-    if not fewest <= start.uneven.rows.n_rows <= SOME_ROWS:
+    if not fewest <= start.noise.rows.n_rows <= SOME_ROWS:
         return best
     starts, model, part = [], start.model, _share_of_starts(start)
     for other_start in _starts(start, max(1, int(part * MOST_STARTS))):
@@ -348,7 +347,7 @@ def _without_effects(start):
 
 def _with_covariances(start, gamma):
     """The point with covariances that are nearly the best for a gamma."""
-    at = start.uneven.at(start.model, gamma, Lambdas=start.Lambdas)
+    at = start.noise.at(start.model, gamma, Lambdas=start.Lambdas)
     if not any(c.blocks for c in start.model.covariances):
         return at
     (first, *_), _ = first_points(no_variance(at.model))
