@@ -40,7 +40,7 @@ from ._results.summary import Summary
 from ._rows.columns import check_range
 from ._rows.dask import is_partitioned, read_partitions, table_like
 from ._rows.statistics import sample_in_memory
-from ._search.row_variances.problem import RANGE, state_problem
+from ._search.row_variances.problem import RANGE, make_problem
 from ._search.row_variances.search import best_optimum
 from ._threads import one_blas_thread
 from ._typing import ColumnLike, Floats, MatrixLike
@@ -418,7 +418,7 @@ def read_problem(estimator, X, y, groups=None, sample_weight=None):
     structure = _structure(estimator, X, read)
     names = partial(column_name, estimator, read.features)
     check_range(read.moments, names, fourth_powers=True)
-    problem = state_problem(sample, structure)
+    problem = make_problem(sample, structure)
     _check_freedom(problem)
     return read, problem
 

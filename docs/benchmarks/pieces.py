@@ -28,7 +28,7 @@ STEPS = {
     "labels": (table, "index_groups"),
     "order of the rows": (reduction, "rows_by_group"),
     "reduction of the rows": (reduction, "map_runs"),
-    "columns, pooling": (random_intercept, "state_likelihood"),
+    "columns, pooling": (random_intercept, "make_likelihood"),
     "search": (random_intercept, "best_ratio"),
     "posterior": (random_intercept, "_posterior"),
     "attributes": (_estimator.GroupedRegressor, "_keep"),

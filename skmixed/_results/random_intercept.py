@@ -64,7 +64,7 @@ class RandomInterceptFit(GroupedFit):
     def likelihood(self):
         """Working columns, and the likelihood in them, whose groups are pooled."""
         options = {"fit_intercept": self.fit_intercept, "alpha": self.alpha}
-        return state_likelihood(self.statistics, method=self.method, **options)
+        return make_likelihood(self.statistics, method=self.method, **options)
 
     def to_user(self, columns):
         """(intercept, coefficients of all columns of X) as ``J @ beta + offset`` of the
@@ -122,7 +122,7 @@ class RandomInterceptFit(GroupedFit):
         return super().attributes() | {"noise_variance_": self.noise_variance}
 
 
-def state_likelihood(statistics, *, method, fit_intercept, alpha):
+def make_likelihood(statistics, *, method, fit_intercept, alpha):
     """Working columns, and the likelihood in them, whose groups are pooled."""
     moments = statistics.moments
     n_rows, n_features = statistics.n_rows, len(statistics.features)
@@ -161,7 +161,7 @@ def fit_statistics(statistics, names, *, method, fit_intercept, alpha):
         Whatever the data could not tell: at most one about groups.
     """
     options = {"method": method, "fit_intercept": fit_intercept, "alpha": alpha}
-    columns, model = state_likelihood(statistics, **options)
+    columns, model = make_likelihood(statistics, **options)
     penalised = None if model.penalty is None else evaluate(model, 0.0).factor
     check_freedom(model.n, model.n - residual_freedom(model, penalised))
     grouped = statistics.labels is not None

@@ -39,7 +39,7 @@ from .covariances import (
 )
 from .descent import Optimum, descend, search_from
 from .race import race
-from .row_variances.problem import Problem, state_problem
+from .row_variances.problem import Problem, make_problem
 from .row_variances.search import best_optimum as best_of_one_factor
 
 # Up to so many rows several starts are searched: several optima are a matter of few
@@ -201,7 +201,7 @@ def _one_factor(data, terms, structure):
         if others or term.n_columns > 1 or not term.has_constant:
             return None
         index = GroupIndex(np.arange(term.n_levels), term.codes)
-    return state_problem(sample_in_memory(replace(data, index=index)), structure)
+    return make_problem(sample_in_memory(replace(data, index=index)), structure)
 
 
 def best_noise(problem, constant, max_iter):

@@ -22,7 +22,7 @@ from skmixed._likelihood.row_variances.residuals import (
 )
 from skmixed._rows.parts import Parts
 from skmixed._rows.statistics import Sample, join, sample_in_memory, summarize
-from skmixed._search.row_variances.problem import state_problem
+from skmixed._search.row_variances.problem import make_problem
 from skmixed.heteroscedastic import read_problem
 
 # Central differences of fourth order, step 1e-3: truncation and rounding are both some
@@ -166,7 +166,7 @@ def in_parts(estimator, X, y, groups, weight, n_parts):
     assert_array_equal(statistics.labels, whole.statistics.labels)
     sample = Sample(statistics, Parts(parts), tuple(positions))
     problem = read_problem(estimator, X, y, groups, weight)[1]
-    return state_problem(sample, problem.structure).model
+    return make_problem(sample, problem.structure).model
 
 
 @pytest.mark.parametrize("mean_groups, variance_groups", MODES)

@@ -51,7 +51,7 @@ class Problem:
         return self.mean_columns.rank + self.model.rows.n_groups * self.structure.fixed
 
 
-def state_problem(sample, structure):
+def make_problem(sample, structure):
     """The likelihood of a sample, its best constant variance, and bounds about that."""
     model, columns, moments = assemble(sample, structure)
     has_constant = structure.fixed or columns[0].has_constant
