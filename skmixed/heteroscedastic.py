@@ -34,7 +34,7 @@ from ._messages import (
     noisy_message,
 )
 from ._results.group_messages import group_messages
-from ._results.report import summarize_fit
+from ._results.one_factor_summary import summarize_fit
 from ._results.row_variances.fit import HeteroscedasticFit, fit_optimum
 from ._results.summary import Summary
 from ._rows.columns import check_range

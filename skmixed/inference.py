@@ -18,8 +18,8 @@ from ._evaluation.any_model import find_model
 from ._input.parameters import check_coverage, check_distribution
 from ._results.hypotheses import Contrast, compare_fits, contrast_of
 from ._results.mixed_fit import LinearMixedFit
-from ._results.mixed_report import summarize_mixed
-from ._results.report import summarize_fit
+from ._results.mixed_summary import summarize_mixed
+from ._results.one_factor_summary import summarize_fit
 from ._results.summary import LikelihoodRatioTest, MixedSummary, Summary
 from ._typing import EstimatorLike, MatrixLike
 

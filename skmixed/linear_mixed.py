@@ -48,7 +48,7 @@ from ._messages import (
 )
 from ._results.mixed_fit import LinearMixedFit, fit_factors
 from ._results.mixed_profile import mixed_profile_intervals, refuse_modelled_noise
-from ._results.mixed_report import effects_table, summarize_mixed
+from ._results.mixed_summary import effects_table, summarize_mixed
 from ._results.profile import refuse_profile
 from ._results.structure import why_not_told
 from ._results.summary import MixedSummary, Table

@@ -11,9 +11,9 @@ from ._estimator import LinearGroupedRegressor, fit_of
 from ._input.parameters import check_common, check_coverage, check_distribution
 from ._input.table import read_fit_data
 from ._messages import column_name
+from ._results.one_factor_summary import summarize_fit
 from ._results.profile import profile_intervals, refuse_profile
 from ._results.random_intercept import RandomInterceptFit, fit_statistics
-from ._results.report import summarize_fit
 from ._results.summary import Summary
 from ._rows.columns import check_range
 from ._rows.dask import is_partitioned, summarize_partitions

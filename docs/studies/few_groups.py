@@ -31,7 +31,7 @@ from scipy.stats import t
 from skmixed import RandomInterceptRegressor
 from skmixed._estimator import read_new
 from skmixed._likelihood.integrated import Targets
-from skmixed._results.report import coefficient_targets
+from skmixed._results.one_factor_summary import coefficient_targets
 
 N_NEW = 5  # rows in a mean of new observations
 N_KNOWN = 4  # known groups with new rows

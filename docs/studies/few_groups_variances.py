@@ -32,7 +32,7 @@ from few_groups import (
 
 from skmixed import LinearMixedRegressor
 from skmixed._estimator import read_new
-from skmixed._results.report import coefficient_targets
+from skmixed._results.one_factor_summary import coefficient_targets
 
 TARGETS = ("new", "known", "new, 5", "known, 5", "b")
 TARGETS += ("b, other", "intercept", "x0", "x1")

@@ -11,6 +11,6 @@ mixed_integrated                distributions without given variances
 modelled_noise, iterative_fit   its log-variance; the error of an iterative solver
 inference, mixed_inference, estimated_weights    degrees of freedom, standard errors
 profile, mixed_profile, hypotheses            profile-likelihood intervals, tests
-report, mixed_report        the figures of a summary: one column of labels, any terms
-summary, structure          its tables and printing; facts about its factors
+one_factor_summary, mixed_summary    the summary of a fit: of one factor, of any terms
+summary, structure          its tables and how they print; facts about its factors
 """

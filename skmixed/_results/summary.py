@@ -115,7 +115,7 @@ class LikelihoodRatioTest:
         return f"{text}: p = {p_text(self.p_value)}"
 
 
-class Report:
+class BaseSummary:
     """Tables with headings, sentences and notes, as text and as HTML.
 
     A subclass has a `title`, `notes`, and the methods `lines` and `sections`.
@@ -142,7 +142,7 @@ class Report:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Summary(Report):
+class Summary(BaseSummary):
     """The results of a fit, in tables.
 
     It prints as text, and as HTML in a notebook.
@@ -226,7 +226,7 @@ class Summary(Report):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MixedSummary(Report):
+class MixedSummary(BaseSummary):
     """The figures of a fitted linear mixed model.
 
     It prints as text, and as HTML in a notebook.

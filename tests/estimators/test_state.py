@@ -17,7 +17,7 @@ from oracles.reference import simulate
 import skmixed
 from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
 from skmixed._estimator import fit_of
-from skmixed._results.report import summarize_fit
+from skmixed._results.one_factor_summary import summarize_fit
 
 X, Y, GROUPS = simulate(n=60)
 FRAME = pd.DataFrame(X, columns=["a", "b", "c"])

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .mixed_inference import component_intervals, noise_interval
-from .report import (
+from .one_factor_summary import (
     FEW,
     FEW_GROUPS,
     METHODS,
