@@ -46,11 +46,11 @@ from ._messages import (
     exact_fit_message,
     noisy_message,
 )
+from ._results.factor_facts import why_not_told
 from ._results.mixed_fit import LinearMixedFit, fit_factors
 from ._results.mixed_profile import mixed_profile_intervals, refuse_modelled_noise
 from ._results.mixed_summary import effects_table, summarize_mixed
 from ._results.profile import refuse_profile
-from ._results.structure import why_not_told
 from ._results.summary import MixedSummary, Table
 from ._rows.cells import equivalent_rows, join_cells, sum_cells
 from ._rows.columns import check_range

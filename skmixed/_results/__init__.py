@@ -12,5 +12,5 @@ modelled_noise, iterative_fit   its log-variance; the error of an iterative solv
 inference, mixed_inference, estimated_weights    degrees of freedom, standard errors
 profile, mixed_profile, hypotheses            profile-likelihood intervals, tests
 one_factor_summary, mixed_summary    the summary of a fit: of one factor, of any terms
-summary, structure          its tables and how they print; facts about its factors
+summary, factor_facts       its tables and how they print; facts about its factors
 """

@@ -18,6 +18,7 @@ from .._rows.modelled_noise import ModelledNoiseRows, with_levels
 from .._rows.term import Term
 from .._search.mixed import fit_mixed, likelihood_of
 from .estimated_weights import TIMES, added_by_weights, estimated_weights
+from .factor_facts import facts
 from .fit import Fit, wide_mask
 from .inference import CoefficientUncertainty
 from .iterative_fit import SampledFit, keep_sampled, kept_parameters, probe_errors
@@ -29,7 +30,6 @@ from .mixed_inference import (
 )
 from .mixed_integrated import MOST_ROWS, integrate_mixed, why_not_integrated
 from .modelled_noise import FittedNoise, fitted_noise
-from .structure import facts
 from .summary import sizes_of
 
 

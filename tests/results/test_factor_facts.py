@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skmixed._results.structure import _why, facts
+from skmixed._results.factor_facts import _why, facts
 from skmixed._rows.term import CONSTANT, Term
 
 CODES = np.array([0, 0, 1, 1, 2, 2])
