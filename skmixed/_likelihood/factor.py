@@ -43,7 +43,7 @@ class TriangularSystem:
     @property
     def data_rss(self):
         """The residual sum of squares without the penalty."""
-        return np.sum((self.data_root @ self.contrast) ** 2)
+        return np.sum((self.data_root @ self.to_residual) ** 2)
 
     @cached_property
     def logdet_x(self):
@@ -53,7 +53,7 @@ class TriangularSystem:
     @cached_property
     def beta(self):
         """Generalised least squares coefficients, (m - 1,)."""
-        return self.origin - self.contrast[:-1]
+        return self.origin - self.to_residual[:-1]
 
     @cached_property
     def root_inverse(self):
@@ -61,7 +61,7 @@ class TriangularSystem:
         return self._solve(lapack.dtrtri)[:-1, :-1]
 
     @cached_property
-    def contrast(self):
+    def to_residual(self):
         """[origin - beta; 1], which turns a row of A into a residual."""
         return self._solve(lapack.dtrtrs, np.eye(len(self.root))[-1])
 
@@ -133,7 +133,7 @@ class BlockCholesky(TriangularSystem):
     @property
     def data_rss(self):
         """The residual sum of squares without the penalty."""
-        parts = [self.gram.R22 @ self.contrast, self.rows @ self.contrast]
+        parts = [self.gram.R22 @ self.to_residual, self.rows @ self.to_residual]
         return sum(np.sum(part**2) for part in parts)
 
     def part(self, groups):
@@ -153,7 +153,7 @@ class BlockCholesky(TriangularSystem):
 
     def modes(self):
         """Conditional modes of the random effects, E(b_g | y), (K, q): math.md (14)."""
-        return self.effects_of(self.contrast[:, None])[:, :, 0]
+        return self.effects_of(self.to_residual[:, None])[:, :, 0]
 
     def modes_covariance(self):
         """Cov(b_g | y) with the coefficients known, (K, q, q): math.md (15)."""
@@ -164,7 +164,7 @@ class BlockCholesky(TriangularSystem):
         of math.md (16): an error root u in beta moves b by minus this times u.
         """
         padded = np.vstack([root, np.zeros((1, root.shape[1]))])
-        columns = np.column_stack([self.contrast, padded])
+        columns = np.column_stack([self.to_residual, padded])
         K, q, m = self.gram.R12.shape
         found = np.empty((K, q, columns.shape[1]))
         for groups in row_blocks(K, 2 * q * m):

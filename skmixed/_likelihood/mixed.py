@@ -156,9 +156,9 @@ class MixedPoint:
     @cached_property
     def residual_pulls(self):
         """u (K, q) = Z'V0^-1 r / sigma of every term, in the order of the terms."""
-        contrast = self.factor.contrast / np.sqrt(self.noise_variance)
+        to_residual = self.factor.to_residual / np.sqrt(self.noise_variance)
         some = self.factor.projections[: len(self.Lambdas)]
-        return [(as_rows(A) @ contrast).reshape(A.shape[:2]) for A in some]
+        return [(as_rows(A) @ to_residual).reshape(A.shape[:2]) for A in some]
 
     @cached_property
     def loadings(self):
@@ -189,7 +189,7 @@ class MixedPoint:
     def level_sums(self):
         """The `LevelSums` of the only term."""
         return self.factor.level_sums(
-            self.factor.contrast / np.sqrt(self.noise_variance)
+            self.factor.to_residual / np.sqrt(self.noise_variance)
         )
 
     @cached_property

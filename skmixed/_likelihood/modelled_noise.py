@@ -230,8 +230,8 @@ def figures_of_rows(rows, gamma, mixed):
     """The `RowFigures` of some rows at a point: math.md (112)."""
     factor = mixed.factor
     w = rows.weight * np.exp(-rows.log_variance(gamma))
-    turn = np.zeros((len(factor.contrast), len(factor.contrast)))
-    turn[:, 0] = factor.contrast / np.sqrt(mixed.noise_variance)
+    turn = np.zeros((len(factor.to_residual), len(factor.to_residual)))
+    turn[:, 0] = factor.to_residual / np.sqrt(mixed.noise_variance)
     turn[:-1, 1:] = factor.root_inverse
     figures, uncertain = rows.work @ turn, np.zeros(len(w))
     if mixed.Lambdas:

@@ -84,7 +84,7 @@ def slope(likelihood, at):
     H, factor = np.swapaxes(at.factor.H, 1, 2), at.factor
     rows = times(H, factor.rows).reshape(-1, factor.rows.shape[2])
     logdet = likelihood.gram.multiplicity @ np.sum(H**2, axis=(1, 2))
-    value = logdet - np.sum((rows @ factor.contrast) ** 2) / at.noise_variance
+    value = logdet - np.sum((rows @ factor.to_residual) ** 2) / at.noise_variance
     if likelihood.reml:
         value -= np.sum((rows[:, :-1] @ factor.root_inverse) ** 2)
     return value, logdet

@@ -142,7 +142,7 @@ def curvature(model, at):
     multiplicity, S = gram.multiplicity, gram.group_size
     projection = factor.projection()[:, 0]
     shrunk = S / (1 + S * at.ratio)
-    u, k = projection @ factor.contrast, projection[:, :-1] @ factor.root_inverse
+    u, k = projection @ factor.to_residual, projection[:, :-1] @ factor.root_inverse
     C, pulled = k.T @ k, u @ k
     slope, second = multiplicity @ shrunk, -multiplicity @ shrunk**2
     if model.reml:

@@ -73,7 +73,7 @@ def _modes(point, position):
     if isinstance(factor, CrossedFactor) and position:
         of_columns = factor.modes_of_others[position - 1]
         slopes = of_columns[:, :, :-1] @ (std * factor.root_inverse)
-        return of_columns @ factor.contrast, slopes
+        return of_columns @ factor.to_residual, slopes
     Lambda, k = point.Lambdas[position], point.coefficient_pulls[position]
     return point.modes[position], std * (Lambda @ Lambda.T @ k)
 

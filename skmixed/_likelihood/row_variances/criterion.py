@@ -296,7 +296,7 @@ def _factor(model, gram, theta, kappa):
 def _shrinkage(model, factor, posterior, kappa):
     if model.penalty is None:
         return 0.0
-    squares = np.sum((model.penalty @ factor.contrast) ** 2) / model.alpha
+    squares = np.sum((model.penalty @ factor.to_residual) ** 2) / model.alpha
     if model.fixed:
         squares += np.sum(posterior.modes**2)
     return kappa * squares

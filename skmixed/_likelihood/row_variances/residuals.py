@@ -52,7 +52,7 @@ def groups_at(model, point):
     if model.random:
         projection = factor.projection()[:, 0]
         D = 1 + S * point.posterior.group_variance
-        u, k = projection @ factor.contrast, projection[:, :-1] @ root_inverse
+        u, k = projection @ factor.to_residual, projection[:, :-1] @ root_inverse
     return Groups(c, model.integrated, S, D, u, k)
 
 
