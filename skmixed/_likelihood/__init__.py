@@ -8,9 +8,9 @@ factor, nested, crossed, around, iterative    the root of the mixed-model equati
 random_intercept, condensed, size_classes          random intercepts; in fewer figures
 mixed, covariance, level_sums, held   any terms: value, gradient, Hessian; one held
 modelled_noise, effects_of_rows       any terms beside a log-variance
-row_variances, arrow      a package: a variance for each row; its linear systems
-posterior, mixed_posterior, conditional    coefficients, effects, new rows and draws
+row_variances, arrow, joint_gradient    a variance for each row; its systems; a loss
+posterior, mixed_posterior, normal    coefficients, effects, draws; one distribution
+conditional, sampled_conditional      the covariance of effects, exact or by draws
 integrated, mixture, ratio_posterior, covariance_posterior     uncertain variances
-row_maps, node_densities, noise_densities    rows, densities at many nodes at once
-sampled, joint_gradient, normal       Monte Carlo errors; a loss; one distribution
+row_maps, node_densities, noise_densities    rows, densities, at many nodes at once
 """

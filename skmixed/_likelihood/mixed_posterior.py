@@ -26,7 +26,7 @@ from .._rows.coordinates import basis_of
 from .._rows.term import effect_columns
 from .conditional import Conditional, root_of, rows_of_effects, semidefinite_root
 from .posterior import Coefficients, of_groups
-from .sampled import SampledConditional
+from .sampled_conditional import SampledConditional
 
 # Columns that are solved for at once where the density of many rows is taken.
 COLUMNS_AT_ONCE = 64

@@ -7,7 +7,7 @@ from .._likelihood.crossed import CrossedFactor
 from .._likelihood.iterative import IterativeFactor
 from .._likelihood.mixed_posterior import Effects, MixedPosterior
 from .._likelihood.nested import NestedFactor
-from .._likelihood.sampled import sample_conditional
+from .._likelihood.sampled_conditional import sample_conditional
 
 
 def condition_mixed(fit, n_features):
