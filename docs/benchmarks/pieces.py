@@ -41,7 +41,7 @@ SLOPES = {
     "order of the rows": (elimination, "rows_by_group"),
     "reduction of the rows": (elimination, "map_runs"),
     "search": (mixed, "best_optimum"),
-    "posterior": (mixed_fit, "condition_mixed"),
+    "posterior": (mixed_fit, "make_posterior"),
 }
 
 

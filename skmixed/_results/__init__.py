@@ -6,11 +6,11 @@ and tables come.
 fit, state                  the frozen fit; the same as plain arrays, for pickles
 random_intercept, mixed_fit     the fit of a random intercept, of any terms
 row_variances, log_variance     a package: the heteroscedastic estimator; coefficients
-linear_mixed, group_messages    effects of levels, facts about groups
-mixed_integrated                distributions without given variances
+mixed_posterior, mixed_integrated    new rows of any terms, the variances given or not
 modelled_noise, iterative_fit   its log-variance; the error of an iterative solver
 inference, mixed_inference, estimated_weights    degrees of freedom, standard errors
 profile, mixed_profile, hypotheses            profile-likelihood intervals, tests
 one_factor_summary, mixed_summary    the summary of a fit: of one factor, of any terms
-summary, factor_facts       its tables and how they print; facts about its factors
+summary                     its tables and how they print
+group_messages, factor_facts    sentences about groups, and about pairs of factors
 """

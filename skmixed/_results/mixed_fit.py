@@ -22,13 +22,13 @@ from .factor_facts import facts
 from .fit import Fit, wide_mask
 from .inference import CoefficientUncertainty
 from .iterative_fit import SampledFit, keep_sampled, kept_parameters, probe_errors
-from .linear_mixed import condition_mixed
 from .mixed_inference import (
     mixed_uncertainty,
     predictive_freedom,
     variance_parameters,
 )
 from .mixed_integrated import MOST_ROWS, integrate_mixed, why_not_integrated
+from .mixed_posterior import make_posterior
 from .modelled_noise import FittedNoise, fitted_noise
 from .summary import sizes_of
 
@@ -346,7 +346,7 @@ def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **o
     reml = method == "reml"
     options["noise"] = _with_levels(options.get("noise"), known)
     found = fit_mixed(data, terms, mean=mean, reml=reml, alpha=alpha, **options)
-    posterior = condition_mixed(found, data.X.shape[1])
+    posterior = make_posterior(found, data.X.shape[1])
     pairs = list(zip(found.ranks, found.identified, strict=True))
     noise_model = fitted_noise(found, data.features, len(columns))
     fit = LinearMixedFit(

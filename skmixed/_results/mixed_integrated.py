@@ -18,7 +18,7 @@ from .._likelihood.ratio_posterior import integrate_ratio
 from .._messages import count
 from .._search.mixed import MixedOptimum, likelihood_of, one_ratio
 from .fit import penalised_or_updated
-from .linear_mixed import condition_mixed
+from .mixed_posterior import make_posterior
 
 # Rows of the fit that are kept for the integral beside a modelled noise.
 MOST_ROWS = 20_000
@@ -135,7 +135,7 @@ def integrate_mixed(fit):
         point = replace(point, noise_variance=1.0)
         reduced = replace(fit.reduced, gram=point.model.gram)
         found = MixedOptimum(fit.factors, fit.mean, reduced, point, 0, True, ())
-        return condition_mixed(found, fit.features.size)
+        return make_posterior(found, fit.features.size)
 
     def at(keys):
         return list(map(read, keys))

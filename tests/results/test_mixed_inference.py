@@ -17,7 +17,6 @@ from skmixed._likelihood.mixed import second
 from skmixed._likelihood.normal import t_interval
 from skmixed._results import mixed_inference
 from skmixed._results.hypotheses import contrast_of
-from skmixed._results.linear_mixed import condition_mixed
 from skmixed._results.mixed_inference import (
     component_intervals,
     mixed_uncertainty,
@@ -25,6 +24,7 @@ from skmixed._results.mixed_inference import (
     predictive_freedom,
     variance_parameters,
 )
+from skmixed._results.mixed_posterior import make_posterior
 from skmixed._rows.term import Term
 from skmixed._search.mixed import fit_mixed
 from skmixed.datasets import load_machines, load_sleepstudy
@@ -111,7 +111,7 @@ def test_predictive_freedom_without_variance_is_that_of_a_random_intercept():
     model = RandomInterceptRegressor().fit(X, at.y, groups=groups)
     assert model.at_boundary_
     expected = model.predict_interval(X, groups=groups, distribution="t")
-    posterior = condition_mixed(found, 3)
+    posterior = make_posterior(found, 3)
     freedom = predictive_freedom(found.point, posterior, X, [groups])
     std = np.sqrt(posterior.variance(X, [groups]) + found.noise_variance)
     bounds = t_interval(posterior.mean(X, [groups]), std, 0.9, freedom)
@@ -138,7 +138,7 @@ def test_predictive_freedom(case, reml, diagonal):
         rows = mixed.Rows(new.X, tuple(terms))
         return np.diag(mixed.predict(at, rows)[1]) + at.noise[0]
 
-    posterior = condition_mixed(found, 3)
+    posterior = make_posterior(found, 3)
     got = predictive_freedom(found.point, posterior, new.X[:, 1:], codes)
     expected = mixed.satterthwaite(here, reml, variance)
     assert_allclose(got, expected, rtol=DIFFERENCES)
@@ -233,7 +233,7 @@ class Coefficients:
 
     def __init__(self, found):
         self.uncertainty = mixed_uncertainty(found.point, contrasts(found))
-        self.posterior = condition_mixed(found, len(found.mean))
+        self.posterior = make_posterior(found, len(found.mean))
         self.features = found.mean
         coef, level = found.columns.coefficients(found.beta)
         self.coefficients = np.append(level - found.columns.shift @ coef, coef)
@@ -299,5 +299,5 @@ def test_an_exact_fit_tells_nothing_about_its_variances(case):
     (*_, high), _ = component_intervals(parameters, found, 0, 0.9)
     assert np.isnan(high).all()
     X, codes = at.X[:, 1:], [term.codes for term in at.terms]
-    freedom = predictive_freedom(found.point, condition_mixed(found, 3), X, codes)
+    freedom = predictive_freedom(found.point, make_posterior(found, 3), X, codes)
     assert np.isinf(freedom).all()

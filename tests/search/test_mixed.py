@@ -8,7 +8,7 @@ from skmixed import LinearMixedRegressor, RandomInterceptRegressor
 from skmixed._input.table import Data
 from skmixed._likelihood.covariance import Covariance
 from skmixed._likelihood.mixed import evaluate
-from skmixed._results.linear_mixed import condition_mixed
+from skmixed._results.mixed_posterior import make_posterior
 from skmixed._rows import crossed
 from skmixed._rows.mixed import reduce_terms
 from skmixed._rows.term import Term
@@ -64,7 +64,7 @@ def fit(X, y, terms, weight=None, **kwargs):
 
 def posterior_of(found):
     last = max([*found.mean, *(i for term in found.terms for i in term.columns)])
-    return condition_mixed(found, last + 1)
+    return make_posterior(found, last + 1)
 
 
 def modes_of(found):

@@ -1,4 +1,6 @@
-"""The effects of a fitted linear mixed model, and the distribution of new rows."""
+"""The distribution of coefficients, effects and new rows at the optimum of a linear
+mixed model.
+"""
 
 import numpy as np
 
@@ -10,27 +12,27 @@ from .._likelihood.nested import NestedFactor
 from .._likelihood.sampled_conditional import sample_conditional
 
 
-def condition_mixed(fit, n_features):
+def make_posterior(found, n_features):
     """The posterior of a fit, as a function of all features.
 
     Parameters
     ----------
-    fit : MixedOptimum
+    found : MixedOptimum
     n_features : int
 
     Returns
     -------
     MixedPosterior
     """
-    coef, level = fit.columns.coefficients(fit.beta)
-    root = fit.root
+    columns, root = found.columns, found.root
+    coef, level = columns.coefficients(found.beta)
     wide = np.zeros((n_features, 2 + root.shape[1]))
-    wide[fit.mean] = np.column_stack([fit.columns.shift, coef, fit.columns.back @ root])
+    wide[found.mean] = np.column_stack([columns.shift, coef, columns.back @ root])
     shift, coef, coef_root = wide[:, 0].copy(), wide[:, 1].copy(), wide[:, 2:].copy()
-    level_root = root[0] if fit.columns.has_constant else np.zeros(len(root))
-    terms = [None] * len(fit.terms)
-    for position, t in enumerate(fit.order):
-        terms[t] = _effects(fit, position, fit.terms[t].columns)
+    level_root = root[0] if columns.has_constant else np.zeros(len(root))
+    terms = [None] * len(found.terms)
+    for position, t in enumerate(found.order):
+        terms[t] = _effects(found, position, found.terms[t].columns)
     return MixedPosterior(
         shift=shift,
         level=float(level),
@@ -38,15 +40,15 @@ def condition_mixed(fit, n_features):
         level_root=level_root,
         coef_root=coef_root,
         terms=tuple(terms),
-        order=tuple(fit.order),
-        conditional=_conditional(fit),
+        order=tuple(found.order),
+        conditional=_conditional(found),
     )
 
 
-def _effects(fit, position, columns):
+def _effects(found, position, columns):
     """The effects of the term at a position of the order of elimination."""
-    point, place = fit.point, fit.reduced.places[position]
-    coordinates, Lambda = fit.reduced.coordinates[position], point.Lambdas[position]
+    point, place = found.point, found.reduced.places[position]
+    coordinates, Lambda = found.reduced.coordinates[position], point.Lambdas[position]
     modes, loading = _modes(point, position)
     return Effects(
         columns=np.asarray(columns),
@@ -78,12 +80,12 @@ def _modes(point, position):
     return point.modes[position], std * (Lambda @ Lambda.T @ k)
 
 
-def _conditional(fit):
+def _conditional(found):
     """Cov(b | y, beta), the levels in the order of the user."""
-    if not fit.terms:
+    if not found.terms:
         return conditional_of_chain([], [], [])
-    factor, scale = fit.point.factor, fit.point.noise_variance
-    places = fit.reduced.places
+    factor, scale = found.point.factor, found.point.noise_variance
+    places = found.reduced.places
     if isinstance(factor, IterativeFactor):
         return sample_conditional(factor, scale)
     if isinstance(factor, CrossedFactor):
