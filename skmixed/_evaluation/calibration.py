@@ -16,8 +16,8 @@ from .cross_fit import FoldRegressors
 
 # E log chi^2 with one degree of freedom is minus this.
 LOG_CHI2 = np.euler_gamma + np.log(2)
-# Squared residuals are at least this part of their mean: the logarithm of a residual
-# that happens to be 0 would outweigh all others.
+# Squared residuals are at least this fraction of their mean: the logarithm of a
+# residual that happens to be 0 would outweigh all others.
 SMALLEST_SQUARE = 1e-6
 # A residual that keeps less of its noise is that of a row which is fitted exactly.
 SMALLEST_SHARE = 1e-6

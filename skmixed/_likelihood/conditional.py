@@ -27,7 +27,7 @@ from .factor import diagonal_blocks
 FEW_ROWS = 100
 # Numbers at hand when sums over pairs of sparse entries are taken: a few megabytes.
 PAIRS_AT_ONCE = 2**20
-# A product with a dense row takes this part of that of a pair, a number.
+# A product with a dense row takes this fraction of that of a pair, a number.
 PRODUCT = 1 / 32
 # Matrices of all coupled effects that are there at a time.
 MATRICES = 4

@@ -29,7 +29,7 @@ N_NODES = 128
 TAILS = 5.0
 # The nodes are adapted at most so often.
 MOST_ROUNDS = 4
-# The effective number of nodes, as part of all, from which on they are not adapted.
+# The effective fraction of the nodes from which on they are not adapted.
 EFFECTIVE = 0.4
 # Newton's steps to the mode.
 MOST_STEPS = 30

@@ -30,7 +30,7 @@ from .sampled_conditional import SampledConditional
 
 # Columns that are solved for at once where the density of many rows is taken.
 COLUMNS_AT_ONCE = 64
-# A direction with less than this part of the largest variance has none.
+# A direction with less than this fraction of the largest variance has none.
 SINGULAR = 1e-12
 
 

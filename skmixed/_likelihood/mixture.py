@@ -21,8 +21,8 @@ TABLE = np.linspace(-1.0, 1.0, 20_001)
 MANY = 100_000
 # Numbers of means that are worked on at once: they stay in the cache.
 AT_ONCE = 32_768
-# A Newton step that begins so close to a quantile, as part of the probability beyond
-# it, ends there within some 1e-8 of probability.
+# A Newton step that begins so close to a quantile, as a fraction of the probability
+# beyond it, ends there within some 1e-8 of probability.
 CLOSE = 5e-5
 # The narrowest component, relative to the widest.
 NARROW = 1e-9

@@ -16,14 +16,14 @@ from .._blocks import short_blocks
 from .criterion import has_freedom
 from .random_intercept import RandomIntercept
 
-# The part of the square of each column that the others leave at least in a trusted
+# The fraction of the square of each column that the others leave at least in a trusted
 # inverse: the slope then has some nine digits.
 LEAST_PIVOT = 1e-6
 # A grid has all its points where the product of ratio and size is above the first for
 # the largest group, or below the second for the smallest; beyond, one in so many.
 FIRST_PRODUCT, LAST_PRODUCT, STRIDE = 1e-4, 1e4, 8
-# A slope next to the first product that is a larger part of its positive terms keeps
-# its sign below: these and the negative terms change their proportion by less.
+# A slope next to the first product that is a larger fraction of its positive terms
+# keeps its sign below: these and the negative terms change their proportion by less.
 UNEQUAL = 10 * FIRST_PRODUCT
 
 

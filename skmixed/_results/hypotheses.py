@@ -11,11 +11,11 @@ from scipy import stats
 
 from .summary import LikelihoodRatioTest, Table, coefficient_table, p_text
 
-# Eigenvalues of the covariance of several combinations below this part of the largest
-# are those of combinations that the others determine.
+# Eigenvalues of the covariance of several combinations below this fraction of the
+# largest are those of combinations that the others determine.
 DEPENDENT = 1e-10
-# A combination of which more than this part, relative, is outside of the row space of X
-# is not estimable.
+# A combination of which more than this fraction, relative, is outside of the row space
+# of X is not estimable.
 OUTSIDE = 1e-8
 # Denominator degrees of freedom of several combinations that differ less are equal.
 SAME_FREEDOM = 1e-8

@@ -12,8 +12,8 @@ from .._likelihood.row_variances.derivatives import complete_information, deriva
 from .._search.row_variances.problem import log_bounds
 from .row_variances.fixed_groups import share
 
-# This part of the complete-data information (that if all errors were observed) is added
-# to the diagonal of an information that is not positive definite.
+# This fraction of the complete-data information (that if all errors were observed) is
+# added to the diagonal of an information that is not positive definite.
 PADDING = 1e-9
 
 

@@ -17,10 +17,10 @@ from .._likelihood.mixed import coefficient_slopes, evaluate, second
 from .._likelihood.mixed_posterior import error_products
 from .inference import CoefficientUncertainty
 
-# A direction of Psi with less than this part of the variance of the largest one, or of
-# the variance that a level resolves, counts as without variance.
+# A direction of Psi with less than this fraction of the variance of the largest one, or
+# of the variance that a level resolves, counts as without variance.
 NULL = 1e-12
-# Parameters are not known along directions of less than this part of the largest
+# Parameters are not known along directions of less than this fraction of the largest
 # eigenvalue of their information, in units of their standard deviations.
 UNKNOWN = 1e-10
 # The step of differences of the gradient, in standard deviations of the effects.

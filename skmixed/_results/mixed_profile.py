@@ -22,10 +22,10 @@ from .profile import read_parameters
 # A step whose decrement is below this, in units of the deviance, is the last one.
 TOL = 1e-9
 MAX_ITER = 200
-# Entries of a root start at least at this part of what the data resolve: a search
+# Entries of a root start at least at this fraction of what the data resolve: a search
 # that starts at 0 would stay there by symmetry.
 NUDGE = 0.1
-# The end of an interval is found up to this part of its distance from the estimate.
+# The end of an interval is found up to this fraction of its distance from the estimate.
 XTOL = 1e-8
 # The first step from the estimate, in the parameter's unit, and how much farther each
 # may lead; after so many steps there is no end.

@@ -24,7 +24,7 @@ from .memory import check_memory
 from .qr import EPS
 
 # Links whose values change at every step are worked on as dense rows where products of
-# these cost less: one takes this part of the time of a pair of such links.
+# these cost less: one takes this fraction of the time of a pair of such links.
 DENSE = 1 / 400
 # Bytes of an entry of a sparse matrix, and of a pair of links with its product.
 BYTES_OF_ENTRY, BYTES_OF_PAIR = 12, 16

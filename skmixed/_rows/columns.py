@@ -18,10 +18,10 @@ from .moments import Moments
 from .qr import EPS, column_norms, rows_root
 from .reduction import SPARSE_TOLERANCE
 
-# The noise standard deviation is never estimated below this part of y's own: some
+# The noise standard deviation is never estimated below this fraction of y's own: some
 # hundred times the rounding of an exact fit.
 NOISE_FLOOR = 1e-13
-# A column whose sum of squares is a smaller part of the ridge penalty is lost.
+# A column whose sum of squares is a smaller fraction of the ridge penalty is lost.
 LOST = 1e-15
 # Relative to the level of a column: its rounding errors and those of a sum of some.
 LEVEL_ROUNDING = 4 * np.finfo(float).eps
@@ -229,8 +229,8 @@ def choose_columns(moments, *, fit_intercept, alpha, tolerance):
         Ridge penalty: where there is one, a constant column of X differs from an
         intercept.
     tolerance : float
-        A column is dependent if its rest beside the others is smaller than this part of
-        it, or than the rounding of its level.
+        A column is dependent if its rest beside the others is smaller than this
+        fraction of it, or than the rounding of its level.
     """
     moments = without_lost(moments, alpha, has_constant=fit_intercept)
     shift, p = moments.shift, len(moments.shift) - 1
@@ -490,5 +490,5 @@ def check_range(moments, names, fourth_powers=False):
 
 
 def rank_tolerance(n_rows, n_features, is_sparse):
-    """The part of an independent column that the other columns leave at least."""
+    """The fraction of an independent column that the other columns leave at least."""
     return SPARSE_TOLERANCE if is_sparse else 8 * max(n_rows, n_features) * EPS

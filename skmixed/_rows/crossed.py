@@ -27,12 +27,13 @@ from .term import effect_columns
 MOST_CROSSED = 5_000
 # Matrices of that size that a fit holds at a time.
 MATRICES = 6
-# A column of Z_2 of which the first factor leaves less than this part is in its span.
+# A column of Z_2 of which the first factor leaves less than this fraction is in its
+# span.
 SPANNED = 1e-12
 # Pairs of links that are worked on at once.
 PAIRS_AT_ONCE = 2**18
 # Links are worked on as dense rows of d numbers where products of these cost less: one
-# takes this part of the time of a pair of links.
+# takes this fraction of the time of a pair of links.
 DENSE = 1 / 20
 # Added to the unit diagonal of a singular matrix that is solved with twice.
 RIDGE = 1e-10

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-# A column is dependent on those before it where less than this part of it is left:
+# A column is dependent on those before it where less than this fraction of it is left:
 # the tolerance of R's `lm` and lme4.
 LEFT = 1e-7
-# A figure that is smaller than this part of the terms that it is a sum of is 0.
+# A figure that is smaller than this fraction of the terms that it is a sum of is 0.
 CANCELLED = 1e-8
 # Rounding of the mean of a centred column, in units of its norm.
 OF_MEAN = 1e-13

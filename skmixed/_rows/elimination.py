@@ -27,7 +27,7 @@ from .reduction import (
 )
 
 # A column of Z is dependent on those before it, within a level, where these leave less
-# than this part of it: directions of shorter ones are rounding.
+# than this fraction of it: directions of shorter ones are rounding.
 DEPENDENT = 1e-13
 
 

@@ -7,8 +7,8 @@ from .._blocks import block_rows, row_blocks
 
 EPS = np.finfo(float).eps
 
-# Cholesky's factor is taken if the other columns leave at least this part of a column
-# of unit norm: the rounding error grows with the square of its inverse.
+# Cholesky's factor is taken if the other columns leave at least this fraction of a
+# column of unit norm: the rounding error grows with the square of its inverse.
 CHOLESKY_LIMIT = 0.1
 
 

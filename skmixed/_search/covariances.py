@@ -23,20 +23,22 @@ FREE, FREE_CROSSED = 1e16, 1e8
 LEAST_FREEDOM = 0.5
 # Effects with a variance below this, in noise variances, are not far larger.
 MODERATE = 100.0
-# A level tells about its effects where these have less than this part of that variance.
+# A level tells about its effects where these have less than this fraction of that
+# variance.
 TOLD = 1e-3
-# Fisher's step leaves at least this part of any variance.
+# Fisher's step leaves at least this fraction of any variance.
 LEAST_LEFT = 0.1
-# A step from no variance at all leaves at least this part to the noise.
+# A step from no variance at all leaves at least this fraction to the noise.
 LEAST_NOISE = 0.01
-# Eigenvalues of the expected information below this part of the largest count as none.
+# Eigenvalues of the expected information below this fraction of the largest count as
+# none.
 FLAT = 1e-10
 # Parts of a variance in others have this error, in units of their informations' roots.
 SPANNED = 1e-6
 # The logarithm of a noise variance is found up to this error, by secants with at least
 # this slope, and no longer than this.
 CONSISTENT, LEAST_SLOPE, FARTHEST = 1e-11, 0.01, 5.0
-# An exact fit of less than this part of the rows may have led past other optima.
+# An exact fit of less than this fraction of the rows may have led past other optima.
 MOST_ROWS = 0.5
 # With fewer rows than this for each effect several optima are looked for, from the
 # scatter of each term alone, and below so many rows from random starts too.

@@ -11,7 +11,7 @@ from .secant import Secant, secant
 
 # The longest step, in standard deviations of the effects and their resolution.
 LONGEST = 1.5
-# Eigenvalues of the scaled Hessian below this part of the largest count as flat.
+# Eigenvalues of the scaled Hessian below this fraction of the largest count as flat.
 FLAT = 1e-10
 # A decrement below this many rounding errors of the value is none, and one below the
 # second figure is as low as rounding lets the value come.
@@ -23,7 +23,7 @@ SHORT = 0.1
 NEAR, ENOUGH = 1e-7, 1e-12
 # After so many steps in a row that gain no more than rounding, the value is lowest.
 PATIENCE = 3
-# A variance below this part of the resolution is tried at 0.
+# A variance below this fraction of the resolution is tried at 0.
 TINY = 1e-8
 # The largest variance with which the boundary is left, in units of the resolution, and
 # the least fall of the value, by the slope there, for which it is.

@@ -20,7 +20,7 @@ CONVERGED = 1e-6
 # So does it after a step below this, in standard deviations of the effects and their
 # resolution: variances at the least value below stay there.
 STILL = 1e-6
-# No variance along any direction is less than this part of the resolution while the
+# No variance along any direction is less than this fraction of the resolution while the
 # search lasts, and one below the second figure is 0 at its end.
 LEAST, NONE = 1e-8, 1e-6
 

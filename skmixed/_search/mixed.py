@@ -34,7 +34,7 @@ from .row_variances.problem import RANGE
 
 # A rise of the deviance by less than this is none.
 NO_COST = 1e-6
-# A direction of Psi with less than this part of the largest variance has none.
+# A direction of Psi with less than this fraction of the largest variance has none.
 NULL = 1e-12
 
 

@@ -310,8 +310,8 @@ def _best(start, max_iter):
 
 
 def _share_of_starts(start):
-    """The part of the starts, and of their steps, that is left where a step is dear: of
-    crossed factors it costs the cube of effects and columns.
+    """The fraction of starts, and of their steps, that is left where a step is dear:
+    of crossed factors it costs the cube of effects and columns.
     """
     n_effects = sum(K * q for K, q in start.model.gram.sizes)
     is_dear = isinstance(start.model.gram, CrossedGram)

@@ -10,7 +10,7 @@ import numpy as np
 
 from .descent import Descent, Optimum, leave_boundary, search_from
 
-# Steps of every search in its turn, and the part of the searches that go on after it.
+# Steps of every search in its turn, and the fraction of them that go on after it.
 TURN, KEPT = 2, 0.8
 # All of them together have at most so many times the steps of one search.
 MOST_SEARCHES = 2

@@ -25,13 +25,13 @@ LEAST_PRODUCT = 1e-10
 # 1e16 times sigma.
 MOST_PRODUCT = 1e32
 STEP = 1.0  # Step of the grid in log(ratio); two optima are some units apart.
-FLAT = 1e-9  # A slope below this part of its terms is rounding.
+FLAT = 1e-9  # A slope below this fraction of its terms is rounding.
 # A gain in -2 log-likelihood below this times (n + 100) is rounding.
 NO_GAIN = 1e-13
 
 # A Newton step (in log(ratio)) that is the last one, and the most of them.
 CLOSE, MOST_STEPS = np.sqrt(EPS), 20
-# A slope below this part of its positive terms is evaluated exactly in the scan, so
+# A slope below this fraction of its positive terms is evaluated exactly in the scan, so
 # that signs next to roots, and what counts as flat, are those of the exact criterion.
 SMALL = 1e-6
 # Numbers in the cross-products of all sizes of groups.  Beyond it the scan has groups

@@ -4,8 +4,8 @@ import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
 XTOL = 1e-14
-# A slope that falls below this part of its neighbours is a dip, which is searched for a
-# root; a smaller fall is the rounding of a level stretch.
+# A slope that falls below this fraction of its neighbours is a dip, which is searched
+# for a root; a smaller fall is the rounding of a level stretch.
 DIP = 0.7
 # Points of a bracket for the interpolation of an analytic function: in one of width 1,
 # 12 points leave an error of 1e-14 if the nearest pole is at a distance of pi.

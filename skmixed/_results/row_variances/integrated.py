@@ -24,7 +24,7 @@ from ..fit import penalised_or_updated
 # Rows of the fit that are kept for the integral.
 MOST_ROWS = 20_000
 OTHER = "Use distribution='t' or 'normal'."
-# A group variance that is estimated at 0 begins at this part of the variance of the
+# A group variance that is estimated at 0 begins at this fraction of the variance of the
 # mean of a typical group's rows.
 RAISED = 0.1
 
