@@ -124,6 +124,8 @@ def reduce_terms(
         alpha=alpha,
         tolerance=rank_tolerance(n, len(mean), data.is_sparse),
     )
+    if len(chain.terms) < len(order):  # sums of squares, below and in the likelihood
+        columns = columns.whitened(moments.columns(np.append(mean, p)))
     floor = noise_floor(moments, columns.has_constant)
     moments = None  # frees its memory
     gram, coordinates = nested_gram(elimination, columns, mean + 1, chain)
