@@ -19,6 +19,8 @@ EXACT_FIT = 1e4
 UNTOLD = 1e-11
 # The largest log-variance of a row where the noise is generic.
 GENERIC = 2.0
+# A log-variance this close to a bound counts as being at it.
+BOUND_MARGIN = 1.0
 
 
 def profiled_noise(likelihood, factor):

@@ -19,7 +19,7 @@ from scipy.linalg import block_diag
 from .._rows.crossed import indicator
 from .._rows.modelled_noise import ModelledNoiseRows
 from .._rows.qr import as_rows
-from .criterion import generic_log_variance
+from .criterion import BOUND_MARGIN, generic_log_variance
 from .effects_of_rows import covariance_times, modes_of_columns, row_variances
 from .factor import by_terms, diagonal_blocks, transpose
 from .mixed import FEW_EFFECTS, MixedPoint, Second, evaluate, second
@@ -27,8 +27,6 @@ from .mixed import FEW_EFFECTS, MixedPoint, Second, evaluate, second
 # Noise variances of rows, but for a known part, lie within these multiples of their
 # geometric mean.
 WIDEST = np.log(1e10)
-# A log-variance this close to a bound counts as being at it.
-NEXT_TO = 1.0
 
 
 @dataclass(frozen=True)
@@ -219,7 +217,7 @@ def _farthest(rows, gamma):
 
 
 def _at_bounds(rows, gamma):
-    return int(np.count_nonzero(rows.spread(gamma) > WIDEST - NEXT_TO))
+    return int(np.count_nonzero(rows.spread(gamma) > WIDEST - BOUND_MARGIN))
 
 
 def _above(rows, gamma, log_variance):

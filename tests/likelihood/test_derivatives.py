@@ -367,7 +367,7 @@ def test_what_exact_rows_gain_is_what_a_lower_bound_gives(
     mean_groups, variance_groups, method, monkeypatch
 ):
     """math.md (31a)."""
-    monkeypatch.setattr("skmixed._likelihood.row_variances.residuals.NEXT_TO", 0.0)
+    monkeypatch.setattr("skmixed._likelihood.row_variances.residuals.BOUND_MARGIN", 0.0)
     model = model_of(
         method=method, mean_groups=mean_groups, variance_groups=variance_groups
     )

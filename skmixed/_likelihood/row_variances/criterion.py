@@ -14,11 +14,11 @@ import numpy as np
 from ..._rows.grouped import Rows, Trend
 from ..._rows.moments import Moments, join_moments
 from ..._rows.parts import join_groups
+from ..criterion import BOUND_MARGIN
 from ..factor import BlockCholesky, absorb, factorize
 from ..posterior import Posterior, condition
 
 LOG_2PI = np.log(2 * np.pi)
-NEXT_TO = 1.0  # A log-variance this close to a bound counts as being at it.
 ROUNDING = 1e-13  # Rounding error of the criterion, relative to the sum of its terms.
 
 
@@ -196,8 +196,8 @@ def measure(part, trend, with_moments=True):
     n_at_bounds = 0
     for rows, _, eta in part.visit(trend):
         counted = part.counted(rows)
-        if not (eta.min() >= low + NEXT_TO and eta.max() <= high - NEXT_TO):
-            beside = (eta < low + NEXT_TO) | (eta > high - NEXT_TO)
+        if not (eta.min() >= low + BOUND_MARGIN and eta.max() <= high - BOUND_MARGIN):
+            beside = (eta < low + BOUND_MARGIN) | (eta > high - BOUND_MARGIN)
             n_at_bounds += int(np.sum(beside))
             np.clip(eta, low, high, out=eta)
         w[rows] = np.exp(-eta)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .criterion import NEXT_TO
+from ..criterion import BOUND_MARGIN
 
 # A row with at most this share of the information about a parameter of the log-variance
 # is one of many like it.
@@ -176,5 +176,5 @@ def _gain_of_part(part, trend, groups, posterior, reml):
     for rows, _, eta in part.visit(trend):
         found = residuals(part, rows, eta, trend, groups, local, reml=reml)
         rate = 0.5 * (found.counted - found.w * found.square)
-        gain += rate[eta < low + NEXT_TO].sum()
+        gain += rate[eta < low + BOUND_MARGIN].sum()
     return gain

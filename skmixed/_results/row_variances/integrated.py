@@ -11,11 +11,12 @@ from functools import cached_property
 import numpy as np
 
 from ..._likelihood.covariance_posterior import MOST_PARAMETERS, importance_nodes
+from ..._likelihood.criterion import BOUND_MARGIN
 from ..._likelihood.integrated import Integrated
 from ..._likelihood.mixture import Components
 from ..._likelihood.noise_densities import GroupedRows, log_densities, reduce_nodes
 from ..._likelihood.posterior import condition_at, widen
-from ..._likelihood.row_variances.criterion import NEXT_TO, HeteroscedasticPoint
+from ..._likelihood.row_variances.criterion import HeteroscedasticPoint
 from ..._rows.grouped import DensePart
 from ..._rows.parts import Parts
 from ..._search.row_variances.problem import Problem
@@ -111,7 +112,7 @@ class Likelihood:
         gamma, psi = self.split(nodes)
         low, high = self.model.log_bounds
         log_v = gamma @ self.rows.S.T
-        inside = (log_v >= low + NEXT_TO) & (log_v <= high - NEXT_TO)
+        inside = (log_v >= low + BOUND_MARGIN) & (log_v <= high - BOUND_MARGIN)
         inside = inside.all(axis=1)
         # Weights of nodes that do not count may be 0 or infinite.
         gamma[~inside] = self.split(self.start[None])[0]
