@@ -76,7 +76,7 @@ def _crossed_times(factor, parts):
     return [first, *by_terms(rest, gram.sizes[1:])]
 
 
-def row_variances(factor, Z, codes):
+def effect_variances(factor, Z, codes):
     """Variance of each row's combination of effects, (n,).
 
     Parameters

@@ -20,7 +20,7 @@ from .._rows.crossed import indicator
 from .._rows.modelled_noise import ModelledNoiseRows
 from .._rows.qr import as_rows
 from .criterion import BOUND_MARGIN, generic_log_variance
-from .effects_of_rows import covariance_times, modes_of_columns, row_variances
+from .effects_of_rows import covariance_times, effect_variances, modes_of_columns
 from .factor import by_terms, diagonal_blocks, transpose
 from .mixed import FEW_EFFECTS, MixedPoint, Second, evaluate, second
 
@@ -236,7 +236,7 @@ def figures_of_rows(rows, gamma, mixed):
         modes = modes_of_columns(mixed)
         for M, z, code in zip(modes, rows.Z, rows.codes, strict=True):
             figures -= combined(z, M @ turn, code)
-        uncertain = row_variances(factor, rows.Z, rows.codes)
+        uncertain = effect_variances(factor, rows.Z, rows.codes)
     e, h = figures[:, 0], figures[:, 1:]
     square = e**2 + uncertain
     if mixed.model.reml:

@@ -10,7 +10,7 @@ from oracles import mixed as dense
 from oracles.modelled_noise import STRUCTURES, random_noise_problem
 
 from skmixed._likelihood import effects_of_rows, modelled_noise
-from skmixed._likelihood.effects_of_rows import covariance_times, row_variances
+from skmixed._likelihood.effects_of_rows import covariance_times, effect_variances
 
 # Differences of a criterion of some hundreds with steps of 1e-5.
 DIFFERENCES = 1e-7
@@ -126,7 +126,7 @@ def test_covariances_of_effects_agree_with_each_other(structure):
         np.sum(part * product, axis=(0, 1))
         for part, product in zip(parts, products, strict=True)
     )
-    expected = row_variances(point.mixed.factor, rows.Z, rows.codes)[some]
+    expected = effect_variances(point.mixed.factor, rows.Z, rows.codes)[some]
     np.testing.assert_allclose(variance, expected, rtol=1e-10)
 
 
@@ -156,7 +156,7 @@ def test_the_covariance_of_the_coefficients_moves_with_gamma():
 def test_levels_are_worked_on_some_at_a_time(structure, monkeypatch):
     point = random_noise_problem(structure).point
     rows, factor = point.noise.rows, point.mixed.factor
-    expected = row_variances(factor, rows.Z, rows.codes)
+    expected = effect_variances(factor, rows.Z, rows.codes)
     monkeypatch.setattr(effects_of_rows, "AT_ONCE", 3 * len(factor.covariance))
-    found = row_variances(factor, rows.Z, rows.codes)
+    found = effect_variances(factor, rows.Z, rows.codes)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
