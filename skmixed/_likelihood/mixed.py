@@ -16,7 +16,7 @@ from .._rows.gram import Gram
 from .._rows.iterative import IterativeGram
 from .._rows.nested import NestedGram
 from .._rows.qr import EPS, as_rows
-from .criterion import deviance, profiled_noise, residual_freedom
+from .criterion import penalised_deviance, profiled_noise, residual_freedom
 from .crossed import CrossedFactor, factorize_crossed
 from .factor import BlockCholesky, by_terms, factorize
 from .iterative import factorize_iterative
@@ -120,8 +120,7 @@ class MixedPoint:
     @cached_property
     def value(self):
         """The minimised value: the deviance, with the penalty if there is one."""
-        penalty = self.factor.rss - self.rss
-        return deviance(self.model, self) + penalty / self.noise_variance
+        return penalised_deviance(self.model, self)
 
     @property
     def factor_freedom(self):

@@ -46,7 +46,7 @@ class RandomIntercept:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class RandomInterceptPoint:
     """The criterion at one variance ratio.
 
     Attributes
@@ -72,7 +72,7 @@ class Evaluation:
 def evaluate(likelihood, ratio):
     """Factor and profiled noise variance at one variance ratio."""
     factor = factorize(likelihood.gram, np.sqrt(ratio), likelihood.penalty)
-    return Evaluation(ratio, factor, *profiled_noise(likelihood, factor))
+    return RandomInterceptPoint(ratio, factor, *profiled_noise(likelihood, factor))
 
 
 def slope(likelihood, at):
