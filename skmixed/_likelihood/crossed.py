@@ -94,11 +94,6 @@ class CrossedFactor(TriangularSystem):
     logdet: float
 
     @property
-    def origin(self):
-        """The coefficients that y is counted from."""
-        return self.gram.origin
-
-    @property
     def lost(self):
         """Rounding error of the determinants in units of that of 1."""
         return np.einsum("ij,ij->i", self.L, self.L).max()

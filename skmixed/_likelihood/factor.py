@@ -31,7 +31,6 @@ class TriangularSystem:
     """
 
     root: np.ndarray
-    origin = 0.0  # the coefficients that y is counted from
     lost = 0.0  # the rounding error of the determinants, beside that of their size
     is_sampled = False  # whether traces are estimated, and there is no determinant
 
@@ -53,7 +52,7 @@ class TriangularSystem:
     @cached_property
     def beta(self):
         """Generalised least squares coefficients, (m - 1,)."""
-        return self.origin - self.to_residual[:-1]
+        return self.gram.origin - self.to_residual[:-1]
 
     @cached_property
     def root_inverse(self):

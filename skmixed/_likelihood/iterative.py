@@ -215,11 +215,6 @@ class IterativeFactor(TriangularSystem):
         return self.equations.gram
 
     @property
-    def origin(self):
-        """The coefficients that y is counted from."""
-        return self.gram.origin
-
-    @property
     def is_zero(self):
         """Whether no effect has a variance."""
         return not any(L.any() for L in self.equations.Lambdas)

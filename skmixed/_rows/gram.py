@@ -36,6 +36,8 @@ class Gram:
     R22: np.ndarray
     multiplicity: np.ndarray
 
+    origin = 0.0  # the coefficients that y is counted from
+
     @property
     def group_size(self):
         """S_g, sums of the weights of the groups of a random intercept, (K,)."""

@@ -46,6 +46,8 @@ class NestedGram:
     sizes: tuple
     closed: tuple
 
+    origin = 0.0  # the coefficients that y is counted from
+
     @property
     def widths(self):
         """Number of columns of the effects around each factor."""
