@@ -18,9 +18,9 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "skmixed"
 # The search of the heteroscedastic estimator: its modules, and those of one variable.
 SEARCH = (
-    "row_variances/problem",
-    "row_variances/search",
-    "row_variances/starts",
+    "heteroscedastic/problem",
+    "heteroscedastic/search",
+    "heteroscedastic/starts",
     "trust_region",
 )
 OF_ONE_VARIABLE = "ratio", "roots"

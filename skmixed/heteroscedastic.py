@@ -22,8 +22,8 @@ from ._input.parameters import (
 )
 from ._input.table import read_fit_data
 from ._likelihood.criterion import check_freedom, is_exact
-from ._likelihood.row_variances.assembly import Structure
-from ._likelihood.row_variances.criterion import count_noisy
+from ._likelihood.heteroscedastic.assembly import Structure
+from ._likelihood.heteroscedastic.criterion import count_noisy
 from ._messages import (
     NO_GROUPS,
     NOISY,
@@ -34,14 +34,14 @@ from ._messages import (
     noisy_message,
 )
 from ._results.group_messages import group_messages
+from ._results.heteroscedastic.fit import HeteroscedasticFit, fit_optimum
 from ._results.one_factor_summary import summarize_fit
-from ._results.row_variances.fit import HeteroscedasticFit, fit_optimum
 from ._results.summary import Summary
 from ._rows.columns import check_range
 from ._rows.dask import is_partitioned, read_partitions, table_like
 from ._rows.statistics import sample_in_memory
-from ._search.row_variances.problem import RANGE, make_problem
-from ._search.row_variances.search import best_optimum
+from ._search.heteroscedastic.problem import RANGE, make_problem
+from ._search.heteroscedastic.search import best_optimum
 from ._threads import one_blas_thread
 from ._typing import ColumnLike, Floats, MatrixLike
 

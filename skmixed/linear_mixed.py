@@ -62,8 +62,8 @@ from ._rows.dask import (
     reduce_partitions,
     table_like,
 )
+from ._search.heteroscedastic.problem import RANGE
 from ._search.modelled_noise import Noise
-from ._search.row_variances.problem import RANGE
 from ._threads import one_blas_thread
 from ._typing import ColumnLike, Floats, MatrixLike
 

@@ -14,9 +14,9 @@ import sys
 import numpy as np
 
 from skmixed import HeteroscedasticGaussianRegressor
-from skmixed._likelihood.row_variances.criterion import gram_at
-from skmixed._search.row_variances.search import Search
-from skmixed._search.row_variances.starts import best_constant, scaled
+from skmixed._likelihood.heteroscedastic.criterion import gram_at
+from skmixed._search.heteroscedastic.search import Search
+from skmixed._search.heteroscedastic.starts import best_constant, scaled
 from skmixed.heteroscedastic import read_problem
 
 N_STARTS = 25

@@ -7,8 +7,8 @@ criterion           any model: deviance with the REML term, profiled noise varia
 factor, nested, crossed, around, iterative    the root of the mixed-model equations
 random_intercept, condensed, size_classes          random intercepts; in fewer figures
 mixed, covariance, level_sums, held   any terms: value, gradient, Hessian; one held
-modelled_noise, effects_of_rows       any terms beside a log-variance
-row_variances, arrow, joint_gradient    a variance for each row; its systems; a loss
+modelled_noise, effects_of_rows       any terms beside modelled noise
+heteroscedastic, arrow, joint_gradient   a package: one factor, modelled noise; a loss
 posterior, mixed_posterior, normal    coefficients, effects, draws; one distribution
 conditional, sampled_conditional      the covariance of effects, exact or by draws
 integrated, mixture, ratio_posterior, covariance_posterior     uncertain variances

@@ -5,9 +5,9 @@ and tables come.
 
 fit, state                  the frozen fit; the same as plain arrays, for pickles
 random_intercept, mixed_fit     the fit of a random intercept, of any terms
-row_variances, log_variance     a package: the heteroscedastic estimator; coefficients
+heteroscedastic, log_variance   a package: one factor, modelled noise; coefficients
 mixed_posterior, mixed_integrated    new rows of any terms, the variances given or not
-modelled_noise, iterative_fit   its log-variance; the error of an iterative solver
+modelled_noise, iterative_fit   any terms beside it; the error of an iterative solver
 inference, mixed_inference, estimated_weights    degrees of freedom, standard errors
 profile, mixed_profile, hypotheses            profile-likelihood intervals, tests
 one_factor_summary, mixed_summary    the summary of a fit: of one factor, of any terms

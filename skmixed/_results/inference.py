@@ -12,8 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._likelihood.criterion import residual_freedom
+from .._likelihood.heteroscedastic.residuals import (
+    groups_at,
+    local_posterior,
+    residuals,
+)
 from .._likelihood.random_intercept import evaluate
-from .._likelihood.row_variances.residuals import groups_at, local_posterior, residuals
 from .._rows.gram import pool
 
 # The slopes of the coefficients' covariance in the log-variance are kept up to this

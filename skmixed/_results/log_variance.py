@@ -7,10 +7,10 @@ from scipy import sparse
 
 from .._blocks import row_blocks
 from .._likelihood.arrow import Arrow
+from .._likelihood.heteroscedastic.derivatives import complete_information, derivatives
 from .._likelihood.posterior import of_groups
-from .._likelihood.row_variances.derivatives import complete_information, derivatives
-from .._search.row_variances.problem import log_bounds
-from .row_variances.fixed_groups import share
+from .._search.heteroscedastic.problem import log_bounds
+from .heteroscedastic.fixed_groups import share
 
 # This fraction of the complete-data information (that if all errors were observed) is
 # added to the diagonal of an information that is not positive definite.

@@ -6,9 +6,9 @@ import numpy as np
 from scipy import stats
 
 from .._messages import count
+from .heteroscedastic.fit import HeteroscedasticFit
 from .hypotheses import ratio_test
 from .profile import component_intervals
-from .row_variances.fit import HeteroscedasticFit
 from .summary import (
     Summary,
     Table,

@@ -20,6 +20,7 @@ from .covariances import (
     told_variances,
 )
 from .descent import Optimum
+from .heteroscedastic.problem import RANGE
 from .iterative import best_iterative
 from .modelled_noise import (
     ModelledNoiseProblem,
@@ -30,7 +31,6 @@ from .modelled_noise import (
     structure_of,
 )
 from .ratio import best_ratio
-from .row_variances.problem import RANGE
 
 # A rise of the deviance by less than this is none.
 NO_COST = 1e-6

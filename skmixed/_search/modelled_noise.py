@@ -2,7 +2,7 @@
 
 Newton's method in gamma and in the entries of Lambda together, from several starts
 where rows are few.  One random intercept, and a model without random effects, are
-fitted by the search of `row_variances`.
+fitted by the search of `heteroscedastic`.
 """
 
 from contextlib import suppress
@@ -14,12 +14,12 @@ from scipy import sparse
 
 from .._input.labels import GroupIndex
 from .._likelihood.criterion import is_exact
-from .._likelihood.modelled_noise import ModelledNoise, second_of_all
-from .._likelihood.row_variances.assembly import (
+from .._likelihood.heteroscedastic.assembly import (
     Structure,
     check_offset,
     variance_columns_of,
 )
+from .._likelihood.modelled_noise import ModelledNoise, second_of_all
 from .._rows.columns import Columns, rank_tolerance
 from .._rows.crossed import CrossedGram
 from .._rows.mixed import Reduced
@@ -38,9 +38,9 @@ from .covariances import (
     settle,
 )
 from .descent import Optimum, descend, search_from
+from .heteroscedastic.problem import Problem, make_problem
+from .heteroscedastic.search import best_optimum as best_of_one_factor
 from .race import race
-from .row_variances.problem import Problem, make_problem
-from .row_variances.search import best_optimum as best_of_one_factor
 
 # Up to so many rows several starts are searched: several optima are a matter of few
 # rows.

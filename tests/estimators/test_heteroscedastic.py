@@ -17,8 +17,8 @@ from skmixed import (
     HeteroscedasticGaussianRegressor,
     RandomInterceptRegressor,
 )
-from skmixed._likelihood.row_variances.criterion import evaluate
-from skmixed._likelihood.row_variances.derivatives import derivatives
+from skmixed._likelihood.heteroscedastic.criterion import evaluate
+from skmixed._likelihood.heteroscedastic.derivatives import derivatives
 from skmixed.heteroscedastic import read_problem
 
 # Predictions without labels are the population's here, on purpose.
@@ -453,7 +453,7 @@ def test_a_start_from_expected_noise_leads_to_the_same_optimum(monkeypatch):
     for structure in STRUCTURES:
         (options,) = structure.values
         model = fit(X, y, groups, **options)
-        monkeypatch.setattr("skmixed._search.row_variances.search.MANY_ROWS", 100)
+        monkeypatch.setattr("skmixed._search.heteroscedastic.search.MANY_ROWS", 100)
         other = fit(X, y, groups, **options)
         monkeypatch.undo()
         figures = [name for name in FIGURES if name != "variance_coef_covariance_"]

@@ -14,15 +14,15 @@ from scipy import sparse
 from skmixed import HeteroscedasticGaussianRegressor
 from skmixed._input.table import read_fit_data
 from skmixed._likelihood.arrow import Arrow, assemble_arrow
-from skmixed._likelihood.row_variances.criterion import evaluate
-from skmixed._likelihood.row_variances.derivatives import derivatives
-from skmixed._likelihood.row_variances.residuals import (
+from skmixed._likelihood.heteroscedastic.criterion import evaluate
+from skmixed._likelihood.heteroscedastic.derivatives import derivatives
+from skmixed._likelihood.heteroscedastic.residuals import (
     gain_by_exact_rows,
     unbiased_noise,
 )
 from skmixed._rows.parts import Parts
 from skmixed._rows.statistics import Sample, join, sample_in_memory, summarize
-from skmixed._search.row_variances.problem import make_problem
+from skmixed._search.heteroscedastic.problem import make_problem
 from skmixed.heteroscedastic import read_problem
 
 # Central differences of fourth order, step 1e-3: truncation and rounding are both some
@@ -367,7 +367,8 @@ def test_what_exact_rows_gain_is_what_a_lower_bound_gives(
     mean_groups, variance_groups, method, monkeypatch
 ):
     """math.md (31a)."""
-    monkeypatch.setattr("skmixed._likelihood.row_variances.residuals.BOUND_MARGIN", 0.0)
+    margin = "skmixed._likelihood.heteroscedastic.residuals.BOUND_MARGIN"
+    monkeypatch.setattr(margin, 0.0)
     model = model_of(
         method=method, mean_groups=mean_groups, variance_groups=variance_groups
     )
@@ -396,7 +397,7 @@ def test_unbiased_noise_is_unbiased_whatever_the_variance_of_the_row(
     the variance that the point has for it, in turn.
     """
     monkeypatch.setattr(
-        "skmixed._likelihood.row_variances.residuals.MOST_LEVERAGE", np.inf
+        "skmixed._likelihood.heteroscedastic.residuals.MOST_LEVERAGE", np.inf
     )
     model = model_of(singles=2, mean_groups=mean_groups)
     point = evaluate(model, random_theta(model))

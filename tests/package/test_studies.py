@@ -5,8 +5,8 @@ import pytest
 from oracles.integrated import conditional_t
 from oracles.studies import DOCS, load
 
-from skmixed._search.row_variances.search import Search
-from skmixed._search.row_variances.starts import constant_start
+from skmixed._search.heteroscedastic.search import Search
+from skmixed._search.heteroscedastic.starts import constant_start
 from skmixed.heteroscedastic import read_problem
 
 # Sets on which the start from a constant variance alone ends in another optimum than

@@ -235,7 +235,7 @@ def assert_same_search(model, expected):
 def many_rows(monkeypatch):
     """Search as where there are many rows: there is one start, and they stay."""
     monkeypatch.setattr("skmixed._rows.dask.FITS_IN_MEMORY", 0)
-    monkeypatch.setattr("skmixed._search.row_variances.search.MANY_ROWS", 100)
+    monkeypatch.setattr("skmixed._search.heteroscedastic.search.MANY_ROWS", 100)
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,15 @@ import pytest
 from numpy.testing import assert_allclose
 
 from skmixed import HeteroscedasticGaussianRegressor
-from skmixed._likelihood.row_variances.criterion import evaluate
-from skmixed._likelihood.row_variances.derivatives import derivatives, metric
-from skmixed._search.row_variances.search import (
+from skmixed._likelihood.heteroscedastic.criterion import evaluate
+from skmixed._likelihood.heteroscedastic.derivatives import derivatives, metric
+from skmixed._search.heteroscedastic.search import (
     Search,
     _decide_psi,
     _leads_to,
     best_optimum,
 )
-from skmixed._search.row_variances.starts import (
+from skmixed._search.heteroscedastic.starts import (
     by_ratio,
     constant_start,
     from_squared_residuals,
@@ -262,7 +262,7 @@ def test_a_few_groups_and_many_rows_take_few_steps(monkeypatch):
     X[:, 1:] = rng.normal(size=(12, 10))[groups]
     y = X.sum(axis=1) + rng.normal(size=12)[groups]
     y += np.exp(0.3 * X[:, 0]) * rng.normal(size=2000)
-    monkeypatch.setattr("skmixed._search.row_variances.search.MANY_ROWS", 100)
+    monkeypatch.setattr("skmixed._search.heteroscedastic.search.MANY_ROWS", 100)
     model = HeteroscedasticGaussianRegressor(variance_features=[0])
     assert model.fit(X, y, groups=groups).n_iter_ <= 7
 
@@ -308,7 +308,7 @@ def test_what_rows_gain_by_being_fitted_exactly_is_no_merit(monkeypatch):
         return point.gain
 
     monkeypatch.setattr(
-        "skmixed._search.row_variances.search.gain_by_exact_rows", gained
+        "skmixed._search.heteroscedastic.search.gain_by_exact_rows", gained
     )
 
     def merit(value, converged=True, gain=0.0):

@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 
 from ..._likelihood.arrow import Arrow
-from ..._likelihood.row_variances.criterion import Heteroscedastic, evaluate
-from ..._likelihood.row_variances.derivatives import derivatives, metric
-from ..._likelihood.row_variances.residuals import gain_by_exact_rows
+from ..._likelihood.heteroscedastic.criterion import Heteroscedastic, evaluate
+from ..._likelihood.heteroscedastic.derivatives import derivatives, metric
+from ..._likelihood.heteroscedastic.residuals import gain_by_exact_rows
 from ..._rows.gram import scale
 from ..trust_region import MOST_TRIALS, Minimum, Quadratic, minimise
 from .starts import FAR, by_ratio, constant_start, from_squared_residuals, more_starts

@@ -14,7 +14,7 @@ from oracles.reference import (
 from sklearn.base import clone
 
 from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
-from skmixed._search.row_variances import search
+from skmixed._search.heteroscedastic import search
 
 
 @pytest.mark.parametrize("mean_groups", ["random", "fixed"])

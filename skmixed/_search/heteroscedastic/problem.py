@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..._likelihood.row_variances.assembly import Structure, assemble
-from ..._likelihood.row_variances.criterion import Heteroscedastic, gram_at
-from ..._likelihood.row_variances.derivatives import tells_psi
+from ..._likelihood.heteroscedastic.assembly import Structure, assemble
+from ..._likelihood.heteroscedastic.criterion import Heteroscedastic, gram_at
+from ..._likelihood.heteroscedastic.derivatives import tells_psi
 from ..._rows.columns import Columns, noise_floor
 from ..._rows.grouped import Trend
 from .starts import Constant, best_constant

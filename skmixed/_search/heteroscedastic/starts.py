@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
+from ..._likelihood.heteroscedastic.residuals import gamma_deviance, unbiased_noise
 from ..._likelihood.random_intercept import RandomIntercept, noise_beside_fixed_effects
 from ..._likelihood.random_intercept import evaluate as evaluate_ratio
-from ..._likelihood.row_variances.residuals import gamma_deviance, unbiased_noise
 from ..._rows.gram import Gram
 from ..._rows.grouped import Trend
 from ..._rows.qr import EPS

@@ -12,14 +12,14 @@ import numpy as np
 
 from ..._likelihood.covariance_posterior import MOST_PARAMETERS, importance_nodes
 from ..._likelihood.criterion import BOUND_MARGIN
+from ..._likelihood.heteroscedastic.criterion import HeteroscedasticPoint
 from ..._likelihood.integrated import Integrated
 from ..._likelihood.mixture import Components
 from ..._likelihood.noise_densities import GroupedRows, log_densities, reduce_nodes
 from ..._likelihood.posterior import condition_at, widen
-from ..._likelihood.row_variances.criterion import HeteroscedasticPoint
 from ..._rows.grouped import DensePart
 from ..._rows.parts import Parts
-from ..._search.row_variances.problem import Problem
+from ..._search.heteroscedastic.problem import Problem
 from ..fit import penalised_or_updated
 
 # Rows of the fit that are kept for the integral.
@@ -168,7 +168,7 @@ def why_not_integrated(fit):
     return None
 
 
-def integrate_row_variances(fit):
+def integrate_heteroscedastic(fit):
     """The integrated distribution of a `HeteroscedasticFit`."""
     likelihood, n_features = fit.likelihood, len(fit.features)
     problem, unit = likelihood.problem, likelihood.unit

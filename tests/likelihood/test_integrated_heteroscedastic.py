@@ -15,8 +15,8 @@ from skmixed import (
     LinearMixedRegressor,
 )
 from skmixed._estimator import fit_of
-from skmixed._likelihood.row_variances.criterion import evaluate
-from skmixed._likelihood.row_variances.derivatives import derivatives
+from skmixed._likelihood.heteroscedastic.criterion import evaluate
+from skmixed._likelihood.heteroscedastic.derivatives import derivatives
 
 # In probability, of the end of an interval by 128 quasi-random nodes.
 NODES = 0.01

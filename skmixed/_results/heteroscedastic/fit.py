@@ -4,9 +4,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ..._likelihood.heteroscedastic.criterion import typical_noise
+from ..._likelihood.heteroscedastic.residuals import groups_at
 from ..._likelihood.posterior import condition, of_groups, widen
-from ..._likelihood.row_variances.criterion import typical_noise
-from ..._likelihood.row_variances.residuals import groups_at
 from ..fit import GroupedFit, response_of, variance_of, wide_mask
 from ..inference import (
     CoefficientUncertainty,
@@ -23,7 +23,7 @@ from ..summary import sizes_of
 from .fixed_groups import fixed_posterior, penalised_posterior
 from .integrated import (
     Likelihood,
-    integrate_row_variances,
+    integrate_heteroscedastic,
     likelihood_kept,
     why_not_integrated,
 )
@@ -117,7 +117,7 @@ class HeteroscedasticFit(GroupedFit):
         return why_not_integrated(self)
 
     def _integrate(self):
-        return integrate_row_variances(self)
+        return integrate_heteroscedastic(self)
 
     def observed(self, X, y, codes, labels, known):
         """See `Fit`; a group that is new has no fixed effects."""
