@@ -18,8 +18,11 @@ LOG = logging.getLogger("skmixed")
 # thousandth of their standard errors.
 CONVERGED = 1e-6
 # So does it after a step below this, in standard deviations of the effects and their
-# resolution: variances at the least value below stay there.
+# resolution, had it not been shortened: variances at the least value below stay there.
 STILL = 1e-6
+# A step after which the score points back by more than this part of what it was before
+# was too far.
+BACK = 0.5
 # No variance along any direction is less than this fraction of the resolution while the
 # search lasts, and one below the second figure is 0 at its end.
 LEAST, NONE = 1e-8, 1e-6
@@ -47,11 +50,15 @@ def best_iterative(zero, order, max_iter):
     if not any(c.blocks for c in zero.model.covariances):
         return Optimum(zero, 1, zero.factor.converged), told
     start, point = perf_counter(), fisher_step(zero)
-    last, length = np.inf, 1.0
+    length, fall, step = 1.0, 0.0, None
     for n_iter in range(max_iter):
+        if step is not None:  # after one too far the next ones are shorter
+            rise = point.gradient() @ step
+            length = length / 2 if rise > BACK * fall else min(1.0, 2 * length)
         point = point.pivoted()
         (H, _), units = point.hessian(), point.units
         step, decrement = newton_step(point, H)
+        fall = -(point.gradient() @ step)
         LOG.info(
             "evaluation %d: decrement %.2g, noise variance %.6g, %.1f s",
             n_iter + 2,
@@ -61,14 +68,11 @@ def best_iterative(zero, order, max_iter):
         )
         if decrement <= CONVERGED:
             return Optimum(_ended(point), n_iter + 2, point.factor.converged), told
-        # A decrement that rises is a step too far: the next ones are shorter.
-        length = length / 2 if decrement > last else min(1.0, 2 * length)
-        last = decrement
         theta = point.model.pack(point.Lambdas) + length * step
         Lambdas = _raised(point.model, point.model.unpack(theta), LEAST)
         moved = (point.model.pack(Lambdas) - point.model.pack(point.Lambdas)) / units
         point = evaluate(point.model, Lambdas, point.factor)
-        if np.linalg.norm(moved) <= STILL:
+        if np.linalg.norm(moved) <= STILL * length:
             return Optimum(_ended(point), n_iter + 3, point.factor.converged), told
     return Optimum(_ended(point), max_iter + 1, False), told
 

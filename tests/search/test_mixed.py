@@ -32,6 +32,8 @@ from skmixed._search.race import basin_of, race
 CURVED = 0.02
 # Optima that different roads lead to, in -2 log-likelihood.
 SAME = 1e-7
+# Relative: what the probes of the iterative solver leave of a variance.
+OF_PROBES = 0.2
 FULL, DIAGONAL = ((0, 1),), ((0,), (1,))
 
 
@@ -728,3 +730,23 @@ def test_the_boundary_is_left_by_ever_smaller_variances():
     found, count = escape(Narrow((np.zeros((1, 1)),)))
     assert found.value < 1e-4
     assert count <= 8
+
+
+def test_the_iterative_solver_goes_on_to_effects_far_larger_than_the_noise():
+    """On the way the score rises and no step is too far: steps were halved until they
+    were so short that this was taken for the root, 300 lower in log-likelihood.
+    """
+    rng = np.random.default_rng(0)
+    n = 120
+    first = np.where(rng.random(n) < 0.8, 0, rng.integers(1, 20, size=n))
+    other = rng.integers(7, size=n)
+    y = rng.normal(size=20)[first] + 4e-3 * rng.normal(size=7)[other]
+    y = y + 1e-3 * rng.normal(size=n)
+    terms = [term(first, [-1], ((0,),)), term(other, [-1], ((0,),), "h")]
+    X = np.empty((n, 0))
+    direct = fit(X, y, terms, reml=False, solver=("direct",))
+    found = fit(X, y, terms, reml=False, solver=("iterative",))
+    assert found.converged
+    assert_allclose(found.noise_variance, direct.noise_variance, rtol=OF_PROBES)
+    for one, other in zip(found.covariances, direct.covariances, strict=True):
+        assert_allclose(one, other, rtol=OF_PROBES)
