@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+from scipy import sparse
 from scipy.linalg import cholesky, lapack, solve_triangular
 
 from .._rows.around import (
@@ -114,11 +115,11 @@ class CrossedFactor(TriangularSystem):
         """Upper triangle of the inverse of B, (d, d), with 0 below."""
         if len(self.L) <= FEW_KEPT:
             return self._kept_upper
-        return _inverse_of(self.L)
+        return _inverse_of(self.L, self.gram.components)
 
     @cached_property
     def _kept_upper(self):
-        return _inverse_of(self.L)
+        return _inverse_of(self.L, self.gram.components)
 
     def B_inverse(self):
         """Inverse of B, (d, d), a new array."""
@@ -255,6 +256,8 @@ class CrossedFactor(TriangularSystem):
         (K, q), (Lambdas, sizes) = size, self.rest
         M22 = self.M22
         rows = _right(Lambdas, sizes, M22[here])
+        if not _is_whole(self.gram.components):
+            rows = sparse.csr_array(rows)
         half = _right([L.T for L in Lambdas], sizes, rows @ inverse)
         blocks = np.einsum(
             "kid,kjd->ij", *(A.reshape(K, q, -1) for A in (half, M22[here]))
@@ -392,11 +395,37 @@ def _products(parts):
     return found
 
 
-def _inverse_of(L):
+def _is_whole(components):
+    """Whether all effects are of one component."""
+    return len(components) == len(components[0]) == 1
+
+
+def _root_of(B, components):
+    """Lower triangular L, L L' = B (d, d) symmetric, of which the upper triangle is
+    read if there is one component only; B may be overwritten.
+    """
+    if _is_whole(components):
+        with products_of(len(B)):  # of the transpose, which is in LAPACK's order
+            return cholesky(B.T, lower=True, overwrite_a=True, check_finite=False)
+    L = np.zeros_like(B)
+    for some in components:
+        here = some[:, :, None], some[:, None, :]
+        L[here] = np.linalg.cholesky(B[here], upper=True).swapaxes(1, 2)
+    return L
+
+
+def _inverse_of(L, components):
     """Upper triangle of the inverse of L L', a new array with 0 below."""
-    with products_of(len(L)):
-        inverse, _ = lapack.dpotri(L, lower=1)
-    return inverse.T
+    if _is_whole(components):
+        with products_of(len(L)):
+            inverse, _ = lapack.dpotri(L, lower=1)
+        return inverse.T
+    found = np.zeros_like(L)
+    for some in components:
+        here = some[:, :, None], some[:, None, :]
+        half = np.linalg.inv(L[here])
+        found[here] = np.triu(half.swapaxes(1, 2) @ half)
+    return found
 
 
 def factorize_crossed(gram, Lambdas, penalty=None):
@@ -505,8 +534,7 @@ def _solve_others(gram, Lambdas, whitened, rows):
     M2A = gram.W2_whole + _to_others(gram, around, Z_rows, rows)
     B = _both([Lambda.T for Lambda in rest[0]], rest[1], M22, overwrite=True)
     B[np.diag_indices_from(B)] += 1.0
-    with products_of(len(B)):  # of the transpose, which is in LAPACK's order
-        L = cholesky(B.T, lower=True, overwrite_a=True, check_finite=False)
+    L = _root_of(B, gram.components)
     parts, M2A = forward(steps, M2A)
     half = solve_triangular(L, _left(*rest, M2A), lower=True, check_finite=False)
     u = solve_triangular(L, half, trans="T", lower=True, check_finite=False)
@@ -575,13 +603,12 @@ def _times_lambda(Lambdas, sizes, A):
 
 def _right(Lambdas, sizes, A):
     """A Lambda_2, for a symmetric A or some rows of one."""
-    found, start = np.empty_like(A), 0
+    found, start = [], 0
     for L, (K, q) in zip(Lambdas, sizes, strict=True):
-        here = slice(start, start + K * q)
+        part = A[:, start : start + K * q].reshape(len(A), K, q)
         start += K * q
-        part = A[:, here].reshape(len(A), K, q)
-        found[:, here] = times(part, L).reshape(len(A), -1) if q > 1 else A[:, here] * L
-    return found
+        found.append(times(part, L).reshape(len(A), -1))
+    return found[0] if len(found) == 1 else np.hstack(found)
 
 
 def _both(Lambdas, sizes, A, overwrite=False):

@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 from scipy.linalg import cho_factor, cho_solve
+from scipy.sparse.csgraph import connected_components
 
 from .._threads import products_of
 from .coordinates import choose_coordinates
@@ -264,6 +265,27 @@ class CrossedGram:
     sizes: tuple
 
     outer = ()  # of a `AroundGram`
+
+    @cached_property
+    def components(self):
+        """The effects of the factors that cross, apart where no rows connect them: for
+        each size of such a component the effects of those of this size, (n, size).
+        """
+        outer, links = self.outer, self.links
+        links = outer[-1].links if outer else links
+        of_rest = self.sizes[1 + len(outer) :]
+        q = np.repeat([q for _, q in of_rest], [K for K, _ in of_rest])
+        level = np.repeat(np.arange(len(q)), q)
+        places = links.group, level[links.column]
+        met = sparse.coo_array((np.ones(len(links.group)), places))
+        met.resize(links.shape[0], len(q))
+        _, label = connected_components(
+            sparse.block_array([[None, met], [met.T, None]])
+        )
+        _, label = np.unique(label[links.shape[0] :][level], return_inverse=True)
+        effects, size = np.argsort(label, kind="stable"), np.bincount(label)
+        size_of = size[label[effects]]
+        return [effects[size_of == s].reshape(-1, s) for s in np.unique(size)]
 
     @cached_property
     def W2_whole(self):

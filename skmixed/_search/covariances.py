@@ -40,6 +40,8 @@ SPANNED = 1e-6
 CONSISTENT, LEAST_SLOPE, FARTHEST = 1e-11, 0.01, 5.0
 # An exact fit of less than this fraction of the rows may have led past other optima.
 MOST_ROWS = 0.5
+# A noise variance below this many times that of an exact fit is on the way there.
+NEAR_EXACT = 1e6
 # With fewer rows than this for each effect several optima are looked for, from the
 # scatter of each term alone, and below so many rows from random starts too.
 ROWS_PER_EFFECT, FEW_ROWS, N_STARTS = 5, 100, 8
@@ -164,9 +166,11 @@ def _regular(end, zero, max_iter):
     """The better of the end of a search and of that from next to no variance.
 
     Where large variances leave a few rows without noise, the likelihood rises on its
-    way to an exact fit of these rows, from wherever the search has come.
+    way to an exact fit of these rows, from wherever the search has come.  An exact fit
+    is not looked for again.
     """
-    other = search_from(lifted(zero), max_iter, end.n_evaluations + 1)
+    least = NEAR_EXACT * end.point.noise_variance if end.is_exact else 0.0
+    other = search_from(lifted(zero), max_iter, end.n_evaluations + 1, least)
     best = min(end, other, key=lambda optimum: optimum.point.value)
     return replace(best, n_evaluations=other.n_evaluations)
 

@@ -87,6 +87,8 @@ class Descent:
         # The average information leaves the same part of every decrement at most.
         left = 0.0 if found is None else decrement**2 / self.decrement
         last = decrement <= NEAR and left <= ENOUGH
+        # The value of an exact fit is that of rounding, which is known no better.
+        last |= decrement <= SHORT and is_exact(point.noise_variance, point.model.floor)
         new = _along(point, step, decrement, STALLED if last else 1.0)
         if new is None:
             lowest = bool(decrement <= STALLED * point.rounding)
@@ -110,24 +112,30 @@ class Descent:
         return newton_step(point, found.ahead(step)), found
 
 
-def descend(point, max_iter):
-    """The optimum to which steps from a point lead."""
+def descend(point, max_iter, least=0.0):
+    """The optimum to which steps from a point lead; below the least noise variance they
+    are given up.
+    """
     search = Descent(point)
     while not search.ended and search.n_steps < max_iter:
         search = search.next()
+        if search.point.noise_variance < least:
+            break
     return Optimum(search.point, search.n_steps, search.converged)
 
 
-def search_from(start, max_iter, spent=0):
-    """The optimum that is reached from a point, escapes from the boundary included."""
-    best = descend(start, max_iter)
+def search_from(start, max_iter, spent=0, least=0.0):
+    """The optimum that is reached from a point, escapes from the boundary included;
+    `least` is as of `descend`.
+    """
+    best = descend(start, max_iter, least)
     spent += best.n_evaluations
     while True:
         point, away, count = leave_boundary(best.point)
         spent += count
         if away is None:
             return replace(best, point=point, n_evaluations=spent)
-        best = descend(away, max_iter)
+        best = descend(away, max_iter, least)
         spent += best.n_evaluations
 
 

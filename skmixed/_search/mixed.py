@@ -318,8 +318,8 @@ def best_optimum(model, order, max_iter):
     if all(some.all() for some in told):
         return best_covariances(zero, max_iter), told
     simpler = best_covariances(no_variance(model.only(told)), max_iter)
-    if are_sums(zero, told):
-        return simpler, told
+    if simpler.is_exact or are_sums(zero, told):
+        return simpler, told  # it leaves nothing to other variances
     best = best_covariances(zero, max_iter, simpler.point)
     costs = simpler.point.value - best.point.value
     return (best if costs > NO_COST else simpler), told
