@@ -34,8 +34,7 @@ The same words everywhere:
     factor   the block-Cholesky factor of the Gram at one point (or: a grouping factor)
     link     the block of the Gram of a level and an effect of a crossing factor
     point    values of all parameters of the covariance
-    modelled noise    noise whose log-variance depends on features of the row; the other
-             kind is constant
+    noise    constant, or modelled: its log-variance depends on features of the row
     told     determined by the data, as a variance may be or not
     loading  the change of a conditional mode by errors of the coefficients
     optimum  the point at which the criterion is best
