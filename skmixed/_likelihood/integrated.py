@@ -27,6 +27,9 @@ from .row_maps import row_maps
 KEPT = 2_000_000
 # Rows whose intervals are found at once, where posteriors are kept.
 AT_ONCE = 10_000
+# The least chi-square of a draw, in units of its degrees of freedom: with next to none
+# of these most are less than the least double, and the draw is the largest as good.
+LEAST = 1e-280
 
 
 @dataclass(frozen=True)
@@ -211,7 +214,8 @@ class Integrated:
         component = random_state.choice(
             len(keys), size=n_samples, p=self.over.probability
         )
-        shrink = np.sqrt(freedom / random_state.chisquare(freedom, size=n_samples))
+        square = random_state.chisquare(freedom, size=n_samples)
+        shrink = np.sqrt(freedom / np.maximum(square, LEAST * freedom))
         draws = np.empty((X.shape[0], n_samples))
         for i in np.unique(component):
             mine, known = component == i, self.posterior(keys[i])

@@ -206,8 +206,9 @@ def snap(point):
         Lambdas.append(L if kept.all() else covariance.root(Psi))
     if all(L is old for L, old in zip(Lambdas, point.Lambdas, strict=True)):
         return point, 0
-    new = point.moved(tuple(Lambdas))
-    return (new if new.value <= point.value + point.rounding else point), 1
+    new = attempt(point.moved, tuple(Lambdas))
+    worse = new is None or new.value > point.value + point.rounding
+    return (point if worse else new), 1
 
 
 def escape(point):

@@ -405,6 +405,33 @@ STORIES = {
             "seed": 3022869857,
         },
     ),
+    "an exact fit with equal noise, beyond the digits of other noise": (
+        {
+            "method": "ml",
+            "fit_intercept": True,
+            "alpha": 0.0,
+            "variance_features": [1],
+            "variance_alpha": 0.0,
+            "variance_offset": None,
+        },
+        {
+            "n": 45,
+            "columns": ["sum", "normal"],
+            "target": "model",
+            "noise": 0.1,
+            "levels": ["random", "crossed"],
+            "n_levels": 20,
+            "terms": [((1,), True, "|"), ((1, 0), True, "|")],
+            "weight": "ratio",
+            "table": "structured",
+            "door": "other models",
+            "labels": ["str", "date"],
+            "container": "array",
+            "unit": 38,
+            "units": [17, -45],
+            "seed": 23488049,
+        },
+    ),
 }
 
 

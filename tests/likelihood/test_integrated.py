@@ -384,3 +384,15 @@ def test_joint_t_of_one_value_is_t():
     """math.md (73)."""
     found = t_log_density(1.3**2 / 4, np.log(4.0), 1, 7.0)
     assert_allclose(found, t.logpdf(1.3, 7.0, scale=2.0))
+
+
+def test_draws_beside_weights_that_sum_to_next_to_nothing():
+    """Draws of a t distribution with so few degrees of freedom were infinite."""
+    rng = np.random.default_rng(0)
+    model = LinearMixedRegressor("(1 | g)")
+    groups = np.arange(12) % 3
+    data = np.empty((12, 0)), rng.normal(size=12)
+    model.set_params(fit_intercept=False)
+    model.fit(*data, groups=groups, sample_weight=np.full(12, 1e-6))
+    draws = model.sample_y(data[0], groups=groups, distribution="integrated")
+    assert np.isfinite(draws).all()

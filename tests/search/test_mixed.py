@@ -24,7 +24,7 @@ from skmixed._search.covariances import (
     settle,
     told_variances,
 )
-from skmixed._search.descent import Optimum, escape, search_from
+from skmixed._search.descent import Optimum, escape, search_from, snap
 from skmixed._search.mixed import fit_mixed, likelihood_of
 from skmixed._search.modelled_noise import Noise
 from skmixed._search.race import basin_of, race
@@ -771,3 +771,20 @@ def test_the_iterative_solver_goes_on_to_effects_far_larger_than_the_noise():
     assert_allclose(found.noise_variance, direct.noise_variance, rtol=OF_PROBES)
     for one, other in zip(found.covariances, direct.covariances, strict=True):
         assert_allclose(one, other, rtol=OF_PROBES)
+
+
+def test_a_boundary_beyond_the_digits_of_a_point_is_not_gone_to(monkeypatch):
+    """Beside effects far larger than the noise a smaller variance may leave a matrix
+    that has no Cholesky root: this was an error.
+    """
+    X, y, first, other, _ = simulate(crossed=1.0)
+    terms = [term(first, [-1, 0], FULL), term(other, [-1], ((0,),), "h")]
+    model = model_of(X, y, terms)
+    point = evaluate(model, (np.diag([1.0, 1e-9]), np.eye(1)))
+    assert snap(point)[0] is not point
+
+    def beyond(*_):
+        raise np.linalg.LinAlgError
+
+    monkeypatch.setattr(type(point), "moved", beyond)
+    assert snap(point) == (point, 1)
