@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from .._likelihood.criterion import UNTOLD
+from .._likelihood.criterion import NO_INFORMATION, UNTOLD
 from .._likelihood.mixed import along, evaluate, information_at_zero, traces_at_zero
 from .._rows.crossed import CrossedGram
 from .._rows.iterative import IterativeGram
@@ -130,10 +130,10 @@ def best_of_starts(zero, max_iter, simpler=None):
     if not _is_regular(best, zero):
         best = _regular(best, zero, max_iter)
     if simpler is not None:
-        start = lifted(evaluate(zero.model, simpler.Lambdas))
-        other = search_from(start, max_iter, best.n_evaluations + 2)
+        point = lifted(evaluate(zero.model, simpler.Lambdas))
+        other = search_from(point, max_iter, best.n_evaluations + 2)
         best = min(best, other, key=lambda optimum: optimum.point.value)
-        return replace(best, n_evaluations=other.n_evaluations)
+        best = replace(best, n_evaluations=other.n_evaluations)
     n_effects = sum(K * q for K, q in zero.model.gram.sizes)
     few = n_effects >= start.factor_freedom or zero.model.n_rows < FEW_ROWS
     some = few or zero.model.n_rows < ROWS_PER_EFFECT * n_effects
@@ -237,17 +237,21 @@ def are_sums(zero, told, found=None):
     if model.penalty is not None or not found.is_exact:
         return False
     F = _information(zero, found)
-    n_of_rows = len(F) - sum(len(c.entries[0]) for c in model.covariances)
-    kept, alone = [True] * n_of_rows, True
+    size = np.diag(F)
+    nothing = size <= NO_INFORMATION * size[0]
+    k = len(F) - sum(len(c.entries[0]) for c in model.covariances)
+    kept, alone = [True] * k, True
     # A log-variance takes no part of a variance, which it would leave no longer.
-    mixed = [False, *[True] * (n_of_rows - 1)]
+    mixed = [False, *[True] * (k - 1)]
     for c, some in zip(model.covariances, told, strict=True):
         rows, columns = c.entries
         kept += [*(some[rows] & some[columns])]
         mixed += [*(rows != columns)]
-        alone &= all(len(block) == 1 or some[list(block)].all() for block in c.blocks)
+        free = some.copy()
+        np.logical_or.at(free, rows, nothing[len(kept) - len(rows) : len(kept)])
+        alone &= all(len(block) == 1 or free[list(block)].all() for block in c.blocks)
     kept, mixed = np.array(kept), np.array(mixed)
-    unit = 1 / np.sqrt(np.maximum(np.diag(F), np.finfo(float).tiny))
+    unit = np.where(nothing, 0.0, 1 / np.sqrt(np.where(nothing, 1.0, size)))
     F = F * np.outer(unit, unit)
     among, across = F[np.ix_(kept, kept)], F[np.ix_(kept, ~kept)]
     parts, *_ = np.linalg.lstsq(among, across, rcond=None)
@@ -272,7 +276,7 @@ def _told_in_turn(F, parameters, sizes):
     order = sorted(range(len(parameters)), key=lambda k: parameters[k][:2])
     first = len(F) - len(parameters)
     for k in [*range(first), *(first + k for k in order)]:
-        if F[k, k] <= UNTOLD * max(size[k], 1.0):
+        if F[k, k] <= max(UNTOLD * size[k], NO_INFORMATION * size[0]):
             continue
         F = F - np.outer(F[:, k], F[k]) / F[k, k]
         if k >= first:
@@ -352,8 +356,9 @@ def _noise(free):
 
 
 def _largest(point):
-    """The largest variance of an effect, in noise variances."""
-    return max(np.sum(Lambda**2, axis=1).max() for Lambda in point.Lambdas)
+    """The largest variance of an effect, in noise variances; 0 of no effect."""
+    sizes = (np.sum(Lambda**2, axis=1).max() for Lambda in point.Lambdas)
+    return max(sizes, default=0.0)
 
 
 def _free(model, terms):

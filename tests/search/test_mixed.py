@@ -788,3 +788,10 @@ def test_a_boundary_beyond_the_digits_of_a_point_is_not_gone_to(monkeypatch):
 
     monkeypatch.setattr(type(point), "moved", beyond)
     assert snap(point) == (point, 1)
+
+
+def test_random_starts_without_random_effects():
+    """There is no largest variance of none: this was an error."""
+    X, y, *_ = simulate()
+    zero = no_variance(model_of(X, y, ()))
+    assert len(list(random_starts(zero))) > 0
