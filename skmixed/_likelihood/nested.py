@@ -11,8 +11,8 @@ import numpy as np
 
 from .._rows.elimination import swept
 from .._rows.nested import NestedGram
-from .._rows.qr import EPS, stacked_root
-from .._rows.reduction import PieceSums, root_by_difference
+from .._rows.pieces import PieceSums
+from .._rows.qr import EPS, root_by_difference, stacked_root
 from .factor import (
     TriangularSystem,
     bordered,
@@ -307,7 +307,7 @@ def _eliminate_one(rows, bounds, width, is_variates):
     else:
         is_constant = (np.abs(rows[:, width] - z) <= 64 * EPS * np.abs(z)).all()
         gone = [0] if is_constant else []
-        root = root_by_difference([A], None, on, gone)
+        root = root_by_difference(A.T @ A, on.T @ on, gone)
     if root is not None:
         root = np.column_stack([np.zeros((len(root), width)), root])
     return R[:, None], root

@@ -5,7 +5,7 @@ top, and the rows below it are free of the factor's effects.  The columns of Z a
 those of A, a constant and the features: R holds the R11 and the R12 of a `Gram`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -14,17 +14,16 @@ import numpy as np
 from .._blocks import block_rows, cut, map_runs, row_blocks
 from .gram import Gram
 from .moments import Moments
-from .qr import EPS, column_norms, rows_root, stacked_root
-from .reduction import (
-    ROOTS_AT_ONCE,
+from .pieces import (
     PieceSums,
-    root_by_difference,
     rows_by_group,
     rows_of,
     split_long,
     spread,
     weighted_sums,
 )
+from .qr import EPS, ROOTS_AT_ONCE, column_norms, rows_root, stacked_root
+from .within import inverse, level_rows
 
 # A column of Z is dependent on those before it, within a level, where these leave less
 # than this fraction of it: directions of shorter ones are rounding.
@@ -199,9 +198,11 @@ def eliminate_about(origin, read, codes, n_levels, positions, weight, n_jobs, up
     """
     left_over = [not set(nest.positions) <= set(positions) for nest in upper]
     some = [nest for nest, left in zip(upper, left_over, strict=True) if left]
-    R, left, rest, pieces = _visit(
-        read, codes, n_levels, positions, origin, weight, n_jobs, some
-    )
+    how = read, codes, n_levels, positions, origin, weight, n_jobs
+    has_few = positions[0] == 0 and len(positions) <= 2
+    if has_few and isinstance(read, Reader) and not some:
+        return *_eliminate_few(*how), (None,) * len(upper)
+    R, left, rest, pieces = _visit(*how, some)
     merged, rest = _merge_upper(some, pieces, left, rest)
     merged = iter(merged)
     return R, rest, tuple(next(merged) if left else None for left in left_over)
@@ -266,12 +267,55 @@ class Reader:
         A[:, -1] = of_y
         return A
 
-    def apart(self, rows):
-        """X and y (n, 1) of these rows, new float64 arrays."""
-        found = rows_of(self.X, rows), self.y[rows][:, None]
-        if not isinstance(rows, slice):  # they are copies already
-            return tuple(np.asarray(A, dtype=float, order="C") for A in found)
-        return tuple(np.array(A, dtype=float, order="C") for A in found)
+    def parts(self, rows):
+        """X and y (n, 1) of these rows, which are not to be changed."""
+        return rows_of(self.X, rows), self.y[rows][:, None]
+
+
+@np.errstate(over="ignore", invalid="ignore")  # `check_range` says it of the moments
+def _eliminate_few(read, codes, n_levels, positions, origin, weight, n_jobs):
+    """R and the root of the rest, of a random intercept and at most one slope: math.md
+    (185).
+    """
+    rows, q = level_rows(read.parts, codes, n_levels, weight), len(positions)
+    root_size, column, gone = np.sqrt(rows.totals()), None, positions[1:] - 1
+    lengths = [root_size]
+    if q == 2:
+        column, length = _slope_column(rows, read, root_size, positions[1], origin)
+        lengths.append(length)
+    on, scatter = rows.sums(column, n_jobs)
+    for part, length in zip(on, lengths, strict=True):
+        part *= inverse(length)
+    root = rows.root_beside(scatter, on, lengths, column, gone)
+    column, R = None, np.zeros((n_levels, q, len(origin)))
+    for j in reversed(range(q)):
+        R[:, j, 1:] = on.pop().T
+    R[:, 0, 0] = root_size
+    R[:, 0, 1:] += root_size[:, None] * (rows.own - origin[1:])
+    if q == 2:
+        R[:, 1, positions[1]] = lengths[1]
+    rest = np.column_stack([np.zeros(len(root)), root])
+    rest[:, positions] = 0.0
+    return R, rest
+
+
+def _slope_column(rows, read, root_size, position, origin):
+    """The column of a slope, counted from the means of its levels, and its lengths."""
+    codes, at = rows.codes, position - 1
+    own = rows.own[:, at].copy()
+    z = np.array(read.X[:, at], dtype=float)
+
+    def take_off(figures):
+        for some in row_blocks(len(z), 1):
+            z[some] -= figures.take(codes[some])
+
+    take_off(own)
+    mean = rows.totals(z) / root_size**2
+    take_off(mean)
+    square = rows.totals(z * z)
+    norm = np.sqrt(square + (root_size * (mean + own - origin[position])) ** 2)
+    length = replace(rows, weight=None).totals()
+    return z, pivots(square, norm, 1, length)
 
 
 def _visit(read, codes, n_levels, positions, origin, weight, n_jobs, upper):
@@ -341,20 +385,6 @@ class _Block:
         rows = slice(start, end)
         return rows if self.order is None else self.order[rows]
 
-    @property
-    def is_plain(self):
-        """Whether swept rows need not be formed: `reduce` has their root from sums."""
-        few = self.positions[0] == 0 and len(self.positions) <= 2
-        return few and isinstance(self.read, Reader)
-
-    def reduce(self, rows, bounds):
-        """R of pieces of rows, and the root of the rows after the elimination: by
-        differences of sums where these cost no digits.
-        """
-        columns = self.read.apart(rows)
-        a = None if self.weight is None else self.weight[rows]
-        return _reduce_block(columns, a, bounds, self.origin, self.positions)
-
     def eliminate(self, rows, bounds):
         """R of pieces of rows, and the rows after the elimination."""
         A = self.read(rows)
@@ -375,13 +405,8 @@ def _visit_run(block, bounds, codes, upper, beside=None):
     R = np.zeros((len(bounds) - 1, len(positions), m))
     kept = np.arange(m) if upper else np.setdiff1d(np.arange(m), positions)
     roots, of_upper, product = [np.empty((0, len(kept)))], [[] for _ in upper], 0.0
-    is_plain = block.is_plain and beside is None and not upper
     for i, j in pairwise(cut(bounds, block_rows(m))):
         rows, pieces = block.rows(bounds[i], bounds[j]), bounds[i : j + 1] - bounds[i]
-        if is_plain:
-            R[i:j], root = block.reduce(rows, pieces)
-            roots.append(root[:, kept])
-            continue
         R[i:j], A = block.eliminate(rows, pieces)
         if beside is not None:
             a = 1.0 if block.weight is None else np.sqrt(block.weight[rows])[:, None]
@@ -407,57 +432,6 @@ def _sweep_levels(A, owner, bounds, positions):
     R = np.zeros((len(starts), len(positions), A.shape[1]))
     sweep(A, np.append(bounds[starts], bounds[-1]), positions, R)
     return owner[starts], R
-
-
-def _reduce_block(columns, a, bounds, origin, positions):
-    """R of the pieces of some rows, and the root of the rows after the elimination:
-    math.md (185).  `columns` are X and y (n, 1); the effects are a random intercept and
-    at most one slope.
-    """
-    length, m, q = np.diff(bounds), len(origin), len(positions)
-    own = [A[bounds[:-1]] for A in columns]
-    for A, first in zip(columns, own, strict=True):
-        A -= spread(first, length)
-    a = np.ones(len(A)) if a is None else a
-    total, R = PieceSums(bounds), np.zeros((len(length), q, m))
-
-    def sums(a):
-        return np.concatenate([total(a, A) for A in columns], axis=1)
-
-    root_size = np.sqrt(np.add.reduceat(a, bounds[:-1]))
-    R[:, 0, 0] = root_size
-    axes, on = [spread(1 / root_size, length)], [sums(a) / root_size[:, None]]
-    if q == 2:
-        at = positions[1] - 1
-        mean = on[0][:, at] / root_size
-        level = root_size * (mean + own[0][:, at] - origin[positions[1]])
-        z = columns[0][:, at] - spread(mean, length)
-        square = total(a * z, z)
-        pivot = pivots(square, np.sqrt(square + level**2), 1, length)
-        axes.append(z * spread(_inverse(pivot), length))
-        on.append(sums(a * axes[1]))
-    root = _root_beside(columns, a, axes, on, length, positions[1:] - 1)
-    for j, part in enumerate(on):
-        R[:, j, 1:] = part
-    R[:, 0, 1:] += root_size[:, None] * (np.concatenate(own, axis=1) - origin[1:])
-    if q == 2:
-        R[:, 1, positions[1]] = pivot
-    return R, np.column_stack([np.zeros(len(root)), root])
-
-
-def _root_beside(columns, a, axes, on, length, gone):
-    """Root of the rows of X and y beside axes that are orthonormal under the weights,
-    on which they have the parts `on`; columns `gone` are in their span.
-    """
-    if len(a) > on[0].shape[1]:
-        weight = None if (a == 1).all() else a
-        root = root_by_difference(columns, weight, np.vstack(on), gone)
-        if root is not None:
-            return root
-    rows = np.concatenate(columns, axis=1)
-    for axis, part in zip(axes, on, strict=True):
-        rows -= axis[:, None] * spread(part, length)
-    return rows_root(np.sqrt(a)[:, None] * rows)
 
 
 def _eliminate_block(A, a, bounds, origin, positions, axes):
@@ -517,7 +491,7 @@ def sweep(A, bounds, positions, R, done=0, axes=None):
         norm = np.sqrt(square + np.sum(before**2, axis=1))
         used = np.count_nonzero(R[:, range(j), positions[:j]], axis=1)
         pivot = pivots(square, norm, used, length)
-        z *= spread(_inverse(pivot), length)
+        z *= spread(inverse(pivot), length)
         if axes is not None:
             axes[:, j] = z
         R[:, j] = total(z, A)
@@ -546,11 +520,6 @@ def pivots(square, norm, used, length):
     pivot = np.sqrt(square)
     pivot[(pivot <= DEPENDENT * norm) | (used >= length)] = 0.0
     return pivot
-
-
-def _inverse(pivot):
-    """1 / pivot, and 0 for 0."""
-    return np.divide(1.0, pivot, where=pivot > 0, out=np.zeros_like(pivot))
 
 
 def join_pieces(R, owner, n_levels, positions):

@@ -16,13 +16,8 @@ from scipy import sparse
 from .._blocks import BLOCK_SIZE, block_rows, cut, row_blocks
 from .columns import Columns
 from .parts import ByGroup, Parts
-from .reduction import (
-    reduce_centred,
-    reduce_rows,
-    reduce_sparse,
-    rows_by_group,
-    rows_of,
-)
+from .pieces import rows_by_group, rows_of
+from .reduction import reduce_centred, reduce_rows, reduce_sparse
 
 # Below this many rows per worker the overhead of a call exceeds its work.
 ROWS_PER_WORKER = 20_000

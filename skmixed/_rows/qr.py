@@ -10,6 +10,11 @@ EPS = np.finfo(float).eps
 # Cholesky's factor is taken if the other columns leave at least this fraction of a
 # column of unit norm: the rounding error grows with the square of its inverse.
 CHOLESKY_LIMIT = 0.1
+# Roots of blocks that are joined in one step: fewer and larger calls of LAPACK.
+ROOTS_AT_ONCE = 16
+# A scatter serves while it is at most so many times what the effects leave of it (twice
+# on average); beyond it the difference loses digits.
+CANCELLED = 16.0
 
 
 def rows_root(A):
@@ -80,6 +85,20 @@ def scatter_root(scatter):
         root[:, is_zero] = 0.0
     left = root.diagonal() - CHOLESKY_LIMIT * norm  # not a number, where one is not
     return root if not failed and (left >= 0).all() else None
+
+
+@np.errstate(over="ignore", under="ignore", invalid="ignore")
+def root_by_difference(scatter, spanned, gone=()):
+    """The root of what is left of a scatter (m, m) beside columns that have `spanned`
+    of it; None where the difference would cost digits.  Of the columns `gone` nothing
+    is left.
+    """
+    total, left = np.diag(scatter).copy(), scatter - spanned
+    some = list(gone)
+    left[some] = left[:, some] = total[some] = 0.0
+    if (total <= CANCELLED * np.diag(left)).all():
+        return scatter_root(left)
+    return None
 
 
 @np.errstate(over="ignore", under="ignore", invalid="ignore")

@@ -13,15 +13,9 @@ from scipy import sparse
 from .._blocks import block_rows, cut, map_runs, row_blocks
 from .memory import check_memory
 from .moments import merge_pieces, moments_about_mean, sparse_means
-from .qr import EPS, rows_root, scatter_root
+from .pieces import rows_by_group, rows_of, split_long, spread
+from .qr import EPS, ROOTS_AT_ONCE, root_by_difference, rows_root
 
-# Up to so many rows the codes of their groups fit 16 bits, which NumPy sorts by counts.
-MOST_16_BITS = 2**16
-# Roots of blocks that are joined in one step: fewer and larger calls of LAPACK.
-ROOTS_AT_ONCE = 16
-# Cross-products about a row of the piece serve while they are at most so many times
-# those about its mean (twice on average); beyond it their difference loses digits.
-CANCELLED = 16.0
 # Cross-products square the condition number, so that a sparse X can tell dependent or
 # constant columns only to about the root of double precision.
 SPARSE_TOLERANCE = 1e-7
@@ -108,52 +102,11 @@ def reduce_rows(read, codes, n_groups, weight=None, n_jobs=None, origins=None):
     return moments_about_mean(np.zeros(len(first)), size, mean, within)
 
 
-def rows_of(X, rows):
-    """Some rows of X, the slice or row numbers `rows`, in whichever way is fastest."""
-    if isinstance(rows, slice):
-        return X[rows]
-    if X.flags.f_contiguous:  # indexing, or `take` of rows, is 20 times slower
-        return X.T.take(rows, axis=1).T
-    return X.take(rows, axis=0)
-
-
-def rows_by_group(codes, n_groups):
-    """Row numbers in the order of their groups, and the beginning of each group.
-
-    The order is None where the rows are in it already.
-    """
-    n, is_sorted = len(codes), bool((codes[1:] >= codes[:-1]).all())
-    if is_sorted or n <= MOST_16_BITS:
-        ends = np.cumsum(np.bincount(codes, minlength=n_groups))
-        order = None
-        if not is_sorted:  # NumPy sorts numbers of 16 bits by counting, too
-            order = np.argsort(codes.astype(np.uint16), kind="stable")
-        return order, np.concatenate([[0], ends])
-    # Converting a matrix with one entry per row from rows to columns is a counting
-    # sort, ten times as fast as argsort.
-    entries = np.ones(n, dtype=np.int8)
-    starts = np.arange(n + 1, dtype=np.int32 if n < 2**31 - 1 else np.int64)
-    indicator = sparse.csr_array((entries, codes, starts), shape=(n, n_groups))
-    members = indicator.tocsc()
-    return members.indices, members.indptr.astype(np.intp)
-
-
 def _join(parts):
     if len(parts) == 1:
         return parts[0]
     size, mean, within = zip(*parts, strict=True)
     return np.concatenate(size), np.concatenate(mean), rows_root(np.vstack(within))
-
-
-def split_long(bounds, max_rows):
-    """Bounds and owners of the pieces of at most `max_rows` rows of all groups."""
-    length = np.diff(bounds)
-    if length.max() <= max_rows:
-        return bounds, np.arange(len(length))
-    n_pieces = np.maximum(-(-length // max_rows), 1)
-    owner = np.repeat(np.arange(len(length)), n_pieces)
-    within = np.arange(len(owner)) - np.repeat(np.cumsum(n_pieces) - n_pieces, n_pieces)
-    return np.append(bounds[owner] + within * max_rows, bounds[-1]), owner
 
 
 def _reduce_run(read, order, bounds, origin, m, weight):
@@ -197,29 +150,15 @@ def _root_within(columns, a, mean, size, length):
     """
     n, m = len(columns[0]), mean.shape[1]
     between = np.sqrt(size)[:, None] * mean
-    root = root_by_difference(columns, a, between) if n > m else None
-    if root is not None:
-        return root
+    if n > m:
+        root = root_by_difference(_scatter(columns, a), between.T @ between)
+        if root is not None:
+            return root
     A = np.concatenate(columns, axis=1) - spread(mean, length)
     return rows_root(A if a is None else A * np.sqrt(a)[:, None])
 
 
 @np.errstate(over="ignore", under="ignore", invalid="ignore")
-def root_by_difference(columns, a, on, gone=()):
-    """The root of A'WA - on'on, the scatter beside orthonormal columns whose products
-    with A are `on`; None where it would cost digits.  Of the columns `gone` is nothing
-    left.
-    """
-    scatter = _scatter(columns, a)
-    total = np.diag(scatter).copy()
-    scatter -= on.T @ on
-    some = list(gone)
-    scatter[some] = scatter[:, some] = total[some] = 0.0
-    if (total <= CANCELLED * np.diag(scatter)).all():
-        return scatter_root(scatter)
-    return None
-
-
 def _scatter(columns, a):
     """Weighted cross-products of columns that are in several arrays."""
     m = sum(A.shape[1] for A in columns)
@@ -234,47 +173,6 @@ def _scatter(columns, a):
             at = some.stop
         start = end
     return scatter
-
-
-def weighted_sums(a, bounds):
-    """The matrix of weighted sums over consecutive pieces of n rows, (pieces, n).
-
-    Of several weights for each row, `a` (k, n), it has the sums by the first ones, then
-    those by the second, (k pieces, n).
-    """
-    a = np.atleast_2d(a)
-    if len(bounds) == 2:
-        return a
-    k, n = a.shape
-    columns = np.tile(np.arange(n, dtype=np.int32), k)
-    starts = n * np.arange(k, dtype=np.int32)[:, None] + bounds[:-1].astype(np.int32)
-    entries = a.ravel(), columns, np.append(starts.ravel(), np.int32(k * n))
-    return sparse.csr_array(entries, shape=(k * (len(bounds) - 1), n))
-
-
-class PieceSums:
-    """Weighted sums over consecutive pieces of rows, by any weights.
-
-    Parameters
-    ----------
-    bounds : ndarray of shape (n_pieces + 1,)
-        Where the pieces begin, and the end.
-    """
-
-    def __init__(self, bounds):
-        self.matrix = weighted_sums(np.ones(bounds[-1]), bounds)
-
-    def __call__(self, a, A):
-        """The sums of the rows of A, or the numbers A, by weights a (n,)."""
-        if not sparse.issparse(self.matrix):
-            return a[None] @ A
-        self.matrix.data = a
-        return self.matrix @ A
-
-
-def spread(figures, length):
-    """Figures of pieces, repeated for each of their rows."""
-    return figures if len(length) == 1 else np.repeat(figures, length, axis=0)
 
 
 def reduce_centred(A, weight):

@@ -11,12 +11,8 @@ from scipy import sparse
 
 from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor, _blocks
 from skmixed._rows import reduction
-from skmixed._rows.reduction import (
-    reduce_rows,
-    reduce_sparse,
-    split_long,
-    weighted_sums,
-)
+from skmixed._rows.pieces import split_long, weighted_sums
+from skmixed._rows.reduction import reduce_rows, reduce_sparse
 
 # The same sums in another order.
 REORDERED = 1e-12

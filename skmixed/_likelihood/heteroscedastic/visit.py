@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from ..._rows.parts import add_by_group, join_groups
-from ..._rows.reduction import weighted_sums
+from ..._rows.pieces import weighted_sums
 from .residuals import local_posterior, residuals
 
 # Numbers that may hold the coupling of all pairs of variance effects through the

@@ -1,0 +1,203 @@
+"""Rows counted from one of their own level: sums of the levels, and the scatter that
+these leave (docs/math.md, sections 3 and 11.1).
+
+The rows are read in the order in which they come: entries of columns that are apart in
+memory take ten times as long in the order of the levels.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._blocks import block_rows, map_jobs, n_workers, row_blocks
+from .qr import ROOTS_AT_ONCE, root_by_difference, rows_root
+
+# A block of rows is read in so many shares, beside which what is taken off is small.
+SHARES = 4
+
+
+@dataclass(frozen=True)
+class LevelRows:
+    """Rows A of the levels of a factor, counted from one row of their own level.
+
+    Such a row has lost the offset of the data and the spread between levels, and has
+    all its own digits.
+
+    Attributes
+    ----------
+    read : callable
+        ``read(rows)`` gives those rows as arrays of some columns each, which are not
+        changed; `rows` is a slice or an array of row numbers.
+    codes : ndarray of shape (n,)
+        The level of each row, 0 to ``n_levels - 1``, each at least once.
+    n_levels : int
+    weight : ndarray of shape (n,), or None
+        Positive weights; None means 1.
+    own : ndarray of shape (n_levels, m)
+        The row of each level that its rows are counted from.
+    """
+
+    read: object
+    codes: np.ndarray
+    n_levels: int
+    weight: np.ndarray | None
+    own: np.ndarray
+
+    @property
+    def m(self):
+        """Number of columns."""
+        return self.own.shape[1]
+
+    def parts(self, start=0, end=None):
+        """Slices of rows: blocks, but of no fewer rows than there are levels, since sums
+        of each slice have figures for all of these.
+        """
+        end = len(self.codes) if end is None else end
+        step = max(block_rows(self.m), self.n_levels)
+        return [slice(i, min(i + step, end)) for i in range(start, end, step)]
+
+    def rows_into(self, A, some):
+        """Write the rows of a slice into A (n, m)."""
+        _side_by_side(self.read(some), A)
+        A -= self.own.take(self.codes[some], axis=0)
+
+    def weighted(self, A, some):
+        """Rows of a slice times the roots of their weights."""
+        if self.weight is None:
+            return A
+        return np.sqrt(self.weight[some])[:, None] * A
+
+    def totals(self, figures=None):
+        """Sums of figures of the rows (n,), or of 1, times weights, (n_levels,)."""
+        total = np.zeros(self.n_levels)
+        for some in self.parts():
+            a = None if self.weight is None else self.weight[some]
+            a = a if figures is None else _product(a, figures[some])
+            total += np.bincount(self.codes[some], a, self.n_levels)
+        return total
+
+    def sums(self, column=None, n_jobs=None):
+        """Sums over the rows of every level, and over all of them, in one pass.
+
+        Parameters
+        ----------
+        column : ndarray of shape (n,), default=None
+            Figures of the rows that their second sums are weighted by.
+        n_jobs : int, default=None
+            See `skmixed._blocks.map_jobs`.
+
+        Returns
+        -------
+        sums : list of ndarray of shape (m, n_levels)
+            A'WZ of a constant, and of the column.
+        scatter : ndarray of shape (m, m), or 0.0
+            A'WA; 0.0 if there are no more rows than columns.
+        """
+        n = len(self.codes)
+        step = -(-n // n_workers(n_jobs))
+        runs = [(i, min(i + step, n), column) for i in range(0, n, step)]
+        (sums, scatter), *others = map_jobs(self._sums_of_run, runs, n_jobs)
+        for more, further in others:
+            scatter = scatter + further
+            for total, some in zip(sums, more, strict=True):
+                total += some
+        return sums, scatter
+
+    @np.errstate(over="ignore", under="ignore", invalid="ignore")  # said of the moments
+    def _sums_of_run(self, start, end, column):
+        parts, m, n_sums = self.parts(start, end), self.m, 1 + (column is not None)
+        sums = [np.zeros((m, self.n_levels)) for _ in range(n_sums)]
+        rows, scatter = np.empty((parts[0].stop - start, m)), 0.0
+        for part in parts:
+            A, codes = rows[: part.stop - part.start], self.codes[part].astype(np.intp)
+            scatter = scatter + self._scatter_of(part, A)
+            factors = [None if self.weight is None else self.weight[part]]
+            if column is not None:
+                factors.append(_product(factors[0], column[part]))
+            for total, factor in zip(sums, factors, strict=True):
+                for of_column, figures in zip(total, A.T, strict=True):
+                    figures = _product(factor, figures)
+                    of_column += np.bincount(codes, figures, self.n_levels)
+        return sums, scatter
+
+    def _scatter_of(self, part, A):
+        """A'WA of a slice of rows, which are written into A; 0 where it is not used."""
+        m, scatter = A.shape[1], 0.0
+        step = max(block_rows(m) // SHARES, 1)
+        for i in range(0, len(A), step):
+            block = A[i : i + step]
+            some = slice(part.start + i, part.start + i + len(block))
+            self.rows_into(block, some)
+            if len(self.codes) > m:
+                weighted = self.weighted(block, some)
+                scatter = scatter + weighted.T @ weighted
+        return scatter
+
+    def root_beside(self, scatter, on, lengths, column=None, gone=()):
+        """Root of the scatter that is left beside effects of the levels.
+
+        By the difference of sums, math.md (185), or from the rows without the effects
+        where it would cost digits.
+
+        Parameters
+        ----------
+        scatter : ndarray of shape (m, m), or 0.0
+            A'WA; not used if there are no more rows than columns.
+        on : list of ndarray of shape (m, n_levels)
+            Products of A with orthonormal columns that span the effects: those of a
+            constant, and of `column`.
+        lengths : list of ndarray of shape (n_levels,)
+            The lengths of these two, by which they are divided; 0 for a column of
+            rounding.
+        column : ndarray of shape (n,), default=None
+        gone : sequence of int, default=()
+            Columns of A that the effects leave nothing of.
+        """
+        n, m = len(self.codes), len(on[0])
+        if n > m:
+            spanned = sum(part @ part.T for part in on)
+            root = root_by_difference(scatter, spanned, gone)
+            if root is not None:
+                return root
+        roots = [np.empty((0, m))]
+        for some in row_blocks(n, m):
+            codes = self.codes[some]
+            A = np.empty((len(codes), m))
+            self.rows_into(A, some)
+            factors = [1.0] if column is None else [1.0, column[some]]
+            for factor, part, length in zip(factors, on, lengths, strict=True):
+                axis = factor * inverse(length).take(codes)
+                A -= axis[:, None] * part.take(codes, axis=1).T
+            roots.append(rows_root(self.weighted(A, some)))
+            if len(roots) > ROOTS_AT_ONCE:
+                roots = [rows_root(np.vstack(roots))]
+        return rows_root(np.vstack(roots))
+
+
+def level_rows(read, codes, n_levels, weight=None):
+    """`LevelRows`, counted from any row of each level."""
+    some = np.empty(n_levels, dtype=np.intp)
+    for rows in row_blocks(len(codes), 1):
+        some[codes[rows]] = np.arange(rows.start, rows.stop)
+    parts = read(some)
+    own = np.empty((n_levels, sum(part.shape[1] for part in parts)))
+    _side_by_side(parts, own)
+    return LevelRows(read, codes, n_levels, weight, own)
+
+
+def _side_by_side(parts, A):
+    """Write arrays (n, ...) of some columns each into A."""
+    start = 0
+    for part in parts:
+        A[:, start : start + part.shape[1]] = part
+        start += part.shape[1]
+
+
+def _product(factor, figures):
+    """The product, where None is 1."""
+    return figures if factor is None else factor * figures
+
+
+def inverse(lengths):
+    """1 / lengths, and 0 for 0."""
+    return np.divide(1.0, lengths, where=lengths > 0, out=np.zeros_like(lengths))
