@@ -38,8 +38,7 @@ STEPS = {
 SLOPES = {
     "validation of X and y": (table, "_check_columns"),
     "labels": (linear_mixed, "read_labels"),
-    "order of the rows": (elimination, "rows_by_group"),
-    "reduction of the rows": (elimination, "map_runs"),
+    "reduction of the rows": (elimination, "_eliminate_few"),
     "search": (mixed, "best_optimum"),
     "posterior": (mixed_fit, "make_posterior"),
 }

@@ -3,7 +3,7 @@
 Comes in: `Data`, in memory, in batches or in partitions of a Dask collection.  Goes
 out: `Moments` and `Gram`.  Weights `a` enter in reduction, elimination, grouped.
 
-reduction, moments      the one reduction of rows, and its figures of groups
+reduction, moments, pieces     rows in group order to figures of groups
 sparse_rows, sparse_matrix     rows of a sparse X, one factor out; a stored matrix
 gram, qr                the blocks that the factor uses; triangular roots
 columns, dependence     independent columns of X, the way back; what can be estimated
@@ -11,6 +11,6 @@ statistics, cells       all that `partial_fit` keeps: of one factor, of any term
 parts, dask, memory     parts of the rows with their sums; partitions; what fits
 likeness, grouped, modelled_noise  rows in group order: all alike, visited again
 term, coordinates       a term; its effects as the search counts them
-mixed, elimination      all terms and the order of elimination; QR level by level
+mixed, elimination, within     all terms, their order; QR level by level; by sums
 nested, crossed, link_pairs, around, iterative     several factors, by their relation
 """

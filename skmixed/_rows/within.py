@@ -49,8 +49,8 @@ class LevelRows:
         return self.own.shape[1]
 
     def parts(self, start=0, end=None):
-        """Slices of rows: blocks, but of no fewer rows than there are levels, since sums
-        of each slice have figures for all of these.
+        """Slices of rows: blocks, but of no fewer rows than there are levels, all of
+        which the sums of each slice have figures for.
         """
         end = len(self.codes) if end is None else end
         step = max(block_rows(self.m), self.n_levels)

@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from skmixed._input.table import Data
+from skmixed._rows import within
 from skmixed._rows.crossed import Links
 from skmixed._rows.elimination import Reader, eliminate, eliminate_beside
 from skmixed._rows.mixed import reduce_terms
@@ -211,6 +212,33 @@ def test_rows_of_a_chain_hold_the_effects_of_the_outer_factor(outer):
     for h, found in enumerate(scatter):
         own = Z[around == h]
         assert_allclose(found, own.T @ own, atol=REORDERED)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("weighted", [False, True], ids=["rows", "weights"])
+def test_sums_do_not_depend_on_blocks_nor_jobs(monkeypatch, weighted, n_jobs):
+    """Slices have as many rows as there are levels, and are read in blocks."""
+    X, y, codes = rows()
+    weight = np.random.default_rng(1).uniform(0.5, 3, N) if weighted else None
+    how = Reader(X, y), codes, LEVELS, np.array([0, 2]), weight
+    whole = eliminate(*how)
+    monkeypatch.setattr(within, "block_rows", lambda m: 8)
+    parts = eliminate(*how, n_jobs)
+    assert_allclose(parts.R, whole.R, atol=EXACT * np.abs(whole.R).max())
+    scatter = whole.rest.T @ whole.rest
+    assert_allclose(parts.rest.T @ parts.rest, scatter, atol=EXACT * scatter.max())
+
+
+def test_rows_are_counted_from_one_of_their_level():
+    """An offset of 1e9 of each level, exact in binary, costs no digits."""
+    _, _, codes = rows()
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(-64, 64, (N, 2)) / 64, rng.integers(-64, 64, N) / 64
+    far = 2.0**30 * rng.integers(-9, 10, LEVELS)[codes]
+    near = eliminate(Reader(X, y), codes, LEVELS, np.array([0, 1]))
+    found = eliminate(Reader(X + far[:, None], y + far), codes, LEVELS, near.positions)
+    assert_allclose(np.abs(found.rest), np.abs(near.rest), atol=EXACT * N)
+    assert_allclose(found.R[:, 1, 2:], near.R[:, 1, 2:], atol=EXACT * N)
 
 
 @pytest.mark.parametrize("steep", [0.0, 1e3], ids=["plain", "steep slopes"])
