@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .columns import LEVEL_ROUNDING
+
 
 @dataclass(frozen=True)
 class Coordinates:
@@ -80,5 +82,7 @@ def choose_coordinates(Z, shift, blocks, n):
     change = np.eye(q)
     change[0] += np.where(free, 0.0, shift)
     size = np.linalg.norm(Z @ change, axis=0) / np.sqrt(n)
+    # A constant is not always its own mean to the last digit.
+    size[size <= LEVEL_ROUNDING * np.abs(shift) * free] = 0.0
     unit = np.where(size > 0, size, 1.0)
     return Coordinates(change / unit, np.where(free, shift, 0.0), unit, size > 0)

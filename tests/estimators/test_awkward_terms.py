@@ -495,6 +495,30 @@ STORIES = {
             "seed": 2246180917,
         },
     ),
+    "a constant slope that is not its own mean to the last digit: 14 lower": (
+        {
+            "method": "reml",
+            "fit_intercept": True,
+            "alpha": 0.0,
+            "mean_features": [1, 2, 0],
+        },
+        {
+            "n": 79,
+            "columns": ["normal", "constant", "normal"],
+            "target": "model",
+            "noise": 0.001,
+            "levels": ["random", "around", "inside"],
+            "n_levels": 7,
+            "terms": [((), True, "|"), ((2, 1, 0), True, "|"), ((1, 0, 2), False, "|")],
+            "weight": "counts",
+            "table": "frame",
+            "labels": ["bytes", "string", "int"],
+            "container": "array",
+            "unit": -42,
+            "units": [-5, -10, -36],
+            "seed": 1277608452,
+        },
+    ),
 }
 
 
