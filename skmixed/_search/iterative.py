@@ -20,8 +20,8 @@ CONVERGED = 1e-6
 # So does it after a step below this, in standard deviations of the effects and their
 # resolution, had it not been shortened: variances at the least value below stay there.
 STILL = 1e-6
-# A step after which the score points back by more than this part of what it was before
-# was too far.
+# A step after which the score points back by more than this fraction of what it was
+# before was too far.
 BACK = 0.5
 # No variance along any direction is less than this fraction of the resolution while the
 # search lasts, and one below the second figure is 0 at its end.
