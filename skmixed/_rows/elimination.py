@@ -284,6 +284,8 @@ def _eliminate_few(read, codes, n_levels, positions, origin, weight, n_jobs):
         column, length = _slope_column(rows, read, root_size, positions[1], origin)
         lengths.append(length)
     on, scatter = rows.sums(column, n_jobs)
+    if q == 2:  # the sum of the column is rounding, times a mean that may be large
+        on[1] -= rows.totals(column) * (on[0] / root_size**2)
     for part, length in zip(on, lengths, strict=True):
         part *= inverse(length)
     root = rows.root_beside(scatter, on, lengths, column, gone)
@@ -294,9 +296,7 @@ def _eliminate_few(read, codes, n_levels, positions, origin, weight, n_jobs):
     R[:, 0, 1:] += root_size[:, None] * (rows.own - origin[1:])
     if q == 2:
         R[:, 1, positions[1]] = lengths[1]
-    rest = np.column_stack([np.zeros(len(root)), root])
-    rest[:, positions] = 0.0
-    return R, rest
+    return R, np.column_stack([np.zeros(len(root)), root])
 
 
 def _slope_column(rows, read, root_size, position, origin):

@@ -159,7 +159,8 @@ class LevelRows:
             root = root_by_difference(scatter, spanned, gone)
             if root is not None:
                 return root
-        roots = [np.empty((0, m))]
+        kept = np.delete(np.arange(m), gone)  # rounding would have a row of its own
+        roots = [np.empty((0, len(kept)))]
         for some in row_blocks(n, m):
             codes = self.codes[some]
             A = np.empty((len(codes), m))
@@ -168,10 +169,12 @@ class LevelRows:
             for factor, part, length in zip(factors, on, lengths, strict=True):
                 axis = factor * inverse(length).take(codes)
                 A -= axis[:, None] * part.take(codes, axis=1).T
-            roots.append(rows_root(self.weighted(A, some)))
+            roots.append(rows_root(self.weighted(A[:, kept], some)))
             if len(roots) > ROOTS_AT_ONCE:
                 roots = [rows_root(np.vstack(roots))]
-        return rows_root(np.vstack(roots))
+        root = np.zeros((min(sum(map(len, roots)), len(kept)), m))
+        root[:, kept] = rows_root(np.vstack(roots))
+        return root
 
 
 def level_rows(read, codes, n_levels, weight=None):
