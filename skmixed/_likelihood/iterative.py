@@ -20,8 +20,9 @@ N_PROBES = 20
 # Relative errors at which the conjugate gradients of columns of A, of working variates
 # and of probes end, in the norm of the preconditioner.
 OF_COLUMNS, OF_VARIATES, OF_PROBES, OF_DRAWS = 1e-10, 1e-8, 1e-7, 1e-6
-# Iterations after which a solution is given up.
-MOST_ITERATIONS = 2_000
+# Iterations after which a solution is given up, and those for each effect beside the
+# first term's: as many as these would do without rounding.
+MOST_ITERATIONS, OF_EFFECT = 2_000, 5
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class Equations:
             r = [a - b for a, b in zip(r, self.schur(x)[0], strict=True)]
         z = self._condition(r)
         p, rz = [one.copy() for one in z], _product(r, z)
-        for _ in range(MOST_ITERATIONS):
+        for _ in range(min(MOST_ITERATIONS, OF_EFFECT * sum(map(len, right)))):
             if rz <= goal:
                 return x, True
             q, _ = self.schur(p)

@@ -72,7 +72,8 @@ def best_iterative(zero, order, max_iter):
         Lambdas = _raised(point.model, point.model.unpack(theta), LEAST)
         moved = (point.model.pack(Lambdas) - point.model.pack(point.Lambdas)) / units
         point = evaluate(point.model, Lambdas, point.factor)
-        if np.linalg.norm(moved) <= STILL * length:
+        still = np.linalg.norm(moved) <= STILL * length
+        if still or not point.factor.converged:  # beyond which nothing is solved for
             return Optimum(_ended(point), n_iter + 3, point.factor.converged), told
     return Optimum(_ended(point), max_iter + 1, False), told
 

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose
 
 from skmixed import LinearMixedRegressor, RandomInterceptRegressor
 from skmixed._input.table import Data
+from skmixed._likelihood import iterative
 from skmixed._likelihood.covariance import Covariance
 from skmixed._likelihood.mixed import evaluate
 from skmixed._results.mixed_posterior import make_posterior
@@ -795,3 +796,15 @@ def test_random_starts_without_random_effects():
     X, y, *_ = simulate()
     zero = no_variance(model_of(X, y, ()))
     assert len(list(random_starts(zero))) > 0
+
+
+def test_the_iterative_solver_ends_where_nothing_is_solved_for(monkeypatch):
+    """On the way to an exact fit it took all iterations for all probes of all steps,
+    more than two minutes for 83 rows.
+    """
+    X, y, first, other, _ = simulate(crossed=1.0)
+    terms = [term(first, [-1], ((0,),)), term(other, [-1], ((0,),), "h")]
+    monkeypatch.setattr(iterative, "MOST_ITERATIONS", 1)
+    found = fit(X, y, terms, solver=("iterative",))
+    assert not found.converged
+    assert found.n_iter < 10
