@@ -285,13 +285,13 @@ def _eliminate_few(read, codes, n_levels, positions, origin, weight, n_jobs):
         lengths.append(length)
     on, scatter = rows.sums(column, n_jobs)
     if q == 2:  # the sum of the column is rounding, times a mean that may be large
-        on[1] -= rows.totals(column) * (on[0] / root_size**2)
+        on[1] -= (rows.totals(column) / root_size**2)[:, None] * on[0]
     for part, length in zip(on, lengths, strict=True):
-        part *= inverse(length)
+        part *= inverse(length)[:, None]
     root = rows.root_beside(scatter, on, lengths, column, gone)
     column, R = None, np.zeros((n_levels, q, len(origin)))
     for j in reversed(range(q)):
-        R[:, j, 1:] = on.pop().T
+        R[:, j, 1:] = on.pop()
     R[:, 0, 0] = root_size
     R[:, 0, 1:] += root_size[:, None] * (rows.own - origin[1:])
     if q == 2:

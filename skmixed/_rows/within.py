@@ -8,6 +8,7 @@ memory take ten times as long in the order of the levels.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from .._blocks import block_rows, map_jobs, n_workers, row_blocks
 from .qr import ROOTS_AT_ONCE, root_by_difference, rows_root
@@ -49,11 +50,11 @@ class LevelRows:
         return self.own.shape[1]
 
     def parts(self, start=0, end=None):
-        """Slices of rows: blocks, but of no fewer rows than there are levels, all of
+        """Slices of rows: blocks, but of two rows for each level at least, all of
         which the sums of each slice have figures for.
         """
         end = len(self.codes) if end is None else end
-        step = max(block_rows(self.m), self.n_levels)
+        step = max(block_rows(self.m), 2 * self.n_levels)
         return [slice(i, min(i + step, end)) for i in range(start, end, step)]
 
     def rows_into(self, A, some):
@@ -72,7 +73,8 @@ class LevelRows:
         total = np.zeros(self.n_levels)
         for some in self.parts():
             a = None if self.weight is None else self.weight[some]
-            a = a if figures is None else _product(a, figures[some])
+            if figures is not None:
+                a = figures[some] if a is None else a * figures[some]
             total += np.bincount(self.codes[some], a, self.n_levels)
         return total
 
@@ -88,8 +90,8 @@ class LevelRows:
 
         Returns
         -------
-        sums : list of ndarray of shape (m, n_levels)
-            A'WZ of a constant, and of the column.
+        sums : list of ndarray of shape (n_levels, m)
+            Z'WA of a constant, and of the column.
         scatter : ndarray of shape (m, m), or 0.0
             A'WA; 0.0 if there are no more rows than columns.
         """
@@ -106,19 +108,22 @@ class LevelRows:
     @np.errstate(over="ignore", under="ignore", invalid="ignore")  # said of the moments
     def _sums_of_run(self, start, end, column):
         parts, m, n_sums = self.parts(start, end), self.m, 1 + (column is not None)
-        sums = [np.zeros((m, self.n_levels)) for _ in range(n_sums)]
+        sums = [np.zeros((self.n_levels, m)) for _ in range(n_sums)]
         rows, scatter = np.empty((parts[0].stop - start, m)), 0.0
         for part in parts:
-            A, codes = rows[: part.stop - part.start], self.codes[part].astype(np.intp)
+            A = rows[: part.stop - part.start]
             scatter = scatter + self._scatter_of(part, A)
-            factors = [None if self.weight is None else self.weight[part]]
+            a = np.ones(len(A)) if self.weight is None else self.weight[part]
+            sums[0] += self._by_level(part, a) @ A
             if column is not None:
-                factors.append(_product(factors[0], column[part]))
-            for total, factor in zip(sums, factors, strict=True):
-                for of_column, figures in zip(total, A.T, strict=True):
-                    figures = _product(factor, figures)
-                    of_column += np.bincount(codes, figures, self.n_levels)
+                sums[1] += self._by_level(part, a * column[part]) @ A
         return sums, scatter
+
+    def _by_level(self, part, factor):
+        """The matrix that sums the rows of each level times factors, (n_levels, n)."""
+        ends = np.arange(len(factor) + 1, dtype=np.int32)
+        shape = self.n_levels, len(factor)
+        return sparse.csc_array((factor, self.codes[part], ends), shape=shape)
 
     def _scatter_of(self, part, A):
         """A'WA of a slice of rows, which are written into A; 0 where it is not used."""
@@ -143,7 +148,7 @@ class LevelRows:
         ----------
         scatter : ndarray of shape (m, m), or 0.0
             A'WA; not used if there are no more rows than columns.
-        on : list of ndarray of shape (m, n_levels)
+        on : list of ndarray of shape (n_levels, m)
             Products of A with orthonormal columns that span the effects: those of a
             constant, and of `column`.
         lengths : list of ndarray of shape (n_levels,)
@@ -153,9 +158,9 @@ class LevelRows:
         gone : sequence of int, default=()
             Columns of A that the effects leave nothing of.
         """
-        n, m = len(self.codes), len(on[0])
+        n, m = len(self.codes), self.m
         if n > m:
-            spanned = sum(part @ part.T for part in on)
+            spanned = sum(part.T @ part for part in on)
             root = root_by_difference(scatter, spanned, gone)
             if root is not None:
                 return root
@@ -168,7 +173,7 @@ class LevelRows:
             factors = [1.0] if column is None else [1.0, column[some]]
             for factor, part, length in zip(factors, on, lengths, strict=True):
                 axis = factor * inverse(length).take(codes)
-                A -= axis[:, None] * part.take(codes, axis=1).T
+                A -= axis[:, None] * part.take(codes, axis=0)
             roots.append(rows_root(self.weighted(A[:, kept], some)))
             if len(roots) > ROOTS_AT_ONCE:
                 roots = [rows_root(np.vstack(roots))]
@@ -194,11 +199,6 @@ def _side_by_side(parts, A):
     for part in parts:
         A[:, start : start + part.shape[1]] = part
         start += part.shape[1]
-
-
-def _product(factor, figures):
-    """The product, where None is 1."""
-    return figures if factor is None else factor * figures
 
 
 def inverse(lengths):
