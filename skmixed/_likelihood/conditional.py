@@ -11,7 +11,6 @@ A single factor has N = I and no dense effects; nested factors have no dense one
 crossed factors all but the largest, and those that are nested around it, are dense.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,6 +28,9 @@ FEW_ROWS = 100
 PAIRS_AT_ONCE = 2**20
 # A product with a dense row takes this fraction of that of a pair, a number.
 PRODUCT = 1 / 32
+# Cross-products of rows keep half of the digits where the variance of effects times the
+# rows' information about them is no more than this.
+LARGE = 1e8
 # Matrices of all coupled effects that are there at a time.
 MATRICES = 4
 # A pivot of a covariance that is smaller than this share of the largest is rounding.
@@ -325,17 +327,10 @@ class Conditional:
             E(b) given the rows, for each set of values.
         """
         _, E, d = self.starts
-        few = Z.shape[0] <= self.few_rows
-        own, pulls, dense = (_by_rows if few else _by_products)(self, Z, precision)
+        own, pulls, dense, moved = _turned(self, Z, precision, right)
         if dense is None:  # a level has met two levels of a term that it was nested in
             return as_dense(self, len(own)).observed(Z, precision, right)
         N = (self.N @ _unwind(pulls, d)).tocsr()
-        if few:
-            moved = _moved_by_rows(self, Z, np.sqrt(precision), right)
-        else:
-            sums = N.T @ (Z.T @ (precision[:, None] * right))
-            spread = sparse.block_diag([_block_diagonal(own), sparse.csr_array(dense)])
-            moved = N @ (spread @ sums)
         chain = None if self.chain is None else N[:E, :E]
         reach = N[:E, E:] if d and E else None
         return with_reach(self.sizes, own, dense, chain, reach), moved
@@ -461,86 +456,88 @@ def _moved(A, rows, columns, shape):
     return sparse.csr_array((A.data, where), shape=shape)
 
 
-def _by_rows(before, Z, precision):
-    """The new `own`, the pulls of the first terms and the new `dense`; None where a
-    level meets two levels of a term that it was nested in.
+def _turned(before, Z, precision, right):
+    """The new `own`, the pulls of the first terms, the new `dense` and E(b) given the
+    rows; None for both of these where a level meets two levels of a term that it was
+    nested in.
 
-    N turns the rows and not their cross-products, of which sums that are 0 would be
-    the rounding of figures as large as a variance of effects over that of the noise:
-    math.md (212).
+    N turns the rows and their values, and not their cross-products, of which sums that
+    are 0 would be the rounding of figures as large as a variance of effects over that
+    of the noise: math.md (212) and (212a).
     """
-    rest = (Z * np.sqrt(precision)[:, None] @ before.N).tocsr()
-    own, pulls = [], []
+    scale, N = np.sqrt(precision)[:, None], before.N
+    rest, right = (Z * scale @ N).tocsr(), scale * right
+    own, pulls, shifts = [], [], []
     for C in before.own:
         length, (_, q, _) = C.shape[0] * C.shape[1], C.shape
         L = root_of(C)
-        of_levels = _block_diagonal([L])
-        half, later = rest[:, :length] @ of_levels, rest[:, length:]
-        inverse = _inverse_beside_unit(half, q)
-        if inverse is None:
-            return own, pulls, None
-        own.append(L @ inverse @ np.swapaxes(L, 1, 2))
-        follow = (_block_diagonal([inverse]) @ (half.T @ later)).tocsr()
+        half, later = rest[:, :length] @ _block_diagonal([L]), rest[:, length:]
+        turn, root = _beside_unit(half, q)
+        if turn is None:
+            return own, pulls, None, None
+        L = L @ root
+        own.append(L @ np.swapaxes(L, 1, 2))
+        follow, told = (turn.T @ later).tocsr(), turn.T @ right
+        of_levels, below = _block_diagonal([L]), -_block_diagonal([root])
         pulls.append((of_levels @ follow).tocsr())
-        some = follow[np.diff(follow.indptr) > 0]
-        rest = sparse.vstack([later - half @ follow, some], format="csr")
-    L = semidefinite_root(before.dense)
-    R = np.linalg.qr(np.vstack([rest @ L, np.eye(L.shape[1])]), mode="r")
-    half = np.linalg.solve(R.T, L.T)
-    return own, pulls, half.T @ half
+        shifts.append(of_levels @ told)
+        rest = sparse.vstack([later - turn @ follow, below @ follow], format="csr")
+        some = np.diff(rest.indptr) > 0
+        rest = rest[some]
+        right = np.vstack([right - turn @ told, below @ told])[some]
+    dense, modes = _dense_beside_unit(before, rest, right)
+    for pull, shift in zip(reversed(pulls), reversed(shifts), strict=True):
+        modes = np.vstack([shift - pull @ modes, modes])
+    return own, pulls, dense, N @ modes
 
 
-def _inverse_beside_unit(half, q):
-    """(I + half'half)^-1 of the q columns of every level, (K, q, q), from the root of
-    the rows [I; half]; None where a row has two levels.
+def _beside_unit(half, q):
+    """Q of the rows [half; I], q columns for every level, without those of I, (n, K q),
+    and the inverse of R, (K, q, q); None for both where a row has two levels.
     """
     half.eliminate_zeros()
-    row, level, rows = _blocks(half, q)
+    row, level, values = _blocks(half, q)
     if len(np.unique(row)) < len(row):
-        return None
+        return None, None
     K, order = half.shape[1] // q, np.argsort(level, kind="stable")
-    counts, inverse = np.bincount(level, minlength=K), np.tile(np.eye(q), (K, 1, 1))
-    rows, counts_of_rows = rows[order], counts[level[order]]
-    for count in np.unique(counts_of_rows):
-        some = rows[counts_of_rows == count].reshape(-1, count, q)
-        unit = np.broadcast_to(np.eye(q), (len(some), q, q))
-        R = np.linalg.qr(np.concatenate([some, unit], axis=1), mode="r")
-        root = np.linalg.inv(R)
-        inverse[counts == count] = root @ np.swapaxes(root, 1, 2)
-    return inverse
+    row, level, values = row[order], level[order], values[order]
+    counts, root = np.bincount(level, minlength=K), np.tile(np.eye(q), (K, 1, 1))
+    for count in np.unique(counts[level]):
+        some = counts[level] == count
+        rows = values[some].reshape(-1, count, q)
+        unit = np.broadcast_to(np.eye(q), (len(rows), q, q))
+        Q, R = np.linalg.qr(np.concatenate([rows, unit], axis=1))
+        values[some] = Q[:, :count].reshape(-1, q)
+        root[counts == count] = np.linalg.inv(R)
+    effects = q * level[:, None] + np.arange(q)
+    entries = values.ravel(), (np.repeat(row, q), effects.ravel())
+    return sparse.csr_array(entries, shape=half.shape), root
 
 
-def _moved_by_rows(before, Z, scale, right):
-    """E(b) given a few rows, by the root of their covariance: math.md (212a).
+def _dense_beside_unit(before, rest, right):
+    """The new `dense` and the modes of these effects, from rows (n, d) of them and
+    their values (n, m), both in units of the noise.
 
-    Sums of values over the noise variance would cancel where effects are far larger.
+    Many rows have their cross-products where these keep half of the digits.
     """
-    W, W_dense = before.weights(Z)
-    first = sparse.hstack([sparse.csr_array((W.shape[1], 0)), *before.roots(W)])
-    rest = semidefinite_root(before.dense)
-    A = scale[:, None] * np.hstack([(W @ first).toarray(), W_dense @ rest])
-    R = np.linalg.qr(np.vstack([A.T, np.eye(len(A))]), mode="r")
-    half = solve_triangular(R, scale[:, None] * right, trans="T")
-    errors = A.T @ solve_triangular(R, half)
-    k = first.shape[1]
-    return before.N @ np.vstack([first @ errors[:k], rest @ errors[k:]])
-
-
-def _by_products(before, Z, precision):
-    """The same by cross-products, whose cost is that of levels and not of rows."""
-    N, own, pulls = before.N, [], []
-    rest = (N.T @ ((Z * precision[:, None]).T @ Z) @ N).tocsr()
-    for C in before.own:
-        length = C.shape[0] * C.shape[1]
-        A = level_blocks(rest[:length, :length], C.shape[1])
-        if A is None:
-            return own, pulls, None
-        own.append(_shrunk(C, A))
-        later = rest[:length, length:]
-        pulls.append((_block_diagonal([own[-1]]) @ later).tocsr())
-        rest = (rest[length:, length:] - later.T @ pulls[-1]).tocsr()
-    d = len(before.dense)
-    return own, pulls, _shrunk(before.dense, rest.toarray()) if d else before.dense
+    d, m = len(before.dense), right.shape[1]
+    if not d:
+        return before.dense, np.zeros((0, m))
+    L, S = semidefinite_root(before.dense), (rest.T @ rest).toarray()
+    largest = np.diag(before.dense).max() * np.diag(S).max()
+    if rest.shape[0] > before.few_rows and largest <= LARGE:
+        B = np.eye(L.shape[1]) + L.T @ (S @ L)
+        half = solve_triangular(np.linalg.cholesky(B), L.T, lower=True)
+        return half.T @ half, half.T @ (half @ (rest.T @ right))
+    R = np.zeros((0, L.shape[1] + m))
+    for start in range(0, rest.shape[0], before.few_rows):
+        some = slice(start, start + before.few_rows)
+        R = np.linalg.qr(np.vstack([R, np.hstack([rest[some] @ L, right[some]])]), "r")
+    unit = np.eye(L.shape[1], R.shape[1])
+    R = np.linalg.qr(np.vstack([R, unit]), mode="r")
+    R, told = np.split(R[: L.shape[1]], [L.shape[1]], axis=1)
+    half = solve_triangular(R, L.T, trans="T")
+    return half.T @ half, half.T @ told
 
 
 def as_dense(before, first):
@@ -569,42 +566,6 @@ def _check_dense(before, first):
         f"nested in, which couple {size:,} random effects,",
         "Fit anew with these rows and those of the fit.",
     )
-
-
-def level_blocks(A, q):
-    """The blocks (K, q, q) of a sparse block-diagonal matrix; None if it is none."""
-    A = A.tocoo()
-    (level, i), (other, j) = (np.divmod(c, q) for c in A.coords)
-    if (level != other)[A.data != 0].any():
-        return None
-    blocks = np.zeros((A.shape[0] // q, q, q))
-    np.add.at(blocks, (level, i, j), np.where(level == other, A.data, 0.0))
-    return blocks
-
-
-def _shrunk(C, A):
-    """(C^-1 + A)^-1 of one covariance or of a stack, C singular or not: own of
-    math.md (80).
-    """
-    L = root_of(C) if C.ndim == 3 else semidefinite_root(C)
-    across = np.swapaxes(L, -1, -2)
-    B = np.eye(L.shape[-1]) + across @ A @ L
-    half = _half_inverse(B) @ across
-    return np.swapaxes(half, -1, -2) @ half
-
-
-def _half_inverse(B):
-    """H with H'H = B^-1, of one B or of a stack, whose eigenvalues are at least 1: what
-    is less is rounding of information that other effects have taken away.
-    """
-    if B.shape[-1] == 1:
-        return 1 / np.sqrt(np.maximum(B, 1.0))
-    if B.ndim == 2:
-        with suppress(np.linalg.LinAlgError):  # ten times as fast, if B is large
-            return np.linalg.inv(np.linalg.cholesky(B))
-    values, vectors = np.linalg.eigh(B)
-    half = vectors / np.sqrt(np.maximum(values, 1.0))[..., None, :]
-    return np.swapaxes(half, -1, -2)
 
 
 def _forms(left, C, right):

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from .._rows.iterative import IterativeGram
 from .._rows.sparse_matrix import sparse_matrix
-from .conditional import level_blocks, root_of, rows_of_effects
+from .conditional import root_of, rows_of_effects
 from .factor import times
 from .iterative import OF_DRAWS, OF_VARIATES, Equations
 
@@ -224,7 +224,7 @@ class SampledConditional:
         terms = [slice(*some) for some in zip(starts, ends, strict=True)]
         G = ((Z * weight[:, None]).T @ Z).tocsr()
         own = [
-            C + level_blocks(G[some, some], C.shape[1])
+            C + _level_blocks(G[some, some], C.shape[1])
             for C, some in zip(self.gram.own, terms, strict=True)
         ]
         pairs = [
@@ -310,3 +310,11 @@ def sample_conditional(factor, scale):
     parts = gram.own, gram.pairs, (), gram.root, gram.origin, bare, gram.seed
     bare = IterativeGram(*parts)
     return SampledConditional(bare, eq.Lambdas, scale, tuple(drawn), tuple(pushed))
+
+
+def _level_blocks(A, q):
+    """The blocks (K, q, q) of a sparse block-diagonal matrix."""
+    A, blocks = A.tocoo(), np.zeros((A.shape[0] // q, q, q))
+    (level, i), (_, j) = (np.divmod(c, q) for c in A.coords)
+    np.add.at(blocks, (level, i, j), A.data)
+    return blocks

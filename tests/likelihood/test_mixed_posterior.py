@@ -229,17 +229,20 @@ def test_a_level_that_meets_a_second_level_of_the_outermost_factor():
     assert_allclose(learnt.variance(X, codes), np.diag(covariance), rtol=DENSE)
 
 
+@pytest.mark.parametrize("n_rows", [24, 240])
 @pytest.mark.parametrize("n_times", [1, 2])
-def test_effects_far_larger_than_the_noise_keep_what_no_row_tells(n_times):
+def test_effects_far_larger_than_the_noise_keep_what_no_row_tells(n_times, n_rows):
     """math.md (212): rows of all pairs of levels tell all but a shift of one factor
-    against the other, which has a part of 1 / (K_0 + K_1) in every effect.
+    against the other, which has a part of 1 / (K_0 + K_1) in every effect.  More than
+    100 rows had their cross-products, which left 2 % too much of it.
     """
-    first, second = (pair.ravel() for pair in np.indices((6, 4)))
+    pairs = np.resize(np.indices((6, 4)).reshape(2, -1).T, (n_rows, 2))
+    first, second = pairs.T
     own = (np.ones((6, 1, 1)),)
     known = Conditional(
         ((6, 1), (4, 1)), own, np.eye(4), None, None, (np.zeros((6, 1, 1)),)
     )
-    z, n, noise = np.full((24, 1), 0.7), 24, 1e-13
+    z, n, noise = np.full((n_rows, 1), 0.7), n_rows, 1e-13
     for _ in range(n_times):
         rows = known.rows([z, z], [first, second], n)
         known, _ = known.observed(rows, np.full(n, 1 / noise), np.ones((n, 1)))
@@ -247,16 +250,19 @@ def test_effects_far_larger_than_the_noise_keep_what_no_row_tells(n_times):
         assert_allclose(known.level_covariance(t), 0.1, rtol=1e-8)
 
 
-def test_effects_far_larger_than_the_noise_move_as_far_as_the_rows_say():
+@pytest.mark.parametrize("n_times", [1, 30])
+def test_effects_far_larger_than_the_noise_move_as_far_as_the_rows_say(n_times):
     """math.md (212a): effects of as many rows as they can fit went by as much as the
-    noise, since sums of values over its variance cancelled.
+    noise, since sums of values over its variance cancelled; and of more than 100 rows.
     """
-    first, second = np.array([0, 0, 0, 1, 2, 3]), np.array([0, 1, 2, 0, 1, 2])
+    first = np.tile([0, 0, 0, 1, 2, 3], n_times)
+    second = np.tile([0, 1, 2, 0, 1, 2], n_times)
     own, none = np.ones((6, 1, 1)), np.zeros((6, 1, 1))
     known = Conditional(((6, 1), (4, 1)), (own,), np.eye(4), None, None, (none,))
     z, values = np.random.default_rng(0).normal(size=(2, 6, 1))
-    rows = known.rows([z, np.ones((6, 1))], [first, second], 6)
-    _, moved = known.observed(rows, np.full(6, 1e13), values)
+    z, values, n = np.tile(z, (n_times, 1)), np.tile(values, (n_times, 1)), 6 * n_times
+    rows = known.rows([z, np.ones((n, 1))], [first, second], n)
+    _, moved = known.observed(rows, np.full(n, 1e13), values)
     assert_allclose(rows @ moved, values, rtol=1e-9)
 
 
