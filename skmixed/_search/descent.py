@@ -21,7 +21,8 @@ SHORT = 0.1
 # A step with a decrement below this is the last one, if the next decrement is expected
 # to be below the second figure.
 NEAR, ENOUGH = 1e-7, 1e-12
-# After so many steps in a row that gain no more than rounding, the value is lowest.
+# After so many steps in a row that gain no more than rounding, the value is as low as
+# it comes: lowest, unless the decrement promises more than derivatives can hold.
 PATIENCE = 3
 # A variance below this fraction of the resolution is tried at 0.
 TINY = 1e-8
@@ -94,8 +95,10 @@ class Descent:
             lowest = bool(decrement <= STALLED * point.rounding)
             return replace(self, point=point, ended=True, converged=lowest)
         stuck = self.n_stuck + 1 if point.value - new.value <= point.rounding else 0
+        lowest = bool(last or decrement <= STALLED * point.rounding)
         ended = bool(last or stuck == PATIENCE)
-        return Descent(new, self.n_steps + 1, decrement, stuck, found, ended, ended)
+        converged = ended and lowest
+        return Descent(new, self.n_steps + 1, decrement, stuck, found, ended, converged)
 
     def _best_step(self, point):
         """`newton_step` from a point, and its `Secant` if second derivatives are not

@@ -13,6 +13,7 @@ from .._likelihood.mixed import LinearMixed, MixedPoint, evaluate
 from .._likelihood.modelled_noise import ModelledNoisePoint
 from .._rows.iterative import IterativeGram
 from .._rows.mixed import Reduced, Solver, reduce_terms
+from .._rows.qr import EPS
 from .covariances import (
     are_sums,
     best_covariances,
@@ -98,8 +99,14 @@ class MixedOptimum:
 
     @property
     def exact(self):
-        """Whether the noise is the rounding of an exact fit."""
-        return is_exact(self.noise_variance, self.point.model.floor)
+        """Whether the noise is the rounding of an exact fit: of y, or of effects so far
+        above it that derivatives have no digits and the search has found no optimum.
+        """
+        largest = max(
+            (np.sum(L**2, axis=1).max() for L in self.point.Lambdas), default=0
+        )
+        lost = not self.converged and EPS * largest > 1
+        return bool(lost) or is_exact(self.noise_variance, self.point.model.floor)
 
     @property
     def beta(self):

@@ -489,6 +489,22 @@ def test_an_exact_fit_is_looked_for_once(monkeypatch):
     assert [end.is_exact for end in ends] == [True]
 
 
+def test_an_exact_fit_by_slopes_beside_which_noise_is_rounding_is_told():
+    """Searches that gained nothing, though their decrement was 30, were said to have
+    converged, at a noise variance of 1e-19 and without a warning.
+    """
+    rng = np.random.default_rng(0)
+    X, inside = rng.normal(size=(30, 4)), rng.integers(0, 9, size=30)
+    terms = [
+        term(inside, [-1], ((0,),)),
+        term(inside // 3, [3, 1, 0], ((0, 1, 2),), "g"),
+        term(inside, [2], ((0,),), "h"),
+    ]
+    found = fit(X, X @ rng.normal(size=4), terms, mean=np.array([], dtype=int))
+    assert found.exact
+    assert not found.converged
+
+
 def test_disconnected_designs_and_one_row_per_cell():
     rng = np.random.default_rng(4)
     half = np.arange(80) < 40
