@@ -88,8 +88,6 @@ class Descent:
         # The average information leaves the same part of every decrement at most.
         left = 0.0 if found is None else decrement**2 / self.decrement
         last = decrement <= NEAR and left <= ENOUGH
-        # The value of an exact fit is that of rounding, which is known no better.
-        last |= decrement <= SHORT and is_exact(point.noise_variance, point.model.floor)
         new = _along(point, step, decrement, STALLED if last else 1.0)
         if new is None:
             lowest = bool(decrement <= STALLED * point.rounding)
