@@ -463,7 +463,7 @@ def _turned(before, Z, precision, right):
 
     N turns the rows and their values, and not their cross-products, of which sums that
     are 0 would be the rounding of figures as large as a variance of effects over that
-    of the noise: math.md (212) and (212a).
+    of the noise: math.md (80), (212) and (212a).
     """
     scale, N = np.sqrt(precision)[:, None], before.N
     rest, right = (Z * scale @ N).tocsr(), scale * right
