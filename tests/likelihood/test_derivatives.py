@@ -16,10 +16,8 @@ from skmixed._input.table import read_fit_data
 from skmixed._likelihood.arrow import Arrow, assemble_arrow
 from skmixed._likelihood.heteroscedastic.criterion import evaluate
 from skmixed._likelihood.heteroscedastic.derivatives import derivatives
-from skmixed._likelihood.heteroscedastic.residuals import (
-    gain_by_exact_rows,
-    unbiased_noise,
-)
+from skmixed._likelihood.heteroscedastic.gamma_regression import unbiased_noise
+from skmixed._likelihood.heteroscedastic.residuals import gain_by_exact_rows
 from skmixed._rows.parts import Parts
 from skmixed._rows.statistics import Sample, join, sample_in_memory, summarize
 from skmixed._search.heteroscedastic.problem import make_problem
@@ -397,7 +395,7 @@ def test_unbiased_noise_is_unbiased_whatever_the_variance_of_the_row(
     the variance that the point has for it, in turn.
     """
     monkeypatch.setattr(
-        "skmixed._likelihood.heteroscedastic.residuals.MOST_LEVERAGE", np.inf
+        "skmixed._likelihood.heteroscedastic.gamma_regression.MOST_LEVERAGE", np.inf
     )
     model = model_of(singles=2, mean_groups=mean_groups)
     point = evaluate(model, random_theta(model))

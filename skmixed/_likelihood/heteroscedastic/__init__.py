@@ -6,4 +6,5 @@ assembly            from rows to the likelihood: columns, rows in order, paramet
 criterion           its value at one point
 residuals, visit    sums over the rows for the derivatives
 derivatives         score and information, made of these sums
+gamma_regression    a regression of squared residuals, to start from
 """

@@ -9,10 +9,6 @@ import numpy as np
 
 from ..criterion import BOUND_MARGIN
 
-# A row with at most this share of the information about a parameter of the log-variance
-# is one of many like it.
-MOST_LEVERAGE = 0.01
-
 
 @dataclass(frozen=True)
 class Groups:
@@ -117,46 +113,6 @@ def residuals(part, rows, eta, trend, groups, local, *, reml, with_h=False):
     if groups.in_trace:
         uncertain = uncertain + groups.c.take(part.codes[rows])
     return Residuals(w, part.counted(rows), eta == log_v, e, h, uncertain)
-
-
-def unbiased_noise(model, point):
-    """Two figures of every row: the first has the expectation of its variance times the
-    second, math.md (31b).
-
-    This holds for any variance of the row, if the variances at the point are right for
-    the rest of its group.  The coefficients count as known, and so do fixed effects
-    under ML.  The first figure may be negative.  Rows with much of the information
-    about a parameter of the log-variance have the expected noise, which is positive.
-    """
-    groups, trend = groups_at(model, point), model.trend(point.theta)
-    most = MOST_LEVERAGE * model.rows.n
-    return model.rows.map(_unbiased_of_part, trend, groups, point.posterior, most)
-
-
-def _unbiased_of_part(part, trend, groups, posterior, most):
-    local = local_posterior(part, posterior)
-    noise, counted = np.empty((2, len(part.y)))
-    for rows, S, eta in part.visit(trend):
-        found = residuals(part, rows, eta, trend, groups, local, reml=False)
-        a, c = part.weight[rows], found.uncertain
-        left = 1.0 - c * found.w / np.maximum(a, 1.0)  # a row that counts a times
-        many = np.einsum("ij,ij->i", S, S) <= most
-        square = np.where(many, found.e**2 - left * c, found.square)
-        noise[rows] = part.known_precision(rows) * square
-        counted[rows] = found.counted * np.where(many, left**2, 1.0)
-    return noise, counted
-
-
-def gamma_deviance(part, trend, found):
-    """Half the deviance of a gamma regression of the figures of `unbiased_noise`, up to
-    a constant, and its derivatives in gamma: the left side of math.md (31c), negative.
-    """
-    (noise, counted), score, value = found, np.zeros(len(trend.gamma)), 0.0
-    for rows, S, eta in part.visit(trend):
-        scaled_noise = noise[rows] * np.exp(-eta)
-        score += (counted[rows] - scaled_noise) @ S
-        value += counted[rows] @ eta + scaled_noise.sum()
-    return np.array([value, *score])
 
 
 def gain_by_exact_rows(model, point):

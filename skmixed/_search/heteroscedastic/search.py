@@ -205,7 +205,9 @@ def _from_starts(search, theta, constant, thorough):
     if likelihood.rows.variance_columns.has_constant:
         gram = scale(constant.gram, 1 / constant.noise_variance)
     point = search.evaluate(theta, gram)
-    if not thorough and not len(likelihood.free):
+    # The noise of a group is told by squared residuals if its mean counts as known.
+    is_known = not (likelihood.random or (likelihood.fixed and likelihood.reml))
+    if not thorough and (is_known or not len(likelihood.free)):
         theta = from_squared_residuals(likelihood, point)
     found = [search.descend(theta)]
     if thorough:

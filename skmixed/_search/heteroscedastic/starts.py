@@ -5,15 +5,15 @@ do the starts from that of the best constant variance.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.optimize import minimize
 
-from ..._likelihood.heteroscedastic.residuals import gamma_deviance, unbiased_noise
+from ..._likelihood.heteroscedastic.gamma_regression import gamma_regression
 from ..._likelihood.random_intercept import RandomIntercept, noise_beside_fixed_effects
 from ..._likelihood.random_intercept import evaluate as evaluate_ratio
 from ..._rows.gram import Gram
-from ..._rows.grouped import Trend
 from ..._rows.qr import EPS
 from ..ratio import RatioOptimum, best_ratio
 
@@ -112,24 +112,19 @@ def constant_start(likelihood, constant, least_ratio=LEAST_RATIO):
 
 
 def from_squared_residuals(likelihood, point):
-    """theta whose gamma nearly fits the squared residuals of a point: math.md (31c).
+    """theta that nearly fits the squared residuals of a point: math.md (31c).
 
-    The residuals are held fixed.  This is a gamma regression, which visits the columns
-    of the log-variance only; its information is about half the weights times the
-    identity, for which the mean over the weights has that of BFGS at the start.
+    The information of the regression is about half the weights times the identity, for
+    which the mean over the weights has that of BFGS at the start.
     """
-    rows, gamma = likelihood.rows, slice(len(likelihood.average))
-    noise, penalty = unbiased_noise(likelihood, point), likelihood.variance_penalty
-
-    def deviance(x):
-        value, *score = rows.reduce(gamma_deviance, Trend(x), noise) / rows.n
-        shrunk = 2 * penalty @ x / rows.n
-        return value + 0.5 * (x @ shrunk), score + shrunk
-
+    regression, n = gamma_regression(likelihood, point), likelihood.rows.n
+    theta = regression.with_effects(point.x)
+    gamma = slice(len(likelihood.free), len(likelihood.average))
     # The step whose gain in log-likelihood is less than one is the last.
-    options = {"gtol": np.sqrt(2 / rows.n), "norm": 2}
-    found = minimize(deviance, point.x[gamma], jac=True, options=options)
-    return np.append(found.x, point.x[gamma.stop :])
+    options = {"gtol": np.sqrt(2 / n), "norm": 2}
+    deviance = partial(regression.deviance, theta)
+    theta[gamma] = minimize(deviance, theta[gamma], jac=True, options=options).x
+    return regression.with_effects(theta)
 
 
 def more_starts(likelihood, point, gradient):
