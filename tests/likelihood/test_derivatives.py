@@ -500,3 +500,11 @@ def test_couplings_may_be_written_out(n_groups):
     assert len(joined.diagonal) == (0 if n_groups < 2 else n_groups)
     assert_allclose(joined.toarray(), arrow.toarray(), atol=EXACT)
     assert joined.toarray().shape == (q, q)
+
+
+def test_a_ridge_beyond_double_precision_has_no_factor():
+    """Times the zeros of the penalty it was not a number, which NumPy warned of."""
+    model = model_of(alpha=1.0, method="ml")
+    theta = -1e3 * np.append(model.average, 0.0)
+    with pytest.raises(np.linalg.LinAlgError, match="beyond double precision"):
+        evaluate(model, theta)

@@ -102,7 +102,7 @@ class Heteroscedastic:
 
     def kappa(self, theta):
         """The ridge penalty in units of the mean precision."""
-        with np.errstate(over="ignore"):  # a far step has no value then
+        with np.errstate(over="ignore"):  # a far step has no factor then
             return self.alpha and self.alpha * np.exp(-self.level(theta))
 
 
@@ -284,6 +284,8 @@ def _log_noise(part, trend, rows, eta):
 
 def _factor(model, gram, theta, kappa):
     penalty = model.penalty
+    if not kappa < np.inf:
+        raise np.linalg.LinAlgError("the ridge is beyond double precision")
     if penalty is not None:
         penalty = np.sqrt(kappa / model.alpha) * penalty
     if model.fixed and penalty is None:
