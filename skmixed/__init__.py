@@ -13,7 +13,9 @@ and its docstring names its modules::
     a model and its X, y, groups from a formula  <-  formula   over linear_mixed
     scores, tables, pictures of any fitted model, ours or foreign
                   <-  metrics, model_selection, inspection     over _evaluation
-    warnings  <-  _messages: texts that several modules need
+    summaries, tests of hypotheses  <-  inference              over _results
+    warnings of a fit  <-  `_messages` of the estimator's module; texts that several
+                  modules need: _messages.py
 
 Rows are read once.  Where each row has a variance of its own the Gram depends on it,
 and every step of the search visits the rows again (`_rows.grouped`).

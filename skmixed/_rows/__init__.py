@@ -1,7 +1,7 @@
 """From rows to sums; no other stage holds rows.
 
 Comes in: `Data`, in memory, in batches or in partitions of a Dask collection.  Goes
-out: `Moments` and `Gram`.  Weights `a` enter in reduction, elimination, grouped.
+out: `Moments` and `Gram`.  Weights enter wherever rows are summed: docs/design.md.
 
 reduction, moments, pieces     rows in group order to figures of groups
 sparse_rows, sparse_matrix     rows of a sparse X, one factor out; a stored matrix
