@@ -292,11 +292,7 @@ def _held(start, max_iter, noise_variance, known):
 
 
 def _best(start, max_iter):
-    """The best of the optima that the starts lead to, those first that converged.
-
-    Where rows can be fitted exactly values fall without end, so that they do not tell
-    which searches are behind.
-    """
+    """The best of the optima that the starts lead to, those first that converged."""
     best = search_from(start, max_iter, 1)
     fewest = ROWS_PER_PARAMETER * (1 + len(start.gamma))
     if not fewest <= start.noise.rows.n_rows <= SOME_ROWS:
@@ -309,7 +305,7 @@ def _best(start, max_iter):
     if n_effects >= best.point.mixed.factor_freedom or model.n_rows < FEW_ROWS:
         starts += random_starts(best.point, max(1, int(part * N_STARTS)))
     most = max(TO_START, int(part * max_iter))
-    found, spent = race(best, starts, most, kept=1.0)
+    found, spent = race(best, starts, most)
     spent += best.n_evaluations
     return replace(min([best, *found], key=_merit), n_evaluations=spent)
 

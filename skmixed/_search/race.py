@@ -1,7 +1,7 @@
 """Searches from several starts that take turns (docs/math.md, 11.6).
 
-One that comes to an optimum that is known is given up, and so is, turn by turn, what is
-furthest behind.
+One that comes to an optimum that is known is given up.  None is for its value: steps
+have a longest length, so that a start far from an optimum is behind for many turns.
 """
 
 from dataclasses import dataclass, replace
@@ -10,8 +10,8 @@ import numpy as np
 
 from .descent import Descent, Optimum, leave_boundary, search_from
 
-# Steps of every search in its turn, and the fraction of them that go on after it.
-TURN, KEPT = 2, 0.8
+# Steps of every search in its turn.
+TURN = 2
 # All of them together have at most so many times the steps of one search.
 MOST_SEARCHES = 2
 # A point with a deviance above that of an optimum by less than this may be on its way
@@ -55,7 +55,7 @@ def basin_of(optimum):
     return Basin(point, vectors * np.sqrt(np.abs(values)) / unit[:, None])
 
 
-def race(known, starts, max_iter, kept=KEPT):
+def race(known, starts, max_iter):
     """The ends of searches from some points, and the number of evaluations.
 
     Parameters
@@ -64,8 +64,6 @@ def race(known, starts, max_iter, kept=KEPT):
     starts : list of MixedPoint
     max_iter : int
         Most steps of one search.
-    kept : float
-        Part of the searches that go on after each turn, those with the least values.
 
     Returns
     -------
@@ -85,8 +83,7 @@ def race(known, starts, max_iter, kept=KEPT):
                 basins += [basin_of(found[-1])] if runner.converged else []
             elif runner is not None:
                 here.append(runner)
-        here.sort(key=lambda runner: runner.point.value)
-        runners = here[: int(np.ceil(kept * len(here)))]
+        runners = sorted(here, key=lambda runner: runner.point.value)
     best = min([known, *found], key=lambda optimum: optimum.point.value)
     for runner in runners[:1]:
         if runner.point.value < best.point.value:

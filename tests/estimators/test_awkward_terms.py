@@ -495,6 +495,25 @@ STORIES = {
             "seed": 2246180917,
         },
     ),
+    "a start far from the best optimum is behind for many turns: 0.7 lower": (
+        {"method": "ml", "fit_intercept": True, "alpha": 0.0},
+        {
+            "n": 83,
+            "columns": ["one row", "normal", "nearly of groups"],
+            "target": "model",
+            "noise": 0.1,
+            "levels": ["giant", "around"],
+            "n_levels": 6,
+            "terms": [((1, 0), True, "|"), ((1, 2), True, "|")],
+            "weight": "counts",
+            "table": "structured",
+            "labels": ["int", "date"],
+            "container": "float32",
+            "unit": -8,
+            "units": [26, -36, 40],
+            "seed": 374727189,
+        },
+    ),
     "a constant slope that is not its own mean to the last digit: 14 lower": (
         {
             "method": "reml",

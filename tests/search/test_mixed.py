@@ -206,7 +206,7 @@ def test_fewer_starts_where_a_step_is_dear(n_levels, n_starts, monkeypatch):
     """math.md, 16: a step costs the cube of columns and crossed effects."""
     given = []
 
-    def no_race(known, starts, max_iter, kept):
+    def no_race(known, starts, max_iter):
         given.append((len(starts), max_iter))
         return [], 0
 
@@ -670,7 +670,7 @@ def test_searches_that_come_to_a_known_optimum_are_given_up(name):
     whole = sum(search_from(start, 100, 1).n_evaluations for start in starts)
     found, spent = race(Optimum(point, 0, True), starts, 100)
     assert not found
-    assert spent < 0.6 * whole
+    assert spent < 0.7 * whole
 
 
 def test_a_better_optimum_than_the_known_one_is_found():
