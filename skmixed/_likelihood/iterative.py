@@ -10,13 +10,14 @@ from functools import cached_property
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import hadamard
 
 from .._rows.iterative import IterativeGram
 from .._rows.reduction import root_of_scatter
 from .factor import TriangularSystem, times, whole_root
 
-# Probes of +-1 that traces are estimated from.
-N_PROBES = 20
+# Probes of +-1 that traces are estimated from, and the least number of sets of them.
+N_PROBES, LEAST_SETS = 20, 2
 # Relative errors at which the conjugate gradients of columns of A, of working variates
 # and of probes end, in the norm of the preconditioner.
 OF_COLUMNS, OF_VARIATES, OF_PROBES, OF_DRAWS = 1e-10, 1e-8, 1e-7, 1e-6
@@ -220,20 +221,31 @@ class IterativeFactor(TriangularSystem):
         """Whether no effect has a variance."""
         return not any(L.any() for L in self.equations.Lambdas)
 
+    @property
+    def n_in_set(self):
+        """The number of probes in a set, a power of 2 that is no less than that of the
+        effects of a row beside the first term's.
+        """
+        return 1 << (sum(q for _, q in self.gram.sizes[1:]) - 1).bit_length()
+
     @cached_property
     def probes(self):
-        """Vectors of +-1 of the effects beside the first term's."""
-        rng = np.random.default_rng([self.gram.seed, 2])
-        sizes = [K * q for K, q in self.gram.sizes[1:]]
-        return [
-            [2.0 * rng.integers(0, 2, size) - 1.0 for size in sizes]
-            for _ in range(N_PROBES)
-        ]
+        """Vectors of +-1 of the effects beside the first term's, in sets: the signs of
+        levels times those of effects, which are orthogonal in a set: math.md (198).
+        """
+        rng, sizes = np.random.default_rng([self.gram.seed, 2]), self.gram.sizes[1:]
+        ends, found = np.cumsum([q for _, q in sizes]), []
+        for _ in range(max(LEAST_SETS, -(-N_PROBES // self.n_in_set))):
+            signs = [2.0 * rng.integers(0, 2, K) - 1.0 for K, _ in sizes]
+            for row in hadamard(self.n_in_set)[:, : ends[-1]]:
+                pairs = zip(signs, np.split(row, ends[:-1]), strict=True)
+                found.append([np.outer(sign, part).ravel() for sign, part in pairs])
+        return found
 
     @cached_property
     def probed(self):
         """S^-1 of the probes."""
-        starts = [None] * N_PROBES if self.near is None else self.near
+        starts = [None] * len(self.probes) if self.near is None else self.near
         return [
             self.equations.solve_rest(z, OF_PROBES, near)[0]
             for z, near in zip(self.probes, starts, strict=True)
@@ -241,22 +253,24 @@ class IterativeFactor(TriangularSystem):
 
     @cached_property
     def sampled_spreads(self):
-        """Estimates of `spread_sums` by each probe, (N_PROBES, q, q) for each term:
-        math.md (153).
+        """Estimates of `spread_sums` by each set of probes, (n_sets, q, q) for each
+        term: math.md (153).
         """
-        gram, eq = self.gram, self.equations
+        gram, eq, size = self.gram, self.equations, self.n_in_set
+        n_sets = len(self.probes) // size
         if self.is_zero:
-            return [np.tile(own.sum(axis=0), (N_PROBES, 1, 1)) for own in gram.own]
+            return [np.tile(own.sum(axis=0), (n_sets, 1, 1)) for own in gram.own]
         q = len(eq.Lambdas[0])
         exact = np.sum(np.eye(q) - eq.inverses[0], axis=0)
-        left = [np.tile(exact, (N_PROBES, 1, 1))]
-        left += [np.tile(K * np.eye(r), (N_PROBES, 1, 1)) for K, r in gram.sizes[1:]]
+        left = [np.tile(exact, (n_sets, 1, 1))]
+        left += [np.zeros((n_sets, r, r)) for _, r in gram.sizes[1:]]
         for k, (z, x) in enumerate(zip(self.probes, self.probed, strict=True)):
-            pairs = [(eq.schur(x)[1], eq.schur(z)[1]), *zip(x, z, strict=True)]
+            gone = map(np.subtract, x, z)
+            pairs = [(eq.schur(x)[1], eq.schur(z)[1]), *zip(gone, z, strict=True)]
             for part, (one, other) in zip(left, pairs, strict=True):
                 r = part.shape[1]
                 product = one.reshape(-1, r).T @ other.reshape(-1, r)
-                part[k] -= (product + product.T) / 2
+                part[k // size] -= (product + product.T) / (2 * size)
         inverses = [np.linalg.pinv(L) for L in eq.Lambdas]
         return [i.T @ part @ i for part, i in zip(left, inverses, strict=True)]
 

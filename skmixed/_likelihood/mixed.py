@@ -475,8 +475,8 @@ def _second_of_one(point, directions):
 
 
 def sampled_gradients(point, directions):
-    """Slopes of the value along directions by each of the probes, less their mean,
-    (n_probes, k): the error of an estimated trace is that of a mean of these.
+    """Slopes of the value along directions by each set of probes, less their mean,
+    (n_sets, k): the error of an estimated trace is that of a mean of these.
     """
     parts = [
         np.einsum("kab,pab->pk", E, N)

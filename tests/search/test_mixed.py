@@ -790,6 +790,20 @@ def test_the_iterative_solver_goes_on_to_effects_far_larger_than_the_noise():
         assert_allclose(one, other, rtol=OF_PROBES)
 
 
+def test_the_iterative_solver_ends_at_singular_covariances_of_slopes():
+    """Errors of the probes were multiplied by the ratio of standard deviations, and the
+    search ended nowhere: 101 steps.
+    """
+    rng, n = np.random.default_rng(1), 200
+    X, codes = rng.normal(size=(n, 2)), [rng.integers(K, size=n) for K in (12, 8)]
+    y = rng.normal(size=n) + 2 * rng.normal(size=12)[codes[0]]
+    blocks = ((0, 1, 2),)
+    terms = [term(code, [-1, 0, 1], blocks, f"g{t}") for t, code in enumerate(codes)]
+    found = fit(X, y, terms, solver=("iterative",))
+    assert found.converged
+    assert found.n_iter <= 30
+
+
 def test_a_boundary_beyond_the_digits_of_a_point_is_not_gone_to(monkeypatch):
     """Beside effects far larger than the noise a smaller variance may leave a matrix
     that has no Cholesky root: this was an error.
