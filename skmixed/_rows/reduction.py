@@ -141,6 +141,7 @@ def _reduce_run(read, order, bounds, origin, m, weight):
     return size, mean, roots[0]
 
 
+@np.errstate(over="ignore", under="ignore", invalid="ignore")
 def _root_within(columns, a, mean, size, length):
     """Root of the scatter of pieces of rows about their means.
 
@@ -158,7 +159,6 @@ def _root_within(columns, a, mean, size, length):
     return rows_root(A if a is None else A * np.sqrt(a)[:, None])
 
 
-@np.errstate(over="ignore", under="ignore", invalid="ignore")
 def _scatter(columns, a):
     """Weighted cross-products of columns that are in several arrays."""
     m = sum(A.shape[1] for A in columns)
