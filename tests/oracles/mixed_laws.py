@@ -102,6 +102,16 @@ def loses_digits(problem):
     return "cs" in problem.story["container"] and "offset" in problem.story["columns"]
 
 
+def of_columns(model, problem):
+    """What the rounding of the columns of X adds to the mean, in noise standard
+    deviations: beyond one of them the noise is that rounding, and every sum over rows
+    has another.
+    """
+    part = np.abs(problem.dense * model.coef_).max(initial=0.0)
+    noise = getattr(model, "noise_variance_", np.inf)
+    return np.finfo(float).eps / 2 * part / np.sqrt(noise)
+
+
 def assert_best(model, problem):
     """No optima that the best of random covariances, and unit covariances, lead to have
     a higher criterion than the fitted ones; a way to none has points that are higher.
@@ -111,6 +121,8 @@ def assert_best(model, problem):
     if criterion.Q.shape[1] >= n:  # fitted exactly by any covariance
         return
     if has_few_rows(criterion) or not criterion.tells_columns_apart:
+        return
+    if of_columns(model, problem) > 1:
         return
     best, loss = criterion.exactly(roots, gamma)
     allowed = CRITERION * (1 + n) + ROUNDING * loss * (1 + max(n, criterion.freedom))
