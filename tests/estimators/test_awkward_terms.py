@@ -538,6 +538,26 @@ STORIES = {
             "seed": 1277608452,
         },
     ),
+    "an exact fit by iterations, whose noise vanished until X did: an error": (
+        {"method": "reml", "fit_intercept": True, "alpha": 0.0},
+        {
+            "n": 20,
+            "columns": ["of groups"],
+            "target": "of groups",
+            "noise": 0.1,
+            "levels": ["random", "crossed", "crossed"],
+            "n_levels": 10,
+            "terms": [((), True, "|"), ((0,), True, "||"), ((0,), True, "||")],
+            "weight": "equal",
+            "table": "structured",
+            "door": "iterations",
+            "labels": ["large int", "large int", "negative"],
+            "container": "csc",
+            "unit": 13,
+            "units": [46],
+            "seed": 518671097,
+        },
+    ),
 }
 
 
