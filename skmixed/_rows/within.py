@@ -160,12 +160,12 @@ class LevelRows:
             Columns of A that the effects leave nothing of.
         """
         n, m = len(self.codes), self.m
+        kept = np.delete(np.arange(m), gone)  # rounding would have a row of its own
         if n > m:
             spanned = sum(part.T @ part for part in on)
             root = root_by_difference(scatter, spanned, gone)
             if root is not None:
-                return root
-        kept = np.delete(np.arange(m), gone)  # rounding would have a row of its own
+                return root[kept]
         roots = [np.empty((0, len(kept)))]
         for some in row_blocks(n, m):
             codes = self.codes[some]
