@@ -50,12 +50,12 @@ class LevelRows:
         return self.own.shape[1]
 
     def parts(self, start=0, end=None):
-        """Slices of rows: blocks, but of two rows for each level or a quarter of all,
-        since sums of each slice have figures for all levels.
+        """Slices of rows: blocks, but of a row for each level or a quarter of all, since
+        sums of each slice have figures for all levels.
         """
         n = len(self.codes)
         end = n if end is None else end
-        step = max(block_rows(self.m), min(2 * self.n_levels, -(-n // 4)))
+        step = max(block_rows(self.m), min(self.n_levels, -(-n // 4)))
         return [slice(i, min(i + step, end)) for i in range(start, end, step)]
 
     def rows_into(self, A, some):

@@ -217,7 +217,7 @@ def test_rows_of_a_chain_hold_the_effects_of_the_outer_factor(outer):
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("weighted", [False, True], ids=["rows", "weights"])
 def test_sums_do_not_depend_on_blocks_nor_jobs(monkeypatch, weighted, n_jobs):
-    """Slices have twice as many rows as there are levels, and are read in blocks."""
+    """Slices have as many rows as there are levels, and are read in blocks."""
     X, y, codes = rows()
     weight = np.random.default_rng(1).uniform(0.5, 3, N) if weighted else None
     how = Reader(X, y), codes, LEVELS, np.array([0, 2]), weight
