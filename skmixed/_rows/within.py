@@ -50,7 +50,7 @@ class LevelRows:
         return self.own.shape[1]
 
     def parts(self, start=0, end=None):
-        """Slices of rows: blocks, but of a row for each level or a quarter of all, since
+        """Slices of rows: blocks, but of a row for each level or a quarter of all:
         sums of each slice have figures for all levels.
         """
         n = len(self.codes)
