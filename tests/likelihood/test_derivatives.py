@@ -16,7 +16,10 @@ from skmixed._input.table import read_fit_data
 from skmixed._likelihood.arrow import Arrow, assemble_arrow
 from skmixed._likelihood.heteroscedastic.criterion import evaluate
 from skmixed._likelihood.heteroscedastic.derivatives import derivatives
-from skmixed._likelihood.heteroscedastic.gamma_regression import unbiased_noise
+from skmixed._likelihood.heteroscedastic.gamma_regression import (
+    gamma_regression,
+    unbiased_noise,
+)
 from skmixed._likelihood.heteroscedastic.residuals import gain_by_exact_rows
 from skmixed._rows.parts import Parts
 from skmixed._rows.statistics import Sample, join, sample_in_memory, summarize
@@ -508,3 +511,23 @@ def test_a_ridge_beyond_double_precision_has_no_factor():
     theta = -1e3 * np.append(model.average, 0.0)
     with pytest.raises(np.linalg.LinAlgError, match="beyond double precision"):
         evaluate(model, theta)
+
+
+@pytest.mark.parametrize("far", [0.3, 1e4], ids=["near", "beyond the bounds"])
+def test_a_regression_of_squared_residuals_has_a_value_everywhere(far):
+    """Far steps with few rows overflowed, which NumPy warned of: math.md (31c)."""
+    model = model_of(mean_groups=None, variance_groups="fixed", method="ml")
+    theta = np.zeros(len(model.average))
+    regression = gamma_regression(model, evaluate(model, theta))
+    theta = regression.with_effects(theta)
+    gamma = far * np.ones(len(theta) - len(model.free))
+    value, score = regression.deviance(theta, gamma)
+    assert np.isfinite([value, *score]).all()
+    if far < 1:
+        steps = STEP * np.eye(len(gamma))
+        ends = [
+            [regression.deviance(theta, gamma + sign * step)[0] for sign in (1, -1)]
+            for step in steps
+        ]
+        differences = np.subtract(*np.transpose(ends)) / (2 * STEP)
+        assert_allclose(score, differences, rtol=1e-4)

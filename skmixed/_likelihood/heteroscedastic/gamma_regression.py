@@ -90,9 +90,10 @@ def _unbiased_of_part(part, trend, groups, posterior, most):
 def _deviance_of_part(part, trend, found):
     (noise, counted), score, value = found, np.zeros(len(trend.gamma)), 0.0
     for rows, S, eta in part.visit(trend):
-        scaled_noise = noise[rows] * np.exp(-eta)
-        score += (counted[rows] - scaled_noise) @ S
-        value += counted[rows] @ eta + scaled_noise.sum()
+        log_variance = np.clip(eta, *trend.bounds)
+        scaled_noise = noise[rows] * np.exp(-log_variance)
+        score += ((log_variance == eta) * (counted[rows] - scaled_noise)) @ S
+        value += counted[rows] @ log_variance + scaled_noise.sum()
     return np.array([value, *score])
 
 
@@ -101,6 +102,6 @@ def _sums_of_groups(part, trend, found):
     noise, counted = found
     scaled_noise = np.empty_like(noise)
     for rows, _, eta in part.visit(trend):
-        scaled_noise[rows] = noise[rows] * np.exp(-eta)
+        scaled_noise[rows] = noise[rows] * np.exp(-np.clip(eta, *trend.bounds))
     sums = [part.by_group(figures).values for figures in (scaled_noise, counted)]
     return ByGroup(part.groups, np.transpose(sums))
