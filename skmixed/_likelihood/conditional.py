@@ -521,8 +521,8 @@ def _dense_beside_unit(before, rest, right):
     Many rows have their cross-products where these keep half of the digits.
     """
     d, m = len(before.dense), right.shape[1]
-    if not d:
-        return before.dense, np.zeros((0, m))
+    if not before.dense.any():  # of an empty one, too
+        return before.dense, np.zeros((d, m))
     L, S = semidefinite_root(before.dense), (rest.T @ rest).toarray()
     largest = np.diag(before.dense).max() * np.diag(S).max()
     if rest.shape[0] > before.few_rows and largest <= LARGE:

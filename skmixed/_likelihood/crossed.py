@@ -410,7 +410,7 @@ def _root_of(B, components):
     L = np.zeros_like(B)
     for some in components:
         here = some[:, :, None], some[:, None, :]
-        L[here] = np.linalg.cholesky(B[here], upper=True).swapaxes(1, 2)
+        L[here] = np.linalg.cholesky(B[here].swapaxes(1, 2))  # reads what is below
     return L
 
 
