@@ -14,10 +14,10 @@ LEAST_FREEDOM = 1e-12
 # A noise variance up to this multiple of the floor is the rounding of an exact fit: its
 # standard deviation is 1e-11 of that of y.
 EXACT_FIT = 1e4
-# Information about a variance counts as none below this part of its own value before
-# other parameters take their share.
+# Information about a variance counts as none below this fraction of its own value
+# before other parameters take their share.
 UNTOLD = 1e-11
-# So it does below this part of the information about the noise, in units of the
+# So it does below this fraction of the information about the noise, in units of the
 # resolution of an average level: rounding of sums over rows.
 NO_INFORMATION = 1e-15
 # The largest log-variance of a row where the noise is generic.

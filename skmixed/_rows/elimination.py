@@ -284,8 +284,6 @@ def _eliminate_few(read, codes, n_levels, positions, origin, weight, n_jobs):
         column, length = _slope_column(rows, read, root_size, positions[1], origin)
         lengths.append(length)
     on, scatter = rows.sums(column, n_jobs)
-    if q == 2:  # the sum of the column is rounding, times a mean that may be large
-        on[1] -= (rows.totals(column) / root_size**2)[:, None] * on[0]
     for part, length in zip(on, lengths, strict=True):
         part *= inverse(length)[:, None]
     root = rows.root_beside(scatter, on, lengths, column, gone)

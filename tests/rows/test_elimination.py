@@ -216,17 +216,25 @@ def test_rows_of_a_chain_hold_the_effects_of_the_outer_factor(outer):
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("weighted", [False, True], ids=["rows", "weights"])
-def test_sums_do_not_depend_on_blocks_nor_jobs(monkeypatch, weighted, n_jobs):
-    """Slices have as many rows as there are levels, and are read in blocks."""
-    X, y, codes = rows()
-    weight = np.random.default_rng(1).uniform(0.5, 3, N) if weighted else None
-    how = Reader(X, y), codes, LEVELS, np.array([0, 2]), weight
-    whole = eliminate(*how)
+def test_sums_of_levels_are_those_of_any_slices_and_jobs(monkeypatch, weighted, n_jobs):
+    """Slices have as many rows as there are levels, the last one a single row, and are
+    read in blocks.
+    """
+    X, y, codes = (figures[: 6 * LEVELS + 1] for figures in rows())
+    rng = np.random.default_rng(1)
+    weight = rng.uniform(0.5, 3, len(y)) if weighted else None
+    column, a = rng.normal(size=len(y)), np.ones(len(y)) if weight is None else weight
     monkeypatch.setattr(within, "block_rows", lambda m: 8)
-    parts = eliminate(*how, n_jobs)
-    assert_allclose(parts.R, whole.R, atol=EXACT * np.abs(whole.R).max())
-    scatter = whole.rest.T @ whole.rest
-    assert_allclose(parts.rest.T @ parts.rest, scatter, atol=EXACT * scatter.max())
+    read = Reader(X, y).parts
+    counted = within.level_rows(read, codes, LEVELS, weight)
+    (first, second), scatter = counted.sums(column, n_jobs)
+    A, of_level = np.column_stack([X, y]), codes == np.arange(LEVELS)[:, None]
+    A = A - counted.own[codes]
+    assert (A == 0).all(axis=1).sum() >= LEVELS
+    assert_allclose(first, (of_level * a) @ A, atol=EXACT * len(y))
+    assert_allclose(second, (of_level * a * column) @ A, atol=EXACT * len(y))
+    expected = A.T @ (a[:, None] * A)
+    assert_allclose(scatter, expected, atol=EXACT * np.abs(expected).max())
 
 
 def test_rows_are_counted_from_one_of_their_level():
