@@ -36,6 +36,7 @@ FEW = 0.5
 NEWTON = 8
 # Steps for a quantile.
 MOST_STEPS = 120
+LARGEST_LOG = np.log(np.finfo(float).max)
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class Components:
         component: math.md (74).
 
         Given a component, sigma^2 is its noise variance times `freedom` over a
-        chi-squared variable.
+        chi-squared variable.  An end beyond double precision, as with hardly any
+        freedom, is infinite.
         """
         scale = multiple * self.noise_variance * self.freedom
         positive = scale > 0
@@ -81,8 +83,12 @@ class Components:
                 ends.append(0.0)
                 continue
             far = chdtri(self.freedom, np.array([0.5 * level, 1 - 0.5 * (1 - level)]))
-            low = np.log(scale[positive].min()) - np.log(far.max()) - 1
-            high = np.log(scale[positive].max()) - np.log(far.min()) + 1
+            far = np.log(np.maximum(far, np.finfo(float).tiny))
+            low = np.log(scale[positive].min()) - far.max() - 1
+            high = min(np.log(scale[positive].max()) - far.min() + 1, LARGEST_LOG)
+            if below(high) < level:
+                ends.append(np.inf)
+                continue
             ends.append(np.exp(brentq(lambda t, p=level: below(t) - p, low, high)))
         return np.array(ends)
 

@@ -11,6 +11,7 @@ from skmixed._estimator import fit_of
 from skmixed._likelihood import integrated
 from skmixed._likelihood.criterion import deviance
 from skmixed._likelihood.mixture import (
+    Components,
     mixture_log_density,
     mixture_quantiles,
     t_log_density,
@@ -396,3 +397,11 @@ def test_draws_beside_weights_that_sum_to_next_to_nothing():
     model.fit(*data, groups=groups, sample_weight=np.full(12, 1e-6))
     draws = model.sample_y(data[0], groups=groups, distribution="integrated")
     assert np.isfinite(draws).all()
+
+
+def test_ends_of_a_variance_may_be_beyond_double_precision():
+    """The search for such an end did not converge: RuntimeError."""
+    over = Components(np.zeros(1), np.array([1e-78]), np.ones(1), freedom=0.005)
+    low, high = over.variance_interval(np.ones(1), 0.95)
+    assert low < 1e-75
+    assert high == np.inf
