@@ -12,8 +12,8 @@ def reader(A):
     return lambda rows: [np.array(A[rows], dtype=float)]
 
 
-def moments_of(A, groups, weight=None, n_jobs=None):
-    return reduce_rows(reader(A), groups, groups.max() + 1, weight, n_jobs)
+def moments_of(A, groups, weight=None, n_jobs=None, reduce=reduce_rows):
+    return reduce(reader(A), groups, groups.max() + 1, weight, n_jobs)
 
 
 def gram_of(X, y, groups, weight=None):

@@ -12,19 +12,22 @@ from scipy import sparse
 from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor, _blocks
 from skmixed._rows import reduction
 from skmixed._rows.pieces import split_long, weighted_sums
-from skmixed._rows.reduction import reduce_rows, reduce_sparse
+from skmixed._rows.reduction import reduce_in_row_order, reduce_rows, reduce_sparse
+from skmixed._rows.within import level_rows
 
 # The same sums in another order.
 REORDERED = 1e-12
+in_both_orders = pytest.mark.parametrize("reduce", [reduce_rows, reduce_in_row_order])
 
 
+@in_both_orders
 @pytest.mark.parametrize("weighted", [False, True])
-def test_moments_are_those_of_numpy(weighted):
+def test_moments_are_those_of_numpy(weighted, reduce):
     """math.md (8)."""
     X, y, groups = simulate()
     A = np.column_stack([X, y]) + 100
     weight = np.random.default_rng(0).uniform(0.1, 3, len(y)) if weighted else None
-    moments = moments_of(A, groups, weight)
+    moments = moments_of(A, groups, weight, reduce=reduce)
     a = np.ones(len(y)) if weight is None else weight
     shift = np.average(A, axis=0, weights=a)
     means = np.array([np.average(A[groups == g], 0, a[groups == g]) for g in range(12)])
@@ -44,6 +47,26 @@ def test_pieces_of_groups_are_at_most_so_long():
     bounds, owner = split_long(np.array([0, 3, 4]), 3)
     assert bounds.tolist() == [0, 3, 4]
     assert owner.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_columns_apart_in_memory_are_read_in_row_order(monkeypatch, n_jobs):
+    """They are by default from one block on; a giant group far from the others."""
+    monkeypatch.setattr(_blocks, "BLOCK_SIZE", 2000)
+    X, y, groups = simulate(n=3000, n_groups=40)
+    groups[1000:] = 3
+    X[groups == 3] += 1e6
+    reads = []
+    monkeypatch.setattr(
+        reduction, "level_rows", lambda *a: reads.append(level_rows(*a)) or reads[-1]
+    )
+    fits = [
+        RandomInterceptRegressor(n_jobs=n_jobs).fit(A, y, groups=groups)
+        for A in (X, np.asfortranarray(X))
+    ]
+    assert len(reads) == 1
+    for name in ("coef_", "noise_variance_", "log_likelihood_", "random_intercepts_"):
+        assert_allclose(*(getattr(fit, name) for fit in fits), rtol=1e-9)
 
 
 @pytest.mark.parametrize("sort", [False, True])
@@ -80,31 +103,36 @@ def test_moments_visit_each_row_once(monkeypatch):
     assert (seen == 1).all()
 
 
-def test_an_offset_of_1e12_costs_no_digits():
+@in_both_orders
+def test_an_offset_of_1e12_costs_no_digits(reduce):
     """Sums of squares about an offset that leaves 1e-4 of each number (NIST's SmLs)."""
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(9), 21)
     deviations = rng.integers(-500, 500, size=(189, 1)) / 1024.0  # exact in binary
-    near, far = moments_of(deviations, groups), moments_of(deviations + 1e12, groups)
+    near = moments_of(deviations, groups, reduce=reduce)
+    far = moments_of(deviations + 1e12, groups, reduce=reduce)
     assert_allclose(far.mean, near.mean, atol=1e-4)  # the common shift is rounded
     assert_allclose(np.diff(far.mean[:, 0]), np.diff(near.mean[:, 0]), rtol=1e-11)
     assert_allclose(np.abs(far.within), np.abs(near.within), rtol=1e-13)
 
 
-def test_a_spread_between_groups_of_1e9_costs_no_digits():
+@in_both_orders
+def test_a_spread_between_groups_of_1e9_costs_no_digits(reduce):
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(30), 10)
     within = rng.integers(-4, 5, size=(300, 1)).astype(float)
     between = 1e9 * rng.integers(-9, 10, size=(30, 1))[groups]
-    near, far = moments_of(within, groups), moments_of(within + between, groups)
+    near = moments_of(within, groups, reduce=reduce)
+    far = moments_of(within + between, groups, reduce=reduce)
     assert_allclose(np.abs(far.within), np.abs(near.within), rtol=1e-14)
 
 
-def test_what_is_constant_is_exactly_zero():
+@in_both_orders
+def test_what_is_constant_is_exactly_zero(reduce):
     groups = np.repeat(np.arange(3), 4)
     column = np.full(12, 0.1)
     by_group = np.array([0.1, 0.7, 1e5 / 3])[groups]
-    moments = moments_of(np.column_stack([column, by_group]), groups)
+    moments = moments_of(np.column_stack([column, by_group]), groups, reduce=reduce)
     assert (moments.mean[:, 0] == 0).all()
     assert (moments.within == 0).all()
 
