@@ -73,8 +73,7 @@ def _information(half, rows, root, directions, freedom):
     math.md (186).
     """
     c, K, q, p = rows.shape
-    eye = np.broadcast_to(np.eye(p), (c, p, p))
-    inverse = np.linalg.solve(root[:, :-1, :-1], eye)
+    inverse = np.linalg.inv(root[:, :-1, :-1])
     D = transpose(half) @ half
     k = transpose(half) @ (rows.reshape(c, K * q, p) @ inverse).reshape(rows.shape)
     flat, own = D.reshape(c, K, q * q), (k @ transpose(k)).reshape(c, K, q * q)

@@ -272,8 +272,7 @@ def condition_at(columns, size, means, ratios, roots, scale=1.0):
         math.md (13).
     scale : float, default=1.0
     """
-    eye = np.broadcast_to(np.eye(roots.shape[1] - 1), roots[:, :-1, :-1].shape)
-    inverse = np.linalg.solve(roots[:, :-1, :-1], eye)
+    inverse = np.linalg.inv(roots[:, :-1, :-1])
     beta = (inverse @ roots[:, :-1, -1:])[:, :, 0]
     inverse = np.sqrt(scale) * inverse
     D = 1 + ratios[:, None] * size

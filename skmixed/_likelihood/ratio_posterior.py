@@ -131,13 +131,11 @@ def _densities(model, ratios, freedom):
 
 def _densities_at_once(model, ratios, freedom):
     """math.md (71) and rss, of all ratios at once."""
-    gram, m = model.gram, model.gram.R12.shape[2]
-    S = gram.group_size
+    gram, S = model.gram, model.gram.group_size
     D = 1 + ratios[:, None] * S
     rows, root = roots(gram, ratios)
-    eye = np.broadcast_to(np.eye(m - 1), (len(ratios), m - 1, m - 1))
     k = (np.sqrt(S / D)[:, :, None] * rows)[:, :, :-1]
-    k = k @ np.linalg.solve(root[:, :-1, :-1], eye)
+    k = k @ np.linalg.inv(root[:, :-1, :-1])
     diagonal = np.abs(np.diagonal(root, axis1=1, axis2=2))
     rss = diagonal[:, -1] ** 2
     with np.errstate(divide="ignore"):

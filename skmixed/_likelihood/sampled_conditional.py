@@ -306,9 +306,7 @@ def sample_conditional(factor, scale):
         u, _ = eq.solve(v, OF_DRAWS)
         for part, one in zip([*drawn, *pushed], [*u, *v], strict=True):
             part[k] = one
-    bare = tuple(part[:0] for part in gram.errors)
-    parts = gram.own, gram.pairs, (), gram.root, gram.origin, bare, gram.seed
-    bare = IterativeGram(*parts)
+    bare = replace(gram, products=(), errors=tuple(part[:0] for part in gram.errors))
     return SampledConditional(bare, eq.Lambdas, scale, tuple(drawn), tuple(pushed))
 
 

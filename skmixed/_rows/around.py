@@ -390,7 +390,7 @@ class Nesting:
         return Coupled(filled, dense), size
 
     def fit(self, W22, size, W2A):
-        """Nearly a solution of W22 a = W2A; as `crossed.fit_on`."""
+        """Nearly a solution of W22 a = W2A; as of `crossed.Dense`."""
         unit = np.sqrt(np.maximum(W22.diagonal(), 0.0))
         unit = np.where(unit > 0, unit, 1.0)
         scaled = W22.scaled(unit).raised(RIDGE + len(unit) * EPS * size / unit**2)

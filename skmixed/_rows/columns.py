@@ -403,7 +403,7 @@ def _select(A, tolerance, rounding, most):
         counts = left > np.maximum(tolerance, rounding[order[: len(left)]])
         rank = len(left) if counts.all() else int(np.argmin(counts))
         # Column i less the combination of those before it: coefficients -R_ii R^-1_i.
-        inverse = np.linalg.solve(R[:rank, :rank], np.eye(rank))
+        inverse = np.linalg.inv(R[:rank, :rank])
         drowned = rounding[order[:rank]] @ np.abs(np.triu(inverse, 1)) >= 1
         rank = int(np.argmax(drowned)) if drowned.any() else rank
         if not counts[rank + 1 :].any():

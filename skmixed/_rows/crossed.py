@@ -389,8 +389,22 @@ class Dense:
         return left_of_effects(Z, weight, links, product)
 
     def fit(self, W22, size, W2A):
-        """See `fit_on`."""
-        return fit_on(W22, size, W2A)
+        """Nearly a solution of W22 a = W2A; W22 may be singular, and has the rounding
+        of the difference that it is, of columns whose squares are `size`.
+        """
+        unit = np.sqrt(np.maximum(np.diag(W22), 0.0))
+        unit = np.where(unit > 0, unit, 1.0)
+        scaled = W22 / unit
+        scaled /= unit[:, None]
+        rounding = ROUNDINGS * len(W22) * EPS * size / unit**2
+        scaled[np.diag_indices_from(scaled)] += RIDGE + rounding
+        with products_of(len(scaled)):
+            factor = cho_factor(scaled, overwrite_a=True, check_finite=False)
+        a = np.zeros_like(W2A)
+        for _ in range(2):  # once more for the ridge
+            left = (W2A - W22 @ a) / unit[:, None]
+            a += cho_solve(factor, left, check_finite=False) / unit[:, None]
+        return a
 
     def gram(self, links, W22, **parts):
         """The Gram."""
@@ -543,25 +557,6 @@ def _counted_root(R22, W22, a0):
     """Root of A - Z a0 after the elimination, from that of A."""
     scale = np.sqrt(np.sum(R22**2, axis=0))
     return root_of_scatter(R22.T @ R22 - a0.T @ (W22 @ a0), scale)
-
-
-def fit_on(W22, size, W2A):
-    """Nearly a solution of W22 a = W2A; W22 may be singular, and has the rounding of
-    the difference that it is, of columns whose squares are `size`.
-    """
-    unit = np.sqrt(np.maximum(np.diag(W22), 0.0))
-    unit = np.where(unit > 0, unit, 1.0)
-    scaled = W22 / unit
-    scaled /= unit[:, None]
-    rounding = ROUNDINGS * len(W22) * EPS * size / unit**2
-    scaled[np.diag_indices_from(scaled)] += RIDGE + rounding
-    with products_of(len(scaled)):
-        factor = cho_factor(scaled, overwrite_a=True, check_finite=False)
-    a = np.zeros_like(W2A)
-    for _ in range(2):  # once more for the ridge
-        left = (W2A - W22 @ a) / unit[:, None]
-        a += cho_solve(factor, left, check_finite=False) / unit[:, None]
-    return a
 
 
 def search_columns(data, term):

@@ -30,13 +30,13 @@ def find_dependence(into_user, shift):
         log|B'B|, B being the first independent columns of the map from working columns
         to X.
     """
-    k, p = into_user.shape
+    p = into_user.shape[1]
     norm = np.abs(into_user).max(axis=0, initial=0.0)
     norm[norm == 0] = 1.0
     A, shift = into_user / norm, shift / norm
     first = first_independent(A)
     rest = np.delete(np.arange(p), first)
-    inverse = np.linalg.solve(A[:, first], np.eye(k))
+    inverse = np.linalg.inv(A[:, first])
     shares = inverse @ A[:, rest]
     of_terms = np.abs(inverse) @ np.abs(A[:, rest])
     shares[np.abs(shares) <= CANCELLED * of_terms] = 0.0

@@ -66,11 +66,6 @@ class Trend:
         delta = 0.0 if self.delta is None else self.delta
         return replace(self, delta=delta - centre)
 
-    @property
-    def is_constant(self):
-        """Whether all coefficients are 0, so that all rows have the same."""
-        return self.delta is None and not self.gamma.any()
-
 
 @dataclass(frozen=True)
 class Part:

@@ -5,6 +5,7 @@ they are about two factors, for a solver that multiplies by them.
 """
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from scipy import sparse
@@ -55,8 +56,7 @@ class IterativeGram:
 
     def between(self):
         """Positions s < t of two terms, with their products."""
-        n = len(self.own)
-        places = [(s, t) for s in range(n) for t in range(s + 1, n)]
+        places = combinations(range(len(self.own)), 2)
         return zip(places, self.pairs, strict=True)
 
 
@@ -93,12 +93,8 @@ def iterative_gram(data, terms, elimination, columns, mean, seed):
     for A in (root, *products):
         A[..., -1] -= A[..., :-1] @ start
     own = [_own(term, Z, data.weight) for term, Z in zip(terms, Zs, strict=True)]
-    n = len(terms)
-    pairs = [
-        _pairs((terms[s], Zs[s]), (terms[t], Zs[t]), data.weight)
-        for s in range(n)
-        for t in range(s + 1, n)
-    ]
+    both = combinations(zip(terms, Zs, strict=True), 2)
+    pairs = [_pairs(*first_and_second, data.weight) for first_and_second in both]
     errors = _errors(data, terms, Zs, seed)
     parts = (tuple(own), tuple(pairs), tuple(products), root, start)
     return IterativeGram(*parts, errors, seed), coordinates

@@ -91,10 +91,10 @@ class Heteroscedastic:
         gamma = theta[n_effects : n_effects + k]
         return delta, gamma, float(theta[-1]) if self.random else 0.0
 
-    def trend(self, theta, bounds=None):
-        """The log-variance at theta, within the model's bounds or others."""
+    def trend(self, theta):
+        """The log-variance at theta, within the model's bounds."""
         delta, gamma, _ = self.split(theta)
-        return Trend(gamma, delta, bounds=self.log_bounds if bounds is None else bounds)
+        return Trend(gamma, delta, bounds=self.log_bounds)
 
     def level(self, theta):
         """The weighted mean of the log-variance."""
