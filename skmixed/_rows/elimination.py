@@ -127,6 +127,10 @@ class Elimination:
             constant = first + np.flatnonzero(~columns.within)
             rest[:, constant] = 0.0
             R12[:, 1:, constant] = 0.0
+        upper = [work(E) for E in self.upper if E is not None]
+        taken = R12[:, int(self.has_constant) :], *upper, rest[None]
+        square = sum(np.einsum("kqm,kqm->m", part, part) for part in taken)
+        rest = without_rounding(rest, np.sqrt(square))
         multiplicity = np.broadcast_to(1.0, len(R12))
         return Gram(R11=self.R11, R12=R12, R22=rest, multiplicity=multiplicity)
 
@@ -139,6 +143,23 @@ class Elimination:
         for levels in row_blocks(K, q * m):
             R12[levels] = work(self.R[levels])
         return R12
+
+
+def without_rounding(rest, norm):
+    """The root of the rest (k, 1 + r + 1) of working columns [1, X, y], of whose lengths
+    the effects have taken all but `rest`.
+
+    A column that effects and the columns before it span leaves rounding.  Kept, it would
+    be information about its coefficient where variances are large.
+    """
+    R = np.linalg.qr(rest, mode="r")
+    least = 16 * EPS * norm[: len(R)]
+    spanned = np.flatnonzero(np.abs(np.diag(R)) <= least)
+    spanned = spanned[spanned < rest.shape[1] - 1]
+    if not R[spanned, spanned].any():
+        return rest
+    R[spanned, spanned] = 0.0
+    return R
 
 
 @dataclass(frozen=True)

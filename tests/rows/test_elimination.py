@@ -188,6 +188,23 @@ def test_effects_that_the_first_factor_spans_are_told_apart_from_it():
     assert np.count_nonzero(left) == 4
 
 
+@pytest.mark.parametrize("slopes", [[1], [1, 2]], ids=str)
+def test_rounding_of_a_column_that_effects_and_others_span_is_gone(slopes):
+    """A likelihood was 191 too low: with weights that sum to 52,000, and a variance of
+    1e30 times the noise, y was regressed on the rounding of x beside slopes of x.
+    """
+    for seed in range(5):
+        X, y, codes = rows(seed)
+        X[:, 0] = 3 * X[:, slopes].sum(axis=1)
+        blocks = (tuple(range(len(slopes))),)
+        term = Term("f", range(LEVELS), codes, np.array(slopes), blocks)
+        weight = 10.0 ** np.random.default_rng(seed).integers(-4, 5, size=N)
+        data = Data(X, np.arange(3), None, y, weight)
+        reduced = reduce_terms(data, (term,), np.array([0]), alpha=0.0)
+        R22 = np.linalg.qr(reduced.gram.R22, mode="r")
+        assert R22[1, 1] == 0, seed
+
+
 @pytest.mark.parametrize("outer", [[0], [1, 0], [-1, 0]], ids=str)
 def test_rows_of_a_chain_hold_the_effects_of_the_outer_factor(outer):
     """In the columns of the search, whose origin is 0 without a random intercept."""
