@@ -17,7 +17,7 @@ Every fit is one process.  The parts are
     chain        50,000 classes in 5,000 schools, and 200 raters, 1,000,000 rows, by
                  both solvers; the third standard deviation is that of schools
 
-What is printed is kept in docs/benchmarks/results/large_crossed.txt, for the page of
+The output is kept in docs/benchmarks/results/large_crossed.txt, for the page of
 benchmarks; parts that are not run keep their lines.
 """
 

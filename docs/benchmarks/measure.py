@@ -73,7 +73,7 @@ def summary(problem, found):
 
 
 def measure(arguments):
-    """What is to be written."""
+    """The figures to be written."""
     adapter = adapters.load(arguments.adapter)
     try:
         versions = adapter.versions()

@@ -15,7 +15,7 @@ def settle():
 
 
 def watch(function):
-    """What the function returns, and the bytes by which the peak exceeds the start.
+    """The result of the function, and the bytes by which the peak exceeds the start.
 
     None for the bytes where the kernel does not tell.
     """

@@ -93,7 +93,7 @@ def gap(value):
 
 
 def table_row(result, row):
-    """What was found of one adapter."""
+    """The row of one adapter."""
     name = row["name"] + (f" ({row['note']})" if row["note"] else "")
     if row["status"] != "ok":
         return [name, row["status"]] + [""] * (len(COLUMNS) - 2)
@@ -230,7 +230,7 @@ machine did nothing else.
 
 
 def printed_section(text, path):
-    """What a program printed, as it was, after a text."""
+    """The output of a program, as it was, after a text."""
     if not path.exists():
         return ""
     return f"{text.strip()}\n\n```text\n{path.read_text().strip()}\n```"
@@ -263,7 +263,7 @@ def versions_section(results):
         for text, names in machines.items()
     )
     when = " to ".join(sorted({min(dates), max(dates)}))
-    head = f"## What was run\n\nMeasured {when} on\n\n{where}"
+    head = f"## Machine and versions\n\nMeasured {when} on\n\n{where}"
     return f"{head}\n\n{table(['package', 'version'], rows)}"
 
 

@@ -30,7 +30,7 @@ GROUP_SIZE = 20  # rows, on average
 
 @dataclass(frozen=True)
 class Data:
-    """What an adapter is given.
+    """The data that an adapter is given.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Problem:
     method : {"reml", "ml"}
         Of those adapters that offer both.
     mean_groups, variance_groups : {"random", "fixed", None}
-        What groups are to the mean and to the log-variance.
+        The kind of effect that groups have on the mean and on the log-variance.
     labels : {"integers", "strings", "objects", "categorical"}
         Strings of NumPy, strings of Python in an object array, or a pandas Categorical.
     grouped_rows : bool

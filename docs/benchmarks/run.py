@@ -34,7 +34,7 @@ LONG = 60.0  # seconds: a fit that takes longer is measured once
 
 
 def run_process(arguments, limit):
-    """What measure.py writes when called so; its status where it writes nothing."""
+    """The output of measure.py when called so; its status where it writes nothing."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "found.json"
         problem, adapter, *options = arguments
@@ -129,7 +129,7 @@ def print_row(row):
 
 
 def machine():
-    """What the measurements were made on."""
+    """The machine of the measurements."""
     cpu = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -41,7 +41,7 @@ ESTIMATORS = (
 
 
 def at_line(number, act, call, visited=None):
-    """What `call` returns; at its line `number` in the package, `act` is called.
+    """The result of `call`; at its line `number` in the package, `act` is called.
 
     `visited` collects the places of all lines before.
     """
@@ -215,7 +215,7 @@ MODELS = {
 
 
 def changes(model):
-    """What can change a model."""
+    """Calls that change a model."""
     yield fit
     if has_batches(model):
         yield partial_fit
@@ -224,7 +224,7 @@ def changes(model):
 
 
 def questions(model):
-    """What can be asked of a model."""
+    """Questions to a model."""
     yield from (prediction, stored, covariance, draws, density)
     if hasattr(model, "summary"):
         yield summary

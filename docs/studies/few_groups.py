@@ -2,7 +2,8 @@
 
     python docs/studies/few_groups.py [n_sets n_jobs n_groups ...] [keep=folder]
 
-What was computed before is read from the folder, if one is named, and kept there.
+Figures that were computed before are read from the folder, if one is named, and new
+ones are kept there.
 
 Simulates random-intercept data of 5 to 20 groups, fits them, and asks how often the
 90 % intervals by the normal distribution, by Student's t and by the distribution that
@@ -220,7 +221,7 @@ def intervals(mean, std, probability, freedom, coverage):
 
 
 def sets_of(one, cell, n_sets, keep=None):
-    """What ``one(cell, seed)`` gives of as many sets as are needed."""
+    """The figures ``one(cell, seed)`` of as many sets as are needed."""
     found = []
     for first in range(0, n_sets, BLOCK):
         seeds = range(first, min(first + BLOCK, n_sets))

@@ -1,4 +1,4 @@
-"""What integrating over the variances costs, and that many groups make no difference.
+"""The cost of integrating over the variances, and that many groups make no difference.
 
     OPENBLAS_NUM_THREADS=1 python docs/studies/few_groups_cost.py
 

@@ -1,4 +1,4 @@
-# What lme4 prints of the model of docs/uncertainty.md.
+# lme4's summary of the model of docs/uncertainty.md.
 #
 #     Rscript docs/studies/lme4_summary.R
 

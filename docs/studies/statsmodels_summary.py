@@ -1,4 +1,4 @@
-"""What statsmodels prints of the model of docs/coming_from_r.md.
+"""statsmodels' summary of the model of docs/coming_from_r.md.
 
     python docs/studies/statsmodels_summary.py
 

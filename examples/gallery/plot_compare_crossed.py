@@ -69,7 +69,7 @@ print(comparison)
 # which only the *joint* likelihood hears: 5.59 a row without it, 5.43 with it.
 #
 # *Both new.* No model can know more than condition and length, and row by row the mixed
-# models score the same. What differs is what they say about rows together: the joint
+# models score the same. They differ in what they say about rows together: the joint
 # likelihood prefers the truth, slopes of subjects and items.
 
 frame = comparison.to_frame()

@@ -4,7 +4,7 @@ Data larger than memory
 
 ``partial_fit`` takes data in batches and is exact: after the last batch the model is
 that of a ``fit`` on all rows, whatever their order and however groups are spread over
-the batches. What is kept of the rows is one figure for each group and column.
+the batches. One figure for each group and column is kept of the rows.
 """
 
 # %%
@@ -49,7 +49,7 @@ print(f"largest difference of the coefficients: {difference:.0e}")
 print(f"log-likelihoods {model.log_likelihood_:.6f} and {whole.log_likelihood_:.6f}")
 
 # %%
-# What was known after each batch:
+# The coefficients and variances that were known after each batch:
 
 coef, std, variance = np.array(history).T
 batches = np.arange(1, 11)

@@ -40,7 +40,7 @@ for name, (rows, labels) in questions.items():
 
 # %%
 # The first two lines are the same pupils, with and without their school; the third are
-# other pupils. What the model has learned of the schools, pupils being equal and beside
+# other pupils. The model has learned this of the schools, pupils being equal and beside
 # what the sector and the mean status of a school say (which are features):
 
 RandomInterceptsDisplay.from_estimator(model)

@@ -3,8 +3,8 @@ A mean that is not linear
 =========================
 
 The model is linear in its columns, and the columns can be anything: splines of one
-feature, or a kernel map of many. What is linear stays simple: the random intercept, the
-standard deviations and the joint distribution are those of the model behind the
+feature, or a kernel map of many. The rest is as simple as ever: the random intercept,
+the standard deviations and the joint distribution are those of the model behind the
 transformer.
 """
 

@@ -66,7 +66,7 @@ ax.set(xlabel="ratings of the item", ylabel="difference from other items (stars)
 _ = ax.legend()
 
 # %%
-# What will a user give an item? With a known user and a known item the prediction is
+# How will a user rate an item? With a known user and a known item the prediction is
 # sharpest. A new user, or a new item, brings the whole variance of users, or of items.
 
 some = {"user": int(ratings["user"].mode()[0]), "item": int(ratings["item"].mode()[0])}

@@ -8,8 +8,8 @@ one-hot encoded among the features :math:`x`, and to minimise the Gaussian negat
 log-likelihood. It looks like a mixed-effects model: there are effects of groups, and
 there is a variance. Is it one?
 
-No: with one variance per row the errors stay *independent*. What makes a random-effects
-model is that the errors of a group are *correlated*, and that takes a covariance with a
+No: with one variance per row the errors stay *independent*. In a random-effects model
+the errors of a group are *correlated*, and that takes a covariance with a
 block for each group. The likelihood is the same; its covariance is not. This tutorial
 shows the difference, where it hurts, and how near the two are to each other.
 """
@@ -101,7 +101,7 @@ for name, model in {"one-hot": one_hot, "blocks": blocks}.items():
 
 # %%
 # The last line is the random-intercept model. It promises as much for single rows as
-# the independent one. What it promises for the mean of a new group comes from the
+# the independent one. Its promise for the mean of a new group comes from the
 # covariance of its predictions:
 
 mean, covariance = blocks.predict(X_new, groups=groups_new, return_cov=True)
@@ -284,8 +284,8 @@ print(
 print(f"10 batches of random rows {sum(map(log_density, np.split(shuffled, 10))):.3f}")
 
 # %%
-# What a block may be, and a random intercept not
-# -----------------------------------------------
+# Blocks that no random intercept has
+# -----------------------------------
 # A block :math:`\sigma^2 I + c\,\mathbf{1}\mathbf{1}'` (compound symmetry) is a
 # covariance for every :math:`c > -\sigma^2 / n_g`: the correlation of two rows may go
 # down to :math:`-1/(n_g - 1)`. A random intercept has :math:`c = \sigma_b^2 \ge 0`.
@@ -412,8 +412,8 @@ print("Psi by hand", np.round(root @ root.T, 3).tolist())
 print("Psi        ", np.round(psi, 3).tolist())
 
 # %%
-# What maximising over the effects jointly gets wrong
-# ---------------------------------------------------
+# Why not to maximise over the effects jointly
+# --------------------------------------------
 # The density of y and the effects together, :math:`p(y, b)`, has the best effects as
 # its maximum *given the variances*: they are those of the model. As a function of the
 # variances it is of no use. It differs from the likelihood by the integral over

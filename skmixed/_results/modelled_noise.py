@@ -112,8 +112,8 @@ class FittedNoise:
     def freedom(self, point, posterior, X, codes):
         """Degrees of freedom of the variance of new observations, (n,): math.md (118).
 
-        What is known about effects is taken to depend on the noise of the rows of the
-        fit by its scale alone.
+        Knowledge about effects is taken to depend on the noise of the rows of the fit
+        by its scale alone.
         """
         noise = self.log_variance.variance(X, codes) / point.noise_variance
         parameters = VarianceParameters(

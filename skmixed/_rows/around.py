@@ -196,7 +196,7 @@ def eliminate_around(matrix, links, turn):
     -------
     steps : list of Step
     dense : ndarray of shape (d, d)
-        What is left of the dense part.
+        The dense part, less all of them.
     """
     steps, outer, dense = [], matrix.outer, matrix.dense
     for at, of_pattern in enumerate(links):

@@ -146,11 +146,11 @@ class Elimination:
 
 
 def without_rounding(rest, norm):
-    """The root of the rest (k, 1 + r + 1) of working columns [1, X, y], of whose lengths
-    the effects have taken all but `rest`.
+    """The rest (k, 1 + r + 1) that effects leave of working columns [1, X, y], whose
+    lengths were `norm`.
 
-    A column that effects and the columns before it span leaves rounding.  Kept, it would
-    be information about its coefficient where variances are large.
+    A column that effects and the columns before it span leaves rounding.  Kept, it
+    would be information about its coefficient where variances are large.
     """
     R = np.linalg.qr(rest, mode="r")
     least = 16 * EPS * norm[: len(R)]

@@ -19,9 +19,9 @@ class Secant:
     average : ndarray of shape (k, k)
         The average information in the place of second derivatives.
     known : ndarray of shape (k, k) or None
-        What these have beside it, as far as that is free; None far from the optimum.
+        Their part beside it, as far as that is free; None far from the optimum.
     correction : ndarray of shape (k, k)
-        What is to be added to both, as far as gradients tell it.
+        A term to be added to both, as far as gradients tell it.
     step, change : ndarray of shape (k,) and (k, k), or None
         The step that has led to the point, and the change of the average information
         along it.

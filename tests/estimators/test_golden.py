@@ -66,7 +66,7 @@ def _positions(names, meta, fit_intercept, key="X"):
 
 
 def _shared_figures(model, X, groups, order):
-    """What both estimators have, under the names of the golden cases."""
+    """Figures that both estimators have, under the names of the golden cases."""
     X, groups = X[:20], None if groups is None else groups[:20]
 
     def by_label(values):
@@ -97,7 +97,7 @@ def _figures(model, X, groups, meta):
 
 
 def _criteria(model, summary):
-    """What follows from the likelihood: information criteria, the test of no groups."""
+    """Figures of the likelihood: information criteria, the test of no groups."""
     figures = {"aic": summary.aic, "bic": summary.bic}
     if summary.group_test is not None:
         gain = summary.group_test.statistic / 2
@@ -172,7 +172,7 @@ def test_every_figure_is_judged_somewhere():
 
 @pytest.mark.parametrize("name", case_names())
 def test_figures_belong_to_data(name):
-    """What follows from expected coefficients and data alone."""
+    """Some figures follow from expected coefficients and data alone."""
     X, y, groups, meta = load(name)
     expected = meta["expected"]
     got = {}

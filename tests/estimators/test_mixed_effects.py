@@ -71,7 +71,7 @@ def fitted(X, y, groups, regressor=TREE, **parameters):
 )
 @pytest.mark.parametrize("method", ["reml", "ml"])
 def test_a_linear_regressor_adds_nothing(load, regressor, method):
-    """What a linear mixed model leaves has no linear part, math.md (100)."""
+    """Residuals of a linear mixed model have no linear part, math.md (100)."""
     options = {} if load is bent else {"return_X_y_groups": True}
     X, y, groups = load(**options)
     parameters = {"group_level": False, "method": method}

@@ -67,8 +67,8 @@ def test_one_random_intercept_is_the_heteroscedastic_model(method, weighted):
         np.testing.assert_allclose(found, expected, **SAME)
     tables = model.summary().coefficients, one.summary().coefficients
     np.testing.assert_allclose(tables[0]["df"], tables[1]["df"], rtol=1e-7)
-    # What the effects of known groups owe to the noise of their rows is left out of
-    # the degrees of freedom in two ways, which hardly matter.
+    # The noise of the rows of known groups has a part in their effects, which the
+    # degrees of freedom leave out in two ways; these hardly matter.
     found, expected = (
         m.predict_interval(X[:3], distribution="t", **new) for m in (model, one)
     )

@@ -145,7 +145,7 @@ QUESTIONS = {
 
 
 def population_warnings(call):
-    """What `call` warns of; all of it is about the population's predictions."""
+    """Warnings of `call`; all of them are about the population's predictions."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", PopulationPredictionWarning)
         call()

@@ -398,7 +398,7 @@ def test_a_constant_column_of_a_sparse_matrix_is_constant(constant, weighted):
 @pytest.mark.filterwarnings("ignore:y is fitted exactly:UserWarning")  # some are
 @pytest.mark.parametrize("n", [6, 8, 12])
 def test_the_rank_of_few_rows_is_that_of_linear_regression(n):
-    """What one group's deviations leave of a dependent column is rounding."""
+    """One group's deviations leave rounding of a dependent column."""
     for seed in range(60):
         rng = np.random.default_rng(seed)
         X = rng.normal(size=(n, 3))

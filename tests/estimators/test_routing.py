@@ -108,7 +108,7 @@ def routing():
 
 
 def expected_score(scorer, model, X, y, groups):
-    """What the scorer stands for, without it."""
+    """The score that the scorer stands for, without it."""
     mean, std = model.predict(X, groups=groups, return_std=True)
     if scorer is neg_nll_scorer:
         z = (y - mean) / std

@@ -13,7 +13,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 
 
 def program(name):
-    """What a block of the page defines under a name."""
+    """The object that a block of the page defines under a name."""
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     (block,) = (b for b in blocks if f" {name}(" in b and ">>>" not in b)
     names = {"joint_gaussian_nll_gradient": joint_gaussian_nll_gradient}

@@ -810,7 +810,7 @@ FITTED_EXACTLY = (
 
 
 def recorded(function, *args, **kwargs):
-    """What the call returns, and the warnings that it gave."""
+    """The result of the call, and the warnings that it gave."""
     with warnings.catch_warnings(record=True) as record:
         warnings.simplefilter("always")
         result = function(*args, **kwargs)

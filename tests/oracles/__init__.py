@@ -1,1 +1,1 @@
-"""What tests compare with: slow, plain, and written from the definitions."""
+"""References that tests compare with: slow, plain, and written from the definitions."""

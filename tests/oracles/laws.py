@@ -1,4 +1,4 @@
-"""What has to hold of any problem whatever: a clear error, or a fit that is right.
+"""Laws of any problem whatever: a clear error, or a fit that is right.
 
 `check` raises AssertionError with what does not hold.
 """
@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from oracles.profiled import criterion_of
 from skmixed import GroupsWarning
 
-# What users are told in warnings: facts of their data, from this package.
+# Warnings that users may be given: facts of their data, from this package.
 CALM = (GroupsWarning, ConvergenceWarning, UserWarning)
 # Rounding of two ways to the same figure.
 ROUNDING = 1e-9

@@ -51,7 +51,7 @@ class Problem:
     weight : ndarray of shape (n,)
         How often a row counts; weights are repetitions.
     penalty : ndarray of shape (p, p)
-        What is added to X'V^-1X: the precision of the coefficients before the data.
+        An addition to X'V^-1X: the precision of the coefficients before the data.
     """
 
     X: np.ndarray

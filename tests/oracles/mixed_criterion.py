@@ -51,7 +51,7 @@ class Criterion:
     penalty : ndarray of shape (p,)
         Square roots of what the ridge adds to the squares of the coefficients.
     shrinkage : ndarray of shape (k,)
-        What the ridge on the log-variance adds to the squares of gamma.
+        The ridge on the log-variance, by which the squares of gamma are multiplied.
     """
 
     Q: np.ndarray

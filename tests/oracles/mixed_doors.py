@@ -1,4 +1,4 @@
-"""What has to hold of everything that is asked of a fitted linear mixed model.
+"""Laws of everything that is asked of a fitted linear mixed model.
 
 A door is one kind of question or of use.  Each may be refused, by an error that is
 raised to be read; else what it gives is finite, and agrees with the fit.

@@ -1,4 +1,4 @@
-"""What has to hold of any fit of a linear mixed model.
+"""Laws of any fit of a linear mixed model.
 
 `check` raises AssertionError with what does not hold.
 """
@@ -103,9 +103,8 @@ def loses_digits(problem):
 
 
 def of_columns(model, problem):
-    """What the rounding of the columns of X adds to the mean, in noise standard
-    deviations: beyond one of them the noise is that rounding, and every sum over rows
-    has another.
+    """The rounding of the columns of X in the mean, in noise standard deviations:
+    beyond one of them the noise is that rounding, and every sum over rows has another.
     """
     part = np.abs(problem.dense * model.coef_).max(initial=0.0)
     noise = getattr(model, "noise_variance_", np.inf)

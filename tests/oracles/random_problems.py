@@ -50,7 +50,7 @@ class Problem:
         The labels.
     weight : ndarray of shape (n,) or None
     story : dict
-        What the problem was drawn as.
+        The choices that the problem was drawn by.
     """
 
     estimator: object

@@ -29,7 +29,7 @@ KINDS = {
     "list": PLAIN,
 }
 NAMES = ("g0", "g1", "g2")
-# What else is asked of a fit, by the names of `oracles.mixed_doors`.
+# Further questions to a fit, by the names of `oracles.mixed_doors`.
 DOORS = (
     None, "batches", "iterations", "intervals", "factors", "tests", "updates",
     "profiles", "other models",
@@ -138,7 +138,7 @@ def any_options(rng, p):
 
 
 def any_story(rng):
-    """What a problem is made of."""
+    """The ingredients of a problem."""
     n, p = int(rng.integers(1, LARGEST_N + 1)), int(rng.integers(LARGEST_P + 1))
     n_factors = int(rng.integers(1, 4))
     table = pick(rng, TABLES if n_factors > 1 else ("column", *TABLES))

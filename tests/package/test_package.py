@@ -165,7 +165,7 @@ def names_defined(tree):
 
 
 def private_names(text, own):
-    """What a program takes from other packages by a private name."""
+    """Names that a program takes from other packages by a private name."""
     tree = ast.parse(text)
     for module, names in imports(tree):
         if not module.startswith((".", "skmixed")):
@@ -290,6 +290,25 @@ def test_sentences_begin_with_a_subject():
     for path, tree in trees():
         for sentence in sentences(path, tree):
             assert not RIDDLE.match(sentence), f"{path}: {sentence}"
+
+
+def texts():
+    """Programs and pages of the repository, by their paths."""
+    yield ROOT / "README.md"
+    for folder in ("skmixed", "tests", "docs", "examples"):
+        for path in sorted((ROOT / folder).rglob("*")):
+            is_built = "_build" in path.parts or "auto_examples" in path.parts
+            if path.suffix in {".py", ".md", ".rst", ".R"} and not is_built:
+                yield path
+
+
+def test_no_sentence_begins_with_what():
+    """The noun is named: "The rest is", where "What" and "is left is" would do."""
+    begins = re.compile(r'(^\s*|[.:?!] |"""|[#*|-] |\.\*\* )What [a-z]', re.MULTILINE)
+    found = [
+        path for path in texts() if begins.search(path.read_text(encoding="utf-8"))
+    ]
+    assert not found
 
 
 PACKAGES = sorted(path.parent for path in PACKAGE.glob("_*/**/__init__.py"))

@@ -300,7 +300,7 @@ RESULTS = (
 
 
 def public_functions() -> dict[str, Any]:
-    """What can be called by a public name, methods of results and scorers included."""
+    """All public callables, methods of results and scorers included."""
     public = [getattr(module, name) for module in MODULES for name in module.__all__]
     functions = {f.__qualname__: f for f in public if inspect.isfunction(f)}
     owners = {p if isinstance(p, type) else type(p) for p in public} - {type(min)}

@@ -1,4 +1,4 @@
-"""What is said after a fit of a linear mixed model, against the dense oracle at the
+"""Answers of a fitted linear mixed model, against the dense oracle at the
 fitted variances.
 """
 

@@ -60,7 +60,7 @@ def test_a_constant_target_whose_fourth_power_is_out_of_range():
     ],
 )
 def test_a_ridge_on_dependent_columns_whose_units_are_far_apart(estimator):
-    """What small ones share with a large one was lost in the digits of that, and
+    """The part of small ones in a large one was lost in the digits of that, and
     Newton's method went on and on.
     """
     rng = np.random.default_rng(0)
@@ -78,7 +78,7 @@ def test_a_ridge_on_dependent_columns_whose_units_are_far_apart(estimator):
 
 
 def test_rounding_of_a_dependent_column_is_no_column_in_smaller_units():
-    """What rounding left of a duplicate took the place of a column of order 1e-42,
+    """The rounding of a duplicate took the place of a column of order 1e-42,
     whose coefficient it made shorter: the likelihood was that of other variances.
     """
     story = {

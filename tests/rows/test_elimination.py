@@ -168,7 +168,7 @@ def test_links_add_up_as_dense_matrices_do(q, monkeypatch):
 
 
 def test_effects_that_the_first_factor_spans_are_told_apart_from_it():
-    """What is left of them is exactly 0, not rounding."""
+    """Their rest is exactly 0, not rounding."""
     X, y, codes = rows()
     other = np.random.default_rng(3).integers(4, size=N)
     around = codes // 5

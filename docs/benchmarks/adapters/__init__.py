@@ -1,6 +1,6 @@
 """One file per adapter, each with an `ADAPTER`; the file's name is the adapter's key.
 
-What is measured is one call of the function that `prepare` returns.  Bringing the data
+One call of the function that `prepare` returns is measured.  Bringing the data
 into the form that a package likes best is done before, so it is not counted.
 """
 
@@ -17,7 +17,7 @@ class Adapter:
     Attributes
     ----------
     name : str
-        What tables call it.
+        Its name in tables.
     kind : {"ours", "peer", "floor"}
         A floor is less than any fit has to do.
     versions : callable
@@ -35,9 +35,9 @@ class Adapter:
         - ``iterations``,
         - ``seconds`` and ``peak_bytes``, where `elsewhere`.
     methods : tuple of str
-        What it can maximise, "reml" or "ml"; "moments" if it does neither.
+        Criteria that it can maximise, "reml" or "ml"; "moments" if it does neither.
     note : str
-        What a reader of the table has to know.
+        A remark for readers of the table.
     elsewhere : bool
         Whether the fit runs in another process, which warms up and measures by itself.
     """
@@ -52,7 +52,7 @@ class Adapter:
     elsewhere: bool = False
 
     def method(self, problem):
-        """What it maximises: what the problem asks for, if it can."""
+        """The criterion that it maximises: that of the problem, if it can."""
         if not self.methods or problem.method in self.methods:
             return problem.method if self.methods else ""
         return self.methods[0]

@@ -1,4 +1,4 @@
-"""What one would write in NumPy: least squares and a scoring step in turn."""
+"""The model as users write it in NumPy: least squares and a scoring step in turn."""
 
 import numpy as np
 

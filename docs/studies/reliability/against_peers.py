@@ -94,7 +94,7 @@ def likelihood(X, y, groups, method, log_v, psi):
 
 
 def fit_r(sets):
-    """What R's packages found: (seed, method, package) to log v and group variance."""
+    """R's results: (seed, method, package) to log v and group variance."""
     if shutil.which("Rscript") is None:
         return {}
     with tempfile.TemporaryDirectory() as folder:

@@ -18,14 +18,14 @@ HANGS = 120  # seconds of CPU
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one problem.
+    """The outcome of one problem.
 
     Attributes
     ----------
     kind : str
-        What the judge said ("fitted", say), or "failed".
+        The word of the judge ("fitted", say), or "failed".
     detail : str
-        What the judge said further, or the failure and its problem.
+        The reason of the judge, or the failure and its problem.
     seconds : float
         Of CPU.
     """

@@ -47,7 +47,7 @@ def draw(seed):
 
 
 def any_story(rng):
-    """What problems of all estimators are made of; and its columns in words."""
+    """The ingredients of a problem of any estimator, and its columns in words."""
     n = int(np.exp(rng.uniform(np.log(10), np.log(LARGEST_N))))
     p = min(int(n * np.exp(rng.uniform(np.log(0.02), np.log(2)))), LARGEST_P)
     plain = rng.random() < 0.5
