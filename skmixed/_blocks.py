@@ -37,6 +37,12 @@ def _slices(n_rows, step):
     return [slice(i, min(i + step, n_rows)) for i in range(0, n_rows, step)]
 
 
+def slices_of(lengths):
+    """Consecutive slices of these lengths."""
+    ends = np.cumsum([0, *lengths], dtype=int).tolist()
+    return [slice(*pair) for pair in pairwise(ends)]
+
+
 def cut(bounds, max_rows, max_pieces=None):
     """Runs of consecutive pieces with at most `max_rows` rows and `max_pieces` pieces.
 

@@ -7,12 +7,12 @@ solution keep the digits that a difference would lose.
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
 from scipy.linalg import cholesky, lapack, solve_triangular
 
+from .._blocks import slices_of
 from .._rows.around import (
     Coupled,
     back,
@@ -33,9 +33,11 @@ from .._threads import products_of
 from .around import Stage, forms_around, stage_of
 from .factor import (
     TriangularSystem,
+    blocks_of_terms,
     by_terms,
     diagonal_blocks,
     known_covariance,
+    places_of_terms,
     solve_lower,
     times,
     transpose,
@@ -202,17 +204,12 @@ class CrossedFactor(TriangularSystem):
         """The sum of the blocks (Z'V^-1 Z)_gg of every term, (q, q)."""
         rest = self.rest
         if self.is_alone:
-            M22 = self.M22
-            found = [
-                diagonal_blocks(A, q).sum(axis=0)
-                for A, (_, q) in _squares(M22, rest[1])
-            ]
-            return *(stage.D.sum(axis=0) for stage in self.stages), *found
+            blocks = [stage.D for stage in self.stages]
+            blocks += blocks_of_terms(self.M22, rest[1])
+            return tuple(A.sum(axis=0) for A in blocks)
         inverse = self.B_upper if self._is_upper_enough else self.B_inverse()
-        found, start = [], 0
-        for Lambda, (K, q) in zip(*rest, strict=True):
-            here = slice(start, start + K * q)
-            start += K * q
+        found, places = [], places_of_terms(rest[1])
+        for Lambda, (K, q), here in zip(*rest, places, strict=True):
             # Lambda'(Z'V^-1 Z) Lambda of the other effects is I - B^-1.
             left = K * np.eye(q) - diagonal_blocks(inverse[here, here], q).sum(axis=0)
             if np.linalg.eigvalsh(left)[0] > TOLD * K:
@@ -274,8 +271,7 @@ class CrossedFactor(TriangularSystem):
         is_large = len(self.gram.W22) > FEW_KEPT
         if self.is_alone or is_large or any(q > 1 for _, q in sizes):
             return None
-        X, ends = self.B_upper, np.cumsum([0] + [K for K, _ in sizes])
-        places = [slice(*pair) for pair in pairwise(ends)]
+        X, places = self.B_upper, places_of_terms(sizes)
         left = [
             K - np.diag(X)[s].sum() for (K, _), s in zip(sizes, places, strict=True)
         ]
@@ -338,32 +334,29 @@ class CrossedFactor(TriangularSystem):
             return self.own + (figure**2 * forms)[:, None, None]
         if t == 0:
             return self.own + self.gram.links.forms(self.carry, self.covariance)
-        some = list(_squares(self.covariance, self.rest[1]))
-        A, (_, q) = some[t - 1 - n_around]
-        return diagonal_blocks(A, q)
+        return blocks_of_terms(self.covariance, self.rest[1])[t - 1 - n_around]
 
     def products_at_zero(self):
         """Products of N = Z'Z, if no effect has a variance: for terms s and t, s not
         after t, sum_gh N_ga,hb N_gc,hd as an array of (a, c, b, d).
         """
         sizes, M22, found = self.rest[1], self.M22, {}
-        starts = np.cumsum([0] + [K * q for K, q in sizes])
-        n, own = len(self.stages), [stage.D for stage in self.stages]
+        places = places_of_terms(sizes)
+        n, widths = len(self.stages), [stage.D.shape[1] for stage in self.stages]
         for s, stage in enumerate(self.stages):
-            ends = np.cumsum([0, *(D.shape[1] for D in own[s + 1 :])])
-            blocks = [stage.D, *np.split(stage.F_around, ends[1:-1], axis=2)]
-            for t, N in enumerate(blocks[: n - s]):
+            of_around = slices_of(widths[s + 1 :])
+            blocks = [stage.D, *(stage.F_around[:, :, some] for some in of_around)]
+            for t, N in enumerate(blocks):
                 found[s, s + t] = np.einsum("gab,gcd->acbd", N, N)
             N = stage.links.matrices(stage.F)
             for t, (_, q) in enumerate(sizes):
-                parts = [M[:, starts[t] : starts[t + 1]] for M in N]
+                parts = [M[:, places[t]] for M in N]
                 found[s, n + t] = _products(
                     [[M[:, b::q] for b in range(q)] for M in parts]
                 )
         for t, (K, q) in enumerate(sizes):
-            here = slice(starts[t], starts[t + 1])
             for s, (K_s, q_s) in enumerate(sizes[: t + 1]):
-                block = M22[starts[s] : starts[s + 1], here].reshape(K_s, q_s, K, q)
+                block = M22[places[s], places[t]].reshape(K_s, q_s, K, q)
                 found[n + s, n + t] = _block_products(block)
         return found
 
@@ -603,10 +596,9 @@ def _times_lambda(Lambdas, sizes, A):
 
 def _right(Lambdas, sizes, A):
     """A Lambda_2, for a symmetric A or some rows of one."""
-    found, start = [], 0
-    for L, (K, q) in zip(Lambdas, sizes, strict=True):
-        part = A[:, start : start + K * q].reshape(len(A), K, q)
-        start += K * q
+    found, places = [], places_of_terms(sizes)
+    for L, (K, q), here in zip(Lambdas, sizes, places, strict=True):
+        part = A[:, here].reshape(len(A), K, q)
         found.append(times(part, L).reshape(len(A), -1))
     return found[0] if len(found) == 1 else np.hstack(found)
 
@@ -625,15 +617,6 @@ def _both(Lambdas, sizes, A, overwrite=False):
 def _scale(Lambdas, sizes):
     """The diagonal of Lambda_2 where all terms have one effect, (d,)."""
     return np.repeat([L[0, 0] for L in Lambdas], [K for K, _ in sizes])
-
-
-def _squares(A, sizes):
-    """The diagonal blocks of A (d, d) by terms, and the terms' sizes."""
-    start = 0
-    for K, q in sizes:
-        here = slice(start, start + K * q)
-        start += K * q
-        yield A[here, here], (K, q)
 
 
 def _square_of(X, left, right, unit, is_own):

@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import lapack
 
-from .._blocks import row_blocks
+from .._blocks import row_blocks, slices_of
 from .._rows.gram import Gram
 from .._rows.qr import is_level_last, rows_in_memory, stacked_root
 from .level_sums import sums_of_levels
@@ -323,11 +323,25 @@ def bordered(A, across, B):
     return np.concatenate([above, below], axis=1)
 
 
+# The effects of several terms, of `sizes` (K, q), are counted level by level, one term
+# after the other.
+
+
+def places_of_terms(sizes):
+    """The places of the effects of each term among all of them, slices."""
+    return slices_of(K * q for K, q in sizes)
+
+
 def by_terms(A, sizes):
-    """The rows of A (d, k) by terms of these sizes, (K, q, k) each."""
-    ends = np.cumsum([K * q for K, q in sizes])
-    parts = np.split(A, ends[:-1])
-    return [part.reshape(K, q, -1) for part, (K, q) in zip(parts, sizes, strict=True)]
+    """The rows of A (D, k) by terms, (K, q, k) each."""
+    pairs = zip(places_of_terms(sizes), sizes, strict=True)
+    return [A[here].reshape(K, q, -1) for here, (K, q) in pairs]
+
+
+def blocks_of_terms(A, sizes):
+    """The blocks (K, q, q) of the levels of each term on the diagonal of A (D, D)."""
+    pairs = zip(places_of_terms(sizes), sizes, strict=True)
+    return [diagonal_blocks(A[here, here], q) for here, (_, q) in pairs]
 
 
 def diagonal_blocks(A, q):

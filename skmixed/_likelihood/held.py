@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .._blocks import slices_of
 from .mixed import MixedPoint, evaluate, second
 
 
@@ -79,8 +80,8 @@ def derivatives(at):
     point, free = at.point, at.roots.free
     scores = point.scores if free else ()
     std, n = np.sqrt(point.noise_variance), sum(map(len, free))
-    E, curvatures, start = [], np.zeros((n + 1, n + 1)), 0
-    for A, Lambda, S in zip(free, point.Lambdas, scores, strict=True):
+    E, curvatures, own = [], np.zeros((n + 1, n + 1)), slices_of(map(len, free))
+    for A, Lambda, S, some in zip(free, point.Lambdas, scores, own, strict=True):
         half = A @ Lambda.T / std
         # The last direction is that of log sigma^2, at fixed roots.
         E.append(
@@ -88,12 +89,10 @@ def derivatives(at):
                 [half + np.swapaxes(half, -1, -2), -(Lambda @ Lambda.T)[None]]
             )
         )
-        some = slice(start, start + len(A))
         inner = np.einsum("iab,ac,jcb->ij", A, S, A)
         curvatures[some, some] = 2 * inner / point.noise_variance
         curvatures[some, -1] = curvatures[-1, some] = -np.tensordot(E[-1][:-1], S)
         curvatures[-1, -1] -= np.sum(E[-1][-1] * S)
-        start += len(A)
     found, J = second(point, E), _parameters_to_directions(list(map(len, free)))
     slopes = [np.tensordot(e, S) for e, S in zip(E, scores, strict=True)]
     gradient = J.T @ np.concatenate([np.empty(0), *slopes])
@@ -114,10 +113,8 @@ def _parameters_to_directions(sizes):
     Psi / sigma^2 of T terms, each of which ends with one for log sigma^2.
     """
     n = sum(sizes)
-    J, start = np.zeros((n + len(sizes), n + 1)), 0
-    for t, size in enumerate(sizes):
-        rows = start + t + np.arange(size)
-        J[rows, start + np.arange(size)] = 1.0
-        J[start + t + size, -1] = 1.0
-        start += size
+    J = np.zeros((n + len(sizes), n + 1))
+    for t, own in enumerate(slices_of(sizes)):
+        J[t + own.start : t + own.stop, own] = np.eye(sizes[t])
+        J[t + own.stop, -1] = 1.0
     return J

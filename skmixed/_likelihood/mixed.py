@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import block_diag
 
-from .._blocks import row_blocks
+from .._blocks import row_blocks, slices_of
 from .._rows.crossed import CrossedGram
 from .._rows.gram import Gram
 from .._rows.iterative import IterativeGram
@@ -18,7 +18,7 @@ from .._rows.nested import NestedGram
 from .._rows.qr import EPS, as_rows
 from .criterion import penalised_deviance, profiled_noise, residual_freedom
 from .crossed import CrossedFactor, factorize_crossed
-from .factor import BlockCholesky, by_terms, factorize
+from .factor import BlockCholesky, by_terms, factorize, places_of_terms
 from .iterative import factorize_iterative
 from .nested import factorize_nested
 
@@ -390,7 +390,8 @@ def second(point, directions):
 def along(directions, figures):
     """tr(E A) of the directions E of every term and a symmetric A (q, q) of it."""
     pairs = zip(directions, figures, strict=True)
-    return np.concatenate([np.einsum("kab,ab->k", E, A) for E, A in pairs])
+    parts = [np.einsum("kab,ab->k", E, A) for E, A in pairs]
+    return np.concatenate([np.empty(0), *parts])
 
 
 def _second_of_several(point, directions):
@@ -398,22 +399,19 @@ def _second_of_several(point, directions):
     formed where the effects are few; else they are left out.
     """
     model, n = point.model, sum(map(len, directions))
-    number = np.cumsum([0, *map(len, directions)])
-    sizes = model.gram.sizes
+    sizes, own = model.gram.sizes, slices_of(map(len, directions))
     n_effects = sum(K * q for K, q in sizes)
     if n_effects <= FEW_EFFECTS and not point.factor.is_sampled:
         N_x, k = whole(point)
         N = N_x if point.model.reml else N_x + k @ k.T  # of the traces
         X = np.zeros((n_effects, n))
-        products, start = [], 0
-        for t, E in enumerate(directions):
-            K, q = sizes[t]
-            here, u = slice(start, start + K * q), point.residual_pulls[t]
-            some = slice(number[t], number[t + 1])
-            X[here, some] = np.einsum("kab,gb->gak", E, u).reshape(K * q, -1)
+        products = []
+        for t, here in enumerate(places_of_terms(sizes)):
+            (K, q), E = sizes[t], directions[t]
+            x = np.einsum("kab,gb->gak", E, point.residual_pulls[t])
+            X[here, own[t]] = x.reshape(K * q, -1)
             columns = N[:, here].reshape(n_effects, K, q)
             products += [((columns @ e).reshape(n_effects, -1), here) for e in E]
-            start += K * q
         traces = np.zeros((n, n))
         trace = np.zeros(n)
         for i, (A, here) in enumerate(products):
@@ -422,7 +420,7 @@ def _second_of_several(point, directions):
                 traces[i, j] = traces[j, i] = np.sum(A[there] * B[here].T)
         squares = X.T @ N_x @ X
     else:
-        traces, squares = None, _squares(point, directions, number)
+        traces, squares = None, _squares(point, directions, own)
         trace = along(directions, point.traces)
     square = along(directions, [u.T @ u for u in point.residual_pulls])
     return Second(traces, squares, trace, square, point.freedom)
@@ -438,15 +436,16 @@ def whole(point):
     return point.factor.variates(xs) - k @ k.T, k
 
 
-def _squares(point, directions, number):
-    """x_i'N x_j of all directions, (n, n)."""
-    if not number[-1]:
+def _squares(point, directions, own):
+    """x_i'N x_j of all directions, (n, n); `own` are the places of each term's."""
+    n = own[-1].stop
+    if not n:
         return np.zeros((0, 0))
     xs, w, T = [], 0.0, point.factor.root_inverse
     for t, E in enumerate(directions):
         u, projection = point.residual_pulls[t], point.factor.projections[t]
-        x = np.zeros((*u.shape, number[-1]))
-        x[:, :, number[t] : number[t + 1]] = np.einsum("kab,gb->gak", E, u)
+        x = np.zeros((*u.shape, n))
+        x[:, :, own[t]] = np.einsum("kab,gb->gak", E, u)
         flat = as_rows(projection)
         w = w + T.T @ (flat.T @ x.reshape(len(flat), -1))[:-1]
         xs.append(x)

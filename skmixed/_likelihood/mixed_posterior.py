@@ -25,6 +25,7 @@ from .._blocks import row_blocks
 from .._rows.coordinates import basis_of
 from .._rows.term import effect_columns
 from .conditional import Conditional, root_of, rows_of_effects, semidefinite_root
+from .factor import by_terms
 from .posterior import Coefficients, of_groups
 from .sampled_conditional import SampledConditional
 
@@ -308,17 +309,15 @@ def observe(posterior, X, y, codes, noise_variance):
     right = np.column_stack([y - posterior.mean(X, codes), posterior._h(X, Z, codes)])
     rows = posterior.conditional.rows(*posterior._ordered(Z, codes), len(y))
     after, moved = posterior.conditional.observed(rows, 1 / variance, right)
-    terms, start = list(posterior.terms), 0
-    for t in posterior.order:
+    terms = list(posterior.terms)
+    changes = by_terms(moved, [terms[t].modes.shape for t in posterior.order])
+    for t, change in zip(posterior.order, changes, strict=True):
         term = terms[t]
-        end = start + term.modes.size
-        change = moved[start:end].reshape(*term.modes.shape, -1)
         terms[t] = replace(
             term,
             modes=term.modes + change[:, :, 0],
             loading=term.loading + change[:, :, 1:],
         )
-        start = end
     return replace(posterior, terms=tuple(terms), conditional=after)
 
 

@@ -16,13 +16,14 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import block_diag
 
+from .._blocks import slices_of
 from .._rows.crossed import indicator
 from .._rows.modelled_noise import ModelledNoiseRows
 from .._rows.qr import as_rows
 from .criterion import BOUND_MARGIN, generic_log_variance
 from .effects_of_rows import covariance_times, effect_variances, modes_of_columns
-from .factor import by_terms, diagonal_blocks, transpose
-from .mixed import FEW_EFFECTS, MixedPoint, Second, evaluate, second
+from .factor import blocks_of_terms, by_terms, transpose
+from .mixed import FEW_EFFECTS, MixedPoint, Second, along, evaluate, second
 
 # Noise variances of rows, but for a known part, lie within these multiples of their
 # geometric mean.
@@ -392,15 +393,14 @@ def _of_pairs(rows, found, mixed, directions):
         for z, part in zip(Z, covariance_times(mixed.factor, right), strict=True):
             T += z @ as_rows(part)
     of_w = found.w[:, None] * T
-    along = np.zeros((len(h), sum(map(len, directions))))
-    start = 0
-    for z, E, (_, q) in zip(Z, directions, sizes, strict=False):
+    of_both = np.zeros((len(h), sum(map(len, directions))))
+    own = slices_of(map(len, directions))
+    for z, E, some, (_, q) in zip(Z, directions, own, sizes, strict=False):
         L = (z.T.toarray() - z.T @ of_w).reshape(-1, q, len(h))
         squares = np.einsum("gan,gbn->nab", L, L)
-        along[:, start : start + len(E)] = np.einsum("kab,nab->nk", E, squares)
-        start += len(E)
+        of_both[:, some] = np.einsum("kab,nab->nk", E, squares)
     weighted = found.w[:, None] * rows.S
-    return [of_S + weighted.T @ (T**2 @ weighted), weighted.T @ along]
+    return [of_S + weighted.T @ (T**2 @ weighted), weighted.T @ of_both]
 
 
 def _traces(point, directions, of_covariances):
@@ -421,7 +421,8 @@ def _traces(point, directions, of_covariances):
     # One product of matrices for all pairs, whose number is the square of the columns.
     total[:k, :k] += np.tensordot(turned, turned, axes=([1, 2], [2, 1]))
     for i in range(k):
-        mixed = _along(L @ G[1 + i] @ L.T, directions, sizes)
+        blocks = blocks_of_terms(L @ G[1 + i] @ L.T, sizes)
+        mixed = along(directions, [N.sum(axis=0) for N in blocks])
         total[i, k:] = total[k:, i] = mixed
     return total
 
@@ -509,17 +510,6 @@ def _scatter(Z, h, weight):
             [of_both.T, h.T @ weighted],
         ]
     )
-
-
-def _along(N, directions, sizes):
-    """sum_g tr N_gg E along directions of all terms, N of all effects."""
-    found, start = [np.zeros(0)], 0
-    for E, (K, q) in zip(directions, sizes, strict=False):
-        own = slice(start, start + K * q)
-        start += K * q
-        D = diagonal_blocks(N[own, own], q).sum(axis=0)
-        found.append(np.einsum("kab,ab->k", E, D))
-    return np.concatenate(found)
 
 
 def coefficient_slopes_of_gamma(point):

@@ -14,7 +14,7 @@ from scipy import sparse
 from .._rows.iterative import IterativeGram
 from .._rows.sparse_matrix import sparse_matrix
 from .conditional import root_of, rows_of_effects
-from .factor import times
+from .factor import places_of_terms, times
 from .iterative import OF_DRAWS, OF_VARIATES, Equations
 
 # Rows whose joint covariance is solved for, a solution each.
@@ -220,8 +220,7 @@ class SampledConditional:
     def observed(self, Z, precision, right):
         """Condition on further rows, as `Conditional.observed`: math.md (157)."""
         (starts, D), weight = self.starts, self.scale * precision
-        ends = [*starts[1:], D]
-        terms = [slice(*some) for some in zip(starts, ends, strict=True)]
+        terms = places_of_terms(self.sizes)
         G = ((Z * weight[:, None]).T @ Z).tocsr()
         own = [
             C + _level_blocks(G[some, some], C.shape[1])

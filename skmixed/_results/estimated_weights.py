@@ -5,8 +5,9 @@ covariances (docs/math.md, section 13.5).
 import numpy as np
 from scipy.linalg import block_diag
 
-from .._blocks import row_blocks
+from .._blocks import row_blocks, slices_of
 from .._likelihood.conditional import root_of
+from .._likelihood.factor import by_terms
 from .._likelihood.mixed import whole
 from .._likelihood.mixed_posterior import effect_rows
 from .mixed_inference import all_variance_parameters
@@ -58,21 +59,16 @@ def estimated_weights(point, places):
     values, vectors = np.linalg.eigh(parameters.covariance[1:, 1:])
     known = values > 0
     roots = vectors[:, known] * np.sqrt(values[known])
-    half = root_of(N)
+    half, own = root_of(N), slices_of(map(len, parameters.directions))
     forms = []
     for weights in roots.T:
-        start, moved = 0, []
-        for (K, _), E in zip(sizes, parameters.directions, strict=True):
-            end = start + len(E)
-            change = np.einsum("k,kab->ab", weights[start:end], E)
+        moved = []
+        for (K, _), E, some in zip(sizes, parameters.directions, own, strict=True):
+            change = np.einsum("k,kab->ab", weights[some], E)
             moved.append(np.kron(np.eye(K), change))
-            start = end
         forms.append(block_diag(*moved) @ half)
     G = sum((F @ F.T for F in forms), start=np.zeros_like(N))
-    form, starts = root_of(G), np.cumsum([0, *(K * q for K, q in sizes)])
-    order = [
-        start + (q * place[:, None] + np.arange(q)).ravel()
-        for start, place, (_, q) in zip(starts, places, sizes, strict=False)
-    ]
+    form, effects = root_of(G), by_terms(np.arange(len(N))[:, None], sizes)
+    order = [own[place].ravel() for own, place in zip(effects, places, strict=False)]
     of_effects = (np.eye(len(N)) - N @ Psi).T @ form
     return of_effects[np.concatenate(order)], k.T @ form, point.noise_variance

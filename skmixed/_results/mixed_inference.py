@@ -12,7 +12,7 @@ import numpy as np
 from scipy.linalg import block_diag, qr
 from scipy.special import ndtri
 
-from .._blocks import row_blocks
+from .._blocks import row_blocks, slices_of
 from .._likelihood.mixed import coefficient_slopes, evaluate, second
 from .._likelihood.mixed_posterior import error_products
 from .inference import CoefficientUncertainty
@@ -314,6 +314,7 @@ def over_rows(point, directions, posterior, X, codes, read):
         units of sigma^2, and `h` the rows of the errors of the coefficients.
     """
     C, figure = coefficient_slopes(point, directions), np.empty(X.shape[0])
+    places = slices_of(map(len, directions))
     scale, width = point.noise_variance, sum(t.modes.size for t in posterior.terms)
     wide = width if len(posterior.terms) > 1 else posterior.coef_root.shape[1]
     for rows in row_blocks(X.shape[0], 4 * wide):
@@ -322,11 +323,8 @@ def over_rows(point, directions, posterior, X, codes, read):
         h = posterior.coefficient_rows(X[rows], some) / np.sqrt(scale)
         slopes = np.einsum("ni,kij,nj->nk", h, C, h)
         products = error_products(posterior, X[rows], some)
-        start = 0
-        for E, t in zip(directions, posterior.order, strict=True):
-            own = slice(start, start + len(E))
+        for E, t, own in zip(directions, posterior.order, places, strict=True):
             slopes[:, own] += np.einsum("kab,nab->nk", E, products[t])
-            start += len(E)
         figure[rows] = read(rows, variance, slopes, h)
     return figure
 
@@ -366,9 +364,8 @@ def component_intervals(parameters, fit, t, coverage):
     to_user = fit.reduced.coordinates[position].to_user
     Psi = to_user(Lambda @ Lambda.T)
     E = np.zeros((len(parameters.information) - 1, *Psi.shape))
-    start = sum(len(some) for some in parameters.directions[:position])
-    own = parameters.directions[position]
-    E[start : start + len(own)] = to_user(own)
+    own = slices_of(map(len, parameters.directions))[position]
+    E[own] = to_user(parameters.directions[position])
     variance = np.diag(Psi)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         std = np.sqrt(point.noise_variance * variance)

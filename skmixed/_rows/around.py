@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
+from .._blocks import slices_of
 from .._threads import products_of
 from .crossed import (
     PAIRS_AT_ONCE,
@@ -22,6 +23,7 @@ from .crossed import (
 )
 from .memory import check_memory
 from .qr import EPS
+from .sparse_matrix import sparse_matrix
 
 # Links whose values change at every step are worked on as dense rows where products of
 # these cost less: one takes this fraction of the time of a pair of such links.
@@ -213,18 +215,15 @@ def with_rows(outer, around, links, sign=1.0):
     """Rows of factors around with those of a factor inside added to them, or taken
     from them: `around` (K, q, w) and the values of `links` are rows of its levels.
     """
-    found, level, place, start = [], None, None, 0
-    for stage in outer:
-        n_levels, q = stage.own.shape[:2]
-        level = stage.parent if level is None else stage.parent[level]
+    found, place = [], None
+    for stage, level, some in from_inside(outer):
         place = stage.place if place is None else stage.place[place]
-        mine = around[:, :, start : start + q]
-        start += q
+        mine, n_levels = around[:, :, some], len(stage.own)
         turned, own = np.swapaxes(mine, 1, 2), by_level(mine, links, transposed=True)
-        blocks = sums_by(level, turned @ mine, n_levels)
-        up = stage.up
+        blocks, up = sums_by(level, turned @ mine, n_levels), stage.up
         if up.shape[2]:
-            up = up + sign * sums_by(level, turned @ around[:, :, start:], n_levels)
+            further = around[:, :, some.stop :]
+            up = up + sign * sums_by(level, turned @ further, n_levels)
         values = stage.links.values
         values = values + sign * sums_by(place, own, len(values))
         more = stage.links.with_values(values)
@@ -267,14 +266,23 @@ def backward(steps, parts, rest):
 # Vectors of all these effects, and products with links.
 
 
+def from_inside(outer):
+    """Each factor around, its level (K,) of every level of the factor inside `outer`,
+    and a slice, its effects among the w ones that such a level belongs to.
+    """
+    level, places = None, slices_of(stage.own.shape[1] for stage in outer)
+    for stage, some in zip(outer, places, strict=True):
+        level = stage.parent if level is None else stage.parent[level]
+        yield stage, level, some
+
+
 def split_vector(outer, x):
     """The parts (K, q, k) of the factors around, and the rest (d, k)."""
-    parts, start = [], 0
-    for stage in outer:
-        K, q = stage.own.shape[:2]
-        parts.append(x[start : start + K * q].reshape(K, q, -1))
-        start += K * q
-    return parts, x[start:]
+    sizes = [stage.own.shape[:2] for stage in outer]
+    places = slices_of(K * q for K, q in sizes)
+    pairs = zip(places, sizes, strict=True)
+    parts = [x[here].reshape(K, q, -1) for here, (K, q) in pairs]
+    return parts, x[sum(K * q for K, q in sizes) :]
 
 
 def joined(parts, rest):
@@ -285,24 +293,18 @@ def joined(parts, rest):
 
 def gathered(outer, parts):
     """The effects (K, w, k) that each level of the factor inside `outer` belongs to."""
-    level, found = None, []
-    for stage, part in zip(outer, parts, strict=True):
-        level = stage.parent if level is None else stage.parent[level]
-        found.append(part[level])
-    return np.concatenate(found, axis=1)
+    pairs = zip(from_inside(outer), parts, strict=True)
+    return np.concatenate([part[level] for (_, level, _), part in pairs], axis=1)
 
 
 def summed(outer, figures):
     """Figures (K, w, k) of the levels of the factor inside `outer`, added up for the
     levels of each factor that they belong to.
     """
-    level, start, found = None, 0, []
-    for stage in outer:
-        K, q = stage.own.shape[:2]
-        level = stage.parent if level is None else stage.parent[level]
-        found.append(sums_by(level, figures[:, start : start + q], K))
-        start += q
-    return found
+    return [
+        sums_by(level, figures[:, some], len(stage.own))
+        for stage, level, some in from_inside(outer)
+    ]
 
 
 def sums_by(level, figures, n_levels):
@@ -468,30 +470,18 @@ def _filled(outer, whole, spanned):
     """The figures of rows of factors around from a sparse matrix of these; what is
     `spanned` by the first factor has none.
     """
-    entries, start, n = whole.tocoo(), 0, whole.shape[0]
-    row, column = (c.astype(np.int64) for c in entries.coords)
-    key = row * whole.shape[1] + column
-    order = np.argsort(key)
-    # The last one is beyond all places, so that every search has an end.
-    key = np.append(key[order], whole.shape[0] * whole.shape[1])
-    data = np.append(entries.data[order], 0.0)
+    entries, n = sparse_matrix(whole, is_sorted=True), whole.shape[0]
 
     def at(rows, columns):
-        wanted = rows * whole.shape[1] + columns
-        place = np.searchsorted(key, wanted)
         kept = ~(spanned[rows] | spanned[columns])
-        return np.where(kept & (key[place] == wanted), data[place], 0.0)
+        return np.where(kept, entries.at(rows, columns), 0.0)
 
-    ends = np.cumsum([0] + [stage.own.shape[0] * stage.own.shape[1] for stage in outer])
+    parts, _ = split_vector(outer, np.arange(n)[:, None])
+    effects = [part[:, :, 0] for part in parts]
     for number, stage in enumerate(outer):
-        K, q = stage.own.shape[:2]
-        mine = start + q * np.arange(K)[:, None] + np.arange(q)
-        level, further = None, [np.empty((K, 0), dtype=np.int64)]
-        for t in range(number + 1, len(outer)):
-            parent, r = outer[t].parent, outer[t].own.shape[1]
-            level = parent if level is None else parent[level]
-            further.append(ends[t] + r * level[:, None] + np.arange(r))
-        further, links = np.concatenate(further, axis=1), stage.links
+        mine, links, further = effects[number], stage.links, effects[number][:, :0]
+        if outer[number + 1 :]:
+            further = gathered(outer[number + 1 :], effects[number + 1 :])
         values = at(mine[links.group], n + links.column[:, None])
         yield replace(
             stage,
@@ -499,7 +489,6 @@ def _filled(outer, whole, spanned):
             up=at(mine[:, :, None], further[:, None, :]),
             links=links.with_values(values),
         )
-        start += K * q
 
 
 def _check_pairs(links, outer):

@@ -30,15 +30,21 @@ class SparseMatrix:
 
     @cached_property
     def keys(self):
-        """Row and column of every entry as one number, which ascend if sorted."""
-        rows = np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
-        return rows * np.int64(self.shape[1]) + self.indices
+        """Row and column of every entry as one number, which ascend if sorted, and a
+        number beyond all of them.
+        """
+        rows, width = np.arange(self.shape[0]), np.int64(self.shape[1])
+        keys = np.repeat(rows, np.diff(self.indptr)) * width + self.indices
+        return np.append(keys, self.shape[0] * width)
 
     def at(self, rows, columns):
         """The entries of a sorted matrix at some places, 0 where there are none."""
         wanted = rows * np.int64(self.shape[1]) + columns
-        place = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
-        return np.where(self.keys[place] == wanted, self.data[place], 0.0)
+        place = np.searchsorted(self.keys, wanted)
+        present = self.keys[place] == wanted
+        values = np.zeros(wanted.shape)
+        values[present] = self.data[place[present]]
+        return values
 
 
 def sparse_matrix(matrix, is_sorted=False):
