@@ -9,6 +9,7 @@ from .one_factor_summary import (
     METHODS,
     coefficients_of,
     log_variance_table,
+    notes_on_columns,
     with_integrated,
 )
 from .summary import MixedSummary, Table, figures_of
@@ -129,6 +130,8 @@ def _notes(fit, coverage):
         yield "Intervals of the log-variance are normal."
     if fit.variance_alpha:
         yield f"Ridge penalty of the log-variance {fit.variance_alpha:g}."
+    noise = fit.noise_model
+    yield from notes_on_columns(fit, None if noise is None else noise.estimable)
     if fit.sampled is not None:
         yield (
             "Solver: iterative. Traces are estimated by random probes; mc_error is the "

@@ -46,7 +46,7 @@ def summarize_fit(fit, coverage, distribution="t"):
         group_test=None if fit.gain is None else ratio_test(fit.gain),
         notes=(
             *notes(fit, coverage),
-            *_notes_on_columns(fit),
+            *notes_on_columns(fit, _variance_estimable(fit)),
             *_notes_on_groups(fit),
         ),
     )
@@ -63,7 +63,7 @@ def _integrated(summary, fit, coverage):
         [over.variance_interval(multiples.get(n, noise), coverage) for n in names]
     )
     notes = (
-        *_notes_on_columns(fit),
+        *notes_on_columns(fit, _variance_estimable(fit)),
         *(note for note in _notes_on_groups(fit) if note != FEW),
     )
     return with_integrated(summary, fit, coverage, of_components, notes)
@@ -113,12 +113,17 @@ def coefficients_of(fit, coverage):
     return coefficient_table(names[some], coef, std, coverage, df)
 
 
-def _notes_on_columns(fit):
+def _variance_estimable(fit):
+    """Which coefficients of the log-variance are determined, where there is one."""
+    return fit.variance_estimable if isinstance(fit, HeteroscedasticFit) else None
+
+
+def notes_on_columns(fit, variance_estimable):
     """Columns that others determine, of the mean and of the log-variance."""
-    masks = {"": fit.estimable}
-    if isinstance(fit, HeteroscedasticFit):
-        masks[" of the log-variance"] = fit.variance_estimable
+    masks = {"": fit.estimable, " of the log-variance": variance_estimable}
     for of_what, mask in masks.items():
+        if mask is None:
+            continue
         names = [n for n, told in zip(fit.names, mask[1:], strict=True) if not told]
         if names:
             more = ", ..." if len(names) > MOST_NAMES else ""

@@ -35,14 +35,14 @@ LME4 = 1e-8
 KINDS = [
     lambda **options: RandomInterceptRegressor(**options),
     lambda **options: HeteroscedasticGaussianRegressor(variance_features=[], **options),
+    lambda **options: LinearMixedRegressor("(1 | group)", **options),
 ]
-
-
-@pytest.mark.parametrize(
-    "make",
-    [*KINDS, lambda **options: LinearMixedRegressor("(1 | group)", **options)],
-    ids=["one variance", "row variances", "linear mixed"],
+every_kind = pytest.mark.parametrize(
+    "make", KINDS, ids=["one variance", "row variances", "linear mixed"]
 )
+
+
+@every_kind
 @pytest.mark.parametrize("name, intercept", CODINGS)
 def test_the_restricted_likelihood_is_lme4s(name, intercept, make):
     model = make(fit_intercept=intercept == "intercept")
@@ -66,7 +66,7 @@ def test_a_constant_column_that_stands_in_for_the_intercept():
     assert_array_equal(fit_of(model).estimable[1:], [False] * 4 + [True])
 
 
-@pytest.mark.parametrize("make", KINDS, ids=["one variance", "row variances"])
+@every_kind
 def test_a_summary_names_dependent_columns_and_shows_no_standard_error(make):
     """P values of 4.6e-18 were shown for coefficients that are not estimable."""
     X = FRAME[["x", "kind_a", "kind_b", "kind_c"]]
@@ -107,9 +107,18 @@ def test_a_coefficient_that_others_determine_has_no_profile():
     assert_allclose(found["group_std"], expected["group_std"], rtol=1e-7)
 
 
-def test_so_does_that_of_the_log_variance():
+@pytest.mark.parametrize(
+    "model",
+    [
+        HeteroscedasticGaussianRegressor(mean_features=["x"]),
+        LinearMixedRegressor(
+            "(1 | group)", mean_features=["x"], variance_features="all"
+        ),
+    ],
+    ids=["one factor", "linear mixed"],
+)
+def test_so_does_that_of_the_log_variance(model):
     X = FRAME[["x", "kind_a", "kind_b", "kind_c"]]
-    model = HeteroscedasticGaussianRegressor(mean_features=["x"])
     model.fit(X, FRAME["y"], groups=FRAME["group"])
     table = model.summary().log_variance
     told = [name == "x" for name in table.names]
