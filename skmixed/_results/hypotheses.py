@@ -19,7 +19,8 @@ DEPENDENT = 1e-10
 OUTSIDE = 1e-8
 # Denominator degrees of freedom of several combinations that differ less are equal.
 SAME_FREEDOM = 1e-8
-# Figures of y that differ by more than rounding, relative, are those of other rows.
+# Numbers of rows, and figures of y, that differ by more than rounding, relative, are
+# those of other rows.
 SAME_ROWS = 1e-8
 # A log-likelihood that is lower by more than this is not that of a larger model.
 NO_GAIN = 1e-6
@@ -87,7 +88,7 @@ def _check_criteria(smaller, larger):
 
 
 def _check_rows(smaller, larger):
-    if smaller.n_rows != larger.n_rows:
+    if abs(smaller.n_rows - larger.n_rows) > SAME_ROWS * larger.n_rows:
         raise ValueError(
             f"The smaller model is fitted to {smaller.n_rows:g} rows, the larger to "
             f"{larger.n_rows:g}. Fit both to the same rows."

@@ -315,6 +315,21 @@ def test_random_slopes_are_tested_by_a_mixture():
     refused(smaller, other, "fitted to different y")
 
 
+@needs_pandas
+@pytest.mark.parametrize("n", [50, 100, 150])
+def test_a_fit_in_batches_has_the_rows_of_one_in_memory(n):
+    """Sums of weights that differ by rounding, of 50 and 150, were refused."""
+    frame, y, groups = (each[:n] for each in data("sleepstudy"))
+    batches = LinearMixedRegressor().partial_fit(frame, y, groups=groups)
+    smaller = LinearMixedRegressor().fit(frame, y, groups=groups)
+    larger = LinearMixedRegressor("(Days | Subject)").fit(frame, y, groups=groups)
+    assert_allclose(
+        likelihood_ratio_test(batches, larger).statistic,
+        likelihood_ratio_test(smaller, larger).statistic,
+        rtol=OPTIMUM,
+    )
+
+
 def test_effects_of_named_factors_are_nested_by_name():
     rng = np.random.default_rng(0)
     table = rng.integers(6, size=(120, 2))
