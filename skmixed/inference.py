@@ -230,12 +230,15 @@ def _combinations(L, names, has_intercept):
     if isinstance(L, (list, tuple)) and len(L) and isinstance(L[0], Mapping):
         rows = np.array([_row_of(weights, names) for weights in L])
     else:
-        rows = np.atleast_2d(np.asarray(L, dtype=float))
-    if rows.ndim != 2 or not len(rows) or rows.shape[1] != len(names):
+        rows = np.atleast_2d(np.asarray(L))
+    is_text = rows.dtype.kind in "US"
+    if is_text or rows.ndim != 2 or not len(rows) or rows.shape[1] != len(names):
+        found = "holds text" if is_text else f"has shape {rows.shape}"
         raise ValueError(
-            f"L has shape {rows.shape}; it needs rows of {len(names)} weights, of "
-            f"{', '.join(names)}, or a dict of names to weights."
+            f"L {found}; it needs rows of {len(names)} weights, of "
+            f"{', '.join(names)}, or a dict of names to weights: {{{names[-1]!r}: 1}}."
         )
+    rows = rows.astype(float)
     if not np.isfinite(rows).all():
         raise ValueError("L has weights that are not finite.")
     if not has_intercept and rows[:, 0].any():

@@ -175,6 +175,7 @@ def test_the_noise_of_many_rows_leaves_a_chi_squared_test():
         ({"x7": 1}, "L names 'x7', which is no coefficient; they are intercept, x0"),
         ([1.0, 2.0], r"L has shape \(1, 2\); it needs rows of 4 weights"),
         (np.ones((2, 2, 4)), "it needs rows of 4 weights"),
+        (["x0", "x1"], r"L holds text; it needs .* names to weights: \{'x2': 1\}"),
         ([], "it needs rows of 4 weights"),
         ({"x0": np.nan}, "weights that are not finite"),
         ({"x0": 0}, "have no variance"),
