@@ -87,7 +87,7 @@ class GroupIndex:
         return found
 
 
-def index_groups(groups, n_rows, owner="the model"):
+def index_groups(groups, n_rows):
     """Index the labels of `n_rows` rows.
 
     Parameters
@@ -97,8 +97,6 @@ def index_groups(groups, n_rows, owner="the model"):
         as list, array, Series, Categorical, masked or nullable array.
     n_rows : int
         The number of rows of X.
-    owner : str, default="the model"
-        Who has one grouping factor, in messages.
 
     Returns
     -------
@@ -113,7 +111,7 @@ def index_groups(groups, n_rows, owner="the model"):
         If it has another length than X, more than one column, or labels that are
         tuples, complex numbers, or times that would lose nanoseconds.
     """
-    groups = _one_column(groups, owner)
+    groups = _one_column(groups)
     if len(groups) != n_rows:
         raise ValueError(
             f"`groups` has {len(groups)} labels but X has {n_rows} rows; it needs one "
@@ -189,7 +187,7 @@ def check_present(index, column=None):
         )
 
 
-def _one_column(groups, owner):
+def _one_column(groups):
     """`groups` as a list or an array with one entry per row."""
     if hasattr(groups, "to_pylist"):  # pyarrow, whose to_numpy can lose missing labels
         groups = _of_arrow(groups)
@@ -213,7 +211,7 @@ def _one_column(groups, owner):
     if len(shape) == 1:
         return groups
     if len(shape) > 2 or shape[1] != 1:
-        raise ValueError(f"`groups` has shape {shape}, but {owner} has {ONE_FACTOR}")
+        raise ValueError(f"`groups` has shape {shape}, but the model has {ONE_FACTOR}")
     return groups.iloc[:, 0] if hasattr(groups, "iloc") else groups[:, 0]
 
 

@@ -84,13 +84,9 @@ class Data:
         return replace(self, X=self.X[rows], index=index, y=self.y[rows], weight=weight)
 
 
-def _reader_of_column(estimator):
-    """A function that reads the labels of an estimator with one factor."""
-
-    def read(labels, n_rows, names):
-        return index_groups(labels, n_rows, type(estimator).__name__)
-
-    return read
+def _read_column(labels, n_rows, names):
+    """The labels of a model with one factor."""
+    return index_groups(labels, n_rows)
 
 
 def read_fit_data(
@@ -166,7 +162,7 @@ def _read(estimator, X, groups, *, y, reset, read_labels):
         features = np.arange(columns.shape[1])
     index = None
     if labels is not None:
-        read_labels = read_labels or _reader_of_column(estimator)
+        read_labels = read_labels or _read_column
         index = read_labels(labels, columns.shape[0], names)
     return Data(columns, features, index, y)
 

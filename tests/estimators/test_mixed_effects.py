@@ -916,6 +916,7 @@ class Refuses(Ridge):
         ({"X": sparse.eye_array(300, format="csr")}, TypeError, "[Ss]parse"),
         ({"groups": np.zeros(10)}, ValueError, "10 labels"),
         ({"groups": "school"}, TypeError, "group_feature"),
+        ({"groups": np.zeros((300, 9))}, ValueError, "but the model has one grouping"),
         ({"groups": np.append(np.nan, np.zeros(299))}, ValueError, "missing"),
         ({"sample_weight": -np.ones(300)}, ValueError, "negative"),
     ],
