@@ -283,9 +283,13 @@ def _column_position(column, term, names, n_columns):
 def _hint(column, known):
     """A sentence about a name that may have been meant, or nothing."""
     suffixed = [name for name in known if name.endswith(f"__{column}")]
+    start = f"{column}_"
+    encoded = [name for name in known if name.rpartition("__")[2].startswith(start)]
     stem = f"{column.rpartition('_')[0]}_"
     if suffixed:
         return f" Did you mean {suffixed[0]!r}?"
+    if len(encoded) > 1:
+        return f" Did you mean its columns, {' + '.join(encoded)!r}?"
     if stem != "_" and any(name.startswith(stem) for name in known):
         return " If a fold lacks the category, give OneHotEncoder its categories."
     close = get_close_matches(column, known, 1)

@@ -295,8 +295,8 @@ class KnownLabels:
             if name not in columns.names:
                 raise ValueError(
                     f"{columns.parameter} has no column {name!r}, which the model "
-                    f"uses. For rows whose {name} is not known, give missing labels: "
-                    f"groups.assign({name}=None)."
+                    f"uses, but {list(columns.names)}. For rows whose {name} is not "
+                    f"known, give missing labels: groups.assign({name}=None)."
                 )
         return [columns.position(name, "The model") for name in self.names]
 

@@ -101,6 +101,11 @@ REFUSED = [
         "categories.",
     ),
     ("(dayz | s)", ["days", "y", "z"], "Did you mean 'days'?"),
+    (
+        "(kind | s)",
+        ["kind_b", "one__kind_c", "z"],
+        " Did you mean its columns, 'kind_b + one__kind_c'?",
+    ),
     ("(x | s)", ["x", "x", "z"], "names 'x', which X has 2 times"),
     (
         "(intercept | s)",

@@ -311,10 +311,14 @@ def test_what_later_tables_have_to_have():
     later = open_table(FRAME[["school"]].assign(other=1), 5)
     with pytest.raises(
         ValueError,
-        match="`groups` has no column 'class', which the model uses. For rows whose "
-        r"class is not known, give missing labels: groups.assign\(class=None\).",
+        match=r"`groups` has no column 'class', which the model uses, but \['school', "
+        r"'other'\]. For rows whose class is not known, give missing labels: "
+        r"groups.assign\(class=None\).",
     ):
         KNOWN.positions_in(later)
+    unnamed = open_table(FRAME[["school", "class"]].to_numpy(), 5)
+    with pytest.raises(ValueError, match=r"uses, but \['g0', 'g1'\]"):
+        KNOWN.positions_in(unnamed)
     with pytest.raises(ValueError, match="`groups` is one column but the model uses 2"):
         KNOWN.positions_in(open_table(SCHOOL, 5))
     wrong = read_later([("x", "a")])
