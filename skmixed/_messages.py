@@ -10,7 +10,8 @@ LABELS_IGNORED = (
 )
 NOT_JOINED = (
     "The model was fitted by `fit` in memory, which keeps no sums of its rows that "
-    "others could join: it begins anew with these rows. Begin by partial_fit."
+    "others could join: it begins anew with these rows. Begin by partial_fit, fit all "
+    "rows again, or learn effects alone by update_random_effects."
 )
 NOTHING_LEARNED = (
     "The group variance of the model is 0: the effects of groups stay 0, and nothing "
