@@ -168,9 +168,9 @@ def warn_of_lost_labels(model, metadata):
             )
     elif _wants(model) and not used and (n_groups := count_groups(model)):
         warn(
-            f"The model knows {n_groups} groups but the scorer got no `groups`, so "
-            "that every row is scored as one of a new group: pass `groups` as metadata "
-            "with enable_metadata_routing=True, or set `group_feature`."
+            f"The model knows {n_groups} groups but got no `groups`, so that every row "
+            "counts as one of a new group: pass `groups`, to tools of scikit-learn as "
+            "metadata with enable_metadata_routing=True, or set `group_feature`."
         )
     elif metadata and request.predict.requests.get("groups", False) is None:
         warn(

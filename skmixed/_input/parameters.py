@@ -48,7 +48,9 @@ def warn_of_population(n_groups):
         warn(
             f"Fitted with {n_groups} group{'s' * (n_groups > 1)}, asked without "
             "`groups`: every row is predicted as a new group of its own. Pass "
-            "`groups`, or `groups=np.full(len(X), None)` for new groups.",
+            "`groups`, or `groups=np.full(len(X), None)` for new groups. Where a tool "
+            "of scikit-learn drops them, take the scorers of skmixed.metrics, the "
+            "functions of skmixed.model_selection, or a label column in X.",
             PopulationPredictionWarning,
         )
 

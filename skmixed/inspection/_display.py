@@ -20,6 +20,7 @@ from .._evaluation.any_model import (
     unwrap,
     warn_of_lost_labels,
 )
+from .._input.parameters import population_is_meant
 from .._input.table import read_column
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ def _knows(model, X, groups):
     """
     if not isinstance(model, GaussianRegressor) or not count_groups(model):
         return None
-    codes = read_new(model, X, groups).codes
+    with population_is_meant():
+        codes = read_new(model, X, groups).codes
     if not isinstance(codes, (list, tuple)):
         return codes >= 0
     known = np.column_stack(codes) >= 0
@@ -116,7 +118,8 @@ def noise_of(estimator, X, groups):
     if isinstance(model, GaussianRegressor):
         known, mean, _ = distribution_of(estimator, X, groups)
         used = requested(model, "predict", metadata)
-        return known, mean, model.predict_noise_std(inner, **used)
+        with population_is_meant():
+            return known, mean, model.predict_noise_std(inner, **used)
     if gives_std(model):
         return distribution_of(estimator, X, groups)
     warn_of_lost_labels(model, metadata)

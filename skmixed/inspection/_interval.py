@@ -14,7 +14,11 @@ from .._evaluation.any_model import (
     unwrap,
     warn_of_lost_labels,
 )
-from .._input.parameters import check_coverage, check_distribution
+from .._input.parameters import (
+    check_coverage,
+    check_distribution,
+    population_is_meant,
+)
 from .._likelihood.normal import normal_interval
 from .._typing import ColumnLike, EstimatorLike, Floats, MatrixLike
 
@@ -101,6 +105,7 @@ def predict_interval(
                 'distribution="normal", or a model of this package.'
             )
         used = requested(model, "predict", metadata)
-        return model.predict_interval(X, **used, **options)
+        with population_is_meant():
+            return model.predict_interval(X, **used, **options)
     mean, std = predict_distribution(model, X, metadata)
     return np.column_stack(normal_interval(mean, std, coverage))

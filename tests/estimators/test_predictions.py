@@ -127,7 +127,9 @@ def test_a_flag_is_true_or_false(flag):
 
 SENTENCE = (
     "Fitted with 12 groups, asked without `groups`: every row is predicted as a new "
-    "group of its own. Pass `groups`, or `groups=np.full(len(X), None)` for new groups."
+    "group of its own. Pass `groups`, or `groups=np.full(len(X), None)` for new "
+    "groups. Where a tool of scikit-learn drops them, take the scorers of "
+    "skmixed.metrics, the functions of skmixed.model_selection, or a label column in X."
 )
 QUESTIONS = {
     "predict": lambda model, **groups: model.predict(X, **groups),

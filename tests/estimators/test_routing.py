@@ -418,7 +418,7 @@ def test_a_scorer_without_labels_is_loud():
     model = clone(MODELS[0]).fit(X, Y, groups=GROUPS)
     with pytest.warns(GroupsWarning) as record:
         got = neg_nll_scorer(model, X, Y)
-    assert "knows 12 groups but the scorer got no `groups`" in only_message(record)
+    assert "knows 12 groups but got no `groups`" in only_message(record)
     assert_allclose(got, expected_score(neg_nll_scorer, model, X, Y, None))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

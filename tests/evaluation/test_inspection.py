@@ -145,8 +145,24 @@ def test_what_cannot_give_intervals_says_so():
         predict_interval(LinearRegression().fit(X, Y), X)
     with pytest.raises(ValueError, match="coverage is a probability"):
         predict_interval(MODEL, X, groups=GROUPS, coverage=2)
-    with pytest.warns(GroupsWarning, match="knows 12 groups"):
-        predict_interval(MODEL, X)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: predict_interval(MODEL, X),
+        lambda: predict_interval(MODEL, X, distribution="t"),
+        lambda: PredictiveCalibrationDisplay.from_estimator(MODEL, X, Y),
+        lambda: ResidualsDisplay.from_estimator(MODEL, X, Y),
+    ],
+    ids=["interval", "interval t", "calibration", "residuals"],
+)
+def test_without_labels_there_is_one_warning(ask):
+    """There were two, and one of them of a scorer that nobody had asked."""
+    with pytest.warns(GroupsWarning) as caught:
+        ask()
+    (message,) = [str(w.message) for w in caught]
+    assert message.startswith("The model knows 12 groups but got no `groups`, so that")
 
 
 @pytest.mark.parametrize("estimator", [MODEL, PIPE], ids=["model", "pipeline"])
