@@ -117,7 +117,7 @@ def _of_factor(fit, parameters, t, coverage):
 
 
 def _notes(fit, coverage):
-    """The kind of the intervals, and which covariances are singular."""
+    """The kind of the intervals, the penalties, and oddities of columns and factors."""
     if fit.alpha:
         yield f"Intervals: {coverage:.4g}, normal. Ridge penalty {fit.alpha:g}."
     else:
@@ -139,6 +139,11 @@ def _notes(fit, coverage):
             f"come from draws, with an error of {fit.sampled.std_error:.1g} of them"
             f"{_effect_errors(fit)}. There is no log-likelihood."
         )
+    yield from _notes_on_factors(fit)
+
+
+def _notes_on_factors(fit):
+    """Variances that the data do not tell, and covariances that are singular."""
     for t, (factor, rank) in enumerate(zip(fit.factors, fit.ranks, strict=True)):
         told, variance = fit.identified[t], np.diag(fit.covariances[t])
         for i in np.flatnonzero(~told):
@@ -147,7 +152,12 @@ def _notes(fit, coverage):
                 f"The data do not tell the variance of {factor.effects[i]} | "
                 f"{factor.name}, which {verb}."
             )
-        if told.all() and rank < len(told):
+        if told.all() and not rank:
+            yield (
+                f"Every variance of {factor.name} is 0, the end of its range: levels "
+                "differ no more than the noise explains."
+            )
+        elif told.all() and rank < len(told):
             yield (
                 f"The covariance of {factor.name} is singular, of rank {rank} of "
                 f"{len(told)}: the likelihood is highest at the end of the range of "
