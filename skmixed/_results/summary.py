@@ -37,7 +37,13 @@ class Table:
     columns: dict[str, Floats] = field(repr=False)
 
     def __getitem__(self, column: str) -> Floats:
-        return self.columns[column]
+        try:
+            return self.columns[column]
+        except KeyError:
+            raise KeyError(
+                f"{column!r} is no column; they are {', '.join(self.columns)}. Rows "
+                "are found by name in to_frame()."
+            ) from None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -213,8 +219,9 @@ class Summary(BaseSummary):
         fit = fit_text(self)
         shares = f"R^2 {self.r2_marginal:.3f} by the features"
         if self.n_groups:
-            shares += f", {self.r2_conditional:.3f} with the groups; "
-            shares += f"intraclass correlation {self.intraclass_correlation:.3f}"
+            shares += f", {self.r2_conditional:.3f} with the groups"
+        if "groups" in self.variance_components.names:
+            shares += f"; intraclass correlation {self.intraclass_correlation:.3f}"
         lines = [rows, fit, shares]
         if self.group_test is not None:
             test = self.group_test

@@ -381,6 +381,12 @@ def test_a_table_is_as_long_as_its_names():
     assert len(table) == len(table.names) == len(table["coef"]) == 4
 
 
+def test_a_table_names_its_columns_where_a_row_is_asked_for():
+    table = fit()[0].summary().coefficients
+    with pytest.raises(KeyError, match=r"'x0' is no column; they are coef, std, t, df"):
+        table["x0"]
+
+
 def test_names_and_frames():
     frame, y, groups = load_sleepstudy(return_X_y_groups=True, as_frame=True)
     model = RandomInterceptRegressor(fit_intercept=False).fit(frame, y, groups=groups)
@@ -463,6 +469,10 @@ def test_notes_of_the_heteroscedastic_summary():
     assert ("end of its range" in text) == model.at_boundary_
     alone = HeteroscedasticGaussianRegressor(mean_groups=None).fit(X, y)
     assert "standard deviation" not in str(alone.summary())
+    fixed = HeteroscedasticGaussianRegressor(mean_groups="fixed")
+    text = str(fixed.fit(X, y, groups=groups).summary())
+    assert "with the groups" in text
+    assert "intraclass" not in text
     with pytest.warns(UserWarning, match="one group only"):
         single = HeteroscedasticGaussianRegressor().fit(X, y, groups=np.zeros(100))
     text = " ".join(str(single.summary()).split())
