@@ -20,7 +20,7 @@ from scipy.linalg import block_diag, lapack, solve_triangular
 
 from .._rows.memory import check_memory
 from .._rows.sparse_matrix import SparseMatrix, sparse_matrix
-from .factor import diagonal_blocks
+from .factor import diagonal_blocks, places_of_terms
 
 # As many rows as this have their joint density from their covariance matrix.
 FEW_ROWS = 100
@@ -75,12 +75,14 @@ class Conditional:
         return len(self.own)
 
     @cached_property
-    def starts(self):
-        """The first of each term's effects among those of its kind, and the ends."""
-        lengths = [K * q for K, q in self.sizes]
-        sparse_ends = np.cumsum([0, *lengths[: self.n_sparse]])
-        dense_ends = np.cumsum([0, *lengths[self.n_sparse :]])
-        return [*sparse_ends[:-1], *dense_ends[:-1]], sparse_ends[-1], dense_ends[-1]
+    def places(self):
+        """The places of each term's effects among all E + d, slices."""
+        return places_of_terms(self.sizes)
+
+    @property
+    def E(self):
+        """Number of effects of the first terms."""
+        return sum(K * q for K, q in self.sizes[: self.n_sparse])
 
     # Rows with weights z on the levels `codes` of every term.
 
@@ -95,17 +97,14 @@ class Conditional:
             Levels; -1 for a level that is not known, which adds nothing.
         n : int
         """
-        starts, E, d = self.starts
-        dense = [E * (t >= self.n_sparse) for t in range(len(starts))]
-        begins = [a + b for a, b in zip(starts, dense, strict=True)]
-        return rows_of_effects(Z, codes, begins, (n, E + d))
+        starts = [here.start for here in self.places]
+        return rows_of_effects(Z, codes, starts, (n, self.E + len(self.dense)))
 
     def weights(self, rows):
         """The weights of eps in rows z'b, Z (n, E + d): of those of the first terms
         (n, E), and of the dense effects (n, d).
         """
-        _, E, _ = self.starts
-        first, rest = rows[:, :E], rows[:, E:]
+        first, rest = rows[:, : self.E], rows[:, self.E :]
         if self.reach is not None:
             rest = rest + first @ self.reach.matrix
         return first if self.chain is None else first @ self.chain.matrix, rest
@@ -113,7 +112,7 @@ class Conditional:
     @property
     def N(self):
         """N of all effects, (E + d, E + d)."""
-        _, E, d = self.starts
+        E, d = self.E, len(self.dense)
         chain = sparse.eye_array(E) if self.chain is None else self.chain.matrix
         none = sparse.csr_array((E, d))
         reach = none if self.reach is None else self.reach.matrix
@@ -145,12 +144,12 @@ class Conditional:
                     else (known, code[known], z[known])
                 )
             return
-        starts, E, _ = self.starts
         k = self.n_sparse
-        W = rows_of_effects(Z[:k], codes[:k], starts[:k], (len(codes[0]), E))
+        starts = [here.start for here in self.places[:k]]
+        W = rows_of_effects(Z[:k], codes[:k], starts, (len(codes[0]), self.E))
         W = W @ self.chain.matrix
-        for start, (K, q) in zip(starts[:k], self.sizes, strict=False):
-            yield _blocks(W[:, start : start + K * q], q)
+        for here, (_, q) in zip(self.places[:k], self.sizes, strict=False):
+            yield _blocks(W[:, here], q)
 
     def _add_dense(self, total, Z, codes):
         """Add the part of the variance that the dense effects have, pair by pair:
@@ -187,18 +186,18 @@ class Conditional:
 
     def _reach_of(self, t):
         """The rows of N from a term to the dense effects, and where they begin."""
-        start = self.starts[0][t]
+        start = self.places[t].start
         if t < self.n_sparse:
             return self.reach.matrix, start
-        return sparse.eye_array(len(self.dense), format="csr"), start
+        return sparse.eye_array(len(self.dense), format="csr"), start - self.E
 
     def _dense_blocks(self, t):
         """`dense_covariance` of every level of a term with itself, (K, q, q)."""
         if t < self.n_sparse:
             return self.spread[t]
-        (K, q), start = self.sizes[t], self.starts[0][t]
-        here = slice(start, start + K * q)
-        return diagonal_blocks(self.dense[here, here], q)
+        k = self.n_sparse
+        here = places_of_terms(self.sizes[k:])[t - k]
+        return diagonal_blocks(self.dense[here, here], self.sizes[t][1])
 
     def level_covariance(self, t):
         """Cov(b_g | y, beta) of each level of a term, (K, q, q)."""
@@ -206,8 +205,7 @@ class Conditional:
             return self._dense_blocks(t)
         if self.chain is None:
             return self.own[t] + self.spread[t]
-        (K, q), start = self.sizes[t], self.starts[0][t]
-        rows = self.chain.matrix[start : start + K * q]
+        rows, q = self.chain.matrix[self.places[t]], self.sizes[t][1]
         if all(C.shape[1] == 1 for C in self.own):
             own = np.concatenate([C[:, 0, 0] for C in self.own])
             return self.spread[t] + (rows.power(2) @ own)[:, None, None]
@@ -227,11 +225,11 @@ class Conditional:
         """
         touched, E = np.unique(W.indices), W.shape[1]
         for t, C in enumerate(self.own):
-            (K, q), start = self.sizes[t], self.starts[0][t]
-            inside = (touched >= start) & (touched < start + K * q)
-            levels = np.unique((touched[inside] - start) // q)
+            here, q = self.places[t], C.shape[1]
+            inside = (touched >= here.start) & (touched < here.stop)
+            levels = np.unique((touched[inside] - here.start) // q)
             root = root_of(C.take(levels, axis=0))
-            rows = start + q * levels[:, None] + np.arange(q)
+            rows = here.start + q * levels[:, None] + np.arange(q)
             columns = np.arange(len(levels) * q).reshape(-1, 1, q)
             where = np.repeat(rows, q), np.broadcast_to(columns, root.shape).ravel()
             shape = E, len(levels) * q
@@ -241,16 +239,15 @@ class Conditional:
         """Covariances of the effects of every term with rows of these weights: for each
         term (K q, n), dense if there are dense effects, else sparse.
         """
-        starts, _, _ = self.starts
+        k = self.n_sparse
         first = _block_diagonal(self.own) @ W.T
         first = first if self.chain is None else self.chain.matrix @ first
         rest = self.dense @ W_dense.T
         if len(self.dense):
             reach = 0.0 if self.reach is None else self.reach.matrix @ rest
             first = first.toarray() + reach
-        for t, (K, q) in enumerate(self.sizes):
-            source = first if t < self.n_sparse else rest
-            yield source[starts[t] : starts[t] + K * q]
+        yield from (first[here] for here in self.places[:k])
+        yield from (rest[here] for here in places_of_terms(self.sizes[k:]))
 
     def covariance(self, W, W_dense):
         """Covariance (n, n) of rows with these weights."""
@@ -326,7 +323,7 @@ class Conditional:
         moved : ndarray of shape (E + d, m)
             E(b) given the rows, for each set of values.
         """
-        _, E, d = self.starts
+        E, d = self.E, len(self.dense)
         own, pulls, dense, moved = _turned(self, Z, precision, right)
         if dense is None:  # a level has met two levels of a term that it was nested in
             return as_dense(self, len(own)).observed(Z, precision, right)
@@ -431,7 +428,7 @@ def with_reach(sizes, own, dense, chain, reach):
     bare, spread = Conditional(*parts, ()), []
     for t, C in enumerate(own):
         K, q = sizes[t]
-        total, start = np.zeros(C.shape), bare.starts[0][t]
+        total, start = np.zeros(C.shape), bare.places[t].start
         if reach is not None:
             rows, matrix = start + np.arange(K) * q, bare.reach.matrix
             for a in range(q):
@@ -543,7 +540,7 @@ def _dense_beside_unit(before, rest, right):
 def as_dense(before, first):
     """The same covariance, the terms from number `first` on being dense."""
     _check_dense(before, first)
-    E, whole = before.starts[0][first], before.N
+    E, whole = before.places[first].start, before.N
     N = whole[E:, E:]
     own = [_block_diagonal(before.own[first:]), sparse.csr_array(before.dense)]
     dense = (N @ sparse.block_diag(own) @ N.T).toarray()

@@ -474,7 +474,7 @@ def _errors(conditional, rows):
     have the covariance `conditional.dense`; all others are N(0, 1).
     """
     k, N = conditional.n_sparse, conditional.N
-    _, E, d = conditional.starts
+    E, d = conditional.E, len(conditional.dense)
     sizes = [half.shape[1] for half in rows.new] + [rows.h.shape[1]]
     ends = np.cumsum([E + d, *sizes])
     eye = sparse.eye_array(ends[-1], format="csc")

@@ -207,6 +207,20 @@ class Posterior(Coefficients):
         return _block_terms(read, owner, noise_variance, self.intercept_variance(codes))
 
 
+def coefficients_of(columns, beta, root):
+    """The fields of `Coefficients`, from those of the working columns and the root of
+    their covariance.
+    """
+    coef, level = columns.coefficients(beta)
+    return {
+        "shift": columns.shift,
+        "level": float(level),
+        "coef": coef,
+        "level_root": root[0] if columns.has_constant else np.zeros(len(root)),
+        "coef_root": columns.back @ root,
+    }
+
+
 def of_groups(figures, codes, of_new):
     """Figures of each row's group; `of_new` where the code is -1."""
     known = codes >= 0
@@ -235,7 +249,6 @@ def condition(columns, factor, scale, n_groups, part=None):
     """
     part = factor.part if part is None else part
     root = np.sqrt(scale) * factor.root_inverse
-    coef, level = columns.coefficients(factor.beta)
     modes, modes_variance = np.empty(n_groups), np.empty(n_groups)
     loading = np.empty((n_groups, len(root)))
     for groups in short_blocks(n_groups, PER_GROUP * loading.shape[1]):
@@ -244,11 +257,7 @@ def condition(columns, factor, scale, n_groups, part=None):
         modes[groups], loading[groups] = turned[:, 0], turned[:, 1:]
         modes_variance[groups] = scale * some.modes_covariance()[:, 0, 0]
     return Posterior(
-        shift=columns.shift,
-        level=float(level),
-        coef=coef,
-        level_root=root[0] if columns.has_constant else np.zeros(len(root)),
-        coef_root=columns.back @ root,
+        **coefficients_of(columns, factor.beta, root),
         modes=modes,
         modes_variance=modes_variance,
         loading=loading,
@@ -279,24 +288,16 @@ def condition_at(columns, size, means, ratios, roots, scale=1.0):
     share, X = ratios[:, None] * size / D, means[:, :, :-1]
     modes = share * (means[:, :, -1] - (X @ beta[:, :, None])[:, :, 0])
     loading = share[:, :, None] * (X @ inverse)
-    found = []
-    for i, ratio in enumerate(ratios):
-        coef, level = columns.coefficients(beta[i])
-        root = inverse[i]
-        found.append(
-            Posterior(
-                shift=columns.shift,
-                level=float(level),
-                coef=coef,
-                level_root=root[0] if columns.has_constant else np.zeros(len(root)),
-                coef_root=columns.back @ root,
-                modes=modes[i],
-                modes_variance=scale * ratio / D[i],
-                loading=loading[i],
-                group_variance=float(scale * ratio),
-            )
+    return [
+        Posterior(
+            **coefficients_of(columns, beta[i], inverse[i]),
+            modes=modes[i],
+            modes_variance=scale * ratio / D[i],
+            loading=loading[i],
+            group_variance=float(scale * ratio),
         )
-    return found
+        for i, ratio in enumerate(ratios)
+    ]
 
 
 def widen(posterior, positions, n_features):

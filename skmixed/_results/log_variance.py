@@ -9,6 +9,7 @@ from .._blocks import row_blocks
 from .._likelihood.arrow import Arrow
 from .._likelihood.heteroscedastic.derivatives import complete_information, derivatives
 from .._likelihood.posterior import of_groups
+from .._rows.sparse_matrix import as_array
 from .._search.heteroscedastic.problem import log_bounds
 from .heteroscedastic.fixed_groups import share
 
@@ -74,18 +75,14 @@ class LogVariance:
                 value += of_groups(self.effects, codes[rows], 0.0)
             np.clip(value, *self.bounds, out=value)
             if self.offset is not None:
-                value += as_dense(X[rows])[:, self.offset]
+                value += as_array(X[rows])[:, self.offset]
             np.exp(value, out=variance[rows])
         return variance
 
 
-def as_dense(X):
-    return X.toarray() if sparse.issparse(X) else X
-
-
 def with_constant(X):
     """[1 X], dense."""
-    return np.column_stack([np.ones(X.shape[0]), as_dense(X)])
+    return np.column_stack([np.ones(X.shape[0]), as_array(X)])
 
 
 def log_variance(problem, point, information):

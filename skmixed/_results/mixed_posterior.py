@@ -9,6 +9,7 @@ from .._likelihood.crossed import CrossedFactor
 from .._likelihood.iterative import IterativeFactor
 from .._likelihood.mixed_posterior import Effects, MixedPosterior
 from .._likelihood.nested import NestedFactor
+from .._likelihood.posterior import coefficients_of, widen
 from .._likelihood.sampled_conditional import sample_conditional
 
 
@@ -24,25 +25,16 @@ def make_posterior(found, n_features):
     -------
     MixedPosterior
     """
-    columns, root = found.columns, found.root
-    coef, level = columns.coefficients(found.beta)
-    wide = np.zeros((n_features, 2 + root.shape[1]))
-    wide[found.mean] = np.column_stack([columns.shift, coef, columns.back @ root])
-    shift, coef, coef_root = wide[:, 0].copy(), wide[:, 1].copy(), wide[:, 2:].copy()
-    level_root = root[0] if columns.has_constant else np.zeros(len(root))
     terms = [None] * len(found.terms)
     for position, t in enumerate(found.order):
         terms[t] = _effects(found, position, found.terms[t].columns)
-    return MixedPosterior(
-        shift=shift,
-        level=float(level),
-        coef=coef,
-        level_root=level_root,
-        coef_root=coef_root,
+    posterior = MixedPosterior(
+        **coefficients_of(found.columns, found.beta, found.root),
         terms=tuple(terms),
         order=tuple(found.order),
         conditional=_conditional(found),
     )
+    return widen(posterior, found.mean, n_features)
 
 
 def _effects(found, position, columns):

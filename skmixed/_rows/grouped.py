@@ -18,6 +18,7 @@ from .columns import Columns
 from .parts import ByGroup, Parts
 from .pieces import rows_by_group, rows_of
 from .reduction import reduce_centred, reduce_rows, reduce_sparse
+from .sparse_matrix import as_array
 
 # Below this many rows per worker the overhead of a call exceeds its work.
 ROWS_PER_WORKER = 20_000
@@ -369,8 +370,7 @@ def arrange(data, groups, split, share, structure, columns, n_groups, is_sparse)
         "offset": None,
     }
     if structure.offset is not None:
-        offset = data.X[:, [structure.offset]]
-        offset = offset.toarray() if sparse.issparse(offset) else np.asarray(offset)
+        offset = as_array(data.X[:, [structure.offset]])
         shared["offset"] = offset[every, 0].astype(float)
     if is_sparse:
         X = sparse.csr_array(data.X)

@@ -28,6 +28,7 @@ from .gram import Gram
 from .mixed import arrange_terms
 from .nested import Chain, join_chain
 from .parts import Parts
+from .sparse_matrix import as_array
 from .term import effect_columns
 
 
@@ -403,7 +404,7 @@ def _slopes(data, chain, coordinates, rows):
     to the last digit.  It is centred if the first factor has random intercepts.
     """
     features = sorted({j for term in chain.terms for j in term.columns if j >= 0})
-    columns = _dense(data.X[:, features])[rows].astype(float)
+    columns = as_array(data.X[:, features])[rows].astype(float)
     shift = np.zeros(1 + len(features))  # the last one is that of the constant
     for term, c in zip(chain.terms, coordinates, strict=False):
         for j, origin in zip(term.columns, () if c is None else c.origin, strict=False):
@@ -470,8 +471,4 @@ def _of_variance(data, of_variance, rows):
 
 def known_part(data, at):
     """The known part of the log-variance of each row, a feature at this position."""
-    return _dense(data.X[:, [at]])[:, 0].astype(float)
-
-
-def _dense(X):
-    return X.toarray() if sparse.issparse(X) else np.asarray(X)
+    return as_array(data.X[:, [at]])[:, 0].astype(float)

@@ -47,6 +47,11 @@ class SparseMatrix:
         return values
 
 
+def as_array(X):
+    """X as an array, of a sparse matrix too."""
+    return X.toarray() if sparse.issparse(X) else np.asarray(X)
+
+
 def sparse_matrix(matrix, is_sorted=False):
     """The `SparseMatrix` of another sparse one, its rows sorted if that is asked for;
     None of None.

@@ -7,9 +7,9 @@ and not branches.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 
 from .._input.factors import CONSTANT
+from .sparse_matrix import as_array
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,5 @@ def effect_columns(X, columns):
     """
     Z = np.ones((X.shape[0], len(columns)))
     features = columns != CONSTANT
-    some = X[:, columns[features]]
-    Z[:, features] = some.toarray() if sparse.issparse(some) else some
+    Z[:, features] = as_array(X[:, columns[features]])
     return Z
