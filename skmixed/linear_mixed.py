@@ -964,19 +964,19 @@ def _messages(found, fit):
     """Warnings about the fit, (message, category) each."""
     if fit.uses_groups and not fit.factors:
         yield NO_GROUPS.replace("group_feature", "group_features"), GroupsWarning
-    lost = list(why_not_told(found.terms, fit.factors, found))
+    lost, point = list(why_not_told(found.terms, fit.factors, found)), found.noise_point
     if found.exact:
         std = np.sqrt(found.noise_variance)
         message = exact_fit_message(fit.n_rows, found.columns.rank, std)
         yield message, UserWarning
     elif lost:
         yield " ".join(lost), GroupsWarning
-    elif found.noise_point is not None and found.noise_point.n_at_bounds:
-        where = found.noise_point.n_at_bounds, fit.n_rows, RANGE
+    elif point is not None and (n_at_bounds := point.n_at_bounds):
+        where = n_at_bounds, fit.n_rows, RANGE
         remedy = "the geometric mean", "fewer random effects"
         yield at_bounds_message(*where, *remedy), UserWarning
-    elif found.noise_point is not None and _n_noisy(found.noise_point, fit):
-        yield noisy_message(_n_noisy(found.noise_point, fit), fit.n_rows), UserWarning
+    elif point is not None and (n_noisy := _n_noisy(point, fit)):
+        yield noisy_message(n_noisy, fit.n_rows), UserWarning
     elif not found.converged:
         yield (
             f"The search stopped after {count(found.n_iter, 'evaluation')} of the "

@@ -209,9 +209,8 @@ class NewGroupsKFold(BaseCrossValidator):
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         names = [new] if isinstance(new, str) else new
-        if not isinstance(names, (list, tuple)) or not names:
-            raise TypeError(f"new is a name or a list of names, got {new!r}.")
-        if not all(isinstance(name, str) for name in names):
+        is_list = isinstance(names, (list, tuple)) and len(names) > 0
+        if not is_list or not all(isinstance(name, str) for name in names):
             raise TypeError(f"new is a name or a list of names, got {new!r}.")
         self.n_splits = check_splits(n_splits, shuffle, random_state)
         self.new = new
@@ -531,13 +530,13 @@ def cross_validate_groups(
 
 def _codes_of(new, groups, n_rows):
     """Codes of the rows' labels by factor, of those that are to be new."""
-    names = [new] if isinstance(new, str) else new
+    names = _names_of(new)
     table = None if groups is None else label_table(groups, n_rows)
     if table:
         return {name: factor_codes(table, name) for name in names}
     if len(names) > 1:
         raise ValueError(
-            f"`groups` is one column but new names {len(names)}: {list(names)}. Pass a "
+            f"`groups` is one column but new names {len(names)}: {names}. Pass a "
             "table of labels."
         )
     return {names[0]: index_present(groups, n_rows).codes}

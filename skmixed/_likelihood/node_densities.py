@@ -2,6 +2,8 @@
 14.1): one node has too little arithmetic to be worth its calls.
 """
 
+from functools import partial
+
 import numpy as np
 
 from .._rows.qr import scatter_roots
@@ -28,10 +30,14 @@ def log_densities_of_one(model, Lambda, directions):
     """
     K, q, m = model.gram.R12.shape
     n_chunks = -(-len(Lambda) * K * q * (q + m) // NUMBERS)
-    found = [
-        _at_once(model, Lambda[some], directions[some])
-        for some in np.array_split(np.arange(len(Lambda)), min(n_chunks, len(Lambda)))
-    ]
+    return in_chunks(partial(_at_once, model), n_chunks, Lambda, directions)
+
+
+def in_chunks(function, n_chunks, *of_nodes):
+    """The arrays of ``function(*of_nodes)``, from so many chunks of the nodes."""
+    nodes = np.arange(len(of_nodes[0]))
+    chunks = np.array_split(nodes, min(n_chunks, len(nodes)))
+    found = [function(*(figures[some] for figures in of_nodes)) for some in chunks]
     return tuple(map(np.concatenate, zip(*found, strict=True)))
 
 

@@ -3,11 +3,12 @@
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from .factor import transpose
-from .node_densities import NUMBERS, roots_of_scatter
+from .node_densities import NUMBERS, in_chunks, roots_of_scatter
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,7 @@ class GroupedRows:
         holds.
         """
         n_chunks = -(-len(gamma) * self.A.size // NUMBERS)
-        chunks = np.array_split(np.arange(len(gamma)), min(n_chunks, len(gamma)))
-        found = [function(self, gamma[some], psi[some]) for some in chunks]
-        return tuple(map(np.concatenate, zip(*found, strict=True)))
+        return in_chunks(partial(function, self), n_chunks, gamma, psi)
 
 
 def whole_rows(work, code, S, weight, offset):

@@ -9,12 +9,14 @@ posterior of 1 + n r is then the pivot of the F test, so that intervals are exac
 """
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from .._rows.gram import pool
 from .criterion import has_freedom
 from .mixture import Components
+from .node_densities import in_chunks
 
 # Distance in log r of the nodes of the trapezoidal rule, where the density is wide.
 STEP = 0.75
@@ -124,12 +126,11 @@ def _below(model, freedom):
 def _densities(model, ratios, freedom):
     """Log-densities of ratios, up to a constant, and residual sums of squares."""
     n_numbers = model.gram.R12.size + model.gram.R22.size
-    chunks = np.array_split(ratios, -(-len(ratios) * n_numbers // NUMBERS))
-    found = [_densities_at_once(model, some, freedom) for some in chunks if len(some)]
-    return tuple(map(np.concatenate, zip(*found, strict=True)))
+    n_chunks = -(-len(ratios) * n_numbers // NUMBERS)
+    return in_chunks(partial(_densities_at_once, model, freedom), n_chunks, ratios)
 
 
-def _densities_at_once(model, ratios, freedom):
+def _densities_at_once(model, freedom, ratios):
     """math.md (71) and rss, of all ratios at once."""
     gram, S = model.gram, model.gram.group_size
     D = 1 + ratios[:, None] * S

@@ -14,6 +14,9 @@ from .._input.factors import INTERCEPT
 from .._likelihood.normal import normal_interval
 from .._likelihood.posterior import Coefficients, Posterior, make_room, observe
 
+# Rows of the fit that are kept for an integral over the variances that reads them.
+MOST_ROWS = 20_000
+OTHER = "Use distribution='t' or 'normal'."
 PENALISED = (
     "alpha={}: the variances of a penalised fit have no distribution. Use "
     "distribution='normal', or fit with alpha=0."

@@ -43,6 +43,11 @@ class CoefficientUncertainty:
     slopes: np.ndarray
     covariance: np.ndarray
 
+    @classmethod
+    def untold(cls, root):
+        """That of an exact fit: nothing is left to tell the variances from."""
+        return cls(root, np.eye(root.shape[1])[None], np.full((1, 1), np.nan))
+
     def freedom(self, contrasts):
         """Satterthwaite's degrees of freedom of linear combinations, math.md (35).
 
@@ -73,9 +78,9 @@ def one_variance_uncertainty(model, ratio, to_user):
     model = replace(model, gram=pool(model.gram))
     at = evaluate(model, ratio)
     root = np.sqrt(at.noise_variance) * to_user @ at.factor.root_inverse
+    if at.at_floor:
+        return CoefficientUncertainty.untold(root)
     slopes = np.eye(root.shape[1])[None]
-    if at.at_floor:  # nothing is left to tell the variance from
-        return CoefficientUncertainty(root, slopes, np.full((1, 1), np.nan))
     information, _, C = curvature(model, at)
     # At 0 the variance is flat in sigma_b, and only sigma^2 is uncertain.
     if not ratio or np.linalg.det(information) <= 0:

@@ -19,7 +19,7 @@ from .._rows.term import Term
 from .._search.mixed import fit_mixed, likelihood_of
 from .estimated_weights import TIMES, added_by_weights, estimated_weights
 from .factor_facts import facts
-from .fit import Fit, wide_mask
+from .fit import MOST_ROWS, Fit, wide_mask
 from .inference import CoefficientUncertainty
 from .iterative_fit import SampledFit, keep_sampled, kept_parameters, probe_errors
 from .mixed_inference import (
@@ -27,7 +27,7 @@ from .mixed_inference import (
     predictive_freedom,
     variance_parameters,
 )
-from .mixed_integrated import MOST_ROWS, integrate_mixed, why_not_integrated
+from .mixed_integrated import integrate_mixed, why_not_integrated
 from .mixed_posterior import make_posterior
 from .modelled_noise import FittedNoise, fitted_noise
 from .summary import sizes_of
@@ -213,19 +213,17 @@ class LinearMixedFit(Fit):
         """See `Fit`."""
         if self.alpha:
             return None
+        root = self.coefficients_root
+        if self.is_exact:
+            return CoefficientUncertainty.untold(root)
+        if self.noise_model is not None:
+            return self.noise_model.uncertainty(self.point(), root)
+        if self.sampled:
+            known = self.variance_parameters().covariance
+            return CoefficientUncertainty(root, self.sampled.slopes, known)
         J, _ = self.columns.to_user(self.fit_intercept)
         wide = np.zeros((1 + len(self.names), J.shape[1]))
         wide[0], wide[1 + self.features[self.mean]] = J[0], J[1:]
-        if self.is_exact:  # nothing is left to tell the variance from
-            root = self.coefficients_root
-            unknown = np.full((1, 1), np.nan)
-            return CoefficientUncertainty(root, np.eye(root.shape[1])[None], unknown)
-        if self.noise_model is not None:
-            return self.noise_model.uncertainty(self.point(), self.coefficients_root)
-        if self.sampled:
-            known = self.variance_parameters().covariance
-            root = self.coefficients_root
-            return CoefficientUncertainty(root, self.sampled.slopes, known)
         return mixed_uncertainty(self.point(), wide)
 
     def freedom_of(self, X, codes):

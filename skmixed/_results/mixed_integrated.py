@@ -17,12 +17,8 @@ from .._likelihood.mixture import Components
 from .._likelihood.ratio_posterior import integrate_ratio
 from .._messages import count
 from .._search.mixed import MixedOptimum, likelihood_of, one_ratio
-from .fit import penalised_or_updated
+from .fit import MOST_ROWS, OTHER, penalised_or_updated
 from .mixed_posterior import make_posterior
-
-# Rows of the fit that are kept for the integral beside a modelled noise.
-MOST_ROWS = 20_000
-OTHER = "Use distribution='t' or 'normal'."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -121,14 +121,36 @@ class LikelihoodRatioTest:
         return f"{text}: p = {p_text(self.p_value)}"
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class BaseSummary:
-    """Tables with headings, sentences and notes, as text and as HTML.
+    """The figures and tables of every summary, as text and as HTML.
 
-    A subclass has a `title`, `notes`, and the methods `lines` and `sections`.
+    A subclass has the method `lines`.
     """
 
     title: str
+    n_rows: float
+    log_likelihood: float
+    n_parameters: int
+    aic: float
+    bic: float
+    r2_marginal: float
+    r2_conditional: float
+    coefficients: Table
+    log_variance: Table | None
+    variance_components: Table
     notes: tuple[str, ...]
+
+    heading_of_log_variance = "Log-variance"
+
+    def sections(self) -> dict[str, Table]:
+        """Headings and tables."""
+        named = {
+            "Coefficients": self.coefficients,
+            self.heading_of_log_variance: self.log_variance,
+            "Variance components": self.variance_components,
+        }
+        return {name: table for name, table in named.items() if table is not None}
 
     def __str__(self) -> str:
         parts = [self.title, "\n".join(self.lines())]
@@ -185,31 +207,12 @@ class Summary(BaseSummary):
         Sentences about the kind of the intervals, and about oddities of the fit.
     """
 
-    title: str
-    n_rows: float
     n_groups: int
     group_sizes: tuple[float, ...]
-    log_likelihood: float
-    n_parameters: int
-    aic: float
-    bic: float
     intraclass_correlation: float
-    r2_marginal: float
-    r2_conditional: float
-    coefficients: Table
-    log_variance: Table | None
-    variance_components: Table
     group_test: LikelihoodRatioTest | None
-    notes: tuple[str, ...]
 
-    def sections(self) -> dict[str, Table]:
-        """Headings and tables."""
-        named = {
-            "Coefficients": self.coefficients,
-            "Log-variance of the noise": self.log_variance,
-            "Variance components": self.variance_components,
-        }
-        return {name: table for name, table in named.items() if table is not None}
+    heading_of_log_variance = "Log-variance of the noise"
 
     def lines(self) -> list[str]:
         """The figures that are in no table, in sentences."""
@@ -274,29 +277,8 @@ class MixedSummary(BaseSummary):
         to each other.
     """
 
-    title: str
-    n_rows: float
     n_levels: dict[str, int]
     level_sizes: dict[str, tuple[float, ...]]
-    log_likelihood: float
-    n_parameters: int
-    aic: float
-    bic: float
-    r2_marginal: float
-    r2_conditional: float
-    coefficients: Table
-    log_variance: Table | None
-    variance_components: Table
-    notes: tuple[str, ...]
-
-    def sections(self) -> dict[str, Table]:
-        """Headings and tables."""
-        tables = {
-            "Coefficients": self.coefficients,
-            "Log-variance": self.log_variance,
-            "Variance components": self.variance_components,
-        }
-        return {name: table for name, table in tables.items() if table is not None}
 
     def lines(self) -> list[str]:
         """The figures that are in no table, in sentences."""

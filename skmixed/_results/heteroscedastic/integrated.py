@@ -20,11 +20,8 @@ from ..._likelihood.posterior import condition_at, widen
 from ..._rows.grouped import DensePart
 from ..._rows.parts import Parts
 from ..._search.heteroscedastic.problem import Problem
-from ..fit import penalised_or_updated
+from ..fit import MOST_ROWS, OTHER, penalised_or_updated
 
-# Rows of the fit that are kept for the integral.
-MOST_ROWS = 20_000
-OTHER = "Use distribution='t' or 'normal'."
 # A group variance that is estimated at 0 begins at this fraction of the variance of the
 # mean of a typical group's rows.
 RAISED = 0.1
