@@ -64,13 +64,23 @@ class HeldPoint:
         return self.point.rounding
 
 
+@np.errstate(all="ignore")
 def evaluate_held(model, roots, x):
-    """The likelihood at some free parameters: math.md (130)."""
+    """The likelihood at some free parameters: math.md (130).
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If it has no value there in double precision.
+    """
     variance = roots.noise_variance
     variance = float(np.exp(x[-1])) if variance is None else variance
-    Lambdas = tuple(M / np.sqrt(variance) for M in roots.at(x))
-    point = evaluate(replace(model, noise_variance=variance), Lambdas)
-    return HeldPoint(x, roots, point)
+    if 0 < variance < np.inf:
+        Lambdas = tuple(M / np.sqrt(variance) for M in roots.at(x))
+        point = evaluate(replace(model, noise_variance=variance), Lambdas)
+        if np.isfinite(point.value):
+            return HeldPoint(x, roots, point)
+    raise np.linalg.LinAlgError(f"No value at a noise variance of {variance}.")
 
 
 def derivatives(at):

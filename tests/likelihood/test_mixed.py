@@ -294,6 +294,20 @@ def test_derivatives_where_roots_are_free_in_part(name, reml, known):
     assert_allclose(H, numerical, atol=DIFFERENCES * np.abs(H).max())
 
 
+@pytest.mark.parametrize("name", ["one slope", "crossed slopes"])
+@pytest.mark.parametrize("log_variance", [-800.0, -700.0, 800.0])
+def test_held_points_beyond_double_precision_have_no_value(name, log_variance):
+    """A trust region around a noise variance of next to nothing gave NumPy's warnings
+    in `profile_intervals`.
+    """
+    model, _ = model_of(*simulate(name), True)
+    qs = [c.q for c in model.covariances]
+    roots = Roots(tuple(map(np.eye, qs)), tuple(np.ones((1, q, q)) for q in qs))
+    x = np.append(np.full(len(qs), 1e5), log_variance)
+    with pytest.raises(np.linalg.LinAlgError, match="noise variance"):
+        evaluate_held(model, roots, x)
+
+
 @pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
 @pytest.mark.parametrize("name", ["one slope", "nested slopes", "crossed slopes"])
 def test_a_ridge_is_part_of_value_and_gradient(name, reml):

@@ -192,7 +192,9 @@ def by_intervals(model, problem, told):
             ends = asked(model.predict_interval, **known, **how)
             if ends is None:
                 continue
-            assert_finite(**{distribution: ends})
+            # With less than a degree of freedom an end may be beyond double precision.
+            if problem.weight is None or problem.weight.sum() >= 1:
+                assert_finite(**{distribution: ends})
             low, high = ends.T
             assert (low <= high).all(), distribution
             if distribution != "integrated":
