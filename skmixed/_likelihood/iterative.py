@@ -76,7 +76,7 @@ class Equations:
         found = [_levels(own, x) for own, x in zip(self.gram.own, b, strict=True)]
         for (s, t), pairs in self.gram.between():
             found[s] += pairs.matrix @ b[t]
-            found[t] += pairs.matrix.T @ b[s]
+            found[t] += pairs.transposed @ b[s]
         return found
 
     def schur(self, x):
@@ -91,12 +91,12 @@ class Equations:
                 first += pairs.matrix @ rest[t - 1]
             else:
                 found[s - 1] += pairs.matrix @ rest[t - 1]
-                found[t - 1] += pairs.matrix.T @ rest[s - 1]
+                found[t - 1] += pairs.transposed @ rest[s - 1]
         passed = _levels(self.inverses[0], _by(self.Lambdas[0].T, first))
         own = _by(self.Lambdas[0], passed)
         for (s, t), pairs in self.gram.between():
             if s == 0:
-                found[t - 1] -= pairs.matrix.T @ own
+                found[t - 1] -= pairs.transposed @ own
         parts = zip(x, self.Lambdas[1:], found, strict=True)
         return [one + _by(L.T, b) for one, L, b in parts], passed
 
@@ -107,7 +107,7 @@ class Equations:
         rest = [one.copy() for one in right[1:]]
         for (s, t), pairs in self.gram.between():
             if s == 0:
-                rest[t - 1] -= _by(self.Lambdas[t].T, pairs.matrix.T @ own)
+                rest[t - 1] -= _by(self.Lambdas[t].T, pairs.transposed @ own)
         x, found = self.solve_rest(rest, tolerance, near)
         return [passed - self.schur(x)[1], *x], found
 

@@ -29,6 +29,11 @@ class SparseMatrix:
         return sparse.csr_array(entries, shape=self.shape)
 
     @cached_property
+    def transposed(self):
+        """Its transpose as a csc_array, of the same arrays."""
+        return self.matrix.T
+
+    @cached_property
     def keys(self):
         """Row and column of every entry as one number, which ascend if sorted, and a
         number beyond all of them.

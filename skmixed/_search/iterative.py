@@ -71,23 +71,25 @@ def best_iterative(zero, order, max_iter):
         theta = point.model.pack(point.Lambdas) + length * step
         Lambdas = _raised(point.model, point.model.unpack(theta), LEAST)
         moved = (point.model.pack(Lambdas) - point.model.pack(point.Lambdas)) / units
-        before, point = point, evaluate(point.model, Lambdas, point.factor)
-        if _is_singular(point):
-            return Optimum(_ended(before), n_iter + 3, False), told
+        new = _at(point, Lambdas)
+        if new is None:
+            return Optimum(_ended(point), n_iter + 3, False), told
+        point = new
         still = np.linalg.norm(moved) <= STILL * length
         if still or not point.factor.converged:  # beyond which nothing is solved for
             return Optimum(_ended(point), n_iter + 3, point.factor.converged), told
     return Optimum(_ended(point), max_iter + 1, False), told
 
 
-def _is_singular(point):
-    """Whether the effects leave nothing of a column of X in double precision, as on the
-    way to an exact fit, whose noise vanishes beside them.
+def _at(point, Lambdas):
+    """The next point; None where the effects leave nothing of a column of X in double
+    precision, as on the way to an exact fit, whose noise vanishes beside them.
     """
     try:
-        return not np.isfinite(point.factor.root_inverse).all()
+        new = evaluate(point.model, Lambdas, point.factor)
+        return new if np.isfinite(new.factor.root_inverse).all() else None
     except np.linalg.LinAlgError:
-        return True
+        return None
 
 
 def _raised(model, Lambdas, least, to=None):

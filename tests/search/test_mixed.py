@@ -1,6 +1,7 @@
 """The search for the covariances of linear mixed models, and what a fit says."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
@@ -826,6 +827,22 @@ def test_random_starts_without_random_effects():
     X, y, *_ = simulate()
     zero = no_variance(model_of(X, y, ()))
     assert len(list(random_starts(zero))) > 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_iterative_solver_ends_where_a_penalised_root_is_singular(seed):
+    """Effects that explain y exactly leave nothing of a constant, and the part of the
+    penalty in the residual sum of squares was an error: "columns of X are dependent".
+    """
+    rng = np.random.default_rng(seed)
+    groups, other = np.arange(22) // 2 % 7, rng.integers(2, size=22)
+    y, weight = rng.normal(size=7)[groups], 10.0 ** rng.integers(-4, 5, size=22)
+    labels = pd.DataFrame({"g": groups, "h": other})
+    model = LinearMixedRegressor(
+        "(1 | g) + (1 | h)", alpha=1.0, method="ml", solver="iterative"
+    )
+    with pytest.warns(UserWarning, match="y is fitted exactly"):
+        model.fit(np.zeros((22, 1)), y, groups=labels, sample_weight=weight)
 
 
 def test_the_iterative_solver_ends_where_nothing_is_solved_for(monkeypatch):
