@@ -617,8 +617,7 @@ class _Scorer:
     def __repr__(self) -> str:
         name = getattr(self.loss, "__name__", repr(self.loss))
         options = "".join(f", {key}={value!r}" for key, value in self.options.items())
-        better = "greater" if self.sign > 0 else "lower"
-        return f"{self.kind} scorer({name}{options}, {better} is better)"
+        return f"{self.kind} scorer({'-' if self.sign < 0 else ''}{name}{options})"
 
 
 class _MeanScorer(_Scorer):

@@ -256,9 +256,7 @@ def test_a_ready_scorer_cannot_be_changed():
 
 
 def test_scorers_tell_what_they_are():
-    assert repr(neg_crps_scorer) == (
-        "distribution scorer(gaussian_crps, lower is better)"
-    )
+    assert repr(neg_crps_scorer) == "distribution scorer(-gaussian_crps)"
     assert "coverage=0.5" in repr(SCORERS[-1])
     assert len({repr(scorer) for scorer in SCORERS}) == len(SCORERS)
 
