@@ -358,13 +358,14 @@ class MixedEffectsRegressor(GroupedRegressor):
         unknown, messages = new._calibrate(
             unknown, F0, between, NEW_SLOPES, inner, rows
         )
+        unknown = new._named(unknown, reader)
         if known is None:  # without groups
             known = unknown
         else:
             known, more = new._calibrate(
                 known, F, within, KNOWN_SLOPES, inner, rows, X=rows.data.X
             )
-            messages = more + messages
+            known, messages = new._named(known, reader), more + messages
         labels = np.empty(0) if rows.data.index is None else rows.data.index.labels
         new._keep(MixedEffectsFit(reader, labels, known, unknown))
         return self._become(new, messages)
@@ -433,6 +434,16 @@ class MixedEffectsRegressor(GroupedRegressor):
             V = np.zeros(len(V))
             fitted = calibrate(model, predicted, rows, slopes, X=X, noise=V)
         return fitted
+
+    def _named(self, calibrated, reader):
+        """The same, whose figures have the names of the columns of X."""
+        names = ["prediction"]
+        if calibrated.linear:
+            names += [self._names()[j] for j in reader.linear]
+        if calibrated.noise_regressors is not None:
+            names.append("predicted log-variance")
+        fit = fit_of(calibrated.model).renamed(tuple(names))
+        return replace(calibrated, model=copy(calibrated.model)._keep(fit))
 
     def _inner(self):
         """The regressors by the names of their parameters."""

@@ -62,6 +62,10 @@ def fitted(X, y, groups, regressor=TREE, **parameters):
     return model.set_params(**parameters).fit(X, y, groups=groups)
 
 
+def names_of(calibrator):
+    return calibrator.summary().coefficients.names
+
+
 # --------------------------------------------------------------------------- guarantees
 
 
@@ -429,6 +433,9 @@ def test_a_regressor_of_the_noise():
     truth = np.sqrt(1 + np.exp(2 * X[:, 1]))
     assert np.corrcoef(np.log(std), np.log(truth))[0, 1] > 0.7
     assert isinstance(model.known_model_, HeteroscedasticGaussianRegressor)
+    noise = model.known_model_.summary().log_variance
+    assert noise.names == ("intercept", "predicted log-variance")
+    assert names_of(model.known_model_)[:4] == ("intercept", "prediction", "x0", "x1")
     assert model.known_model_.variance_coef_[-1] > 0
     # A geometric mean over the rows of the fit; predictions average fold models.
     typical = np.exp(np.mean(np.log(model.predict_noise_std(X, groups=groups) ** 2)))
@@ -488,6 +495,8 @@ def test_frames_reach_the_regressor_as_frames():
     known = [*names, "group_level"]
     assert list(model.known_regressors_[0].feature_names_in_) == known
     assert model.known_model_.n_features_in_ == 3
+    assert names_of(model.known_model_) == ("intercept", "prediction", "a", "c")
+    assert names_of(model.new_model_) == ("intercept", "prediction")
     assert model.score(frame, y) > 0.8
     west = frame["kind"] == "west"
     mean = model.predict(frame.assign(school="new"))
