@@ -11,6 +11,8 @@ import numpy as np
 
 # The order of pivots changes where another effect has so many times the variance left.
 PIVOT = 4.0
+# A direction of Psi with less than this fraction of the largest variance has none.
+NULL = 1e-12
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """The criterion of any model whose noise variance has a closed form (docs/math.md,
-sections 5 and 11).
+sections 5 and 11): that of a random intercept, or of any terms.
 
-A likelihood here is one of a random intercept or of any terms: it has the number `n` of
-observations, `reml`, the `floor` of the noise variance, a `penalty`, and a
-`noise_variance` where that is held.  Its factor has the residual sum of squares and the
-log-determinants.
+Its factor has the residual sum of squares and the log-determinants.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
+
+from .._rows.gram import Gram
 
 # Degrees of freedom per observation: fewer are the rounding of 0.
 LEAST_FREEDOM = 1e-12
@@ -24,6 +25,36 @@ NO_INFORMATION = 1e-15
 GENERIC = 2.0
 # A log-variance this close to a bound counts as being at it.
 BOUND_MARGIN = 1.0
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """A likelihood whose noise variance has a closed form.
+
+    Attributes
+    ----------
+    gram : Gram
+        Of the working columns [X y] and the effects, whatever the variances.
+    n : float
+        Number of observations, the sum of the sample weights.
+    reml : bool
+    floor : float
+        The least noise variance, in the squared units of y.
+    penalty : ndarray of shape (k, m) or None
+        Rows of the ridge penalty, sqrt(alpha) times the coefficients in user's units.
+    logdet_basis : float
+        log|X'V^-1X| of the user's columns less that of the working columns.
+    noise_variance : float or None
+        None if it is unknown, and profiled.
+    """
+
+    gram: Gram
+    n: float
+    reml: bool
+    floor: float
+    penalty: np.ndarray | None = None
+    logdet_basis: float = 0.0
+    noise_variance: float | None = None
 
 
 def profiled_noise(likelihood, factor):

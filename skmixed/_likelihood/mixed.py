@@ -12,11 +12,15 @@ from scipy.linalg import block_diag
 
 from .._blocks import row_blocks, slices_of
 from .._rows.crossed import CrossedGram
-from .._rows.gram import Gram
 from .._rows.iterative import IterativeGram
 from .._rows.nested import NestedGram
 from .._rows.qr import EPS, as_rows
-from .criterion import penalised_deviance, profiled_noise, residual_freedom
+from .criterion import (
+    Likelihood,
+    penalised_deviance,
+    profiled_noise,
+    residual_freedom,
+)
 from .crossed import CrossedFactor, factorize_crossed
 from .factor import BlockCholesky, by_terms, factorize, places_of_terms
 from .iterative import factorize_iterative
@@ -27,41 +31,21 @@ from .nested import factorize_nested
 FEW_EFFECTS = 400
 
 
-@dataclass(frozen=True)
-class LinearMixed:
+@dataclass(frozen=True, kw_only=True)
+class LinearMixed(Likelihood):
     """One likelihood of a linear mixed model.
 
-    Attributes
-    ----------
-    gram : Gram
-        Of the working columns [X y] and the effects of the search.
+    Attributes beside those of `Likelihood`
+    ---------------------------------------
     covariances : tuple of Covariance
         One for each term.
-    n : float
-        Number of observations, the sum of the sample weights.
-    reml : bool
-    floor : float
-        The least noise variance, in the squared units of y.
-    penalty : ndarray of shape (k, m) or None
-        Rows of the ridge penalty, sqrt(alpha) times the coefficients in user's units.
-    logdet_basis : float
-        log|X'V^-1X| of the user's columns, less that of the working columns.
-    noise_variance : float or None
-        None if it is not known, and profiled.
     seed : int
         Of the random starts of a search.
     n_rows : int
         Number of rows, whatever their weights: a search of few rows has more starts.
     """
 
-    gram: Gram
     covariances: tuple
-    n: float
-    reml: bool
-    floor: float
-    penalty: np.ndarray | None = None
-    logdet_basis: float = 0.0
-    noise_variance: float | None = None
     seed: int = 0
     n_rows: int = 0
 

@@ -25,14 +25,13 @@ from .._blocks import row_blocks
 from .._rows.coordinates import basis_of
 from .._rows.term import effect_columns
 from .conditional import Conditional, root_of, rows_of_effects, semidefinite_root
+from .covariance import NULL
 from .factor import by_terms
 from .posterior import Coefficients, of_groups
 from .sampled_conditional import SampledConditional
 
 # Columns that are solved for at once where the density of many rows is taken.
 COLUMNS_AT_ONCE = 64
-# A direction with less than this fraction of the largest variance has none.
-SINGULAR = 1e-12
 
 
 @dataclass(frozen=True)
@@ -345,7 +344,7 @@ def error_products(posterior, X, codes):
     products = [None] * len(Z)
     for t, A in zip(posterior.order, conditional.with_rows(W, W_dense), strict=True):
         term, z, q = posterior.terms[t], Z[t], Z[t].shape[1]
-        inverse = np.linalg.pinv(term.Psi, rcond=SINGULAR, hermitian=True)
+        inverse = np.linalg.pinv(term.Psi, rcond=NULL, hermitian=True)
         null = z @ (np.eye(q) - inverse @ term.Psi)
         A = (
             _level_products(inverse, A)

@@ -10,39 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._rows.gram import Gram
-from .criterion import has_freedom, profiled_noise
+from .criterion import Likelihood, has_freedom, profiled_noise
 from .factor import BlockCholesky, absorb, factorize, times
 
 
-@dataclass(frozen=True)
-class RandomIntercept:
-    """The likelihood of a random-intercept model: math.md (1) and (2).
-
-    Attributes
-    ----------
-    gram : Gram
-        Of the working columns [X y], unweighted by the variance.
-    n : float
-        Number of observations, the sum of the sample weights.
-    reml : bool
-    floor : float
-        The least noise variance, in the squared units of y.
-    penalty : ndarray of shape (k, m) or None
-        Rows of the ridge penalty, sqrt(alpha) times the coefficients in user's units.
-    logdet_basis : float
-        log|X'V^-1X| of the user's columns less that of the working columns.
-    noise_variance : float or None
-        None if it is unknown, and profiled.
-    """
-
-    gram: Gram
-    n: float
-    reml: bool
-    floor: float
-    penalty: np.ndarray | None = None
-    logdet_basis: float = 0.0
-    noise_variance: float | None = None
+class RandomIntercept(Likelihood):
+    """The likelihood of a random-intercept model: math.md (1) and (2)."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 (docs/math.md, section 19).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -107,21 +107,18 @@ def _effect_error(posterior, t):
 
 
 def kept_parameters(sampled, model, Lambdas, noise_variance):
-    """The `VarianceParameters` of a fit, and those with the error by the probes in the
-    place of that by the data.
-    """
+    """The `VarianceParameters` of a fit."""
     point = MixedPoint(model, Lambdas, None, noise_variance, False, np.nan)
-    found = VarianceParameters(point, sampled.directions, sampled.information)
-    by_probes = VarianceParameters(point, sampled.directions, sampled.information)
-    vars(by_probes)["covariance"] = sampled.probes
-    return found, by_probes
+    return VarianceParameters(point, sampled.directions, sampled.information)
 
 
-def probe_errors(by_probes, fit):
+def probe_errors(fit):
     """Standard errors, by the random probes, of standard deviations (q,) and
     correlations (q, q) of every factor, and of the noise.
     """
-    factors = []
+    by_probes, factors = replace(fit.variance_parameters()), []
+    # The error by the probes is in the place of that by the data.
+    vars(by_probes)["covariance"] = fit.sampled.probes
     for t in range(len(fit.factors)):
         std, corr = component_intervals(by_probes, fit, t, ONE_STD)
         factors.append((_half(std), _half(corr)))

@@ -152,11 +152,7 @@ class LinearMixedFit(Fit):
         """See `iterative_fit.probe_errors`; None without an iterative solver."""
         if self.sampled is None or self.alpha or self.is_exact:
             return None
-        return probe_errors(self._kept()[1], self)
-
-    def _kept(self):
-        model = likelihood_of(self.reduced, self.factors, True, 0.0)
-        return kept_parameters(self.sampled, model, self.Lambdas, self.noise_variance)
+        return probe_errors(self)
 
     def effects(self, t):
         """Effects of the levels of a factor, and the standard deviations of their
@@ -207,7 +203,10 @@ class LinearMixedFit(Fit):
         """The `VarianceParameters` of the covariances and the level of the noise."""
         if self.noise_model is not None:
             return self.noise_model.components(self.point())
-        return self._kept()[0] if self.sampled else variance_parameters(self.point())
+        if not self.sampled:
+            return variance_parameters(self.point())
+        model = likelihood_of(self.reduced, self.factors, True, 0.0)
+        return kept_parameters(self.sampled, model, self.Lambdas, self.noise_variance)
 
     def coefficient_uncertainty(self):
         """See `Fit`."""

@@ -13,13 +13,11 @@ from scipy.linalg import block_diag, qr
 from scipy.special import ndtri
 
 from .._blocks import row_blocks, slices_of
+from .._likelihood.covariance import NULL
 from .._likelihood.mixed import coefficient_slopes, evaluate, second
 from .._likelihood.mixed_posterior import error_products
 from .inference import CoefficientUncertainty
 
-# A direction of Psi with less than this fraction of the variance of the largest one, or
-# of the variance that a level resolves, counts as without variance.
-NULL = 1e-12
 # Parameters are not known along directions of less than this fraction of the largest
 # eigenvalue of their information, in units of their standard deviations.
 UNKNOWN = 1e-10
@@ -174,6 +172,7 @@ def _roots(covariance, Lambda, resolution):
     for block in map(sorted, covariance.blocks):
         block = np.array(block)
         values, vectors = np.linalg.eigh((Lambda @ Lambda.T)[np.ix_(block, block)])
+        # So has one with less than this fraction of the variance that a level resolves.
         kept = values > NULL * max(values[-1], resolution)
         half = vectors[:, kept] * np.sqrt(values[kept])
         R, order = half.T, np.arange(len(block))

@@ -18,7 +18,7 @@ from .coordinates import choose_coordinates
 from .elimination import Reader, eliminate_beside, origin_of
 from .link_pairs import link_pairs, mirror
 from .memory import check_memory
-from .qr import EPS
+from .qr import EPS, ROUNDINGS
 from .reduction import root_of_scatter
 from .sparse_rows import SparseRows
 from .term import effect_columns
@@ -38,8 +38,6 @@ PAIRS_AT_ONCE = 2**18
 DENSE = 1 / 20
 # Added to the unit diagonal of a singular matrix that is solved with twice.
 RIDGE = 1e-10
-# Rounding errors in a sum of products of rows, in units of the last digit of its terms.
-ROUNDINGS = 16
 
 
 @dataclass(frozen=True)

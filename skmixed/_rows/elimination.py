@@ -22,7 +22,14 @@ from .pieces import (
     spread,
     weighted_sums,
 )
-from .qr import EPS, ROOTS_AT_ONCE, column_norms, rows_root, stacked_root
+from .qr import (
+    EPS,
+    ROOTS_AT_ONCE,
+    ROUNDINGS,
+    column_norms,
+    rows_root,
+    stacked_root,
+)
 from .within import inverse, level_rows
 
 # A column of Z is dependent on those before it, within a level, where these leave less
@@ -153,7 +160,7 @@ def without_rounding(rest, norm):
     would be information about its coefficient where variances are large.
     """
     R = np.linalg.qr(rest, mode="r")
-    least = 16 * EPS * norm[: len(R)]
+    least = ROUNDINGS * EPS * norm[: len(R)]
     spanned = np.flatnonzero(np.abs(np.diag(R)) <= least)
     spanned = spanned[spanned < rest.shape[1] - 1]
     if not R[spanned, spanned].any():
@@ -250,7 +257,7 @@ def about_mean(origin, R, rest, positions, n, upper=()):
     # Deviations of a column that is constant within levels are rounding; kept, they
     # would be information about its coefficient where the variance is large.
     long = column_norms(R[:, 0]) * (positions[0] == 0)
-    rest = np.where(column_norms(rest) > 16 * EPS * long, rest, 0.0)
+    rest = np.where(column_norms(rest) > ROUNDINGS * EPS * long, rest, 0.0)
     rows = [R.reshape(-1, len(origin)), rest]
     rows += [E.reshape(-1, len(origin)) for E in upper if E is not None]
     mean = sum(part[:, 0] @ part for part in rows) / n

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from .qr import EPS, column_norms, stacked_root
+from .qr import EPS, ROUNDINGS, column_norms, stacked_root
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,11 +152,12 @@ def moments_about_mean(origin, size, mean, within):
     """
     # Deviations of a column that is constant within groups are rounding; kept, they
     # would be information about its coefficient where the group variance is large.
-    rounding = 16 * EPS * np.sqrt(size.sum())
+    rounding = ROUNDINGS * EPS * np.sqrt(size.sum())
     norm = column_norms(within)
     kept = norm > rounding * _peak(mean)
     if not kept.all():
-        kept = norm > 16 * EPS * column_norms(stacked_root([mean], weight=size))
+        size_of_mean = column_norms(stacked_root([mean], weight=size))
+        kept = norm > ROUNDINGS * EPS * size_of_mean
         within = np.where(kept, within, 0.0)
     shift = origin + size @ mean / size.sum()
     mean -= shift - origin

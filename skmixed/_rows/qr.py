@@ -7,6 +7,8 @@ from .._blocks import block_rows, row_blocks
 
 EPS = np.finfo(float).eps
 
+# Rounding errors of sums of products of rows, in units of the last digit of their sum.
+ROUNDINGS = 16
 # Cholesky's factor is taken if the other columns leave at least this fraction of a
 # column of unit norm: the rounding error grows with the square of its inverse.
 CHOLESKY_LIMIT = 0.1

@@ -14,7 +14,7 @@ from .._blocks import block_rows, cut, map_runs, row_blocks
 from .memory import check_memory
 from .moments import merge_pieces, moments_about_mean, sparse_means
 from .pieces import rows_by_group, rows_of, split_long, spread
-from .qr import EPS, ROOTS_AT_ONCE, root_by_difference, rows_root
+from .qr import EPS, ROOTS_AT_ONCE, ROUNDINGS, root_by_difference, rows_root
 from .within import level_rows
 
 # Cross-products square the condition number, so that a sparse X can tell dependent or
@@ -243,7 +243,7 @@ def _reduce_sparse(X, y, codes, n_groups, a):
     size = np.asarray(members.sum(axis=1)).ravel()
     mean_X = sparse.csr_array(members @ X) * (1 / size)[:, None]
     deviation = y - y[0]
-    rounding = 16 * EPS * np.sqrt(a @ deviation**2)
+    rounding = ROUNDINGS * EPS * np.sqrt(a @ deviation**2)
     mean_y = members @ deviation / size
     deviation = deviation - mean_y[codes]
     rest = members @ deviation / size

@@ -11,11 +11,8 @@ import numpy as np
 from scipy import sparse
 
 from .elimination import Reader, about_mean, eliminate_beside, origin_of
-from .qr import EPS, as_rows
+from .qr import EPS, ROUNDINGS, as_rows
 from .reduction import SPARSE_TOLERANCE, root_of_scatter, without_offsets
-
-# Rounding errors of y counted from a factor that spans it, in units of its last digit.
-ROUNDINGS = 16
 
 
 @dataclass(frozen=True)

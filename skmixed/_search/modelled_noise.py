@@ -40,6 +40,7 @@ from .covariances import (
 from .descent import Optimum, attempt, descend, search_from
 from .heteroscedastic.problem import Problem, make_problem
 from .heteroscedastic.search import best_optimum as best_of_one_factor
+from .heteroscedastic.starts import FAR, MOST_STARTS
 from .race import race
 
 # Up to so many rows several starts are searched: several optima are a matter of few
@@ -48,10 +49,6 @@ SOME_ROWS = 2_000
 # With fewer rows for each parameter of the log-variance there is no regular optimum to
 # look for from several starts.
 ROWS_PER_PARAMETER = 3
-# Length of a start along a column of the log-variance, in the units of steps.
-ALONG_COLUMN = 2.0
-# Most columns that have starts of their own.
-MOST_STARTS = 10
 # Most steps of a search for the covariances, or for the log-variance, of a start.
 TO_START = 20
 # Tolerance and iterations of the search for one random intercept.
@@ -334,7 +331,7 @@ def _starts(start, most):
     yield partial(_without_effects, start)
     k = len(start.gamma)
     for gamma in np.diag(start.units[:k])[:most]:
-        for length in (ALONG_COLUMN, -ALONG_COLUMN):
+        for length in (FAR, -FAR):
             yield partial(_with_covariances, start, length * gamma)
 
 
