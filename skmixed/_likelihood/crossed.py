@@ -15,10 +15,8 @@ from scipy.linalg import cholesky, lapack, solve_triangular
 from .._blocks import slices_of
 from .._rows.around import (
     Coupled,
-    back,
     backward,
     eliminate_around,
-    forth,
     forward,
     gathered,
     joined,
@@ -568,7 +566,7 @@ def _left_root(gram, change, W2_change):
 
 def _to_others(gram, around, Z_rows, rows):
     """[around, Z_rows]'rows (D, k), rows being (K, q, k)."""
-    found = back(gram.links, Z_rows, rows)
+    found = gram.links.back(Z_rows, rows)
     if not gram.outer:
         return found
     return joined(summed(gram.outer, transpose(around) @ rows), found)
@@ -577,9 +575,9 @@ def _to_others(gram, around, Z_rows, rows):
 def _of_others(gram, around, Z_rows, x):
     """[around, Z_rows] x (K, q, k), x being (D, k)."""
     if not gram.outer:
-        return forth(gram.links, Z_rows, x)
+        return gram.links.forth(Z_rows, x)
     parts, rest = split_vector(gram.outer, x)
-    return forth(gram.links, Z_rows, rest) + around @ gathered(gram.outer, parts)
+    return gram.links.forth(Z_rows, rest) + around @ gathered(gram.outer, parts)
 
 
 def _left(Lambdas, sizes, A):

@@ -67,12 +67,9 @@ def _nested_times(factor, parts):
 def _crossed_times(factor, parts):
     gram = factor.gram
     k = parts[0].shape[2]
-    carry = gram.links.matrices(factor.carry)
     right = np.vstack([part.reshape(-1, k) for part in parts[1:]])
-    right = right + sum(C.T @ parts[0][:, a] for a, C in enumerate(carry))
-    rest = factor.covariance @ right
-    first = times(factor.own, parts[0])
-    first = first + np.stack([C @ rest for C in carry], axis=1)
+    rest = factor.covariance @ (right + gram.links.back(factor.carry, parts[0]))
+    first = times(factor.own, parts[0]) + gram.links.forth(factor.carry, rest)
     return [first, *by_terms(rest, gram.sizes[1:])]
 
 

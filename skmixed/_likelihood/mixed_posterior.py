@@ -123,7 +123,7 @@ class MixedPosterior(Coefficients):
         mean = np.empty(X.shape[0])
         for rows in row_blocks(*X.shape):
             mean[rows] = self.population_mean(X[rows])
-            Z, some = self._effects(X[rows], codes, rows, factors)
+            Z, some = self._effects(X[rows], self.of_rows(codes, rows), factors)
             for term, z, code in zip(self.terms, Z, some, strict=True):
                 mean[rows] += _products(z, term.modes, code)
         return mean
@@ -132,20 +132,20 @@ class MixedPosterior(Coefficients):
         """Variance of each row's y without its noise, (n,): math.md (82)."""
         variance = np.empty(X.shape[0])
         for rows in row_blocks(X.shape[0], sum(self.coef_root.shape)):
-            Z, some = self._effects(X[rows], codes, rows, factors)
+            Z, some = self._effects(X[rows], self.of_rows(codes, rows), factors)
             h = self._h(X[rows], Z, some)
             variance[rows] = np.einsum("ij,ij->i", h, h)
             variance[rows] += self._new_variance(Z, some, len(h))
         # Pairs of levels are computed once for each block, so that these are longer.
         for rows in row_blocks(X.shape[0], 1):
-            Z, some = self._effects(X[rows], codes, rows, factors)
+            Z, some = self._effects(X[rows], self.of_rows(codes, rows), factors)
             ordered = self._ordered(Z, some)
             variance[rows] += self.conditional.variance(*ordered, X[rows].shape[0])
         return variance
 
     def variance_error(self, X, codes):
         """Standard error of `variance` where that comes from draws, (n,)."""
-        Z, codes = self._ordered(*self._effects(X, codes, slice(None), None))
+        Z, codes = self._ordered(*self._effects(X, codes))
         return self.conditional.variance_error(Z, codes, X.shape[0])
 
     def _new_variance(self, Z, codes, n):
@@ -158,7 +158,7 @@ class MixedPosterior(Coefficients):
 
     def coefficient_rows(self, X, codes, factors=None):
         """The rows h, (n, k)."""
-        return self._h(X, *self._effects(X, codes, slice(None), factors))
+        return self._h(X, *self._effects(X, codes, factors))
 
     def conditional_covariance(self, t):
         """Covariance of each level's effects with beta known, (K, q, q)."""
@@ -184,10 +184,9 @@ class MixedPosterior(Coefficients):
         """Conditional modes of a term in the user's units, (K, q)."""
         return self.terms[t].modes @ self.terms[t].basis.T
 
-    def _effects(self, X, codes, rows, factors):
-        """z and the codes of every term for some rows; 0 and -1 where left out."""
-        Z = [term.rows(X) for term in self.terms]
-        some = [np.asarray(code)[rows] for code in codes]
+    def _effects(self, X, codes, factors=None):
+        """z and the codes of every term; 0 and -1 of those that do not count."""
+        Z, some = [term.rows(X) for term in self.terms], list(map(np.asarray, codes))
         if factors is not None:
             for t in set(range(len(Z))) - set(factors):
                 Z[t], some[t] = np.zeros(Z[t].shape), np.full(len(some[t]), -1)
@@ -303,7 +302,7 @@ def observe(posterior, X, y, codes, noise_variance):
     Variance components, coefficients and their covariance stay as they are.  A level
     that is missing (-1) adds its variance to the noise of the row.
     """
-    Z, codes = posterior._effects(X, codes, slice(None), None)
+    Z, codes = posterior._effects(X, codes)
     variance = noise_variance + posterior._new_variance(Z, codes, len(y))
     right = np.column_stack([y - posterior.mean(X, codes), posterior._h(X, Z, codes)])
     rows = posterior.conditional.rows(*posterior._ordered(Z, codes), len(y))
@@ -324,7 +323,7 @@ def effect_rows(posterior, X, codes):
     """The weights of all known effects in each row, csr_array (n, E + d), in the order
     of elimination.
     """
-    Z, codes = posterior._effects(X, codes, slice(None), None)
+    Z, codes = posterior._effects(X, codes)
     return posterior.conditional.rows(*posterior._ordered(Z, codes), X.shape[0])
 
 
@@ -337,7 +336,7 @@ def error_products(posterior, X, codes):
     products : list of ndarray of shape (n, q, q)
         For each term, G with d variance = tr(G dPsi), Psi being that of `Effects`.
     """
-    Z, codes = posterior._effects(X, codes, slice(None), None)
+    Z, codes = posterior._effects(X, codes)
     h, conditional = posterior._h(X, Z, codes), posterior.conditional
     rows = conditional.rows(*posterior._ordered(Z, codes), X.shape[0])
     W, W_dense = conditional.weights(rows)
@@ -397,7 +396,7 @@ class JointRows:
 
 def joint_rows(posterior, X, codes, owners, noise_variance):
     """The rows as sums of independent errors."""
-    Z, codes = posterior._effects(X, codes, slice(None), None)
+    Z, codes = posterior._effects(X, codes)
     new = []
     for t in posterior.order:
         term, unknown = posterior.terms[t], codes[t] < 0

@@ -288,8 +288,7 @@ def second_of_all(point, directions, at_end=False):
     """
     sizes, k = point.model.gram.sizes, len(point.gamma)
     mixed = second(point.mixed, directions)
-    squares = np.zeros((k + len(mixed.square),) * 2)
-    squares[k:, k:] = mixed.squares
+    squares = np.pad(mixed.squares, ((k, 0), (k, 0)))
     if k:
         squares[:k] = _squares_of_gamma(point, directions)
         squares[:, :k] = squares[:k].T
@@ -374,8 +373,7 @@ def _are_rows_fewer(point):
 def _traces_of_rows(point, directions, of_covariances):
     """`_traces` by pairs of rows, all of which are at hand: math.md (215)."""
     k = len(point.gamma)
-    total = np.zeros((k + len(of_covariances),) * 2)
-    total[k:, k:] = of_covariances
+    total = np.pad(of_covariances, ((k, 0), (k, 0)))
     of_S, of_both = point.sum_rows(_of_pairs, point.mixed, directions)
     total[:k, :k], total[:k, k:], total[k:, :k] = of_S, of_both, of_both.T
     return total
@@ -415,8 +413,7 @@ def _traces(point, directions, of_covariances):
     C = block_diag(C, np.eye(size - n_effects))
     turned = C @ G[1:]
     L = np.eye(n_effects, size) - G[0, :n_effects] @ C
-    total = np.zeros((k + len(of_covariances),) * 2)
-    total[k:, k:] = of_covariances
+    total = np.pad(of_covariances, ((k, 0), (k, 0)))
     total[:k, :k] = of_S
     # One product of matrices for all pairs, whose number is the square of the columns.
     total[:k, :k] += np.tensordot(turned, turned, axes=([1, 2], [2, 1]))
@@ -455,8 +452,7 @@ def _traces_of_one(point, directions, of_covariances):
     M, M_h, _ = sums[:3]
     A, M_h = np.eye(M.shape[1]) - M @ own, transpose(M_h)
     G = [np.array(sums[at::3]) for at in (3, 4, 5)]
-    total = np.zeros((k + len(of_covariances),) * 2)
-    total[k:, k:] = of_covariances
+    total = np.pad(of_covariances, ((k, 0), (k, 0)))
     total[:k, :k] = of_S
     for i, (G_Z, G_both, G_h) in enumerate(zip(*G, strict=True)):
         total[i, :k] += np.tensordot(G[0], transpose(own @ G_Z @ own), 3)

@@ -117,13 +117,13 @@ class Coupled:
         for at, stage in enumerate(self.outer):
             part, further = parts[at], self.outer[at + 1 :]
             values = stage.links.values
-            found[at] += stage.own @ part + forth(stage.links, values, rest)
+            found[at] += stage.own @ part + stage.links.forth(values, rest)
             if further:
                 found[at] += stage.up @ gathered(further, parts[at + 1 :])
                 told = summed(further, np.swapaxes(stage.up, 1, 2) @ part)
                 for total, more in zip(found[at + 1 :], told, strict=True):
                     total += more
-            of_rest += back(stage.links, values, part)
+            of_rest += stage.links.back(values, part)
         return joined(found, of_rest)
 
     def diagonal(self):
@@ -243,7 +243,7 @@ def forward(steps, x):
         found.append(part)
         told = summed(further, np.swapaxes(step.up, 1, 2) @ part) if further else []
         parts[at + 1 :] = [a - b for a, b in zip(parts[at + 1 :], told, strict=True)]
-        rest -= back(step.before.links, step.values, part)
+        rest -= step.before.links.back(step.values, part)
     return found, rest
 
 
@@ -255,7 +255,7 @@ def backward(steps, parts, rest):
     outer, found, whites = [step.before for step in steps], [], []
     for at in reversed(range(len(steps))):
         step, further = steps[at], outer[at + 1 :]
-        white = parts[at] - forth(step.before.links, step.values, rest)
+        white = parts[at] - step.before.links.forth(step.values, rest)
         if further:
             white -= step.up @ gathered(further, found)
         whites.insert(0, white)
@@ -324,17 +324,6 @@ def by_level(A, links, transposed=False):
     if A.shape[1] == A.shape[2] == 1:
         return A[:, 0, 0].take(group)[:, None] * values
     return np.einsum("era,ea->er", A[group], values)
-
-
-def back(links, values, rows):
-    """values'rows (d, k), rows being (K, q, k)."""
-    matrices = links.matrices(values)
-    return sum(M.T @ rows[:, a] for a, M in enumerate(matrices))
-
-
-def forth(links, values, x):
-    """Values x (K, q, k), x being (d, k)."""
-    return np.stack([M @ x for M in links.matrices(values)], axis=1)
 
 
 def products_at(links, values, C):

@@ -223,6 +223,14 @@ class Links:
             for v in np.ascontiguousarray(values.T)
         ]
 
+    def back(self, values, rows):
+        """values'rows (d, k), rows being (K, q, k)."""
+        return sum(M.T @ rows[:, a] for a, M in enumerate(self.matrices(values)))
+
+    def forth(self, values, x):
+        """Values x (K, q, k), x being (d, k)."""
+        return np.stack([M @ x for M in self.matrices(values)], axis=1)
+
 
 @dataclass(frozen=True)
 class CrossedGram:
@@ -460,7 +468,7 @@ def crossed_gram(data, terms, elimination, gram, columns, mean, n_jobs, matrices
     if first.has_constant:
         constant = np.flatnonzero(~columns.within) + int(columns.has_constant)
         R22[:, constant] = W2A[:, constant] = a0[:, constant] = 0.0
-    R12 = gram.R12 - np.stack([M @ a0 for M in links.matrices(links.values)], axis=1)
+    R12 = gram.R12 - links.forth(links.values, a0)
     stack = np.vstack([gram.R22, gram.R12.reshape(-1, R12.shape[2])])
     start = np.linalg.lstsq(stack[:, :-1], stack[:, -1], rcond=None)[0]
     for A in (R22, R12, W2A, a0):

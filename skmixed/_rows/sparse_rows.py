@@ -145,9 +145,8 @@ class SparseRows:
         X, _ = self.counted
         root = self.root_weight[:, None]
         product = np.empty((Z.shape[1], X.shape[1] + 2))
-        of_X = self.R[:, :, 1:-1]
-        back = sum(M.T @ of_X[:, a] for a, M in enumerate(links.matrices(links.values)))
         whole = Z.T @ X.multiply(root**2)
+        back = links.back(links.values, self.R[:, :, 1:-1])
         product[:, 1:-1] = whole.toarray() - back
         product[:, [0, -1]] = Z.T @ (root * self.left)
         product[:, self.positions] = 0.0
