@@ -16,10 +16,10 @@ LEAST_FREEDOM = 1e-12
 # standard deviation is 1e-11 of that of y.
 EXACT_FIT = 1e4
 # Information about a variance counts as none below this fraction of its own value
-# before other parameters take their share.
+# before other parameters take their share; and what the coefficients leave of effects,
+# of which it is the square, below this fraction of the effects.
 UNTOLD = 1e-11
-# So it does below this fraction of the information about the noise, in units of the
-# resolution of an average level: rounding of sums over rows.
+# Rounding of sums of squares over rows or levels, in units of their largest value.
 NO_INFORMATION = 1e-15
 # The largest log-variance of a row where the noise is generic.
 GENERIC = 2.0

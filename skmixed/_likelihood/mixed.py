@@ -368,7 +368,7 @@ def second(point, directions):
     if not directions:
         none = np.zeros((0, 0))
         return Second(none, none, np.zeros(0), np.zeros(0), point.freedom)
-    return _second_of_several(point, directions)
+    return second_of_several(point, directions)
 
 
 def along(directions, figures):
@@ -378,7 +378,7 @@ def along(directions, figures):
     return np.concatenate([np.empty(0), *parts])
 
 
-def _second_of_several(point, directions):
+def second_of_several(point, directions):
     """`second` of several terms.  The traces tr(N E_i N E_j) need all of Z'PZ, which is
     formed where the effects are few; else they are left out.
     """

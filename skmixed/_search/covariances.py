@@ -10,7 +10,14 @@ from functools import partial
 import numpy as np
 
 from .._likelihood.criterion import NO_INFORMATION, UNTOLD
-from .._likelihood.mixed import along, evaluate, information_at_zero, traces_at_zero
+from .._likelihood.mixed import (
+    FEW_EFFECTS,
+    along,
+    evaluate,
+    information_at_zero,
+    second_of_several,
+    traces_at_zero,
+)
 from .._rows.crossed import CrossedGram
 from .._rows.iterative import IterativeGram
 from .descent import TINY, Optimum, attempt, search_from
@@ -202,30 +209,38 @@ def told_variances(zero, order, found=None):
         for t, c in enumerate(covariances)
         for i, j in zip(*c.entries, strict=True)
     ]
-    F = _information(zero, found)
-    return _told_in_turn(F, parameters, [c.q for c in covariances])
+    how = _information(zero, found)
+    return _told_in_turn(*how, parameters, [c.q for c in covariances])
 
 
 def _information(zero, found=None):
     """The expected information about the noise, the coefficients of its log-variance if
     there are any, and the entries of all covariances, in units of the resolution of an
-    average level; `found` is as of `told_variances`.
+    average level, and what rounding may leave of each; `found` is as of
+    `told_variances`.
     """
     model, found = zero.model, found or zero.in_psi
     F, of_V = found.traces, found.trace
-    free = zero.factor_freedom
+    free, least = zero.factor_freedom, NO_INFORMATION
     if zero.factor.is_sampled:
         F, of_V, free = _beside_coefficients(zero)
     elif not found.is_exact:
         F, of_V = found.squares, found.square
-    pairs = enumerate(model.covariances)
-    unit = [model.resolution(t) for t, c in pairs for _ in c.entries[0]]
-    of_rows = np.ones(1 + len(F) - len(unit))  # the noise and its log-variance
-    scale = np.append(of_rows, unit)
+    pairs = list(zip(model.covariances, model.gram.sizes, strict=True))
+    K = np.array([K for c, (K, _) in pairs for _ in c.entries[0]])
+    k = len(F) - len(K)
+    few = found.is_exact and sum(K * q for _, (K, q) in pairs) <= FEW_EFFECTS
+    if few and np.any(np.diag(F)[k:] <= least * model.n**2):
+        F, least = F.copy(), UNTOLD**2  # N has its rounding before it is squared
+        bases = [c.symmetric for c in model.covariances]
+        F[k:, k:] = second_of_several(zero, bases).traces
+    of_rows = np.ones(1 + k)  # the noise and its log-variance
+    scale = np.append(of_rows, K / model.n)
     F = np.block([[free, of_V], [of_V[:, None], F]]) * np.outer(scale, scale)
     # Weights below 1 leave fewer degrees of freedom than there are rows to tell by.
     more = max(model.n_rows - model.n, 0.0) * of_rows
-    return F + np.diag(np.pad(more, (0, len(unit))))
+    F = F + np.diag(np.pad(more, (0, len(K))))
+    return F, np.append(NO_INFORMATION * F[0, 0] * of_rows, least * K**2.0)
 
 
 def are_sums(zero, told, found=None):
@@ -236,9 +251,9 @@ def are_sums(zero, told, found=None):
     model, found = zero.model, found or zero.in_psi
     if model.penalty is not None or not found.is_exact:
         return False
-    F = _information(zero, found)
+    F, rounding = _information(zero, found)
     size = np.diag(F)
-    nothing = size <= NO_INFORMATION * size[0]
+    nothing = size <= rounding
     k = len(F) - sum(len(c.entries[0]) for c in model.covariances)
     kept, alone = [True] * k, True
     # A log-variance takes no part of a variance, which it would leave no longer.
@@ -268,7 +283,7 @@ def _beside_coefficients(zero):
     return traces_at_zero(zero, bases), trace, zero.model.n
 
 
-def _told_in_turn(F, parameters, sizes):
+def _told_in_turn(F, rounding, parameters, sizes):
     """Variances of which the information F, of the noise and then of `parameters`,
     leaves something beside those before them.
     """
@@ -276,7 +291,7 @@ def _told_in_turn(F, parameters, sizes):
     order = sorted(range(len(parameters)), key=lambda k: parameters[k][:2])
     first = len(F) - len(parameters)
     for k in [*range(first), *(first + k for k in order)]:
-        if F[k, k] <= max(UNTOLD * size[k], NO_INFORMATION * size[0]):
+        if F[k, k] <= max(UNTOLD * size[k], rounding[k]):
             continue
         F = F - np.outer(F[:, k], F[k]) / F[k, k]
         if k >= first:

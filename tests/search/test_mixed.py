@@ -419,6 +419,23 @@ def test_weights_below_1_hide_no_variance(columns, largest):
     assert found.identified[0].all()
 
 
+@pytest.mark.parametrize("seed", [2, 3])
+def test_far_weights_that_leave_little_of_a_level_hide_no_variance(seed):
+    """math.md (48): the mean leaves 1e-8 of what levels tell, whose square passed for
+    rounding, so that fits ended thousands too low.
+    """
+    rng, intercept = np.random.default_rng(seed), ((0,),)
+    X, y, codes = rng.normal(size=(9, 6)), rng.normal(size=9), np.arange(9) % 2
+    weight = 10.0 ** rng.integers(-4, 5, size=9)
+    known = RandomInterceptRegressor().fit(X, y, groups=codes, sample_weight=weight)
+    alone = [term(codes, [-1], intercept)]
+    beside = [term(0 * codes, [-1], intercept), *alone]
+    for terms, expected in ((alone, [[True]]), (beside, [[False], [True]])):
+        found = fit(X, y, terms, weight)
+        assert told(found) == expected
+        assert_allclose(found.log_likelihood, known.log_likelihood_, rtol=1e-7)
+
+
 def test_a_column_that_says_nothing_has_no_variance():
     X, y, first, *_ = simulate()
     X = np.column_stack([X, np.zeros(len(y)), 2 * X[:, 0]])
