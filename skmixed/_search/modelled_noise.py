@@ -325,8 +325,8 @@ def _merit(optimum):
 def _starts(start, most):
     """Functions that give further starts.
 
-    The log-variance of a model without random effects, and of covariances that are best
-    for it; and along at most so many columns of the log-variance, up and down.
+    The log-variance of a model without random effects; and along at most so many
+    columns of the log-variance, up and down, with covariances that are best for it.
     """
     yield partial(_without_effects, start)
     k = len(start.gamma)
@@ -336,11 +336,15 @@ def _starts(start, most):
 
 
 def _without_effects(start):
+    """The log-variance that is best without random effects, and next to none of these:
+    the covariances that are best for it may leave next to no noise, beside effects of
+    levels of few rows, so that no log-variance is told.
+    """
     none = replace(start, mixed=no_variance(start.model))
     patterns = tuple(c.without(range(c.q)) for c in start.model.covariances)
     model = replace(none.model, covariances=patterns)
     gamma = descend(replace(none, mixed=no_variance(model)), TO_START).point.gamma
-    return _with_covariances(start, gamma)
+    return lifted(start.noise.at(start.model, gamma, Lambdas=none.Lambdas))
 
 
 def _with_covariances(start, gamma):

@@ -611,6 +611,22 @@ def test_noise_beside_effects_that_fit_all_rows_alone():
     assert_allclose(2 * np.log(model.predict_noise_std(X)), line, atol=1e-12)
 
 
+def test_levels_of_one_row_take_no_noise_away_that_a_log_variance_explains():
+    """Beside a known part of the noise, equal variances had all noise as an effect of
+    such levels, and so had covariances that were best for any other log-variance: the
+    fit was 6 below the one without that term, and 13 below the best.
+    """
+    rng, each = np.random.default_rng(10), np.arange(50)
+    X, known = rng.normal(size=(50, 2)), rng.normal(size=50)
+    y = X[:, 0] + 0.7 * rng.normal(size=8)[each % 8]
+    y = y + rng.normal(size=50) * np.exp(X[:, 0] - known / 2)
+    rows, slopes = term(each, [-1], ((0,),)), term(each % 8, [-1, 0], FULL, "h")
+    how = {"mean": np.array([0, 1]), "noise": Noise(np.array([0, 1]), 2, 0.1)}
+    X = np.column_stack([X, known])
+    without, found = fit(X, y, [slopes], **how), fit(X, y, [rows, slopes], **how)
+    assert found.log_likelihood > without.log_likelihood + 1
+
+
 def test_a_ridge_on_nearly_equal_columns_of_the_log_variance():
     """A ridge of 1e17 on the difference of two made all other second derivatives count
     as flat, so that searches ended where they began, without an optimum.  Two such
