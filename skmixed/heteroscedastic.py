@@ -446,9 +446,9 @@ def _check_parameters(estimator):
 def _structure(estimator, X, read):
     """The `Structure` of the model, with columns by position."""
     grouped = read.labels is not None
-    offset = offset_position(estimator.variance_offset, X, read)
+    offset = offset_position(estimator.variance_offset, X, read.features)
     mean, variance = (
-        feature_positions(getattr(estimator, name), X, read, name, offset)
+        feature_positions(getattr(estimator, name), X, read.features, name, offset)
         for name in ("mean_features", "variance_features")
     )
     return Structure(

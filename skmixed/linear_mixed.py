@@ -817,9 +817,9 @@ default=None
     def _fit_rows(self, data, terms, X, partitions=None):
         """The estimator with the fit of these rows, and the warnings about it."""
         factors = _factors_of(self, data, terms)
-        offset = offset_position(self.variance_offset, X, data)
+        offset = offset_position(self.variance_offset, X, data.features)
         seed = _seed(self.random_state)
-        where = X, data, "mean_features", offset
+        where = X, data.features, "mean_features", offset
         fit, found = fit_factors(
             data,
             factors,
@@ -906,7 +906,7 @@ def _factors_of(estimator, data, terms):
 
 def _noise_of(estimator, X, data, offset, partitions):
     """The log-variance of a model of these rows; None where the noise is constant."""
-    where = X, data, "variance_features", offset
+    where = X, data.features, "variance_features", offset
     variance = feature_positions(estimator.variance_features, *where)
     if offset is None and not len(variance):
         return None

@@ -5,7 +5,6 @@ becomes an array.
 """
 
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 
 import numpy as np
 from scipy import sparse
@@ -185,8 +184,7 @@ def table_reader(X, group_feature, linear_features):
     if linear_features is None:
         linear = np.array([j for j in others if is_numeric(X, j)], dtype=int)
     else:
-        read = SimpleNamespace(features=others)
-        chosen = feature_positions(linear_features, X, read, "linear_features")
+        chosen = feature_positions(linear_features, X, others, "linear_features")
         linear = others[chosen]
     return TableReader(labels, others, linear)
 

@@ -61,20 +61,22 @@ def feature_position(feature, X, parameter):
     return int(feature) % n_columns
 
 
-def offset_position(feature, X, read):
-    """Position among the features of the known part of the log-variance, or None."""
+def offset_position(feature, X, among):
+    """Position among the features of the known part of the log-variance, or None;
+    `among` is as of `feature_positions`.
+    """
     if feature is None:
         return None
     column = feature_position(feature, as_table(X), "variance_offset")
-    if column not in read.features:
+    if column not in among:
         raise ValueError(
             f"variance_offset={feature!r} holds group labels. Give the column of known "
             "log-variances."
         )
-    return int(np.searchsorted(read.features, column))
+    return int(np.searchsorted(among, column))
 
 
-def feature_positions(features, X, read, parameter, offset=None):
+def feature_positions(features, X, among, parameter, offset=None):
     """Positions among the features of a list of columns of X; "all" and None are all of
     them but the known part of the log-variance, `offset`.
 
@@ -85,14 +87,13 @@ def feature_positions(features, X, read, parameter, offset=None):
     features : "all", None, or array-like of str, int or bool
         Names or indices of columns of X as the user gave it, or a mask of them.
     X : {array-like, sparse matrix}
-    read : Data or Statistics
+    among : ndarray of shape (p,)
+        Positions of the features among the columns of X.
     parameter : str
         The name of `features` in messages.
     """
     if features is None or (isinstance(features, str) and features == "all"):
-        return np.setdiff1d(
-            np.arange(len(read.features)), [] if offset is None else offset
-        )
+        return np.setdiff1d(np.arange(len(among)), [] if offset is None else offset)
     if isinstance(features, str) or not hasattr(features, "__len__"):
         raise TypeError(
             f"{parameter} is a list of names or indices of columns of X, got "
@@ -109,7 +110,7 @@ def feature_positions(features, X, read, parameter, offset=None):
         columns = np.flatnonzero(features)
     else:
         columns = np.array([feature_position(f, X, parameter) for f in features], int)
-    labels = np.setdiff1d(columns, read.features)
+    labels = np.setdiff1d(columns, among)
     if len(labels):
         raise ValueError(
             f"{parameter} names column {int(labels[0])} of X, which holds group "
@@ -117,10 +118,10 @@ def feature_positions(features, X, read, parameter, offset=None):
         )
     if len(np.unique(columns)) < len(columns):
         raise ValueError(f"{parameter} names a column twice: {features!r:.100}.")
-    positions = np.searchsorted(read.features, np.sort(columns))
+    positions = np.searchsorted(among, np.sort(columns))
     if offset is not None and offset in positions:
         raise ValueError(
-            f"{parameter} names column {int(read.features[offset])} of X, which is the "
+            f"{parameter} names column {int(among[offset])} of X, which is the "
             "variance_offset: a known part of the log-variance has no coefficient. "
             "Leave it out."
         )
