@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import chdtri, ndtri
 from scipy.stats.qmc import Sobol
 
+from .._blocks import slices_of
 from .._rows.gram import Gram
 from .._rows.modelled_noise import ModelledNoiseRows
 from .mixed import LinearMixed, evaluate, second
@@ -139,12 +140,10 @@ class Parameters:
     def directions(self, theta):
         """d (Lambda Lambda') / d theta of every term, (..., k_t, q, q) each."""
         steps = theta[..., None, :] + 1j * COMPLEX_STEP * np.eye(theta.shape[-1])
-        found, start = [], 0
-        for t, covariance in enumerate(self.model.covariances):
-            end = start + len(covariance.entries[0])
-            L = self.Lambdas(steps[..., start:end, :])[t]
+        found, own = [], slices_of(len(c.entries[0]) for c in self.model.covariances)
+        for t, some in enumerate(own):
+            L = self.Lambdas(steps[..., some, :])[t]
             found.append((L @ np.swapaxes(L, -1, -2)).imag / COMPLEX_STEP)
-            start = end
         return found
 
     def coordinates(self, Psis, least):

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from .._blocks import slices_of
 from .._rows.elimination import swept
 from .._rows.nested import NestedGram
 from .._rows.pieces import PieceSums
@@ -163,12 +164,12 @@ class NestedFactor(TriangularSystem):
         """Products of N = Z'Z, if no effect has a variance: for terms s and t, s not
         after t, sum_gh N_ga,hb N_gc,hd as an array of (a, c, b, d).
         """
-        found, starts = {}, np.cumsum([0] + [q for _, q in self.gram.sizes])
+        found, widths = {}, [q for _, q in self.gram.sizes]
         for s, stage in enumerate(self.stages):
             half = transpose(stage.half)
             N = np.concatenate([half @ stage.half, half @ stage.around], axis=2)
-            for t in range(s, len(self.stages)):
-                own = N[:, :, starts[t] - starts[s] : starts[t + 1] - starts[s]]
+            for t, some in enumerate(slices_of(widths[s:]), start=s):
+                own = N[:, :, some]
                 found[s, t] = np.einsum("gab,gcd->acbd", own, own, optimize=True)
         return found
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from scipy import sparse
 
-from .._blocks import block_rows, cut, map_runs, row_blocks
+from .._blocks import block_rows, cut, map_runs, row_blocks, slices_of
 from .memory import check_memory
 from .moments import merge_pieces, moments_about_mean, sparse_means
 from .pieces import rows_by_group, rows_of, split_long, spread
@@ -193,17 +193,13 @@ def _root_within(columns, a, mean, size, length):
 
 def _scatter(columns, a):
     """Weighted cross-products of columns that are in several arrays."""
-    m = sum(A.shape[1] for A in columns)
-    scatter, start = np.empty((m, m)), 0
-    for i, A in enumerate(columns):
-        end = start + A.shape[1]
-        weighted, at = A if a is None else a[:, None] * A, start
-        for B in columns[i:]:
-            some = slice(at, at + B.shape[1])
-            scatter[start:end, some] = weighted.T @ B
-            scatter[some, start:end] = scatter[start:end, some].T
-            at = some.stop
-        start = end
+    places = slices_of(A.shape[1] for A in columns)
+    scatter = np.empty((places[-1].stop,) * 2)
+    for i, (A, mine) in enumerate(zip(columns, places, strict=True)):
+        weighted = A if a is None else a[:, None] * A
+        for B, other in zip(columns[i:], places[i:], strict=True):
+            scatter[mine, other] = weighted.T @ B
+            scatter[other, mine] = scatter[mine, other].T
     return scatter
 
 

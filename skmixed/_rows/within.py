@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from .._blocks import block_rows, map_jobs, n_workers, row_blocks
+from .._blocks import block_rows, map_jobs, n_workers, row_blocks, slices_of
 from .qr import ROOTS_AT_ONCE, root_by_difference, rows_root
 
 # A block of rows is read in so many shares, beside which what is taken off is small.
@@ -196,10 +196,9 @@ def level_rows(read, codes, n_levels, weight=None):
 
 def _side_by_side(parts, A):
     """Write arrays (n, ...) of some columns each into A."""
-    start = 0
-    for part in parts:
-        A[:, start : start + part.shape[1]] = part
-        start += part.shape[1]
+    places = slices_of(part.shape[1] for part in parts)
+    for part, some in zip(parts, places, strict=True):
+        A[:, some] = part
 
 
 def inverse(lengths):
