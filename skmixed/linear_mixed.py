@@ -989,5 +989,7 @@ def _messages(found, fit):
 def _n_noisy(point, fit):
     """Number of rows whose noise is far beyond the spread of y."""
     _, scatter = fit.response
+    if not scatter:
+        return 0
     highest = np.log(NOISY**2 * scatter / fit.n_rows / point.noise_variance)
-    return point.n_above(highest) if scatter else 0
+    return point.n_above(highest)

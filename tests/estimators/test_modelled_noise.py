@@ -430,6 +430,17 @@ def test_rows_of_steep_noise_are_counted():
         fit_crossed(X, y, groups)
 
 
+def test_a_constant_y_has_no_spread_to_compare_with():
+    """The logarithm of its scatter was taken: NumPy's warning."""
+    rng = np.random.default_rng(0)
+    X, groups = rng.normal(size=(57, 5)), rng.integers(19, size=57)
+    model = LinearMixedRegressor(
+        "(1 + x0 + x1 | g)", fit_intercept=False, method="ml", variance_features=[3]
+    )
+    model.fit(X, np.full(57, 2.0), groups=groups)
+    assert np.isfinite(model.log_likelihood_)
+
+
 def test_a_likelihood_without_a_maximum_is_said():
     """Groups do not differ, and the row with a variance of its own has no residual."""
     rng = np.random.default_rng(0)
