@@ -174,7 +174,6 @@ def _reader(formula, data):
     """
     try:
         from formulaic import model_matrix
-        from formulaic.errors import FormulaicError
     except ImportError as error:
         raise ImportError(
             "from_formula requires formulaic. Install it with `pip install formulaic`."
@@ -191,7 +190,9 @@ def _reader(formula, data):
     def read(part, written):
         try:
             columns = model_matrix(part, table, context={}, na_action="raise")
-        except (FormulaicError, ValueError, TypeError, SyntaxError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # brackets that do not match have no one class
             known = ", ".join(map(str, data.columns))
             fault = str(error).split("\n")[0]  # the rest is a drawing of the place
             raise ValueError(

@@ -78,6 +78,7 @@ def test_a_formula_is_a_model_and_its_data():
         ("Reaction ~ (0 | Subject)", "neither a random intercept nor a slope"),
         ("Reaction ~ Days ++ (1 | Subject)", "cannot be read"),
         ("Reaction ~ table + (1 | Subject)", "'table' cannot be read"),
+        ("Reaction ~ (] ``:`Days`) + (1 | Subject)", "cannot be read"),
         ("Reaction + Days ~ 1 + (1 | Subject)", "y is one column of numbers.*gives 2"),
     ],
 )
