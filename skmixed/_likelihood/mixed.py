@@ -121,15 +121,18 @@ class MixedPoint:
     def rounding(self):
         """Rounding error of the value."""
         terms = abs(self.value) + abs(self.factor.logdet) + self.model.n
-        return EPS * (16 * terms + self.factor.lost + self.model.n * self._explained)
+        return EPS * (16 * terms + self.factor.lost + self._of_residuals)
 
     @property
-    def _explained(self):
-        """The length of y over that of its residuals, which lose as much in digits; 0
-        where the noise is known, and no logarithm of theirs is taken.
+    def _of_residuals(self):
+        """The error of what residuals, which lose as much in digits as y is longer, add
+        to the value, in units of the relative error of y: of n log rss, or of rss over
+        a noise variance that is held.
         """
-        y, known = self.factor.root[:, -1], self.freedom is None
-        return 0.0 if known else np.linalg.norm(y) / abs(y[-1])
+        y = self.factor.root[:, -1]
+        rows = y[-1] ** 2 / self.noise_variance
+        rows = rows if self.freedom is None else self.model.n
+        return rows * np.linalg.norm(y) / abs(y[-1])
 
     @property
     def has_one_term(self):
