@@ -54,6 +54,11 @@ class HeldPoint:
     kinked = False
 
     @property
+    def M(self):
+        """The roots of every term."""
+        return self.roots.at(self.x)
+
+    @property
     def value(self):
         """The deviance, with the penalty if there is one."""
         return self.point.value

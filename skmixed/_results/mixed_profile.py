@@ -13,13 +13,15 @@ from scipy.stats import norm
 
 from .._likelihood.arrow import Arrow
 from .._likelihood.covariance import Covariance
-from .._likelihood.held import Roots, derivatives, evaluate_held
+from .._likelihood.held import HeldPoint, Roots, derivatives, evaluate_held
+from .._search.descent import STALLED
 from .._search.mixed import best_optimum
 from .._search.roots import root_between
 from .._search.trust_region import Quadratic, minimise
 from .profile import read_parameters
 
-# A step whose decrement is below this, in units of the deviance, is the last one.
+# A step whose decrement is below this, in units of the deviance, is the last one, and
+# so is one after which rounding lets the value come no lower.
 TOL = 1e-9
 MAX_ITER = 200
 # Entries of a root start at least at this fraction of what the data resolve: a search
@@ -48,10 +50,11 @@ class Parameter:
         The ends of its range.
     hold : callable
         ``hold(value)`` is the likelihood and its `Roots`.
-    start : ndarray of shape (n,)
-        The free parameters at the optimum.
-    scale : ndarray of shape (n,)
-        Units in which a step of these is neither tiny nor huge.
+    optimum : HeldPoint
+        Where nothing is held.
+    resolved : tuple of float
+        By terms: the standard deviation of an effect of the search that an average
+        level tells no better than its own noise.
     positive : tuple of int
         Positions of two free parameters that are standard deviations: where one of
         them is negative, another value is held.
@@ -64,30 +67,26 @@ class Parameter:
     low: float
     high: float
     hold: object
-    start: np.ndarray
-    scale: np.ndarray
+    optimum: HeldPoint
+    resolved: tuple
     positive: tuple = ()
     ceiling: float = np.inf
 
 
 @dataclass(frozen=True)
 class Entries:
-    """Free entries of the root of one term's covariance, in the user's units.
+    """Free entries of the root of one term's covariance, along `_axes`.
 
     Attributes
     ----------
     rows, columns : ndarray of shape (k,)
     A : ndarray of shape (k, q, q)
         The derivatives of the root in the effects of the search.
-    x, scale : ndarray of shape (k,)
-        Values at the optimum, and units.
     """
 
     rows: np.ndarray
     columns: np.ndarray
     A: np.ndarray
-    x: np.ndarray
-    scale: np.ndarray
 
     def place(self, row, column):
         """The position of an entry."""
@@ -95,7 +94,7 @@ class Entries:
 
     def without(self, *places):
         """The other entries."""
-        figures = self.rows, self.columns, self.A, self.x, self.scale
+        figures = self.rows, self.columns, self.A
         return Entries(*(np.delete(each, places, axis=0) for each in figures))
 
 
@@ -133,7 +132,7 @@ def profile_curve(fit, name, values):
         return np.nan, np.full(len(values), np.nan)
     make, lowest, offset = found[name]
     parameter = make()
-    solved, rises = {parameter.estimate: parameter.start}, np.empty(len(values))
+    solved, rises = {parameter.estimate: parameter.optimum}, np.empty(len(values))
     for i in np.argsort(np.abs(values - offset - parameter.estimate)):
         rises[i] = _rise(parameter, solved, lowest, values[i] - offset)
     return parameter.estimate + offset, rises
@@ -194,34 +193,35 @@ def _components(fit, point):
 
 def _std(fit, point, t, i):
     """The standard deviation of effect i of term t."""
-    p, entries = fit.order.index(t), _entries_of(fit, point, {t: (i,)})
+    p = fit.order.index(t)
+    entries, optimum, resolved = _entries_of(fit, point, {t: (i,)})
+    (row,), (size,) = _of_effects(fit, p, [i], optimum)
     place = entries[p].place(i, i)
-    A, estimate = entries[p].A[place], float(entries[p].x[place])
+    A = entries[p].A[place] / size
     entries[p] = entries[p].without(place)
-    roots = _roots(entries)
+    roots, estimate = _roots(entries), float(np.linalg.norm(row))
 
     def hold(value):
         fixed = list(roots.fixed)
         fixed[p] = value * A
         return point.model, replace(roots, fixed=tuple(fixed))
 
-    unit = max(estimate, float(_resolved(fit, point, p)[i]))
-    return Parameter(estimate, unit, 0.0, np.inf, hold, *_start(entries, point))
+    unit = float(np.hypot(estimate, size * resolved[p]))
+    return Parameter(estimate, unit, 0.0, np.inf, hold, optimum, resolved)
 
 
 def _correlation(fit, point, t, i, j):
     """The correlation of effects i and j of term t."""
-    p, entries = fit.order.index(t), _entries_of(fit, point, {t: (i, j)})
-    own = entries[p]
-    along, across = own.place(j, i), own.place(j, j)
-    A, B = own.A[along], own.A[across]
-    size = float(np.hypot(own.x[along], own.x[across]))
-    estimate = float(np.clip(own.x[along] / size, -1, 1)) if size > 0 else 0.0
-    # One entry, the standard deviation of effect j, is in the place of the two.
-    x, rest = own.x.copy(), own.without(across)
-    x[along] = size
-    entries[p] = replace(rest, x=np.delete(x, across))
-    roots, before = _roots(entries), sum(len(each.x) for each in entries[:p])
+    p = fit.order.index(t)
+    entries, optimum, resolved = _entries_of(fit, point, {t: (i, j)})
+    (_, row), _ = _of_effects(fit, p, [i, j], optimum)
+    size = np.linalg.norm(row)
+    estimate = float(np.clip(row[i] / size, -1, 1)) if size > 0 else 0.0
+    # One entry, the standard deviation of effect j, is in the place of two.
+    along, across = entries[p].place(j, i), entries[p].place(j, j)
+    A, B = entries[p].A[along], entries[p].A[across]
+    entries[p] = entries[p].without(across)
+    roots, before = _roots(entries), sum(len(each.A) for each in entries[:p])
 
     def hold(value):
         free = list(roots.free)
@@ -231,78 +231,102 @@ def _correlation(fit, point, t, i, j):
 
     none = [_std(fit, point, t, effect) for effect in (i, j)]
     return Parameter(
-        *(estimate, 1.0, -1.0, 1.0, hold, *_start(entries, point)),
-        positive=(before + rest.place(i, i), before + along),
-        ceiling=min(_best(std, 0.0, std.start).value for std in none),
+        *(estimate, 1.0, -1.0, 1.0, hold, optimum, resolved),
+        positive=(before + entries[p].place(i, i), before + along),
+        ceiling=min(_best(std, 0.0, optimum).value for std in none),
     )
 
 
 def _noise(fit, point):
     """The standard deviation of the noise."""
-    entries = _entries_of(fit, point, {})
-    roots, (x, scale) = _roots(entries), _start(entries, point)
+    entries, *known = _entries_of(fit, point, {})
+    roots = _roots(entries)
 
     def hold(value):
         return point.model, replace(roots, noise_variance=value**2)
 
     std = float(np.sqrt(point.noise_variance))
     least = float(np.sqrt(point.model.floor))
-    return Parameter(std, std, least, np.inf, hold, x[:-1], scale[:-1])
+    return Parameter(std, std, least, np.inf, hold, *known)
+
+
+def _of_effects(fit, p, effects, optimum):
+    """Rows of the root of the user's effects of the term at position p, and the sizes
+    of these effects in those of the search.
+    """
+    root = optimum.roots.fixed[p]
+    F = fit.reduced.coordinates[p].basis[effects] * _kept(fit, p, root)
+    return F @ root, np.linalg.norm(F, axis=1)
+
+
+def _kept(fit, p, root):
+    """Which effects of the search have a variance: not those whose variance is 0
+    because the data do not tell it.
+    """
+    return fit.identified[fit.order[p]] | root.any(axis=1)
 
 
 def _entries_of(fit, point, first):
-    """The `Entries` of all terms in the order of elimination; the effects `first[t]` of
-    term t are the first ones of their block.  Effects whose variance is 0 because the
-    data do not tell it have none.
+    """The `Entries` of all terms in the order of elimination, the user's effects
+    `first[t]` of term t being first in their block; and `optimum` and `resolved` of a
+    `Parameter`.
     """
-    found = []
-    for p, t in enumerate(fit.order[: len(fit.factors)]):
-        kept = fit.identified[t] | (np.diag(fit.covariances[t]) > 0)
-        covariance = _ordered(fit.factors[t], first.get(t, ()), kept)
-        coordinates, Lambda = fit.reduced.coordinates[p], point.Lambdas[p]
+    std, found, fixed = np.sqrt(point.noise_variance), [], []
+    terms = fit.order[: len(fit.factors)]
+    for p, t in enumerate(terms):
+        root = std * point.Lambdas[p]
+        covariance = _ordered(fit.factors[t], first.get(t, ()), _kept(fit, p, root))
+        axes, turned = np.eye(len(root)), root.copy()
+        for block in map(list, covariance.blocks):
+            ahead = [i for i in first.get(t, ()) if i in block]
+            F = fit.reduced.coordinates[p].basis[np.ix_(ahead, block)]
+            some = np.ix_(block, block)
+            axes[some], turned[some] = _axes(F, root[some])
         rows, columns = covariance.entries
-        A = np.zeros((len(rows), covariance.q, covariance.q))
-        A[np.arange(len(rows)), rows, columns] = 1.0
-        Psi = point.noise_variance * coordinates.covariance(Lambda)
-        M = covariance.root(Psi)
-        scale = np.hypot(_resolved(fit, point, p), np.linalg.norm(M, axis=1))
-        A = np.linalg.inv(coordinates.basis) @ A
-        entries = Entries(rows, columns, A, covariance.pack(M), scale[rows])
-        found.append(entries.without(np.flatnonzero(~kept[rows])))
-    return found
+        A = np.zeros((len(rows), *root.shape))
+        A[np.arange(len(rows)), :, columns] = axes.T[rows]
+        found.append(Entries(rows, columns, A))
+        fixed.append(turned)
+    none = tuple(np.empty((0, *M.shape)) for M in fixed)
+    resolved = tuple(
+        std * np.sqrt(point.model.resolution(p)) for p in range(len(terms))
+    )
+    return found, HeldPoint(np.empty(0), Roots(tuple(fixed), none), point), resolved
+
+
+def _axes(F, root):
+    """Axes (columns) of the effects of a block, and its root, which is lower triangular
+    along them: math.md (216).
+
+    The user's effects with rows F (m, q), scaled, are the first coordinates; the others
+    are principal axes of the rest.
+    """
+    m = len(F)
+    F = F / np.linalg.norm(F, axis=1)[:, None]
+    Q, R = np.linalg.qr(F.T, mode="complete")
+    held, rest = Q[:, :m] @ np.linalg.inv(R[:m]).T, Q[:, m:]
+    left = np.linalg.qr((np.vstack([F, rest.T]) @ root).T, mode="r").T[m:, m:]
+    rest = rest @ np.linalg.svd(left)[0]
+    lower = np.linalg.qr((np.vstack([F, rest.T]) @ root).T, mode="r").T
+    axes = np.hstack([held, rest])
+    return axes, axes @ (lower * np.where(np.diag(lower) < 0, -1.0, 1.0))
 
 
 def _ordered(factor, first, kept):
-    """The pattern of a factor's covariance, some effects being first in their block and
-    those that are not `kept` last.
+    """The pattern of a factor's covariance, some effects being first in their block,
+    without those that are not `kept`.
     """
     blocks = []
     for block in factor.blocks:
-        ahead = tuple(i for i in first if i in block)
-        rest = sorted(set(block) - set(ahead), key=lambda i: (not kept[i], i))
-        blocks.append((*ahead, *rest))
-    return Covariance(len(factor.effects), tuple(blocks))
-
-
-def _resolved(fit, point, p):
-    """The standard deviations of the effects of the term at position p, in the user's
-    units, that an average level tells no better than its own noise.
-    """
-    of_search = np.sqrt(point.noise_variance * point.model.resolution(p))
-    return of_search * np.linalg.norm(fit.reduced.coordinates[p].basis, axis=1)
+        ahead = [i for i in first if i in block]
+        blocks.append((*ahead, *(i for i in block if kept[i] and i not in ahead)))
+    return Covariance(len(kept), tuple(filter(None, blocks)))
 
 
 def _roots(entries):
     """Roots of which these entries are free and all others are 0."""
     free = tuple(each.A for each in entries)
     return Roots(tuple(np.zeros(A.shape[1:]) for A in free), free)
-
-
-def _start(entries, point):
-    """The free parameters at the optimum, log sigma^2 the last, and their units."""
-    x = [*(each.x for each in entries), [np.log(point.noise_variance)]]
-    scale = [*(each.scale for each in entries), [1.0]]
-    return np.concatenate(x), np.concatenate(scale)
 
 
 # ------------------------------------------------------------------------ coefficients
@@ -319,7 +343,10 @@ def _coefficients(fit, point, asked):
         return
     if point.model.reml:
         model = replace(point.model, reml=False)
-        point = best_optimum(model, fit.order, MAX_ITER)[0].point
+        best = best_optimum(model, fit.order, MAX_ITER)[0]
+        if best.is_exact:
+            return
+        point = best.point
     J, offset = fit.columns.to_user(fit.fit_intercept)
     J, offset = J[int(not fit.fit_intercept) :], offset[int(not fit.fit_intercept) :]
     for k in wanted:
@@ -329,7 +356,7 @@ def _coefficients(fit, point, asked):
 
 def _coefficient(fit, point, c):
     """The combination c'beta of the working coefficients."""
-    entries = _entries_of(fit, point, {})
+    entries, *known = _entries_of(fit, point, {})
     roots = _roots(entries)
     std = float(
         np.sqrt(point.noise_variance) * np.linalg.norm(c @ point.factor.root_inverse)
@@ -340,8 +367,8 @@ def _coefficient(fit, point, c):
         row = weight * np.append(c, value)
         return replace(point.model, penalty=row[None]), roots
 
-    estimate, start = float(c @ point.factor.beta), _start(entries, point)
-    return Parameter(estimate, std, -np.inf, np.inf, hold, *start)
+    estimate = float(c @ point.factor.beta)
+    return Parameter(estimate, std, -np.inf, np.inf, hold, *known)
 
 
 # ----------------------------------------------------------------------------- the ends
@@ -369,7 +396,7 @@ def _end(parameter, lowest, quantile, sign):
     """
     last = parameter.high if sign > 0 else parameter.low
     near, step = parameter.estimate, FIRST_STEP * parameter.unit
-    solved = {near: parameter.start}
+    solved = {near: parameter.optimum}
 
     def excess(value):
         return np.sqrt(_rise(parameter, solved, lowest, value)) - quantile
@@ -399,22 +426,44 @@ def _rise(parameter, solved, lowest, value):
     if np.prod(np.sign(found.x[list(parameter.positive)])) < 0:
         deviance = parameter.ceiling
     else:
-        solved[value] = found.x
+        solved[value] = found
     return max(min(deviance, parameter.ceiling) - lowest, 0.0)
 
 
-def _best(parameter, value, start):
-    """The lowest deviance with a parameter held."""
+def _best(parameter, value, known):
+    """The lowest deviance with a parameter held, from a known `HeldPoint`."""
     model, roots = parameter.hold(value)
-    scale = parameter.scale
+    start, scale = start_at(roots, known, parameter.resolved)
     metric = Arrow.dense(np.diag(1 / scale**2))
 
     def expand(at, near):
         gradient, hessian = derivatives(at)
         return Quadratic(gradient, Arrow.dense(hessian), metric)
 
-    start = np.where(np.abs(start) < NUDGE * scale, NUDGE * scale, start)
     evaluate = partial(evaluate_held, model, roots)
     if not len(start):  # all that a model without random effects has is held
         return evaluate(start)
-    return minimise(evaluate, expand, start, tol=TOL, max_iter=MAX_ITER).point
+    tol = max(TOL, STALLED * known.rounding)
+    return minimise(evaluate, expand, start, tol=tol, max_iter=MAX_ITER).point
+
+
+def start_at(roots, known, resolved):
+    """The free parameters nearest to a known `HeldPoint`, none of them next to 0, and
+    units in which a step is neither tiny nor huge: math.md (217).
+    """
+    x, scale = [], []
+    terms = zip(known.M, roots.fixed, roots.free, resolved, strict=True)
+    for M, fixed, A, least in terms:
+        size = np.linalg.norm(A, axis=(1, 2))
+        A = A / size[:, None, None]
+        square, along = np.sum(fixed**2, axis=0), np.sum(fixed * M, axis=0)
+        M = M * np.divide(square, along, out=np.ones(len(M)), where=along > 0)
+        along_A = A.reshape(len(A), M.size).T
+        found, *_ = np.linalg.lstsq(along_A, (M - fixed).ravel(), rcond=None)
+        x.append(np.where(np.abs(found) < NUDGE * least, NUDGE * least, found) / size)
+        std = np.linalg.norm(np.swapaxes(A, 1, 2) @ M, axis=(1, 2))
+        scale.append(np.hypot(std, least) / size)
+    if roots.noise_variance is None:
+        x.append([np.log(known.point.noise_variance)])
+        scale.append([1.0])
+    return np.concatenate(x or [[]]), np.concatenate(scale or [[]])

@@ -144,9 +144,9 @@ def test_derivatives_with_a_parameter_held(terms, method):
     estimator = LinearMixedRegressor(terms, method=method).fit(X, y, groups=labels)
     for parameter in _parameters(estimator):
         model, roots = parameter.hold(parameter.estimate * 0.9)
-        x = parameter.start + 0.2 * parameter.scale * rng.uniform(
-            size=len(parameter.start)
-        )
+        known = parameter.optimum, parameter.resolved
+        start, scale = mixed_profile.start_at(roots, *known)
+        x = start + 0.2 * scale * rng.uniform(size=len(start))
 
         def value(x, model=model, roots=roots):
             return evaluate_held(model, roots, x).value
@@ -155,13 +155,13 @@ def test_derivatives_with_a_parameter_held(terms, method):
             return derivatives(evaluate_held(model, roots, x))[0]
 
         gradient, hessian = derivatives(evaluate_held(model, roots, x))
-        steps = 1e-5 * np.diag(parameter.scale)
+        steps = 1e-5 * np.diag(scale)
         differences = [(value(x + h) - value(x - h)) / 2e-5 for h in steps]
-        atol = 1e-6 * np.abs(gradient * parameter.scale).max() + 1e-6
-        assert_allclose(gradient * parameter.scale, differences, rtol=1e-5, atol=atol)
+        atol = 1e-6 * np.abs(gradient * scale).max() + 1e-6
+        assert_allclose(gradient * scale, differences, rtol=1e-5, atol=atol)
         differences = [(slope(x + h) - slope(x - h)) / 2e-5 for h in steps]
-        expected = np.array(differences) * parameter.scale
-        scaled = hessian * np.outer(parameter.scale, parameter.scale)
+        expected = np.array(differences) * scale
+        scaled = hessian * np.outer(scale, scale)
         assert_allclose(scaled, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
 
 
@@ -304,3 +304,69 @@ def test_a_variance_that_the_data_do_not_tell_is_held_at_zero():
         intervals = model.profile_intervals(parameters=asked)
         found.append(np.array([intervals[name] for name in asked]))
     assert_allclose(found[1], found[0], rtol=FOUND)
+
+
+def _singular_slopes(shift, monkeypatch):
+    """Intervals and the number of all steps, the first column being counted from
+    elsewhere; the three effects of a group are multiples of each other.
+    """
+    rng, groups = np.random.default_rng(1), np.arange(48) % 6
+    X, level = rng.normal(size=(48, 2)), rng.normal(size=6)
+    y = 20 * level[groups] * (1 + 0.5 * X[:, 0]) + 0.3 * rng.normal(size=48)
+    X[:, 0] += shift
+    model = LinearMixedRegressor("(x0 + x1 | g0)", method="ml")
+    model.fit(X, y, groups=groups[:, None])
+    minimise, steps = mixed_profile.minimise, []
+
+    def counted(*args, **kwargs):
+        found = minimise(*args, **kwargs)
+        steps.append(found.n_iter)
+        return found
+
+    monkeypatch.setattr(mixed_profile, "minimise", counted)
+    names = ["std(x0 | g0)", "std(x1 | g0)", "noise_std", "x0", "x1"]
+    ends = np.array([*model.profile_intervals(parameters=names).values()])
+    monkeypatch.undo()
+    return ends, steps
+
+
+def test_steps_do_not_depend_on_where_a_column_is_counted_from(monkeypatch):
+    """Along entries of the root of the user's effects a search took 200 steps and came
+    to no end, where the intercept is nearly a multiple of a slope: math.md (216).
+    """
+    ends, steps = _singular_slopes(0.0, monkeypatch)
+    shifted, more = _singular_slopes(1e6, monkeypatch)
+    assert_allclose(shifted, ends, rtol=FOUND)
+    assert max(more) <= 40
+    assert sum(more) <= 1.1 * sum(steps)
+
+
+def test_a_start_keeps_the_regression_on_the_effect_that_is_held():
+    """math.md (217)."""
+    fitted = fit_of(sleepstudy())
+    for i in range(2):
+        parameter = mixed_profile._std(fitted, fitted.point(), 0, i)
+        _, roots = parameter.hold(3 * parameter.estimate)
+        known = parameter.optimum
+        x, scale = mixed_profile.start_at(roots, known, parameter.resolved)
+        (M,), (expected,) = roots.at(x), known.M
+        column = np.flatnonzero(roots.fixed[0].any(axis=0))
+        expected = expected.copy()
+        expected[:, column] *= 3
+        assert_allclose(M, expected, rtol=1e-12, atol=1e-12 * np.abs(M).max())
+        std = parameter.resolved[0]
+        assert_allclose(scale[0] ** 2, std**2 + x[0] ** 2 + x[1] ** 2, rtol=1e-12)
+
+
+def test_no_interval_of_coefficients_that_maximum_likelihood_fits_exactly():
+    """REML leaves a degree of freedom to the noise."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(3, 2)), rng.normal(size=3)
+    terms = "(1 | g0) + (x0 + x1 | g1)"
+    model = LinearMixedRegressor(terms, fit_intercept=False)
+    groups = np.array([[0, 0], [1, 0], [2, 0]])
+    with pytest.warns(GroupsWarning):
+        model.fit(X, y, groups=groups)
+    intervals = model.profile_intervals()
+    assert np.isfinite(intervals["noise_std"]).all()
+    assert np.isnan(intervals["coef"]).all()
