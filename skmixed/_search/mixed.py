@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._likelihood.covariance import Covariance
+from .._likelihood.covariance import NULL, Covariance
 from .._likelihood.criterion import check_freedom, deviance, has_freedom, is_exact
 from .._likelihood.mixed import LinearMixed, MixedPoint, evaluate
 from .._likelihood.modelled_noise import ModelledNoisePoint
@@ -35,8 +35,6 @@ from .ratio import best_ratio
 
 # A rise of the deviance by less than this is none.
 NO_COST = 1e-6
-# A direction of Psi with less than this fraction of the largest variance has none.
-NULL = 1e-12
 
 
 @dataclass(frozen=True)
