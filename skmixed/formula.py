@@ -199,6 +199,11 @@ def _reader(formula, data):
                 f"{shown(formula)}: {shown(written)} cannot be read. {fault:.200} "
                 f"The columns are {known}."
             ) from error
+        if not hasattr(columns, "columns"):
+            raise ValueError(
+                f"{shown(formula)}: {shown(written)} cannot be read. A '|' or '~' in "
+                "it makes several tables of it, where one is needed."
+            )
         return columns.set_axis(data.index)
 
     return read

@@ -79,6 +79,8 @@ def test_a_formula_is_a_model_and_its_data():
         ("Reaction ~ Days ++ (1 | Subject)", "cannot be read"),
         ("Reaction ~ table + (1 | Subject)", "'table' cannot be read"),
         ("Reaction ~ (] ``:`Days`) + (1 | Subject)", "cannot be read"),
+        ("Reaction | ~ Days + (1 | Subject)", r"'Reaction \|' .* makes several tables"),
+        ("Reaction ~ (Days~ | Subject)", r"'\(Days~ \| Subject\)' .* several tables"),
         ("Reaction + Days ~ 1 + (1 | Subject)", "y is one column of numbers.*gives 2"),
     ],
 )
