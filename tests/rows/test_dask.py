@@ -492,12 +492,14 @@ def test_processes_that_are_always_killed_are_one_error():
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         distributed.LocalCluster(**options, dashboard_address=":0") as local,
-        distributed.Client(local),
+        distributed.Client(local) as client,
     ):
         for model in (RandomInterceptRegressor(), LinearMixedRegressor()):
             with pytest.raises(distributed.KilledWorker, match="died"):
                 model.fit(lethal(None), Y, groups=GROUPS)
             assert not hasattr(model, "coef_")
+        # A cluster that is closed while a worker begins anew may wait for ever.
+        client.wait_for_workers(1, timeout=60)
 
 
 @pytest.mark.parametrize("terms", ["(a | school)", "(1 | school)", "(a || school)"])
