@@ -475,12 +475,14 @@ def test_a_process_is_killed_while_it_sums(mixed, tmp_path):
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
     with (
         distributed.LocalCluster(**options, dashboard_address=":0") as local,
-        distributed.Client(local),
+        distributed.Client(local) as client,
     ):
         for model, labels in cases:
             marker.touch()
             model.fit(lethal(marker), Y, groups=labels)
             assert not marker.exists()
+        # A cluster that is closed while a worker begins anew may wait for ever.
+        client.wait_for_workers(2, timeout=60)
     assert_same(cases[0][0], RandomInterceptRegressor().fit(X, Y, groups=GROUPS))
     expected = clone(one).fit(X, Y, groups=ITEMS["school"])
     assert_same_mixed(one, expected, SAME_ONE_FACTOR)
