@@ -13,7 +13,8 @@ from oracles import laws, mixed_doors
 from oracles.mixed_criterion import criterion_of, has_few_rows
 
 N_RANDOM = 50
-# In log-likelihood, for each row: what rounding may hide, and what the search leaves.
+# In log-likelihood, for each row by its weight: what rounding may hide, and what the
+# search leaves.
 CRITERION = 1e-7
 # Rounding, for each row by its weight, and each multiple of what is left of y that y
 # is.
@@ -124,7 +125,8 @@ def assert_best(model, problem):
     if of_columns(model, problem) > 1:
         return
     best, loss = criterion.exactly(roots, gamma)
-    allowed = CRITERION * (1 + n) + ROUNDING * loss * (1 + max(n, criterion.freedom))
+    rows = 1 + max(n, criterion.freedom)
+    allowed = CRITERION * rows + ROUNDING * loss * rows
     rng = np.random.default_rng(problem.story["seed"])
     unit = criterion.identity
     drawn = [criterion.draw(rng) for _ in range(N_RANDOM)]
