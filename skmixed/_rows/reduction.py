@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from .._blocks import block_rows, cut, map_runs, row_blocks, slices_of
+from .elimination import Reader
 from .memory import check_memory
 from .moments import merge_pieces, moments_about_mean, sparse_means
 from .pieces import rows_by_group, rows_of, split_long, spread
@@ -40,11 +41,8 @@ def reduce_data(data, n_jobs):
         return reduce_sparse(data.X, data.y, codes, n_groups, data.weight)
 
     if _is_scattered(data.X, codes):
-
-        def as_they_are(rows):
-            return rows_of(data.X, rows), data.y[rows][:, None]
-
-        return reduce_in_row_order(as_they_are, codes, n_groups, data.weight, n_jobs)
+        read = Reader(data.X, data.y).parts
+        return reduce_in_row_order(read, codes, n_groups, data.weight, n_jobs)
 
     def read(rows):
         y = np.array(data.y[rows])[:, None]
