@@ -419,7 +419,8 @@ def test_weights_below_1_hide_no_variance(columns, largest):
     assert found.identified[0].all()
 
 
-@pytest.mark.parametrize("seed", [2, 3])
+# The first two need a bound that no noise information enters, the others traces of N.
+@pytest.mark.parametrize("seed", [2, 3, 13, 25])
 def test_far_weights_that_leave_little_of_a_level_hide_no_variance(seed):
     """math.md (48): the mean leaves 1e-8 of what levels tell, whose square passed for
     rounding, so that fits ended thousands too low.
