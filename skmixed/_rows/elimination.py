@@ -35,6 +35,9 @@ from .within import inverse, level_rows
 # A column of Z is dependent on those before it, within a level, where these leave less
 # than this fraction of it: directions of shorter ones are rounding.
 DEPENDENT = 1e-13
+# Relative to the level of a column that is counted from 0: what is left of it about its
+# mean is rounding of sums over a block of rows.
+ROUNDED = 1e-12
 
 
 @dataclass(frozen=True)
@@ -258,20 +261,26 @@ def about_mean(origin, R, rest, positions, n, upper=()):
     # would be information about its coefficient where the variance is large.
     long = column_norms(R[:, 0]) * (positions[0] == 0)
     rest = np.where(column_norms(rest) > ROUNDINGS * EPS * long, rest, 0.0)
-    rows = [R.reshape(-1, len(origin)), rest]
-    rows += [E.reshape(-1, len(origin)) for E in upper if E is not None]
-    mean = sum(part[:, 0] @ part for part in rows) / n
-    mean[0] = 0.0
-
-    def move(A):
-        return None if A is None else A - A[..., :1] * mean
-
+    R = np.ascontiguousarray(R)
+    upper = tuple(None if E is None else E.copy() for E in upper)
+    rows = [E.reshape(-1, len(origin)) for E in (R, rest, *upper) if E is not None]
     raw = R[:, :, positions]
-    for levels in row_blocks(len(R), R[0].size):
-        R[levels] -= R[levels, :, :1] * mean
+    shift = origin.astype(float)
+    # The first mean of columns counted from 0 has lost digits of their level.
+    for _ in range(1 + (positions[0] != 0)):
+        mean = sum(part[:, 0] @ part for part in rows) / n
+        mean[0] = 0.0
+        shift += mean
+        for part in rows:
+            for some in row_blocks(*part.shape):
+                part[some] -= part[some, :1] * mean
+    if positions[0] != 0:
+        norm = np.sqrt(sum(column_norms(part) ** 2 for part in rows))
+        lost = (norm <= ROUNDED * np.sqrt(n) * np.abs(shift)) & (origin == 0)
+        for part in rows:
+            part[:, lost] = 0.0
     R11 = R[:, :, positions] if positions[0] == 0 else raw
-    upper = tuple(map(move, upper))
-    return Elimination(origin + mean, R, move(rest), R11, positions, n, upper)
+    return Elimination(shift, R, rest, R11, positions, n, upper)
 
 
 @dataclass(frozen=True)

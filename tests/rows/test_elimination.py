@@ -205,6 +205,25 @@ def test_rounding_of_a_column_that_effects_and_others_span_is_gone(slopes):
         assert R22[1, 1] == 0, seed
 
 
+@pytest.mark.parametrize("positions", [[1, 2], [2, 1]], ids=str)
+@pytest.mark.parametrize("level", [0.1, 0.73e20])
+def test_rounding_of_a_constant_that_has_a_slope_is_no_column(positions, level):
+    """Beside slopes and no random intercept it was a column of the mean whose 5 eps
+    (87 rows) to 700 eps (a million) were rounding.
+    """
+    n = 10**5
+    X = np.random.default_rng(0).normal(size=(n, 2))
+    X[:, 0] = level
+    y, codes = X[:, 1].copy(), np.arange(n) % 5
+    found = eliminate(Reader(X, y), codes, 5, np.array(positions))
+    assert not found.total[:, 1].any()
+    assert_allclose(found.shift[1], level, rtol=1e-12)
+    X[::2, 0] *= 1 + 1e-9
+    found = eliminate(Reader(X, y), codes, 5, np.array(positions))
+    spread = np.linalg.norm(found.total[:, 1]) / np.sqrt(n)
+    assert_allclose(spread, 0.5e-9 * level, rtol=1e-3)
+
+
 @pytest.mark.parametrize("outer", [[0], [1, 0], [-1, 0]], ids=str)
 def test_rows_of_a_chain_hold_the_effects_of_the_outer_factor(outer):
     """In the columns of the search, whose origin is 0 without a random intercept."""
