@@ -58,6 +58,8 @@ class GroupEffectsDisplay(Display):
     rows : tuple of (ndarray, ndarray, ndarray), default=None
         Feature, observation and position in `labels` of the rows of these groups.
     feature : str, default="feature"
+    n_groups : int, default=None
+        Number of all groups, of which these have the most rows; None if these are all.
 
     Attributes
     ----------
@@ -84,6 +86,7 @@ class GroupEffectsDisplay(Display):
     population: tuple[Floats, Floats] | None = None
     rows: tuple[Floats, Floats, NDArray[np.intp]] | None = None
     feature: str = "feature"
+    n_groups: int | None = None
 
     @classmethod
     def from_estimator(
@@ -149,6 +152,7 @@ class GroupEffectsDisplay(Display):
             population=population,
             rows=rows,
             feature=str(feature),
+            n_groups=len(labels),
         )
         return display.plot(ax=ax)
 
@@ -169,8 +173,11 @@ class GroupEffectsDisplay(Display):
             self._draw_rows(ax, named)
         style = {"linewidth": 1.4} if named else {"linewidth": 0.9, "alpha": 0.6}
         lines = zip(self.values, self.means, self.labels, strict=True)
+        some = f"{len(self.labels)}"
+        if self.n_groups is not None and self.n_groups > len(self.labels):
+            some += f" of {self.n_groups}"
         for i, (values, means, label) in enumerate(lines):
-            name = str(label) if named else f"{len(self.labels)} groups"
+            name = str(label) if named else f"{some} groups"
             colour = f"C{i}" if named else "C0"
             name = name if named or not i else None
             ax.plot(values, means, color=colour, label=name, **style)

@@ -581,6 +581,10 @@ def test_few_lines_have_names():
     assert texts == [*map(str, display.labels), "population"]
     many = GroupEffectsDisplay.from_estimator(MODEL, X, 0, groups=GROUPS)
     assert many.ax_.get_legend_handles_labels()[1] == ["12 groups", "population"]
+    by = np.arange(300) // 3
+    most = GroupEffectsDisplay.from_estimator(MODEL, X, 0, groups=GROUPS, by=by)
+    texts = most.ax_.get_legend_handles_labels()[1]
+    assert texts == ["50 of 100 groups", "population"]
 
 
 def test_what_has_no_group_effects():
