@@ -323,11 +323,25 @@ def best_optimum(model, order, max_iter):
     if all(some.all() for some in told):
         return best_covariances(zero, max_iter), told
     simpler = best_covariances(no_variance(model.only(told)), max_iter)
-    if simpler.is_exact or are_sums(zero, told):
+    if simpler.is_exact:
         return simpler, told  # it leaves nothing to other variances
+    if are_sums(zero, told) and not _may_fall(model, simpler, told):
+        return replace(simpler, n_evaluations=simpler.n_evaluations + 1), told
     best = best_covariances(zero, max_iter, simpler.point)
     costs = simpler.point.value - best.point.value
     return (best if costs > NO_COST else simpler), told
+
+
+def _may_fall(model, simpler, told):
+    """Whether the optimum without the variances that are not told is none with them: by
+    the slope along one of these, as far as the largest variance, the value falls.  What
+    the search has left of the slopes along the others is none.
+    """
+    point, told = evaluate(model, simpler.point.Lambdas), np.concatenate(told)
+    slopes = np.concatenate([np.diag(S) for S in point.scores])
+    slope = slopes[~told].min() - slopes[told].min(initial=0.0)
+    largest = max(np.sum(L**2, axis=1).max() for L in point.Lambdas)
+    return -slope * largest > NO_COST
 
 
 def one_ratio(model):

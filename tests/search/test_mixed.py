@@ -752,6 +752,20 @@ def test_variances_that_others_can_take_the_place_of():
     assert sums(columns, apart) == ([[False, True]], True)
 
 
+def test_a_variance_that_is_hardly_told_does_not_make_the_fit_worse():
+    """A slope of a column a million from zero differs by a millionth from the random
+    intercept, which was taken in its place and is 2e-4 lower.
+    """
+    rng, g = np.random.default_rng(3), np.arange(60) // 4
+    x = 1e6 + rng.normal(size=(60, 1))
+    y = 40 * rng.normal(size=15)[g] + rng.normal(size=60)
+    both = fit(x, y, [term(g, [-1, 0], DIAGONAL)])
+    assert_allclose(both.identified, [[True, False]])
+    for column in (-1, 0):
+        alone = fit(x, y, [term(g, [column], ((0,),))])
+        assert both.log_likelihood > alone.log_likelihood - 1e-6
+
+
 @pytest.mark.parametrize("n", [30, 160])
 def test_a_way_to_an_exact_fit_of_one_row_is_left_for_a_higher_optimum(n):
     """A row with no slope is fitted exactly where the slopes of all others, one row
