@@ -74,7 +74,7 @@ def best_covariances(zero, max_iter=100, simpler=None):
 
 
 def _consistent(zero, max_iter, simpler):
-    (first, *_), spent = first_points(zero)
+    (first, *_), _, spent = first_points(zero)
 
     def search(noise_variance, known):
         if known is None:
@@ -132,7 +132,7 @@ def at_noise(point, noise_variance):
 
 def best_of_starts(zero, max_iter, simpler=None):
     """The best optimum of one function of the covariances."""
-    (start, *others), spent = first_points(zero)
+    (start, *others), free, spent = first_points(zero)
     best = search_from(start, max_iter, spent)
     if not _is_regular(best, zero):
         best = _regular(best, zero, max_iter)
@@ -145,6 +145,8 @@ def best_of_starts(zero, max_iter, simpler=None):
     few = n_effects >= start.factor_freedom or zero.model.n_rows < FEW_ROWS
     some = few or zero.model.n_rows < ROWS_PER_EFFECT * n_effects
     starts = [*map(lifted, others)] if some else []
+    if free is not None and free.value < best.point.value:
+        starts.append(free)
     part = (MANY_EFFECTS / max(n_effects, MANY_EFFECTS)) ** 3
     if few:
         starts += random_starts(best.point, max(1, int(part * N_STARTS)))
@@ -316,7 +318,8 @@ def no_variance(model):
 
 
 def first_points(zero):
-    """Points from which to search, the best one first, and the number of evaluations.
+    """Points from which to search, the best one first; that of free effects, where they
+    tell no other, or None; and the number of evaluations.
 
     If derivatives are cheap the effects are taken as free coefficients, all together
     for the noise, and those of one term at a time for their scatter; a step of Fisher
@@ -327,12 +330,12 @@ def first_points(zero):
     model, count = zero.model, 1
     near = None if zero.in_psi.is_exact else fisher_step(zero)
     if near is not None and _largest(near) < MODERATE:
-        return [near], count
+        return [near], None, count
     free = reach(model, _free(model, range(len(model.covariances))))
     points, more = ([], 0) if free is None else _within(free)
     if points:
-        return [fisher_step(points[0]), *points[1:]], count + more + 1
-    return [fisher_step(zero) if near is None else near], count + more + 1
+        return [fisher_step(points[0]), *points[1:]], None, count + more + 1
+    return [fisher_step(zero) if near is None else near], free, count + more + 1
 
 
 def _within(free):

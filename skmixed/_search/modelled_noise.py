@@ -352,5 +352,5 @@ def _with_covariances(start, gamma):
     at = start.noise.at(start.model, gamma, Lambdas=start.Lambdas)
     if not any(c.blocks for c in start.model.covariances):
         return at
-    (first, *_), _ = first_points(no_variance(at.model))
+    (first, *_), *_ = first_points(no_variance(at.model))
     return replace(at, mixed=search_from(first, TO_START).point)
