@@ -60,6 +60,7 @@ class SparseRows:
         first = [0] if self.has_constant else []
         among = np.concatenate([first, 1 + np.arange(len(features))]).astype(int)
         origin = origin_of(read, among)
+        origin[-1] = np.median(self.y)  # squares have no digits beside an outlier's
         nothing = sparse.csr_array((len(self.y), 0))
         how = (self.codes, self.n_levels, among, origin, self.weight, nothing, None)
         R, _, axes, _ = eliminate_beside(read, *how)
