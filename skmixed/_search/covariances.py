@@ -49,8 +49,8 @@ CONSISTENT, LEAST_SLOPE, FARTHEST = 1e-11, 0.01, 5.0
 MOST_ROWS = 0.5
 # A noise variance below this many times that of an exact fit is on the way there.
 NEAR_EXACT = 1e6
-# With fewer rows than this for each effect several optima are looked for, from the
-# scatter of each term alone, and below so many rows from random starts too.
+# With fewer rows than this for each effect, or few effects, several optima are looked
+# for, from the scatter of each term alone, and below so many rows from random starts.
 ROWS_PER_EFFECT, FEW_ROWS, N_STARTS = 5, 100, 8
 # With more effects than this there are fewer of them, and of their steps, but no fewer
 # steps than these: a step costs the cube of effects.
@@ -143,8 +143,10 @@ def best_of_starts(zero, max_iter, simpler=None):
         best = replace(best, n_evaluations=other.n_evaluations)
     n_effects = sum(K * q for K, q in zero.model.gram.sizes)
     few = n_effects >= start.factor_freedom or zero.model.n_rows < FEW_ROWS
-    some = few or zero.model.n_rows < ROWS_PER_EFFECT * n_effects
+    some = zero.model.n_rows < ROWS_PER_EFFECT * n_effects or n_effects <= FEW_EFFECTS
     starts = [*map(lifted, others)] if some else []
+    if len(zero.model.covariances) > 1 and n_effects <= FEW_EFFECTS:
+        starts += _from_far(zero.model)
     if free is not None and free.value < best.point.value:
         starts.append(free)
     part = (MANY_EFFECTS / max(n_effects, MANY_EFFECTS)) ** 3
@@ -336,6 +338,19 @@ def first_points(zero):
     if points:
         return [fisher_step(points[0]), *points[1:]], None, count + more + 1
     return [fisher_step(zero) if near is None else near], free, count + more + 1
+
+
+def _from_far(model):
+    """A step of Fisher scoring from variances of all effects that are far above the
+    noise, none where it cannot be made: a factor that the first points leave without a
+    variance may have one beside other coefficients.
+    """
+    std = np.sqrt(MODERATE)
+    Lambdas = [np.zeros((c.q, c.q)) for c in model.covariances]
+    for Lambda, covariance in zip(Lambdas, model.covariances, strict=True):
+        Lambda[covariance.effects, covariance.effects] = std
+    far = reach(model, tuple(Lambdas))
+    return [] if far is None else [fisher_step(far)]
 
 
 def _within(free):

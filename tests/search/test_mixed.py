@@ -117,8 +117,8 @@ def test_no_direction_leads_down_from_the_optimum(name, reml):
     """math.md (49): S Psi = 0, and S >= 0 on the null space of Psi."""
     found = fit(*PROBLEMS[name], reml=reml)
     assert found.converged
-    # With several terms the scatter of each alone is a start, if rows are few.
-    assert found.n_iter <= (20 if len(found.terms) == 1 else 70)
+    # With several terms the scatter of each alone is a start, and so is one from far.
+    assert found.n_iter <= (20 if len(found.terms) == 1 else 80)
     point = found.point
     assert_allclose(point.gradient(), 0, atol=1e-4 * found.reduced.n)
     assert escape(point)[0] is None
@@ -361,6 +361,37 @@ def test_the_better_of_several_optima_is_found():
             other = search_from(evaluate(model, (L,)), 100)
             worse += other.point.value < best.point.value - 1e-4
     assert not worse
+
+
+def panel(seed):
+    """Units over years: features with a trend, y with another one."""
+    rng = np.random.default_rng(seed)
+    n_years, n_units = rng.integers(6, 20, 2)
+    p, n = rng.integers(1, 4), n_years * n_units
+    year = np.repeat(np.arange(n_years), n_units)
+    unit = np.tile(np.arange(n_units), n_years)
+    X = rng.uniform(0, 0.2, p) * year[:, None] + rng.normal(size=(n_units, p))[unit]
+    X = X + 10 ** rng.uniform(-1.5, 0) * rng.normal(size=(n, p))
+    y = X @ rng.normal(size=p) + rng.uniform(0.3, 3) * rng.normal(size=n_units)[unit]
+    y = y + 0.2 * rng.normal() * year
+    y = y + 10 ** rng.uniform(-2, -0.5) * rng.normal(size=n_years)[year]
+    return X, y + 0.1 * rng.normal(size=n), year, unit
+
+
+@pytest.mark.parametrize("seed", [3261, 3097, 6310])
+def test_years_beside_features_with_a_trend_have_their_variance(seed):
+    """The mean may explain years, so that no variance and one far from it are optima.
+
+    The first one was found, 6.7, 3.1 and 11.2 lower in log-likelihood.
+    """
+    X, y, year, unit = panel(seed)
+    terms = [term(year, [-1], ((0,),), "year"), term(unit, [-1], ((0,),), "unit")]
+    best = fit(X, y, terms, reml=False).point
+    for year_std in (0.1, 1.0, 10.0, 100.0):
+        for unit_std in (1.0, 10.0, 100.0):
+            Lambdas = tuple(std * np.eye(1) for std in (year_std, unit_std))
+            other = search_from(evaluate(best.model, Lambdas), 100)
+            assert best.value < other.point.value + SAME
 
 
 def test_effects_that_others_nearly_determine_come_last():
