@@ -1,6 +1,6 @@
 """The factor of crossed terms by conjugate gradients (docs/math.md, section 19).
 
-Lambda'Z'WZ Lambda + I is never formed: the first term is eliminated level by level, and
+Lambda'Z'WZ Lambda + I is not formed: the first term is eliminated level by level, and
 the others are solved for by products with sparse matrices.  Traces are estimated by
 probes that stay the same at all covariances; there is no determinant.
 """
@@ -10,20 +10,24 @@ from functools import cached_property
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import hadamard
+from scipy.linalg import cho_factor, cho_solve, hadamard
 
+from .._blocks import slices_of
 from .._rows.iterative import IterativeGram
 from .._rows.reduction import root_of_scatter
-from .factor import TriangularSystem, times, whole_root
+from .factor import TriangularSystem, places_of_terms, times, whole_root
 
 # Probes of +-1 that traces are estimated from, and the least number of sets of them.
 N_PROBES, LEAST_SETS = 20, 2
 # Relative errors at which the conjugate gradients of columns of A, of working variates
 # and of probes end, in the norm of the preconditioner.
 OF_COLUMNS, OF_VARIATES, OF_PROBES, OF_DRAWS = 1e-10, 1e-8, 1e-7, 1e-6
-# Iterations after which a solution is given up, and those for each effect beside the
-# first term's: as many as these would do without rounding.
-MOST_ITERATIONS, OF_EFFECT = 2_000, 5
+# Iterations after which a solution is given up, and those for each vector of unknowns
+# that the preconditioner leaves: as many as these would do without rounding.
+MOST_ITERATIONS, OF_UNKNOWN = 2_000, 5
+# S is its own preconditioner where the products of the first term's columns with the
+# others', dense, have no more entries than this: 16 megabytes, and less than a second.
+MOST_ENTRIES = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,35 @@ class Equations:
                 L, own = self.Lambdas[t], _schur_blocks(pairs, M, len(self.Lambdas[t]))
                 found.append(self.blocks[t] - times(times(L.T, own), L))
         return [1 / S if S.shape[1] == 1 else np.linalg.inv(S) for S in found]
+
+    @cached_property
+    def whole(self):
+        """The Cholesky factor of S where that is small, or else None."""
+        (K, q), *others = self.gram.sizes
+        d = sum(K * q for K, q in others)
+        if K * q * d > MOST_ENTRIES:
+            return None
+        W, G, places = np.zeros((d, d)), np.zeros((K * q, d)), places_of_terms(others)
+        for own, here in zip(self.gram.own[1:], places, strict=True):
+            W[here, here] = _block_diagonal(own).toarray()
+        for (s, t), pairs in self.gram.between():
+            some = pairs.matrix.toarray()
+            if s == 0:
+                G[:, places[t - 1]] = some
+            else:
+                W[places[s - 1], places[t - 1]] = some
+                W[places[t - 1], places[s - 1]] = some.T
+        L = self.Lambdas[0]
+        M = times(times(L, self.inverses[0]), L.T)
+        W -= G.T @ (_block_diagonal(M) @ G)
+        scale = [
+            sparse.kron(sparse.eye_array(K), L)
+            for (K, _), L in zip(others, self.Lambdas[1:], strict=True)
+        ]
+        scale = sparse.block_diag(scale, format="csr")
+        S = scale.T @ (scale.T @ W).T  # of a symmetric W
+        S[np.diag_indices(d)] += 1.0
+        return cho_factor(S, lower=True, overwrite_a=True, check_finite=False)
 
     def scaled(self, x):
         """Lambda x."""
@@ -112,8 +145,8 @@ class Equations:
         return [passed - self.schur(x)[1], *x], found
 
     def solve_rest(self, right, tolerance, near=None):
-        """S^-1 of a vector, by conjugate gradients preconditioned by the blocks of its
-        levels, and whether that was found.
+        """S^-1 of a vector, by conjugate gradients preconditioned by S itself where it
+        is small, or by the blocks of its levels, and whether that was found.
         """
         x = [np.zeros_like(one) for one in right]
         r = [one.copy() for one in right]
@@ -123,7 +156,8 @@ class Equations:
             r = [a - b for a, b in zip(r, self.schur(x)[0], strict=True)]
         z = self._condition(r)
         p, rz = [one.copy() for one in z], _product(r, z)
-        for _ in range(min(MOST_ITERATIONS, OF_EFFECT * sum(map(len, right)))):
+        n_unknown = 1 if self.whole is not None else sum(map(len, right))
+        for _ in range(min(MOST_ITERATIONS, OF_UNKNOWN * n_unknown)):
             if rz <= goal:
                 return x, True
             q, _ = self.schur(p)
@@ -139,6 +173,9 @@ class Equations:
         return x, False
 
     def _condition(self, r):
+        if self.whole is not None:
+            found = cho_solve(self.whole, np.concatenate(r), check_finite=False)
+            return [found[some] for some in slices_of(map(len, r))]
         pairs = zip(self.conditioners, r, strict=True)
         return [_levels(inverse, one) for inverse, one in pairs]
 
@@ -150,17 +187,21 @@ def _schur_blocks(pairs, M, q):
     if q == r == 1:
         weight = pairs.data**2 * M[rows, 0, 0]
         return np.bincount(pairs.indices, weight, G.shape[1])[:, None, None]
-    n_levels = len(M)
-    starts = np.arange(0, r * r * n_levels + 1, r)
-    columns = r * np.arange(n_levels)[:, None, None] + np.arange(r)
-    columns = np.broadcast_to(columns, M.shape).ravel()
-    blocks = sparse.csr_array((M.ravel(), columns, starts), shape=(G.shape[0],) * 2)
-    G, MG = G.tocsc(), (blocks @ G).tocsc()
+    G, MG = G.tocsc(), (_block_diagonal(M) @ G).tocsc()
     found = np.empty((G.shape[1] // q, q, q))
     for i in range(q):
         for j in range(q):
             found[:, i, j] = G[:, i::q].multiply(MG[:, j::q]).sum(axis=0)
     return found
+
+
+def _block_diagonal(M):
+    """The blocks M (K, q, q) as a csr_array (K q, K q)."""
+    K, q, _ = M.shape
+    columns = q * np.arange(K)[:, None, None] + np.arange(q)
+    columns = np.broadcast_to(columns, M.shape).ravel()
+    starts = np.arange(0, q * q * K + 1, q)
+    return sparse.csr_array((M.ravel(), columns, starts), shape=(K * q,) * 2)
 
 
 def _by(M, x):

@@ -10,6 +10,7 @@ from scipy.linalg import block_diag
 
 from skmixed import LinearMixedRegressor, inference
 from skmixed._input.table import Data
+from skmixed._likelihood import iterative
 from skmixed._likelihood.mixed import evaluate, sampled_gradients
 from skmixed._rows import crossed
 from skmixed._rows.iterative import N_DRAWS
@@ -38,6 +39,14 @@ LAMBDAS = (
     np.array([[0.7]]),
 )
 WEIGHT = RNG.uniform(0.5, 2.0, N)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def blocks_of_levels():
+    """The preconditioner of large problems: of these S itself is small."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(iterative, "MOST_ENTRIES", 0)
+        yield
 
 
 def point(solver, Lambdas=LAMBDAS, weight=WEIGHT, alpha=0.0, seed=0):
@@ -71,6 +80,41 @@ def test_solutions(both):
     products = [each.factor.variates(xs) for each in both]
     assert_allclose(*products, rtol=1e-6)
     assert np.isnan(got.value)
+
+
+def count_products(monkeypatch):
+    """A list that grows with every product with S."""
+    products, schur = [], iterative.Equations.schur
+
+    def counted(equations, x):
+        products.append(x)
+        return schur(equations, x)
+
+    monkeypatch.setattr(iterative.Equations, "schur", counted)
+    return products
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1e4])
+def test_a_small_matrix_of_effects_is_its_own_preconditioner(monkeypatch, ratio):
+    """Effects far above the noise took as many iterations as there are effects and
+    more, half a second a step of 87 rows: math.md (151).
+    """
+    Lambdas = tuple(ratio * L for L in LAMBDAS)
+    want = point("direct", Lambdas)
+    products = count_products(monkeypatch)
+    by_blocks = point("iterative", Lambdas)
+    n_by_blocks = len(products)
+    monkeypatch.setattr(iterative, "MOST_ENTRIES", 2 * K * (2 * J + M))
+    got = point("iterative", Lambdas)
+    m = got.model.gram.root.shape[1]
+    assert len(products) - n_by_blocks <= 5 * m < n_by_blocks
+    assert by_blocks.factor.equations.whole is None
+    assert got.factor.converged
+    error = SOLVED * ratio  # in units of the noise, and not of the effects
+    assert_allclose(got.noise_variance, want.noise_variance, rtol=error)
+    assert_allclose(got.factor.beta, want.factor.beta, rtol=error)
+    for one, other in zip(got.modes, want.modes, strict=True):
+        assert_allclose(one, other, atol=error)
 
 
 def test_no_variance_and_a_ridge():

@@ -944,6 +944,7 @@ def test_the_iterative_solver_ends_where_nothing_is_solved_for(monkeypatch):
     X, y, first, other, _ = simulate(crossed=1.0)
     terms = [term(first, [-1], ((0,),)), term(other, [-1], ((0,),), "h")]
     monkeypatch.setattr(iterative, "MOST_ITERATIONS", 1)
+    monkeypatch.setattr(iterative, "MOST_ENTRIES", 0)
     found = fit(X, y, terms, solver=("iterative",))
     assert not found.converged
     assert found.n_iter < 10
