@@ -3,7 +3,7 @@
 Comes in: a `Gram`, a point.  Goes out: factor, derivatives, distributions of new rows.
 
 criterion           any model: deviance with the REML term, profiled noise variance
-factor, nested, crossed, around, iterative    the root of the mixed-model equations
+factor, nested, crossed, around, iterative, by_rows   roots of mixed-model equations
 random_intercept, condensed, size_classes          random intercepts; in fewer figures
 mixed, covariance, level_sums, held   any terms: value, gradient, Hessian; one held
 modelled_noise, effects_of_rows       any terms beside modelled noise; what it needs

@@ -349,7 +349,7 @@ class CrossedFactor(TriangularSystem):
             N = stage.links.matrices(stage.F)
             for t, (_, q) in enumerate(sizes):
                 parts = [M[:, places[t]] for M in N]
-                found[s, n + t] = _products(
+                found[s, n + t] = products_of_columns(
                     [[M[:, b::q] for b in range(q)] for M in parts]
                 )
         for t, (K, q) in enumerate(sizes):
@@ -377,7 +377,7 @@ class CrossedFactor(TriangularSystem):
         return known
 
 
-def _products(parts):
+def products_of_columns(parts):
     """`products_at_zero` of the matrices [a][b] of a term with one of the rest."""
     q, r = len(parts), len(parts[0])
     found = np.empty((q, q, r, r))

@@ -11,10 +11,12 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from .._blocks import row_blocks, slices_of
+from .._rows.by_rows import RowGram
 from .._rows.crossed import CrossedGram
 from .._rows.iterative import IterativeGram
 from .._rows.nested import NestedGram
 from .._rows.qr import EPS, as_rows
+from .by_rows import factorize_rows
 from .criterion import (
     Likelihood,
     penalised_deviance,
@@ -310,6 +312,8 @@ def evaluate(model, Lambdas, near=None):
         factor = factorize_iterative(gram, Lambdas, model.penalty, near)
     elif isinstance(gram, NestedGram):
         factor = factorize_nested(gram, Lambdas, model.penalty)
+    elif isinstance(gram, RowGram):
+        factor = factorize_rows(gram, Lambdas, model.penalty)
     elif isinstance(gram, CrossedGram):
         factor = factorize_crossed(gram, Lambdas, model.penalty)
     else:

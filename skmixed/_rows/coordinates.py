@@ -28,6 +28,10 @@ class Coordinates:
     unit: np.ndarray
     present: np.ndarray
 
+    def apply(self, Z):
+        """The columns of the search of rows with columns Z (n, q)."""
+        return (Z - self.origin) / self.unit
+
     @property
     def basis(self):
         """See `basis_of`."""

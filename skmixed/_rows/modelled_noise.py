@@ -431,9 +431,7 @@ def _slopes(data, chain, coordinates, rows):
 def _effect_columns(X, term, coordinates, rows):
     """The columns of the effects of the search, (n, q)."""
     Z = effect_columns(X, term.columns)[rows]
-    if coordinates is None:
-        return Z
-    return (Z - coordinates.origin) / coordinates.unit
+    return Z if coordinates is None else coordinates.apply(Z)
 
 
 def _working(data, mean, reduced, rows, beside, has_constant):

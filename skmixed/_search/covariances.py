@@ -18,14 +18,15 @@ from .._likelihood.mixed import (
     second_of_several,
     traces_at_zero,
 )
+from .._rows.by_rows import RowGram
 from .._rows.crossed import CrossedGram
 from .._rows.iterative import IterativeGram
 from .descent import TINY, Optimum, attempt, search_from
 from .race import MOST_SEARCHES, race
 
 # The variance, in noise variances, at which effects are as good as free coefficients;
-# where factors cross, digits are lost in proportion.
-FREE, FREE_CROSSED = 1e16, 1e8
+# where factors cross, digits are lost in proportion, and by rows of all that is left.
+FREE, FREE_CROSSED, FREE_BY_ROWS = 1e16, 1e8, 1e6
 # Free effects tell the noise if they leave more degrees of freedom than this.
 LEAST_FREEDOM = 0.5
 # Effects with a variance below this, in noise variances, are not far larger.
@@ -396,8 +397,9 @@ def _largest(point):
 
 def _free(model, terms):
     """Lambdas of terms whose effects are free coefficients; the others have none."""
-    crossed = isinstance(model.gram, CrossedGram)
-    std = np.sqrt(FREE_CROSSED if crossed else FREE)
+    of_kind = {RowGram: FREE_BY_ROWS, CrossedGram: FREE_CROSSED}
+    free = [free for kind, free in of_kind.items() if isinstance(model.gram, kind)]
+    std = np.sqrt(min(free, default=FREE))
     return tuple(
         std * (t in terms) * covariance.root(np.eye(covariance.q))
         for t, covariance in enumerate(model.covariances)

@@ -158,6 +158,18 @@ def attempt(function, argument):
     return point if np.isfinite(point.value) else None
 
 
+def in_digits(function, Lambdas):
+    """The point that a function gives of Lambdas, or of a part of them that is not too
+    far for double precision: rows in another form may have fewer digits beside the
+    effects of an exact fit.
+    """
+    for part in 0.1 ** np.arange(30):
+        point = attempt(function, tuple(part * L for L in Lambdas))
+        if point is not None:
+            return point
+    return None
+
+
 def newton_step(point, H):
     """A step of theta and its decrement, within the longest step.
 

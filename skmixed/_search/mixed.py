@@ -4,6 +4,7 @@ From validated rows and terms to everything that is said about them.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from .._likelihood.covariance import NULL, Covariance
 from .._likelihood.criterion import check_freedom, deviance, has_freedom, is_exact
 from .._likelihood.mixed import LinearMixed, MixedPoint, evaluate
 from .._likelihood.modelled_noise import ModelledNoisePoint
+from .._rows.by_rows import are_rows_fewer, row_gram
 from .._rows.iterative import IterativeGram
 from .._rows.mixed import Reduced, Solver, reduce_terms
 from .._rows.qr import EPS
@@ -20,7 +22,7 @@ from .covariances import (
     no_variance,
     told_variances,
 )
-from .descent import Optimum
+from .descent import Optimum, in_digits
 from .heteroscedastic.problem import RANGE
 from .iterative import best_iterative
 from .modelled_noise import (
@@ -201,7 +203,11 @@ def fit_mixed(
         reduced = problem.reduced
     model = likelihood_of(reduced, terms, reml, float(alpha))
     model = replace(model, seed=seed, n_rows=data.n_observed)
-    optimum, identified = best_optimum(model, reduced.order, max_iter)
+    searched, has_offset = model, noise is not None and noise.offset is not None
+    if not has_offset and are_rows_fewer(reduced.gram, data.X.shape[0]):
+        searched = replace(model, gram=row_gram(data, terms, mean, reduced))
+    optimum, identified = best_optimum(searched, reduced.order, max_iter)
+    optimum = with_gram(optimum, reduced.gram)
     modelled = {}
     if noise is not None:
         how = model, reduced.order, max_iter
@@ -268,6 +274,15 @@ def _told_by_noise(problem, constant, told, model, order, max_iter):
         if best.point.value - other.point.value > NO_COST:
             best = other
     return best, told
+
+
+def with_gram(optimum, gram):
+    """The same optimum of the same rows in another form."""
+    point = optimum.point
+    if point.model.gram is gram:
+        return optimum
+    at = partial(evaluate, replace(point.model, gram=gram))
+    return replace(optimum, point=in_digits(at, point.Lambdas))
 
 
 def likelihood_of(reduced, terms, reml, alpha):

@@ -37,7 +37,7 @@ from .covariances import (
     random_starts,
     settle,
 )
-from .descent import Optimum, attempt, descend, search_from
+from .descent import Optimum, descend, in_digits, search_from
 from .heteroscedastic.problem import Problem, make_problem
 from .heteroscedastic.search import best_optimum as best_of_one_factor
 from .heteroscedastic.starts import FAR, MOST_STARTS
@@ -214,12 +214,7 @@ def best_noise(problem, constant, max_iter):
     """
     noise, model = problem.noise, constant.point.model
     gamma = np.zeros(len(noise.penalty))
-    # Rows with noise of their own may have fewer digits beside effects of an exact fit.
-    for part in 0.1 ** np.arange(30):
-        Lambdas = tuple(part * L for L in constant.point.Lambdas)
-        start = attempt(partial(noise.at, model, gamma, None), Lambdas)
-        if start is not None:
-            break
+    start = in_digits(partial(noise.at, model, gamma, None), constant.point.Lambdas)
     if not len(gamma) or is_exact(start.noise_variance, model.floor):
         return replace(constant, point=start)
     found = _optimum_of_one_factor(problem, start)
