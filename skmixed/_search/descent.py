@@ -18,6 +18,11 @@ FLAT = 1e-10
 NOTHING, STALLED = 1e-4, 1e3
 # A step with a decrement below this is short: gradients at its ends tell derivatives.
 SHORT = 0.1
+# Decrements that are alike up to this fraction, for so many steps, are those of a value
+# that falls with the logarithm of Lambda, as on the way to an exact fit.
+ALIKE, STEADY = 0.1, 4
+# So many steps at once are beyond double precision.
+FEW_DOUBLINGS = 10
 # A step with a decrement below this is the last one, if the next decrement is expected
 # to be below the second figure.
 NEAR, ENOUGH = 1e-7, 1e-12
@@ -65,6 +70,8 @@ class Descent:
         Of the last step.
     n_stuck : int
         Number of last steps that gained no more than rounding.
+    n_steady : int
+        Number of last steps whose decrements were alike.
     secant : Secant or None
         The second derivatives at the last step, if they are not exact.
     ended, converged : bool
@@ -75,6 +82,7 @@ class Descent:
     n_steps: int = 0
     decrement: float = np.inf
     n_stuck: int = 0
+    n_steady: int = 0
     secant: Secant | None = None
     ended: bool = False
     converged: bool = False
@@ -92,11 +100,21 @@ class Descent:
         if new is None:
             lowest = bool(decrement <= STALLED * point.rounding)
             return replace(self, point=point, ended=True, converged=lowest)
+        steady = self.n_steady + 1 if self._is_alike(decrement) else 0
+        if steady >= STEADY:
+            new = _farther(point, new)
         stuck = self.n_stuck + 1 if point.value - new.value <= point.rounding else 0
         lowest = bool(last or decrement <= STALLED * point.rounding)
         ended = bool(last or stuck == PATIENCE)
         converged = ended and lowest
-        return Descent(new, self.n_steps + 1, decrement, stuck, found, ended, converged)
+        n_steps, counts = self.n_steps + 1, (stuck, steady)
+        return Descent(new, n_steps, decrement, *counts, found, ended, converged)
+
+    def _is_alike(self, decrement):
+        """Whether a step promises what the one before did, which is much."""
+        change = abs(decrement - self.decrement)
+        much = decrement > self.point.model.n / 2
+        return much and change <= ALIKE * self.decrement < np.inf
 
     def _best_step(self, point):
         """`newton_step` from a point, and its `Secant` if second derivatives are not
@@ -200,6 +218,29 @@ def _along(point, step, decrement, slack):
         if new is not None and new.value <= point.value + slack * point.rounding:
             return new
     return None
+
+
+def _farther(point, new):
+    """The point after ever more steps like that from one point to a new one, which
+    multiply standard deviations, as long as they lower the value as that does: math.md
+    (219).
+    """
+    fall, found = point.value - new.value, new
+    growth = [_growth(*pair) for pair in zip(point.Lambdas, new.Lambdas, strict=True)]
+    for more in 2 ** np.arange(FEW_DOUBLINGS):
+        pairs = zip(growth, new.Lambdas, strict=True)
+        farther = attempt(new.moved, tuple(g**more * L for g, L in pairs))
+        if farther is None or new.value - farther.value < (1 - ALIKE) * more * fall:
+            break
+        found = farther
+    return found
+
+
+def _growth(before, after):
+    """What multiplies the standard deviation of each effect, (q, 1)."""
+    old, new = (np.linalg.norm(L, axis=1, keepdims=True) for L in (before, after))
+    some = old > 0
+    return np.where(some, new, 1.0) / np.where(some, old, 1.0)
 
 
 # ----------------------------------------------------------------------------- boundary
