@@ -12,6 +12,5 @@ parts, dask, memory     parts of the rows with their sums; partitions; what fits
 likeness, grouped, modelled_noise  rows in group order: all alike, visited again
 term, coordinates       a term; its effects as the search counts them
 mixed, elimination, within     all terms, their order; QR level by level; by sums
-nested, crossed, link_pairs, around, iterative     several factors, by their relation
-by_rows                 the rows themselves, where several factors have more effects
+nested, crossed, link_pairs, around, iterative, by_rows     factors, by their relation
 """

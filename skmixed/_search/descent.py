@@ -237,7 +237,7 @@ def _farther(point, new):
 
 
 def _growth(before, after):
-    """What multiplies the standard deviation of each effect, (q, 1)."""
+    """The factor of the standard deviation of each effect, (q, 1)."""
     old, new = (np.linalg.norm(L, axis=1, keepdims=True) for L in (before, after))
     some = old > 0
     return np.where(some, new, 1.0) / np.where(some, old, 1.0)

@@ -100,8 +100,9 @@ def minimise(evaluate, expand, start, *, tol, max_iter, lower=None, leave=None):
     start : ndarray of shape (n,)
     tol : float
         The step whose decrement is at most this is the last one; its error is of the
-        order of the square.  So is a Newton step after which the next one, as
-        decrements fall quadratically, would have none.
+        order of the square.  A damped one is not while it keeps a quarter of its
+        promise; else that is of digits that are lost.  So is a Newton step after which
+        the next one, as decrements fall quadratically, would have none.
     max_iter : int
         Most steps that are tried.
     lower : float, default=None
@@ -135,7 +136,7 @@ def minimise(evaluate, expand, start, *, tol, max_iter, lower=None, leave=None):
         following = decrement * (decrement / last) ** 2 if last <= NEAR else np.inf
         none_follows = accepted and following <= TINY * at.rounding
         is_last = decrement <= tol or none_follows
-        if is_last and (whole or not accepted):
+        if is_last and (whole or not ratio >= 0.25):
             return Minimum(new if accepted else at, n_iter + 1, decrement, whole, model)
         if accepted:
             at, model = new, None

@@ -157,6 +157,25 @@ def test_a_kink_ends_the_search():
     assert_allclose(found.point.value, 0.0, atol=0.02)
 
 
+def test_a_search_ends_where_derivatives_have_no_digits():
+    """Of a coordinate that moves nothing, of which rounding says that it does: damped
+    steps of less than the tolerance went on until all were taken.
+    """
+
+    def evaluate(x):
+        found = point(x, x[0] ** 2 / 2)
+        found.rounding = 1e-10
+        return found
+
+    def expand(at, near):
+        H, gradient = np.diag([1.0, -1.0]), np.array([at.x[0], 1e-8])
+        return Quadratic(gradient, Arrow.dense(H), Arrow.dense(np.eye(2)))
+
+    found = minimise(evaluate, expand, np.array([3.0, 1.0]), tol=1e-6, max_iter=100)
+    assert found.n_iter < 30
+    assert_allclose(found.point.value, 0.0, atol=1e-6)
+
+
 @pytest.mark.parametrize("wrong", [0.5, 3.0])
 def test_near_the_optimum_the_exact_hessian_is_asked_for(wrong):
     asked = []
