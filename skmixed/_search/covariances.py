@@ -148,6 +148,8 @@ def best_of_starts(zero, max_iter, simpler=None):
     starts = [*map(lifted, others)] if some else []
     if len(zero.model.covariances) > 1 and n_effects <= FEW_EFFECTS:
         starts += _from_far(zero.model)
+    if [len(c.blocks) > 1 for c in zero.model.covariances] == [True]:
+        starts.append(lifted(zero))  # uncorrelated; free ones may be opposite
     if free is not None and free.value < best.point.value:
         starts.append(free)
     part = (MANY_EFFECTS / max(n_effects, MANY_EFFECTS)) ** 3

@@ -405,6 +405,30 @@ def test_years_beside_features_with_a_trend_have_their_variance(seed):
             assert best.value < other.point.value + SAME
 
 
+def calendar(seed):
+    """Levels and slopes of units in years AD, which differ from unit to unit."""
+    rng = np.random.default_rng(seed)
+    n_units, n_years = rng.integers(6, 60), rng.integers(4, 15)
+    unit = np.repeat(np.arange(n_units), n_years)
+    year = np.tile(np.arange(n_years), n_units) + rng.integers(0, 10, n_units)[unit]
+    level = 10 ** rng.uniform(-1, 0.5) * rng.normal(size=n_units)
+    slope = 10 ** rng.uniform(-2, 0) * rng.normal(size=n_units)
+    y = 0.3 * year + level[unit] + slope[unit] * (year - year.mean())
+    return 1990.0 + year[:, None], y + 0.5 * rng.normal(size=len(y)), unit
+
+
+@pytest.mark.parametrize("seed", [5, 48, 192])
+def test_uncorrelated_effects_of_a_column_far_from_zero(seed):
+    """Free effects of the year 0 and of a year are nearly opposite; their scatter is
+    far too large for both: an optimum near there was taken, 17, 50 and 200 lower.
+    """
+    X, y, unit = calendar(seed)
+    best = fit(X, y, [term(unit, [-1, 0], DIAGONAL)]).point
+    for std in 10.0 ** np.array([[-1, -1], [0, -1], [-1, 0], [1, 1], [2, 0], [0, 2]]):
+        other = search_from(evaluate(best.model, (np.diag(std),)), 100)
+        assert best.value < other.point.value + SAME
+
+
 def test_effects_that_others_nearly_determine_come_last():
     """An order of pivots with a small one first would take fifty evaluations."""
     rng = np.random.default_rng(0)
