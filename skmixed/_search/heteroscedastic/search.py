@@ -161,10 +161,9 @@ def best_optimum(likelihood, constant, exact, *, tol, max_iter):
     -------
     HeteroscedasticOptimum
     """
-    columns, without = likelihood.rows.variance_columns, None
+    columns, n_rows = likelihood.rows.variance_columns, likelihood.rows.n_rows
     one_variance = columns.has_constant and columns.rank == 1
-    n_rows = likelihood.rows.n_rows
-    n_parameters = len(likelihood.average) + likelihood.random
+    n_parameters, without = len(likelihood.average) + likelihood.random, None
     many_rows = n_rows > MANY_ROWS
     thorough = not many_rows and n_rows >= FEW_ROWS * n_parameters
     if exact or (one_variance and not likelihood.fixed and not len(likelihood.free)):

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 from scipy.optimize import minimize
 
+from ..._likelihood.heteroscedastic.criterion import gram_at
 from ..._likelihood.heteroscedastic.gamma_regression import gamma_regression
 from ..._likelihood.random_intercept import RandomIntercept, noise_beside_fixed_effects
 from ..._likelihood.random_intercept import evaluate as evaluate_ratio
@@ -130,23 +131,24 @@ def from_squared_residuals(likelihood, point):
 def more_starts(likelihood, point, gradient):
     """Starts beside that of the constant variance, at which the gradient is given.
 
-    Along each column of the log-variance, up and down: of many, those that the squared
-    noise follows most.  With each group as the one that tells the mean: of many, those
-    with the least noise.
+    Along each column of the log-variance, up and down, with the scale and psi that are
+    best there: of many, those that the squared noise follows most.  With each group as
+    the one that tells the mean: of many, those with the least noise.
     """
     theta, n_effects = point.x.copy(), len(likelihood.free)
-    if likelihood.random:
-        # At a small psi the rows of little noise would be given the mean.
-        theta[-1] = max(theta[-1], np.exp(_level(likelihood, theta)))
     spread = np.linalg.norm(likelihood.axes, axis=0)
     # A column without a share in the working columns is constant, or rounding.
     varies = spread > np.sqrt(EPS) * spread.max(initial=0.0)
     axes = likelihood.axes[:, varies] / spread[varies]
-    pull = np.abs(gradient[n_effects:][: len(axes)] @ axes)
-    for axis in axes.T[np.argsort(-pull, kind="stable")[:MOST_STARTS]]:
-        for step in (FAR * axis, -FAR * axis):
-            # The groups keep their levels.
-            yield theta + np.r_[-likelihood.centres @ step, step, 0.0][: len(theta)]
+    first = np.argsort(-np.abs(gradient[n_effects:][: len(axes)] @ axes), kind="stable")
+    for step in np.kron(axes.T[first[:MOST_STARTS]], [[FAR], [-FAR]]):
+        # The groups keep their levels beside each other.
+        start = theta + np.r_[-likelihood.centres @ step, step, 0.0][: len(theta)]
+        gram = gram_at(likelihood, likelihood.trend(start))
+        yield scaled(likelihood, start, best_constant(likelihood, gram, EPS))
+    if likelihood.random:
+        # At a small psi the rows of little noise would be given the mean.
+        theta[-1] = max(theta[-1], np.exp(_level(likelihood, theta)))
     # The gradient is 1/2 sum (a - w e2) of each group.
     noise = -gradient[:n_effects] / likelihood.rows.size[likelihood.free]
     for g in np.argsort(noise, kind="stable")[:MOST_STARTS]:
