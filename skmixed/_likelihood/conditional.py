@@ -657,11 +657,17 @@ def _block_diagonal(stacks):
 
 
 def root_of(C):
-    """H with H H' = C for a covariance, or each of a stack, that may be singular."""
+    """H with H H' = C for a covariance, or each of a stack, that may be singular.
+
+    In units of the standard deviations an effect without a variance has a row of zeros,
+    and others keep their digits, whatever their units.
+    """
+    std = np.sqrt(np.maximum(np.einsum("...ii->...i", C), 0.0))
     if C.shape[-1] == 1:
-        return np.sqrt(np.maximum(C, 0.0))
-    values, vectors = np.linalg.eigh(C)
-    return vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]
+        return std[..., None]
+    unit = np.where(std > 0, std, 1.0)
+    values, vectors = np.linalg.eigh(C / unit[..., :, None] / unit[..., None, :])
+    return std[..., :, None] * vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]
 
 
 def semidefinite_root(C):

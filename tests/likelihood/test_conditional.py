@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from skmixed._likelihood.conditional import with_reach
+from skmixed._likelihood.conditional import root_of, with_reach
 
 
 @pytest.mark.parametrize("q", [1, 2])
@@ -44,3 +44,18 @@ def test_a_row_so_precise_that_its_square_is_singular_tells_one_direction():
     across = np.array([2.0, -1.0])
     assert_allclose(after.own[0][1] @ across, across, rtol=1e-12)
     assert_array_equal(after.own[0][[0, 2]], before.own[0][[0, 2]])
+
+
+def test_an_effect_without_a_variance_has_none_after_an_update():
+    """Beside slopes in far different units an eigenvector had its rounding there, which
+    a column far from zero made a variance of the intercept.
+    """
+    vary = np.array([[5.3e-2, -1.65], [-1.65, 52.1]])
+    C = np.zeros((1, 3, 3))
+    C[np.ix_([0], [0, 2], [0, 2])] = vary * np.array([[1.0, 1e12], [1e12, 1e24]])
+    L = root_of(C)
+    assert not L[0, 1].any()
+    # Relative to their own sizes.
+    unit = np.sqrt(np.einsum("ii->i", C[0])) + (np.arange(3) == 1)
+    gap = (L @ np.swapaxes(L, 1, 2) - C)[0] / np.outer(unit, unit)
+    assert_allclose(gap, 0, atol=1e-15)
