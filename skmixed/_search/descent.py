@@ -229,7 +229,8 @@ def _farther(point, new):
     growth = [_growth(*pair) for pair in zip(point.Lambdas, new.Lambdas, strict=True)]
     for more in 2 ** np.arange(FEW_DOUBLINGS):
         pairs = zip(growth, new.Lambdas, strict=True)
-        farther = attempt(new.moved, tuple(g**more * L for g, L in pairs))
+        with np.errstate(over="ignore", invalid="ignore"):  # such a point has no value
+            farther = attempt(new.moved, tuple(g**more * L for g, L in pairs))
         if farther is None or new.value - farther.value < (1 - ALIKE) * more * fall:
             break
         found = farther

@@ -669,6 +669,16 @@ def test_no_optimum_is_passed_by_longer_steps(noise, monkeypatch):
     assert_allclose(got.point.value, want.point.value, atol=1e-6)
 
 
+def test_longer_steps_end_where_squares_overflow():
+    """NumPy warned of what has no value and is left out."""
+    rng, (X, *_, first, other, _) = np.random.default_rng(0), simulate()
+    y = rng.normal(size=24)[first] + rng.normal(size=9)[other]
+    terms = [term(first, [-1], ((0,),)), term(other, [-1], ((0,),), "h")]
+    model = model_of(X, y, terms)
+    point, new = (evaluate(model, (s * np.eye(1), np.eye(1))) for s in (1e-200, 1))
+    assert descent._farther(point, new).value <= new.value
+
+
 def test_disconnected_designs_and_one_row_per_cell():
     rng = np.random.default_rng(4)
     half = np.arange(80) < 40
