@@ -69,7 +69,9 @@ class Equations:
 
     @cached_property
     def whole(self):
-        """The Cholesky factor of S where that is small, or else None."""
+        """The Cholesky factor of S where that is small and has one in double precision,
+        or else None.
+        """
         (K, q), *others = self.gram.sizes
         d = sum(K * q for K, q in others)
         if K * q * d > MOST_ENTRIES:
@@ -94,7 +96,10 @@ class Equations:
         scale = sparse.block_diag(scale, format="csr")
         S = scale.T @ (scale.T @ W).T  # of a symmetric W
         S[np.diag_indices(d)] += 1.0
-        return cho_factor(S, lower=True, overwrite_a=True, check_finite=False)
+        try:
+            return cho_factor(S, lower=True, overwrite_a=True, check_finite=False)
+        except np.linalg.LinAlgError:
+            return None
 
     def scaled(self, x):
         """Lambda x."""

@@ -1,7 +1,8 @@
 """The criterion of a linear mixed model with constant noise, and its derivatives in
 the covariances of its terms (docs/math.md, section 11).
 
-No row is in sight: a model has the blocks that are left of them.
+No row is in sight: a model has the blocks that are left of them, or hides rows behind
+a Gram where effects outnumber them (11.8).
 """
 
 from dataclasses import dataclass, replace

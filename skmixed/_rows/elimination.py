@@ -277,6 +277,7 @@ def about_mean(origin, R, rest, positions, n, upper=()):
     if positions[0] != 0:
         norm = np.sqrt(sum(column_norms(part) ** 2 for part in rows))
         lost = (norm <= ROUNDED * np.sqrt(n) * np.abs(shift)) & (origin == 0)
+        lost[-1] = False  # y is counted from its first row, which may be 0
         for part in rows:
             part[:, lost] = 0.0
     R11 = R[:, :, positions] if positions[0] == 0 else raw

@@ -142,27 +142,37 @@ def best_of_starts(zero, max_iter, simpler=None):
         other = search_from(point, max_iter, best.n_evaluations + 2)
         best = min(best, other, key=lambda optimum: optimum.point.value)
         best = replace(best, n_evaluations=other.n_evaluations)
+    if best.is_exact:
+        return best
     n_effects = sum(K * q for K, q in zero.model.gram.sizes)
-    few = n_effects >= start.factor_freedom or zero.model.n_rows < FEW_ROWS
-    some = zero.model.n_rows < ROWS_PER_EFFECT * n_effects or n_effects <= FEW_EFFECTS
-    starts = [*map(lifted, others)] if some else []
-    if len(zero.model.covariances) > 1 and n_effects <= FEW_EFFECTS:
-        starts += _from_far(zero.model)
-    if [len(c.blocks) > 1 for c in zero.model.covariances] == [True]:
-        starts.append(lifted(zero))  # uncorrelated; free ones may be opposite
+    part = (MANY_EFFECTS / max(n_effects, MANY_EFFECTS)) ** 3
+    starts = _more_starts(zero, others, n_effects)
     if free is not None and free.value < best.point.value:
         starts.append(free)
-    part = (MANY_EFFECTS / max(n_effects, MANY_EFFECTS)) ** 3
-    if few:
+    if n_effects >= start.factor_freedom or zero.model.n_rows < FEW_ROWS:
         starts += random_starts(best.point, max(1, int(part * N_STARTS)))
-    if starts and not best.is_exact:
-        found, spent = race(best, starts, max(LEAST_STEPS, int(part * max_iter)))
-        total = best.n_evaluations + spent
-        for other in found:
-            if other.point.value < best.point.value - best.point.rounding:
-                best = other
-        best = replace(best, n_evaluations=total)
-    return best
+    if not starts:
+        return best
+    found, spent = race(best, starts, max(LEAST_STEPS, int(part * max_iter)))
+    total = best.n_evaluations + spent
+    for other in found:
+        if other.point.value < best.point.value - best.point.rounding:
+            best = other
+    return replace(best, n_evaluations=total)
+
+
+def _more_starts(zero, others, n_effects):
+    """Starts that compete with the first point, `others` being those of the scatter of
+    effects.
+    """
+    few, covariances = n_effects <= FEW_EFFECTS, zero.model.covariances
+    some = few or zero.model.n_rows < ROWS_PER_EFFECT * n_effects
+    starts = [*map(lifted, others)] if some else []
+    if few and len(covariances) > 1:
+        starts += _from_far(zero.model)
+    if [len(c.blocks) > 1 for c in covariances] == [True]:
+        starts.append(lifted(zero))  # uncorrelated; free ones may be opposite
+    return starts
 
 
 def _is_regular(end, zero):
@@ -323,8 +333,8 @@ def no_variance(model):
 
 
 def first_points(zero):
-    """Points from which to search, the best one first; that of free effects, where they
-    tell no other, or None; and the number of evaluations.
+    """Points from which to search, the best one first; that of free effects if they
+    tell no scatter, else None; and the number of evaluations.
 
     If derivatives are cheap the effects are taken as free coefficients, all together
     for the noise, and those of one term at a time for their scatter; a step of Fisher
@@ -339,8 +349,20 @@ def first_points(zero):
     free = reach(model, _free(model, range(len(model.covariances))))
     points, more = ([], 0) if free is None else _within(free)
     if points:
-        return [fisher_step(points[0]), *points[1:]], None, count + more + 1
+        points[0] = fisher_step(points[0])
+        if _has_few_slopes(model):
+            points.append(fisher_step(zero))
+            points.sort(key=lambda point: point.value)
+        return points, None, count + more + len(points)
     return [fisher_step(zero) if near is None else near], free, count + more + 1
+
+
+def _has_few_slopes(model):
+    """Whether a model has a single factor, with several effects that are few: a slope
+    of a column that is nearly the mean of its level tells little by free effects.
+    """
+    (K, q), *more = model.gram.sizes
+    return q > 1 and K * q <= FEW_EFFECTS and not more
 
 
 def _from_far(model):

@@ -226,6 +226,8 @@ def _farther(point, new):
     (219).
     """
     fall, found = point.value - new.value, new
+    if fall <= point.rounding:
+        return new
     growth = [_growth(*pair) for pair in zip(point.Lambdas, new.Lambdas, strict=True)]
     for more in 2 ** np.arange(FEW_DOUBLINGS):
         pairs = zip(growth, new.Lambdas, strict=True)

@@ -22,7 +22,7 @@ from .covariances import (
     no_variance,
     told_variances,
 )
-from .descent import Optimum, in_digits
+from .descent import STALLED, Optimum, in_digits
 from .heteroscedastic.problem import RANGE
 from .iterative import best_iterative
 from .modelled_noise import (
@@ -277,12 +277,17 @@ def _told_by_noise(problem, constant, told, model, order, max_iter):
 
 
 def with_gram(optimum, gram):
-    """The same optimum of the same rows in another form."""
+    """The same optimum of the same rows in another form; it has not converged where
+    that form has lost digits of its value, as next to an exact fit.
+    """
     point = optimum.point
     if point.model.gram is gram:
         return optimum
     at = partial(evaluate, replace(point.model, gram=gram))
-    return replace(optimum, point=in_digits(at, point.Lambdas))
+    new = in_digits(at, point.Lambdas)
+    kept = new.value - point.value <= STALLED * max(point.rounding, new.rounding)
+    converged = bool(optimum.converged and (kept or optimum.is_exact))
+    return Optimum(new, optimum.n_evaluations + 1, converged)
 
 
 def likelihood_of(reduced, terms, reml, alpha):

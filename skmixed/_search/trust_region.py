@@ -100,9 +100,9 @@ def minimise(evaluate, expand, start, *, tol, max_iter, lower=None, leave=None):
     start : ndarray of shape (n,)
     tol : float
         The step whose decrement is at most this is the last one; its error is of the
-        order of the square.  A damped one is not while it keeps a quarter of its
-        promise; else that is of digits that are lost.  So is a Newton step after which
-        the next one, as decrements fall quadratically, would have none.
+        order of the square.  So is a Newton step after which the next one, as
+        decrements fall quadratically, would have none.  A damped step is the last one
+        only if it breaks its promise, which is then of digits that are lost.
     max_iter : int
         Most steps that are tried.
     lower : float, default=None

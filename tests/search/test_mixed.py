@@ -429,6 +429,22 @@ def test_uncorrelated_effects_of_a_column_far_from_zero(seed):
         assert best.value < other.point.value + SAME
 
 
+def test_a_slope_of_a_column_that_is_nearly_the_mean_of_its_level():
+    """Free effects of it tell little, and led to an optimum that was 7.7 lower."""
+    rng = np.random.default_rng(1008)
+    n, K = rng.integers(60, 600), rng.integers(5, 40)
+    g = np.arange(n) % K
+    x = rng.normal(size=K)[g] + 10 ** rng.uniform(-2, -0.3) * rng.normal(size=n)
+    intercepts, slopes = (
+        10 ** rng.uniform(-1, 1) * rng.normal(size=K)[g] for _ in range(2)
+    )
+    y = x + intercepts + slopes * x + 0.3 * rng.normal(size=n)
+    best = fit(x[:, None], y, [term(g, [-1, 0], FULL)], reml=False).point
+    for std in (0.1, 1.0, 10.0):
+        other = search_from(evaluate(best.model, (std * np.eye(2),)), 100)
+        assert best.value < other.point.value + SAME
+
+
 def test_effects_that_others_nearly_determine_come_last():
     """An order of pivots with a small one first would take fifty evaluations."""
     rng = np.random.default_rng(0)
@@ -438,7 +454,7 @@ def test_effects_that_others_nearly_determine_come_last():
     y = rng.normal(size=192) + a[g] + slope[g] * X[:, 0] + 2 * b[g] * X[:, 1]
     found = fit(X, y, [term(g, [-1, 0, 1], ((0, 1, 2),))])
     assert found.converged
-    assert found.n_iter <= 12
+    assert found.n_iter <= 18  # from two starts
     assert found.point.model.covariances[0].blocks[0][-1] != 2
 
 
