@@ -21,8 +21,9 @@ SHORT = 0.1
 # Decrements that are alike up to this fraction, for so many steps, are those of a value
 # that falls with the logarithm of Lambda, as on the way to an exact fit.
 ALIKE, STEADY = 0.1, 4
-# So many steps at once are beyond double precision.
-FEW_DOUBLINGS = 10
+# So many steps at once, and effects so far above the noise, are beyond double
+# precision.
+FEW_DOUBLINGS, BEYOND = 10, 1e16
 # A step with a decrement below this is the last one, if the next decrement is expected
 # to be below the second figure.
 NEAR, ENOUGH = 1e-7, 1e-12
@@ -231,8 +232,11 @@ def _farther(point, new):
     growth = [_growth(*pair) for pair in zip(point.Lambdas, new.Lambdas, strict=True)]
     for more in 2 ** np.arange(FEW_DOUBLINGS):
         pairs = zip(growth, new.Lambdas, strict=True)
-        with np.errstate(over="ignore", invalid="ignore"):  # such a point has no value
-            farther = attempt(new.moved, tuple(g**more * L for g, L in pairs))
+        with np.errstate(over="ignore", invalid="ignore"):
+            Lambdas = tuple(g**more * L for g, L in pairs)
+        if not all((np.abs(L) < BEYOND).all() for L in Lambdas):
+            break
+        farther = attempt(new.moved, Lambdas)
         if farther is None or new.value - farther.value < (1 - ALIKE) * more * fall:
             break
         found = farther

@@ -686,7 +686,7 @@ def test_no_optimum_is_passed_by_longer_steps(noise, monkeypatch):
 
 
 def test_longer_steps_end_where_squares_overflow():
-    """NumPy warned of what has no value and is left out."""
+    """NumPy warned of what has no value or no derivatives, and is left out."""
     rng, (X, *_, first, other, _) = np.random.default_rng(0), simulate()
     y = rng.normal(size=24)[first] + rng.normal(size=9)[other]
     terms = [term(first, [-1], ((0,),)), term(other, [-1], ((0,),), "h")]
