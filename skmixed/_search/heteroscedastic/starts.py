@@ -131,9 +131,9 @@ def from_squared_residuals(likelihood, point):
 def more_starts(likelihood, point, gradient):
     """Starts beside that of the constant variance, at which the gradient is given.
 
-    Along each column of the log-variance, up and down, with the scale and psi that are
-    best there: of many, those that the squared noise follows most.  With each group as
-    the one that tells the mean: of many, those with the least noise.
+    Along each column of the log-variance, up and down, with the psi that is best there,
+    and its scale: of many, those that the squared noise follows most.  With each group
+    as the one that tells the mean: of many, those with the least noise.
     """
     theta, n_effects = point.x.copy(), len(likelihood.free)
     spread = np.linalg.norm(likelihood.axes, axis=0)
@@ -145,7 +145,8 @@ def more_starts(likelihood, point, gradient):
         # The groups keep their levels beside each other.
         start = theta + np.r_[-likelihood.centres @ step, step, 0.0][: len(theta)]
         gram = gram_at(likelihood, likelihood.trend(start))
-        yield scaled(likelihood, start, best_constant(likelihood, gram, EPS))
+        best = best_constant(likelihood, gram, EPS)
+        yield scaled(likelihood, start, best) if likelihood.random else start
     if likelihood.random:
         # At a small psi the rows of little noise would be given the mean.
         theta[-1] = max(theta[-1], np.exp(_level(likelihood, theta)))
@@ -161,11 +162,10 @@ def by_ratio(likelihood, point):
 
     A ridge on the log-variance, or the lack of an intercept, may keep the scale.
     """
-    theta = point.x
-    level = _level(likelihood, theta, likelihood.average_offset)
+    level = _level(likelihood, point.x, likelihood.average_offset)
     floor = np.exp(likelihood.log_bounds[0] - level)
     for noise_variance in (None, 1.0):
         other = best_constant(likelihood, point.factor.gram, floor, noise_variance)
         psi = other.ratio * other.noise_variance
-        if not np.isclose(psi, theta[-1], rtol=1e-3, atol=0.0):
-            yield scaled(likelihood, theta, other)
+        if not np.isclose(psi, point.x[-1], rtol=1e-3, atol=0.0):
+            yield scaled(likelihood, point.x, other)
