@@ -30,6 +30,7 @@ import dask  # noqa: E402
 
 from skmixed._rows import dask as lazy_dask  # noqa: E402
 
+CLOSES = (2026, 1)  # a version that has closed all clusters of these tests
 SAME = 1e-12  # partitions sum in another order
 SEVERAL = 1e-8  # as SAME, after a search that ends by rounding of the value
 FIGURES = [
@@ -456,7 +457,7 @@ def lethal(marker):
     def kill(block):  # within a function: workers cannot import this module
         if marker is None or marker.exists():
             if marker is not None:
-                marker.unlink()
+                marker.unlink(missing_ok=True)  # another process may have been first
             os.kill(os.getpid(), signal.SIGKILL)
         return block
 
@@ -489,6 +490,10 @@ def test_a_process_is_killed_while_it_sums(mixed, tmp_path):
     assert_same_mixed(cases[2][0], mixed)
 
 
+@pytest.mark.skipif(
+    tuple(map(int, distributed.__version__.split(".")[:2])) < CLOSES,
+    reason="this distributed waits for ever where it closes a worker that begins anew",
+)
 def test_processes_that_are_always_killed_are_one_error():
     options = {"n_workers": 1, "threads_per_worker": 1, "processes": True}
     with (
