@@ -20,7 +20,7 @@ from scipy.linalg import block_diag, lapack, solve_triangular
 
 from .._rows.memory import check_memory
 from .._rows.sparse_matrix import SparseMatrix, sparse_matrix
-from .factor import diagonal_blocks, places_of_terms
+from .factor import diagonal_blocks, on_diagonal, places_of_terms
 
 # As many rows as this have their joint density from their covariance matrix.
 FEW_ROWS = 100
@@ -644,13 +644,7 @@ def _blocks(W, q):
 
 def _block_diagonal(stacks):
     """The sparse matrix with the blocks of all stacks (K, q, q) on its diagonal."""
-    parts = [
-        sparse.bsr_array(
-            (C, np.arange(len(C)), np.arange(len(C) + 1)),
-            shape=(len(C) * C.shape[1],) * 2,
-        )
-        for C in stacks
-    ]
+    parts = [on_diagonal(C) for C in stacks]
     if not parts:
         return sparse.csr_array((0, 0))
     return sparse.block_diag(parts, format="csr")

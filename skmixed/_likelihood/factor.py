@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 from scipy.linalg import lapack
 
 from .._blocks import row_blocks, slices_of
@@ -348,6 +349,15 @@ def diagonal_blocks(A, q):
     """The blocks (K, q, q) on the diagonal of A (K q, K q)."""
     first, within = np.arange(0, len(A), q)[:, None, None], np.arange(q)
     return A[first + within[:, None], first + within]
+
+
+def on_diagonal(M):
+    """The sparse matrix (K q, K q) with the blocks M (K, q, q) on its diagonal."""
+    K, q, _ = M.shape
+    columns = q * np.arange(K)[:, None, None] + np.arange(q)
+    columns = np.broadcast_to(columns, M.shape).ravel()
+    starts = np.arange(0, q * q * K + 1, q)
+    return sparse.csr_array((M.ravel(), columns, starts), shape=(K * q,) * 2)
 
 
 def transpose(A):

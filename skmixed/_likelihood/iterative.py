@@ -15,7 +15,7 @@ from scipy.linalg import cho_factor, cho_solve, hadamard
 from .._blocks import slices_of
 from .._rows.iterative import IterativeGram
 from .._rows.reduction import root_of_scatter
-from .factor import TriangularSystem, places_of_terms, times, whole_root
+from .factor import TriangularSystem, on_diagonal, places_of_terms, times, whole_root
 
 # Probes of +-1 that traces are estimated from, and the least number of sets of them.
 N_PROBES, LEAST_SETS = 20, 2
@@ -78,7 +78,7 @@ class Equations:
             return None
         W, G, places = np.zeros((d, d)), np.zeros((K * q, d)), places_of_terms(others)
         for own, here in zip(self.gram.own[1:], places, strict=True):
-            W[here, here] = _block_diagonal(own).toarray()
+            W[here, here] = on_diagonal(own).toarray()
         for (s, t), pairs in self.gram.between():
             some = pairs.matrix.toarray()
             if s == 0:
@@ -88,7 +88,7 @@ class Equations:
                 W[places[t - 1], places[s - 1]] = some.T
         L = self.Lambdas[0]
         M = times(times(L, self.inverses[0]), L.T)
-        W -= G.T @ (_block_diagonal(M) @ G)
+        W -= G.T @ (on_diagonal(M) @ G)
         scale = [
             sparse.kron(sparse.eye_array(K), L)
             for (K, _), L in zip(others, self.Lambdas[1:], strict=True)
@@ -192,21 +192,12 @@ def _schur_blocks(pairs, M, q):
     if q == r == 1:
         weight = pairs.data**2 * M[rows, 0, 0]
         return np.bincount(pairs.indices, weight, G.shape[1])[:, None, None]
-    G, MG = G.tocsc(), (_block_diagonal(M) @ G).tocsc()
+    G, MG = G.tocsc(), (on_diagonal(M) @ G).tocsc()
     found = np.empty((G.shape[1] // q, q, q))
     for i in range(q):
         for j in range(q):
             found[:, i, j] = G[:, i::q].multiply(MG[:, j::q]).sum(axis=0)
     return found
-
-
-def _block_diagonal(M):
-    """The blocks M (K, q, q) as a csr_array (K q, K q)."""
-    K, q, _ = M.shape
-    columns = q * np.arange(K)[:, None, None] + np.arange(q)
-    columns = np.broadcast_to(columns, M.shape).ravel()
-    starts = np.arange(0, q * q * K + 1, q)
-    return sparse.csr_array((M.ravel(), columns, starts), shape=(K * q,) * 2)
 
 
 def _by(M, x):
