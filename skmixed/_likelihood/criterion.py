@@ -101,14 +101,16 @@ def has_freedom(likelihood, freedom):
     return freedom > LEAST_FREEDOM * likelihood.n
 
 
-def deviance(likelihood, at):
+def deviance(likelihood, at, logdet=None):
     """-2 log-likelihood at one ratio, with all constants and in the user's units.
 
     It is that of math.md (3) and (4), for ML and REML.  The penalty is left out; under
-    REML the coefficients' information includes it.
+    REML the coefficients' information includes it.  `logdet` is log|V0| if the factor
+    itself does not tell it.
     """
     log_variance = np.log(at.noise_variance)
-    value = likelihood.n * (np.log(2 * np.pi) + log_variance) + at.factor.logdet
+    logdet = at.factor.logdet if logdet is None else logdet
+    value = likelihood.n * (np.log(2 * np.pi) + log_variance) + logdet
     value += at.rss / at.noise_variance
     if likelihood.reml:
         rank = len(at.factor.root) - 1
@@ -117,10 +119,10 @@ def deviance(likelihood, at):
     return value
 
 
-def penalised_deviance(likelihood, at):
+def penalised_deviance(likelihood, at, logdet=None):
     """The deviance with the penalty, which ML minimises."""
     penalty = at.factor.rss - at.rss
-    return deviance(likelihood, at) + penalty / at.noise_variance
+    return deviance(likelihood, at, logdet) + penalty / at.noise_variance
 
 
 def check_freedom(n, used):

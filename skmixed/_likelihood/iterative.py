@@ -259,6 +259,15 @@ class IterativeFactor(TriangularSystem):
         return not any(L.any() for L in self.equations.Lambdas)
 
     @property
+    def logdet_of_few(self):
+        """log|V0| where S is small enough to be formed, else NaN."""
+        if self.equations.whole is None:
+            return np.nan
+        root, _ = self.equations.whole
+        _, of_first = np.linalg.slogdet(self.equations.blocks[0])
+        return np.sum(of_first) + 2 * np.sum(np.log(np.diag(root)))
+
+    @property
     def n_in_set(self):
         """The number of probes in a set, a power of 2 that is no less than that of the
         effects of a row beside the first term's.

@@ -464,7 +464,7 @@ def crossed_gram(data, terms, elimination, gram, columns, mean, n_jobs, matrices
         return work_columns(A - A[..., :1] * mean_of_A)
 
     W2A, a0 = work(W2A), work(a0)
-    R22 = _counted_root(gram.R22, W22, a0) if rest is None else work(rest)
+    R22 = _counted_root(gram, W22, a0) if rest is None else work(rest)
     if first.has_constant:
         constant = np.flatnonzero(~columns.within) + int(columns.has_constant)
         R22[:, constant] = W2A[:, constant] = a0[:, constant] = 0.0
@@ -559,10 +559,14 @@ def left_of_effects(Z, weight, links, product):
     return W22, size
 
 
-def _counted_root(R22, W22, a0):
-    """Root of A - Z a0 after the elimination, from that of A."""
-    scale = np.sqrt(np.sum(R22**2, axis=0))
-    return root_of_scatter(R22.T @ R22 - a0.T @ (W22 @ a0), scale)
+def _counted_root(gram, W22, a0):
+    """Root of A - Z a0 after the elimination, from that of A: a column of X has the
+    rounding of what was eliminated, too.
+    """
+    R22 = gram.R22
+    squares = np.sum(R22**2, axis=0)
+    squares[:-1] += np.sum(gram.R12[..., :-1] ** 2, axis=(0, 1))
+    return root_of_scatter(R22.T @ R22 - a0.T @ (W22 @ a0), np.sqrt(squares))
 
 
 def search_columns(data, term):

@@ -22,7 +22,7 @@ from .._rows.by_rows import RowGram
 from .._rows.crossed import CrossedGram
 from .._rows.iterative import IterativeGram
 from .descent import TINY, Optimum, attempt, search_from
-from .race import MOST_SEARCHES, race
+from .race import race
 
 # The variance, in noise variances, at which effects are as good as free coefficients;
 # where factors cross, digits are lost in proportion, and by rows of all that is left.
@@ -44,8 +44,9 @@ FLAT = 1e-10
 # Parts of a variance in others have this error, in units of their informations' roots.
 SPANNED = 1e-6
 # The logarithm of a noise variance is found up to this error, by secants with at least
-# this slope, and no longer than this.
-CONSISTENT, LEAST_SLOPE, FARTHEST = 1e-11, 0.01, 5.0
+# this slope, and no longer than this; searches after the first have no more evaluations
+# together than so many of the longest one.
+CONSISTENT, LEAST_SLOPE, FARTHEST, MOST_SETTLING = 1e-11, 0.01, 5.0, 2
 # An exact fit of less than this fraction of the rows may have led past other optima.
 MOST_ROWS = 0.5
 # A noise variance below this many times that of an exact fit is on the way there.
@@ -53,6 +54,11 @@ NEAR_EXACT = 1e6
 # With fewer rows than this for each effect, or few effects, several optima are looked
 # for, from the scatter of each term alone, and below so many rows from random starts.
 ROWS_PER_EFFECT, FEW_ROWS, N_STARTS = 5, 100, 8
+# Random starts are drawn so often, as long as the last ones led to a better optimum.
+MOST_RACES = 3
+# Logarithms of standard deviations of random starts have these standard deviations, far
+# from the optimum that is known and near it.
+WIDE, NARROW = 1.5, 0.5
 # With more effects than this there are fewer of them, and of their steps, but no fewer
 # steps than these: a step costs the cube of effects.
 MANY_EFFECTS, LEAST_STEPS = 200, 20
@@ -107,7 +113,7 @@ def settle(search, noise_variance, max_iter):
         best = search(float(np.exp(logs[-1])), known)
         profiled = best.point.held(None)
         spent += best.n_evaluations + 1
-        most = spent + MOST_SEARCHES * max_iter if known is None else most
+        most = spent + MOST_SETTLING * max_iter if known is None else most
         gaps.append(np.log(profiled.noise_variance) - logs[-1])
         if abs(gaps[-1]) < CONSISTENT:
             break
@@ -149,16 +155,28 @@ def best_of_starts(zero, max_iter, simpler=None):
     starts = _more_starts(zero, others, n_effects)
     if free is not None and free.value < best.point.value:
         starts.append(free)
-    if n_effects >= start.factor_freedom or zero.model.n_rows < FEW_ROWS:
-        starts += random_starts(best.point, max(1, int(part * N_STARTS)))
-    if not starts:
-        return best
-    found, spent = race(best, starts, max(LEAST_STEPS, int(part * max_iter)))
-    total = best.n_evaluations + spent
-    for other in found:
-        if other.point.value < best.point.value - best.point.rounding:
-            best = other
-    return replace(best, n_evaluations=total)
+    return _best_of_races(best, starts, part, max(LEAST_STEPS, int(part * max_iter)))
+
+
+def _best_of_races(best, starts, part, max_iter):
+    """The best of an optimum and of those that the starts and random ones lead to: as
+    long as these are better, others are drawn about them.
+    """
+    n_starts = n_random_starts(best.point, part)
+    for turn in range(MOST_RACES):
+        starts = [*starts, *random_starts(best.point, n_starts, turn)]
+        if not starts:
+            break
+        found, spent = race(best, starts, max_iter)
+        value = best.point.value - best.point.rounding
+        better = [other for other in found if other.point.value < value]
+        spent += best.n_evaluations
+        best = min([best, *better], key=lambda optimum: optimum.point.value)
+        best = replace(best, n_evaluations=spent)
+        if not better or best.is_exact:
+            break
+        starts = []
+    return best
 
 
 def _more_starts(zero, others, n_effects):
@@ -169,7 +187,7 @@ def _more_starts(zero, others, n_effects):
     some = few or zero.model.n_rows < ROWS_PER_EFFECT * n_effects
     starts = [*map(lifted, others)] if some else []
     if few and len(covariances) > 1:
-        starts += _from_far(zero.model)
+        starts += from_far(zero.model)
     if [len(c.blocks) > 1 for c in covariances] == [True]:
         starts.append(lifted(zero))  # uncorrelated; free ones may be opposite
     return starts
@@ -365,7 +383,7 @@ def _has_few_slopes(model):
     return q > 1 and K * q <= FEW_EFFECTS and not more
 
 
-def _from_far(model):
+def from_far(model):
     """A step of Fisher scoring from variances of all effects that are far above the
     noise, none where it cannot be made: a factor that the first points leave without a
     variance may have one beside other coefficients.
@@ -471,21 +489,38 @@ def lifted(point):
     return point if new is None else new
 
 
-def random_starts(point, n_starts=N_STARTS):
+def n_random_starts(point, part):
+    """Number of `random_starts` of each kind, of which at least one is left where a
+    part is asked for: there are some where rows are few or the effects fit all of them.
+    """
+    n_effects = sum(K * q for K, q in point.model.gram.sizes)
+    many = point.model.n_rows >= FEW_ROWS and n_effects < point.factor_freedom
+    return 0 if many else max(1, int(part * N_STARTS))
+
+
+def random_starts(point, n_starts=N_STARTS, turn=0):
     """Points with standard deviations that differ widely, between the resolution of the
     data and the largest of any effect at a given point: what one factor explains there
     another may explain elsewhere.
+
+    Where effects are far larger than the noise, as many more have the standard
+    deviations of the point, nearly, and other correlations: so exactly told, effects of
+    few levels may be added up in several ways.
     """
-    random, model = np.random.default_rng(point.model.seed), point.model
+    random, model = np.random.default_rng(point.model.seed + turn), point.model
     largest = np.sqrt(_largest(point))
-    for _ in range(n_starts):
+    for k in range(n_starts * (2 if largest**2 > MODERATE else 1)):
         Lambdas = []
         for t, covariance in enumerate(model.covariances):
-            least = np.sqrt(model.resolution(t))
-            ratio = max(largest / least, 1.0)
-            std = least * ratio ** random.uniform(0.5, 1.0, covariance.q)
-            std *= np.exp(random.normal(0.0, 1.5, covariance.q))
-            A = random.normal(size=(covariance.q, 2 * covariance.q))
+            q, least = covariance.q, np.sqrt(model.resolution(t))
+            if k < n_starts:
+                ratio = max(largest / least, 1.0)
+                std = least * ratio ** random.uniform(0.5, 1.0, q)
+                std *= np.exp(random.normal(0.0, WIDE, q))
+            else:
+                std = np.sqrt(np.sum(point.Lambdas[t] ** 2, axis=1) + least**2)
+                std *= np.exp(random.normal(0.0, NARROW, q))
+            A = random.normal(size=(q, 2 * q))
             A *= (std / np.linalg.norm(A, axis=1))[:, None]
             Lambdas.append(covariance.root(covariance.project(A @ A.T)))
         start = attempt(point.moved, tuple(Lambdas))

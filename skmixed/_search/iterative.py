@@ -5,12 +5,14 @@ root: Newton's method with the average information finds that.
 """
 
 import logging
+from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
 
+from .._likelihood.criterion import penalised_deviance
 from .._likelihood.mixed import evaluate
-from .covariances import fisher_step, no_variance, told_variances
+from .covariances import fisher_step, from_far, no_variance, told_variances
 from .descent import Optimum, newton_step
 
 LOG = logging.getLogger("skmixed")
@@ -29,7 +31,8 @@ LEAST, NONE = 1e-8, 1e-6
 
 
 def best_iterative(zero, order, max_iter):
-    """The root of the score, and which variances the data can tell.
+    """The root of the score, the better one of two where the value tells which, and
+    which variances the data can tell.
 
     Parameters
     ----------
@@ -49,7 +52,22 @@ def best_iterative(zero, order, max_iter):
         zero = no_variance(zero.model.only(told))
     if not any(c.blocks for c in zero.model.covariances):
         return Optimum(zero, 1, zero.factor.converged), told
-    start, point = perf_counter(), fisher_step(zero)
+    found = [_root_of_score(fisher_step(zero), max_iter)]
+    if np.isfinite(_value(found[0].point)):
+        found += [_root_of_score(start, max_iter) for start in from_far(zero.model)]
+    best = min(found, key=lambda root: (not root.converged, _value(root.point)))
+    spent = sum(root.n_evaluations for root in found)
+    return replace(best, n_evaluations=1 + spent), told
+
+
+def _value(point):
+    """The deviance where few effects beside the first term's let it be known."""
+    return penalised_deviance(point.model, point, point.factor.logdet_of_few)
+
+
+def _root_of_score(point, max_iter):
+    """The `Optimum` at the root of the score that steps from a point lead to."""
+    start = perf_counter()
     length, fall, step = 1.0, 0.0, None
     for n_iter in range(max_iter):
         if step is not None:  # after one too far the next ones are shorter
@@ -67,18 +85,18 @@ def best_iterative(zero, order, max_iter):
             perf_counter() - start,
         )
         if decrement <= CONVERGED:
-            return Optimum(_ended(point), n_iter + 2, point.factor.converged), told
+            return Optimum(_ended(point), n_iter + 1, point.factor.converged)
         theta = point.model.pack(point.Lambdas) + length * step
         Lambdas = _raised(point.model, point.model.unpack(theta), LEAST)
         moved = (point.model.pack(Lambdas) - point.model.pack(point.Lambdas)) / units
         new = _at(point, Lambdas)
         if new is None:
-            return Optimum(_ended(point), n_iter + 3, False), told
+            return Optimum(_ended(point), n_iter + 2, False)
         point = new
         still = np.linalg.norm(moved) <= STILL * length
         if still or not point.factor.converged:  # beyond which nothing is solved for
-            return Optimum(_ended(point), n_iter + 3, point.factor.converged), told
-    return Optimum(_ended(point), max_iter + 1, False), told
+            return Optimum(_ended(point), n_iter + 2, point.factor.converged)
+    return Optimum(_ended(point), max_iter, False)
 
 
 def _at(point, Lambdas):

@@ -335,8 +335,10 @@ def best_optimum(model, order, max_iter):
     if not model.covariances or zero.at_floor:
         return Optimum(zero, 1, True), all_told
     if [c.q for c in model.covariances] == [1]:
-        told = told_variances(zero, order)
-        return _best_of_one(model) if told[0][0] else (Optimum(zero, 1, True), told)
+        told, none = told_variances(zero, order), Optimum(zero, 1, True)
+        if told[0][0]:
+            return _best_of_one(model)
+        return (_best_of_one(model)[0] if _may_fall(model, none, told) else none), told
     if isinstance(model.gram, IterativeGram):
         return best_iterative(zero, order, max_iter)
     told = told_variances(zero, order)
@@ -354,13 +356,13 @@ def best_optimum(model, order, max_iter):
 
 def _may_fall(model, simpler, told):
     """Whether the optimum without the variances that are not told is none with them: by
-    the slope along one of these, as far as the largest variance, the value falls.  What
-    the search has left of the slopes along the others is none.
+    the slope along one of these, as far as the largest variance or that of the noise,
+    the value falls.  What the search has left of the slopes along the others is none.
     """
     point, told = evaluate(model, simpler.point.Lambdas), np.concatenate(told)
     slopes = np.concatenate([np.diag(S) for S in point.scores])
     slope = slopes[~told].min() - slopes[told].min(initial=0.0)
-    largest = max(np.sum(L**2, axis=1).max() for L in point.Lambdas)
+    largest = max(1.0, *(np.sum(L**2, axis=1).max() for L in point.Lambdas))
     return -slope * largest > NO_COST
 
 

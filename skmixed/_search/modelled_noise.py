@@ -27,12 +27,11 @@ from .._rows.modelled_noise import known_part, modelled_noise_rows, rows_in_part
 from .._rows.parts import Parts
 from .._rows.statistics import sample_in_memory, summarize
 from .covariances import (
-    FEW_ROWS,
     MANY_EFFECTS,
-    N_STARTS,
     at_noise,
     first_points,
     lifted,
+    n_random_starts,
     no_variance,
     random_starts,
     settle,
@@ -289,13 +288,12 @@ def _best(start, max_iter):
     fewest = ROWS_PER_PARAMETER * (1 + len(start.gamma))
     if not fewest <= start.noise.rows.n_rows <= SOME_ROWS:
         return best
-    starts, model, part = [], start.model, _share_of_starts(start)
+    starts, part = [], _share_of_starts(start)
     for other_start in _starts(start, max(1, int(part * MOST_STARTS))):
         with suppress(np.linalg.LinAlgError):  # variances too far apart to begin with
             starts.append(other_start())
-    n_effects = sum(K * q for K, q in model.gram.sizes)
-    if n_effects >= best.point.mixed.factor_freedom or model.n_rows < FEW_ROWS:
-        starts += random_starts(best.point, max(1, int(part * N_STARTS)))
+    n_starts = n_random_starts(best.point.mixed, part)
+    starts += random_starts(best.point, n_starts)
     most = max(TO_START, int(part * max_iter))
     found, spent = race(best, starts, most)
     spent += best.n_evaluations

@@ -13,7 +13,7 @@ from .descent import Descent, Optimum, leave_boundary, search_from
 # Steps of every search in its turn.
 TURN = 2
 # All of them together have at most so many times the steps of one search.
-MOST_SEARCHES = 2
+MOST_SEARCHES = 4
 # A point with a deviance above that of an optimum by less than this may be on its way
 # there, and is, if a step has led it nearer by so much.
 WITHIN, NEARER = 1.0, 0.75

@@ -90,14 +90,7 @@ class Criterion:
         is formed: effects may be far larger than the noise.
         """
         some = np.sqrt(self.weight / np.exp(self.log_variance(gamma)))[:, None]
-        parts = []
-        for Z, same, L in zip(self.Z, self.same, roots, strict=True):
-            _, first, codes = np.unique(
-                same.argmax(axis=1), return_index=True, return_inverse=True
-            )
-            of_levels = codes[:, None] == np.arange(len(first))
-            parts += [of_levels * column[:, None] for column in (Z @ L).T]
-        effects = np.hstack(parts)
+        effects = self.columns_of_effects(roots)
         p, d = self.Q.shape[1], effects.shape[1]
         rows = some * np.column_stack([effects, self.Q, self.y])
         prior = np.eye(d, rows.shape[1])
@@ -112,6 +105,17 @@ class Criterion:
         if self.reml:
             value += 2 * np.sum(size[d : d + p])
         return -0.5 * value, np.linalg.norm(R[d:, -1]) / abs(R[-1, -1])
+
+    def columns_of_effects(self, roots):
+        """Columns (n, d) of all effects, those of each factor times its root."""
+        parts = []
+        for Z, same, L in zip(self.Z, self.same, roots, strict=True):
+            _, first, codes = np.unique(
+                same.argmax(axis=1), return_index=True, return_inverse=True
+            )
+            of_levels = codes[:, None] == np.arange(len(first))
+            parts += [of_levels * column[:, None] for column in (Z @ L).T]
+        return np.hstack(parts)
 
     def _solved(self, roots, gamma):
         """The log-likelihood, the root of V, V^-1/2 [Q y] with the rows of the penalty
@@ -224,6 +228,26 @@ class Criterion:
         """
         ends = [end for end in map(self.climb, points) if end is not None]
         return max((self.exactly(*end)[0] for end in ends), default=None)
+
+
+def may_be_unbounded(criterion):
+    """Whether effects and columns of the mean fit y: the noise may then go to nothing.
+
+    Under REML that has a bound where they fit any y.  Under ML it has one where no
+    covariance fits all rows but those that the mean fits; levels of one row have such a
+    covariance, and it is not looked for which others do.
+    """
+    effects = criterion.columns_of_effects([np.eye(Z.shape[1]) for Z in criterion.Z])
+    columns = effects
+    if not criterion.penalty.any():
+        columns = np.column_stack([criterion.Q, effects])
+    span = basis(columns, criterion.weight)
+    n, rank = span.shape
+    weighed = criterion.weight * criterion.y
+    left = criterion.y - span @ (span.T @ weighed)
+    size = np.sqrt(criterion.weight @ left**2)
+    fitted = size <= DEPENDENT * np.sqrt(weighed @ criterion.y)
+    return fitted and not (criterion.reml and rank == n)
 
 
 def has_few_rows(criterion):

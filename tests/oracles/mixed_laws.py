@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 
 from oracles import laws, mixed_doors
-from oracles.mixed_criterion import criterion_of, has_few_rows
+from oracles.mixed_criterion import criterion_of, has_few_rows, may_be_unbounded
 
 N_RANDOM = 50
 # In log-likelihood, for each row by its weight: what rounding may hide, and what the
@@ -113,8 +113,9 @@ def of_columns(model, problem):
 
 
 def assert_best(model, problem):
-    """No optima that the best of random covariances, and unit covariances, lead to have
-    a higher criterion than the fitted ones; a way to none has points that are higher.
+    """Neither random covariances nor unit ones have a higher criterion than the fitted
+    ones, and no optimum that the best of them leads to; a way to none has points that
+    are higher.
     """
     criterion, roots, gamma = criterion_of(model, problem)
     n = len(criterion.y)
@@ -126,11 +127,13 @@ def assert_best(model, problem):
         return
     best, loss = criterion.exactly(roots, gamma)
     rows = 1 + max(n, criterion.freedom)
-    allowed = CRITERION * rows + ROUNDING * loss * rows
+    allowed = (CRITERION + ROUNDING * loss + of_columns(model, problem)) * rows
     rng = np.random.default_rng(problem.story["seed"])
     unit = criterion.identity
     drawn = [criterion.draw(rng) for _ in range(N_RANDOM)]
-    rivals = [criterion.at(x) for x in drawn]
-    highest = criterion.highest([unit, drawn[int(np.argmax(rivals))]])
-    gain = -np.inf if highest is None else highest - best
+    rivals = [unit, drawn[int(np.argmax([criterion.at(x) for x in drawn]))]]
+    values = [criterion.exactly(*criterion.unpack(x))[0] for x in rivals]
+    if not may_be_unbounded(criterion):
+        values += [criterion.highest(rivals)]
+    gain = max(value for value in values if value is not None) - best
     assert gain <= allowed, f"{gain:.3g} above {best:.10g}, that of the fit"
