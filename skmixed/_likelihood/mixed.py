@@ -52,6 +52,11 @@ class LinearMixed(Likelihood):
     seed: int = 0
     n_rows: int = 0
 
+    @property
+    def n_effects(self):
+        """Number of random effects, those without a variance included."""
+        return sum(K * q for K, q in self.gram.sizes)
+
     def resolution(self, t):
         """The variance of an effect of term t, in noise variances, that an average
         level tells no better than its own noise.

@@ -61,7 +61,7 @@ MOST_RACES = 3
 WIDE, NARROW = 1.5, 0.5
 # With more effects than this there are fewer of them, and of their steps, but no fewer
 # steps than these: a step costs the cube of effects.
-MANY_EFFECTS, LEAST_STEPS = 200, 20
+MANY_EFFECTS, LEAST_STEPS = 200, 10
 
 
 def best_covariances(zero, max_iter=100, simpler=None):
@@ -150,9 +150,8 @@ def best_of_starts(zero, max_iter, simpler=None):
         best = replace(best, n_evaluations=other.n_evaluations)
     if best.is_exact:
         return best
-    n_effects = sum(K * q for K, q in zero.model.gram.sizes)
-    part = (MANY_EFFECTS / max(n_effects, MANY_EFFECTS)) ** 3
-    starts = _more_starts(zero, others, n_effects)
+    part = (MANY_EFFECTS / max(zero.model.n_effects, MANY_EFFECTS)) ** 3
+    starts = _more_starts(zero, others)
     if free is not None and free.value < best.point.value:
         starts.append(free)
     return _best_of_races(best, starts, part, max(LEAST_STEPS, int(part * max_iter)))
@@ -163,7 +162,8 @@ def _best_of_races(best, starts, part, max_iter):
     long as these are better, others are drawn about them.
     """
     n_starts = n_random_starts(best.point, part)
-    for turn in range(MOST_RACES):
+    few = best.point.model.n_effects <= FEW_EFFECTS
+    for turn in range(MOST_RACES if few else 1):
         starts = [*starts, *random_starts(best.point, n_starts, turn)]
         if not starts:
             break
@@ -179,15 +179,16 @@ def _best_of_races(best, starts, part, max_iter):
     return best
 
 
-def _more_starts(zero, others, n_effects):
+def _more_starts(zero, others):
     """Starts that compete with the first point, `others` being those of the scatter of
     effects.
     """
-    few, covariances = n_effects <= FEW_EFFECTS, zero.model.covariances
-    some = few or zero.model.n_rows < ROWS_PER_EFFECT * n_effects
+    model, covariances = zero.model, zero.model.covariances
+    few = model.n_effects <= FEW_EFFECTS
+    some = few or model.n_rows < ROWS_PER_EFFECT * model.n_effects
     starts = [*map(lifted, others)] if some else []
     if few and len(covariances) > 1:
-        starts += from_far(zero.model)
+        starts += from_far(model)
     if [len(c.blocks) > 1 for c in covariances] == [True]:
         starts.append(lifted(zero))  # uncorrelated; free ones may be opposite
     return starts
@@ -493,8 +494,8 @@ def n_random_starts(point, part):
     """Number of `random_starts` of each kind, of which at least one is left where a
     part is asked for: there are some where rows are few or the effects fit all of them.
     """
-    n_effects = sum(K * q for K, q in point.model.gram.sizes)
-    many = point.model.n_rows >= FEW_ROWS and n_effects < point.factor_freedom
+    model = point.model
+    many = model.n_rows >= FEW_ROWS and model.n_effects < point.factor_freedom
     return 0 if many else max(1, int(part * N_STARTS))
 
 

@@ -304,9 +304,8 @@ def _share_of_starts(start):
     """The fraction of starts, and of their steps, that is left where a step is dear:
     of crossed factors it costs the cube of effects and columns.
     """
-    n_effects = sum(K * q for K, q in start.model.gram.sizes)
     is_dear = isinstance(start.model.gram, CrossedGram)
-    size = n_effects + len(start.gamma) if is_dear else 0
+    size = start.model.n_effects + len(start.gamma) if is_dear else 0
     return (MANY_EFFECTS / max(size, MANY_EFFECTS)) ** 3
 
 

@@ -8,6 +8,7 @@ import pickle
 import warnings
 
 import numpy as np
+from sklearn.base import clone
 
 from oracles import laws, mixed_doors
 from oracles.mixed_criterion import criterion_of, has_few_rows, may_be_unbounded
@@ -45,6 +46,8 @@ def check(problem):
         laws.assert_same_bits(predict(other, problem), predictions)
     if mixed_doors.has_maximum(model, told) and not loses_digits(problem):
         assert_best(model, problem)
+        if "cs" in problem.story["container"]:
+            assert_as_dense(model, problem)
     if (door := problem.story.get("door")) is not None:
         mixed_doors.check(door, model, problem, told)
     laws.assert_unchanged(problem.data, before)
@@ -96,6 +99,22 @@ def assert_predictive(figures):
         expected, error = figures[f"{kind}, mean"]
         assert (std >= error * (1 - laws.ROUNDING)).all(), kind
         assert np.allclose(mean, expected, rtol=laws.ROUNDING, atol=1e-9 * std.max())
+
+
+def assert_as_dense(model, problem):
+    """A sparse X has the fit of a dense one, up to the rounding of cross-products."""
+    criterion, roots, gamma = criterion_of(model, problem)
+    if has_few_rows(criterion) or may_be_unbounded(criterion):
+        return
+    if not mixed_doors.has_more_rows_than_parameters(model, problem):
+        return
+    other = clone(problem.estimator).fit(**problem.data | {"X": problem.dense})
+    _, loss = criterion.exactly(roots, gamma)
+    rows = 1 + max(len(criterion.y), criterion.freedom)
+    allowed = (CRITERION + ROUNDING * loss**2 + of_columns(model, problem)) * rows
+    gap = model.log_likelihood_ - other.log_likelihood_
+    if other.converged_:
+        assert abs(gap) <= allowed, f"the fit of a sparse X is {gap:.3g} higher"
 
 
 def loses_digits(problem):
