@@ -16,7 +16,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import block_diag
 
-from .._blocks import slices_of
+from .._blocks import row_blocks, slices_of
 from .._rows.crossed import indicator
 from .._rows.modelled_noise import ModelledNoiseRows
 from .._rows.qr import as_rows
@@ -425,16 +425,15 @@ def _traces(point, directions, of_covariances):
 
 
 def _products(rows, found, sizes, reml):
-    """Products of the log-variance's columns, and `_scatter` for w and for w times each
-    of these columns.
+    """Products of the log-variance's columns, and `_scatters` for w and for w times
+    each of these columns.
     """
     h = found.h if reml else found.h[:, :0]
     triples = zip(rows.Z, rows.codes, sizes, strict=bool(sizes))
     parts = [indicator(code, K, z) for z, code, (K, _) in triples]
     Z = sparse.hstack([sparse.csr_array((len(h), 0)), *parts], format="csr")
-    weights = [found.w, *(found.w * s for s in rows.S.T)]
-    G = np.array([_scatter(Z, h, weight) for weight in weights])
-    return [_of_columns(rows, found, h), G]
+    weights = found.w * np.vstack([np.ones(len(h)), rows.S.T])
+    return [_of_columns(rows, found, h), _scatters(Z, h, weights)]
 
 
 def _of_columns(rows, found, h):
@@ -496,16 +495,27 @@ def _covariance_of_effects(point, sizes):
     return np.vstack([c.reshape(-1, n_effects) for c in C])
 
 
-def _scatter(Z, h, weight):
-    """[Z h]' diag(weight) [Z h], dense."""
-    weighted = weight[:, None] * h
-    of_both = Z.T @ weighted
-    return np.block(
-        [
-            [(Z.T @ (Z * weight[:, None])).toarray(), of_both],
-            [of_both.T, h.T @ weighted],
-        ]
-    )
+def _scatters(Z, h, weights):
+    """[Z h]' diag(weight) [Z h] of every weight (k, n), dense.
+
+    A product of two columns of Z is one of a row's own effects, which are as many in
+    every row: sums over rows of all such products are those of one sparse matrix.
+    """
+    (n, d), p = Z.shape, h.shape[1]
+    r = Z.nnz // max(n, 1)
+    places, values = Z.indices.reshape(n, r), Z.data.reshape(n, r)
+    pairs = places[:, :, None].astype(np.int64) * d + places[:, None]
+    products, starts = values[:, :, None] * values[:, None], np.arange(n + 1) * r * r
+    of_pairs = sparse.csc_array((products.ravel(), pairs.ravel(), starts), (d * d, n))
+    found, back = np.empty((len(weights), d + p, d + p)), Z.T.tocsr()
+    for some in row_blocks(len(weights), d * d):
+        sums = of_pairs @ weights[some].T
+        found[some, :d, :d] = sums.T.reshape(sums.shape[1], d, d)
+    for one, weight in zip(found, weights, strict=True):
+        weighted = weight[:, None] * h
+        one[:d, d:] = back @ weighted
+        one[d:, :d], one[d:, d:] = one[:d, d:].T, h.T @ weighted
+    return found
 
 
 def coefficient_slopes_of_gamma(point):

@@ -46,7 +46,10 @@ SPANNED = 1e-6
 # The logarithm of a noise variance is found up to this error, by secants with at least
 # this slope, and no longer than this; searches after the first have no more evaluations
 # together than so many of the longest one.
-CONSISTENT, LEAST_SLOPE, FARTHEST, MOST_SETTLING = 1e-11, 0.01, 5.0, 2
+CONSISTENT, LEAST_SLOPE, FARTHEST, MOST_SETTLING = 1e-11, 0.01, 10.0, 2
+# An error below this may be what searches leave of it: it is, unless the next one is
+# less by this factor.
+SETTLED, FASTER = 1e-6, 0.25
 # An exact fit of less than this fraction of the rows may have led past other optima.
 MOST_ROWS = 0.5
 # A noise variance below this many times that of an exact fit is on the way there.
@@ -115,7 +118,7 @@ def settle(search, noise_variance, max_iter):
         spent += best.n_evaluations + 1
         most = spent + MOST_SETTLING * max_iter if known is None else most
         gaps.append(np.log(profiled.noise_variance) - logs[-1])
-        if abs(gaps[-1]) < CONSISTENT:
+        if _is_settled(gaps):
             break
         slope = -1.0
         if len(gaps) > 1 and logs[-1] != logs[-2]:
@@ -123,8 +126,15 @@ def settle(search, noise_variance, max_iter):
         logs.append(logs[-1] - np.clip(gaps[-1] / slope, -FARTHEST, FARTHEST))
         if spent > most:
             break
-    converged = best.converged and abs(gaps[-1]) < CONSISTENT
-    return Optimum(profiled, spent, converged)
+    return Optimum(profiled, spent, best.converged and _is_settled(gaps))
+
+
+def _is_settled(gaps):
+    """Whether the last error is as small as it comes: secants would make it far smaller
+    than the one before if it were not what is left by searches.
+    """
+    last, before = np.abs(gaps[-1]), np.abs(gaps[-2]) if len(gaps) > 1 else np.inf
+    return last < CONSISTENT or FASTER * before < last < SETTLED
 
 
 def at_noise(point, noise_variance):

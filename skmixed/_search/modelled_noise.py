@@ -50,6 +50,8 @@ SOME_ROWS = 2_000
 ROWS_PER_PARAMETER = 3
 # Most steps of a search for the covariances, or for the log-variance, of a start.
 TO_START = 20
+# With more products of effects and columns than this there are fewer starts and steps.
+MANY_PRODUCTS = 30_000
 # Tolerance and iterations of the search for one random intercept.
 TOLERANCE, MAX_ITER = 1e-10, 100
 
@@ -301,12 +303,15 @@ def _best(start, max_iter):
 
 
 def _share_of_starts(start):
-    """The fraction of starts, and of their steps, that is left where a step is dear:
-    of crossed factors it costs the cube of effects and columns.
+    """The fraction of starts, and of their steps, that is left where a step is dear: it
+    costs the product of effects and columns, of crossed factors the cube of their sum.
     """
-    is_dear = isinstance(start.model.gram, CrossedGram)
-    size = start.model.n_effects + len(start.gamma) if is_dear else 0
-    return (MANY_EFFECTS / max(size, MANY_EFFECTS)) ** 3
+    n_effects, k = start.model.n_effects, len(start.gamma)
+    n_products = n_effects * (len(start.mixed.factor.root) + k)
+    part = MANY_PRODUCTS / max(n_products, MANY_PRODUCTS)
+    if not isinstance(start.model.gram, CrossedGram):
+        return part
+    return min(part, (MANY_EFFECTS / max(n_effects + k, MANY_EFFECTS)) ** 3)
 
 
 def _merit(optimum):
