@@ -26,11 +26,11 @@ def row_blocks(n_rows, n_columns):
     return _slices(n_rows, block_rows(n_columns))
 
 
-def short_blocks(n_rows, width):
+def short_blocks(n_rows, width, size=0):
     """Consecutive slices that cover `n_rows` rows of `width` numbers each, of a single
-    row where that is as long as a block.
+    row where that is as long as a block; a block is as long as `size` if that is more.
     """
-    return _slices(n_rows, max(BLOCK_SIZE // max(width, 1), 1))
+    return _slices(n_rows, max(max(BLOCK_SIZE, size) // max(width, 1), 1))
 
 
 def _slices(n_rows, step):

@@ -2,7 +2,7 @@
 
 Lambda'Z'WZ Lambda + I is not formed: the first term is eliminated level by level, and
 the others are solved for by products with sparse matrices.  Traces are estimated by
-probes that stay the same at all covariances; there is no determinant.
+probes that stay the same at all covariances; only few effects have a determinant.
 """
 
 from dataclasses import dataclass
@@ -260,7 +260,7 @@ class IterativeFactor(TriangularSystem):
 
     @property
     def logdet_of_few(self):
-        """log|V0| where S is small enough to be formed, else NaN."""
+        """log|V0| where S is small enough to be formed, and has a root, else NaN."""
         if self.equations.whole is None:
             return np.nan
         root, _ = self.equations.whole

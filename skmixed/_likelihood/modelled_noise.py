@@ -16,7 +16,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import block_diag
 
-from .._blocks import row_blocks, slices_of
+from .._blocks import short_blocks, slices_of
 from .._rows.crossed import indicator
 from .._rows.modelled_noise import ModelledNoiseRows
 from .._rows.qr import as_rows
@@ -498,19 +498,23 @@ def _covariance_of_effects(point, sizes):
 def _scatters(Z, h, weights):
     """[Z h]' diag(weight) [Z h] of every weight (k, n), dense.
 
-    A product of two columns of Z is one of a row's own effects, which are as many in
-    every row: sums over rows of all such products are those of one sparse matrix.
+    Every row has as many effects, r.  Entries of Z' diag(weight) Z are sums over rows
+    of products of two of these, so that one sparse matrix of the products, (d^2, rows),
+    times all weights is all of them.
     """
     (n, d), p = Z.shape, h.shape[1]
     r = Z.nnz // max(n, 1)
     places, values = Z.indices.reshape(n, r), Z.data.reshape(n, r)
-    pairs = places[:, :, None].astype(np.int64) * d + places[:, None]
-    products, starts = values[:, :, None] * values[:, None], np.arange(n + 1) * r * r
-    of_pairs = sparse.csc_array((products.ravel(), pairs.ravel(), starts), (d * d, n))
+    sums = np.zeros((d * d, len(weights)))
+    for some in short_blocks(n, r * r, sums.size):
+        pairs = places[some, :, None].astype(np.int64) * d + places[some, None]
+        products = values[some, :, None] * values[some, None]
+        starts = np.arange(len(products) + 1) * r * r
+        shape = d * d, len(products)
+        of_pairs = sparse.csc_array((products.ravel(), pairs.ravel(), starts), shape)
+        sums += of_pairs @ weights[:, some].T
     found, back = np.empty((len(weights), d + p, d + p)), Z.T.tocsr()
-    for some in row_blocks(len(weights), d * d):
-        sums = of_pairs @ weights[some].T
-        found[some, :d, :d] = sums.T.reshape(sums.shape[1], d, d)
+    found[:, :d, :d] = sums.T.reshape(len(weights), d, d)
     for one, weight in zip(found, weights, strict=True):
         weighted = weight[:, None] * h
         one[:d, d:] = back @ weighted

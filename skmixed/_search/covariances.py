@@ -47,8 +47,8 @@ SPANNED = 1e-6
 # this slope, and no longer than this; searches after the first have no more evaluations
 # together than so many of the longest one.
 CONSISTENT, LEAST_SLOPE, FARTHEST, MOST_SETTLING = 1e-11, 0.01, 10.0, 2
-# An error below this may be what searches leave of it: it is, unless the next one is
-# less by this factor.
+# Errors below this may be what searches leave of them, unless the next one is less by
+# this factor.
 SETTLED, FASTER = 1e-6, 0.25
 # An exact fit of less than this fraction of the rows may have led past other optima.
 MOST_ROWS = 0.5
@@ -57,13 +57,14 @@ NEAR_EXACT = 1e6
 # With fewer rows than this for each effect, or few effects, several optima are looked
 # for, from the scatter of each term alone, and below so many rows from random starts.
 ROWS_PER_EFFECT, FEW_ROWS, N_STARTS = 5, 100, 8
-# Random starts are drawn so often, as long as the last ones led to a better optimum.
+# Beside few effects searches from random starts are begun so often, as long as the last
+# ones, or those from other starts beside them, led to a better optimum.
 MOST_RACES = 3
 # Logarithms of standard deviations of random starts have these standard deviations, far
 # from the optimum that is known and near it.
 WIDE, NARROW = 1.5, 0.5
-# With more effects than this there are fewer of them, and of their steps, but no fewer
-# steps than these: a step costs the cube of effects.
+# With more effects than this there are fewer random starts, and fewer steps of all but
+# the first search, but no fewer than these: a step costs the cube of effects.
 MANY_EFFECTS, LEAST_STEPS = 200, 10
 
 
@@ -130,11 +131,15 @@ def settle(search, noise_variance, max_iter):
 
 
 def _is_settled(gaps):
-    """Whether the last error is as small as it comes: secants would make it far smaller
-    than the one before if it were not what is left by searches.
+    """Whether the last error is as small as it comes.  Where it is small and secants
+    make it no smaller, or of the other sign and hardly smaller, it is what is left by
+    searches.
     """
-    last, before = np.abs(gaps[-1]), np.abs(gaps[-2]) if len(gaps) > 1 else np.inf
-    return last < CONSISTENT or FASTER * before < last < SETTLED
+    last, before = gaps[-1], gaps[-2] if len(gaps) > 2 else np.inf
+    if max(abs(last), abs(before)) >= SETTLED:
+        return abs(last) < CONSISTENT
+    hardly = last * before < 0 and abs(last) > FASTER * abs(before)
+    return hardly or abs(last) >= abs(before) or abs(last) < CONSISTENT
 
 
 def at_noise(point, noise_variance):
@@ -169,7 +174,8 @@ def best_of_starts(zero, max_iter, simpler=None):
 
 def _best_of_races(best, starts, part, max_iter):
     """The best of an optimum and of those that the starts and random ones lead to: as
-    long as these are better, others are drawn about them.
+    long as these are better, others are drawn about them.  An exact fit to which none
+    but these lead is a way on which the likelihood has no bound, beside an optimum.
     """
     n_starts = n_random_starts(best.point, part)
     few = best.point.model.n_effects <= FEW_EFFECTS
@@ -179,11 +185,12 @@ def _best_of_races(best, starts, part, max_iter):
             break
         found, spent = race(best, starts, max_iter)
         value = best.point.value - best.point.rounding
-        better = [other for other in found if other.point.value < value]
+        regular = (other for other in found if not other.is_exact)
+        better = [other for other in regular if other.point.value < value]
         spent += best.n_evaluations
         best = min([best, *better], key=lambda optimum: optimum.point.value)
         best = replace(best, n_evaluations=spent)
-        if not better or best.is_exact:
+        if not better:
             break
         starts = []
     return best
@@ -275,7 +282,7 @@ def _information(zero, found=None):
     pairs = list(zip(model.covariances, model.gram.sizes, strict=True))
     K = np.array([K for c, (K, _) in pairs for _ in c.entries[0]])
     k = len(F) - len(K)
-    few = found.is_exact and sum(K * q for _, (K, q) in pairs) <= FEW_EFFECTS
+    few = found.is_exact and model.n_effects <= FEW_EFFECTS
     if few and np.any(np.diag(F)[k:] <= least * model.n**2):
         F, least = F.copy(), UNTOLD**2  # N has its rounding before it is squared
         bases = [c.symmetric for c in model.covariances]
@@ -351,7 +358,7 @@ def _told_in_turn(F, rounding, parameters, sizes):
 
 def reach(model, Lambdas):
     """The point at some covariances, or None as of `attempt`."""
-    if isinstance(model.gram, IterativeGram):  # it has no value
+    if isinstance(model.gram, IterativeGram):  # whose value may be unknown
         return evaluate(model, Lambdas)
     return attempt(partial(evaluate, model), Lambdas)
 
@@ -501,12 +508,13 @@ def lifted(point):
 
 
 def n_random_starts(point, part):
-    """Number of `random_starts` of each kind, of which at least one is left where a
-    part is asked for: there are some where rows are few or the effects fit all of them.
+    """Number of `random_starts` that are far: a part of them, or one, where rows are
+    few or the effects fit all rows, and none elsewhere.
     """
     model = point.model
-    many = model.n_rows >= FEW_ROWS and model.n_effects < point.factor_freedom
-    return 0 if many else max(1, int(part * N_STARTS))
+    if model.n_rows >= FEW_ROWS and model.n_effects < point.factor_freedom:
+        return 0
+    return max(1, int(part * N_STARTS))
 
 
 def random_starts(point, n_starts=N_STARTS, turn=0):
@@ -514,13 +522,14 @@ def random_starts(point, n_starts=N_STARTS, turn=0):
     data and the largest of any effect at a given point: what one factor explains there
     another may explain elsewhere.
 
-    Where effects are far larger than the noise, as many more have the standard
-    deviations of the point, nearly, and other correlations: so exactly told, effects of
-    few levels may be added up in several ways.
+    Where effects that covary are far larger than the noise, twice as many more have the
+    standard deviations of the point, nearly, and other correlations: so exactly told,
+    effects of few levels may be added up in several ways.  `turn` tells draws apart.
     """
-    random, model = np.random.default_rng(point.model.seed + turn), point.model
-    largest = np.sqrt(_largest(point))
-    for k in range(n_starts * (2 if largest**2 > MODERATE else 1)):
+    model, largest = point.model, np.sqrt(_largest(point))
+    random = np.random.default_rng([model.seed, turn])
+    covary = any(len(block) > 1 for c in model.covariances for block in c.blocks)
+    for k in range(n_starts * (3 if covary and largest**2 > MODERATE else 1)):
         Lambdas = []
         for t, covariance in enumerate(model.covariances):
             q, least = covariance.q, np.sqrt(model.resolution(t))

@@ -1,10 +1,12 @@
-"""The search for the covariances without the likelihood's value (docs/math.md, 19).
+"""The search for the covariances where the likelihood's value is not known, or only at
+its ends (docs/math.md, 19).
 
 The score is estimated by probes that stay the same, so that it is a function with a
 root: Newton's method with the average information finds that.
 """
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from time import perf_counter
 
@@ -52,16 +54,18 @@ def best_iterative(zero, order, max_iter):
         zero = no_variance(zero.model.only(told))
     if not any(c.blocks for c in zero.model.covariances):
         return Optimum(zero, 1, zero.factor.converged), told
-    found = [_root_of_score(fisher_step(zero), max_iter)]
+    found, spent = [_root_of_score(fisher_step(zero), max_iter)], 1
     if np.isfinite(_value(found[0].point)):
-        found += [_root_of_score(start, max_iter) for start in from_far(zero.model)]
+        spent += 1
+        with suppress(np.linalg.LinAlgError):  # a start beyond double precision
+            found += [_root_of_score(start, max_iter) for start in from_far(zero.model)]
     best = min(found, key=lambda root: (not root.converged, _value(root.point)))
-    spent = sum(root.n_evaluations for root in found)
-    return replace(best, n_evaluations=1 + spent), told
+    spent += sum(root.n_evaluations for root in found)
+    return replace(best, n_evaluations=spent), told
 
 
 def _value(point):
-    """The deviance where few effects beside the first term's let it be known."""
+    """The deviance, NaN unless effects beside the first term's are few."""
     return penalised_deviance(point.model, point, point.factor.logdet_of_few)
 
 

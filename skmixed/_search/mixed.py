@@ -335,10 +335,7 @@ def best_optimum(model, order, max_iter):
     if not model.covariances or zero.at_floor:
         return Optimum(zero, 1, True), all_told
     if [c.q for c in model.covariances] == [1]:
-        told, none = told_variances(zero, order), Optimum(zero, 1, True)
-        if told[0][0]:
-            return _best_of_one(model)
-        return (_best_of_one(model)[0] if _may_fall(model, none, told) else none), told
+        return _best_of_one(zero, told_variances(zero, order))
     if isinstance(model.gram, IterativeGram):
         return best_iterative(zero, order, max_iter)
     told = told_variances(zero, order)
@@ -362,7 +359,8 @@ def _may_fall(model, simpler, told):
     point, told = evaluate(model, simpler.point.Lambdas), np.concatenate(told)
     slopes = np.concatenate([np.diag(S) for S in point.scores])
     slope = slopes[~told].min() - slopes[told].min(initial=0.0)
-    largest = max(1.0, *(np.sum(L**2, axis=1).max() for L in point.Lambdas))
+    variances = np.concatenate([np.sum(L**2, axis=1) for L in point.Lambdas])
+    largest = variances.max(initial=1.0)
     return -slope * largest > NO_COST
 
 
@@ -373,8 +371,12 @@ def one_ratio(model):
     return replace(model, gram=model.gram.take(model.gram.R11[:, 0, 0] > 0))
 
 
-def _best_of_one(model):
-    """The optimum of a model with one variance, and whether it is identified."""
-    found = best_ratio(one_ratio(model))
-    point = evaluate(model, (np.array([[np.sqrt(found.ratio)]]),))
-    return Optimum(point, found.n_evaluations, True), [np.array([found.identified])]
+def _best_of_one(zero, told):
+    """The optimum of a model with one variance, and whether the data tell that."""
+    none = Optimum(zero, 1, True)
+    if not told[0][0] and not _may_fall(zero.model, none, told):
+        return none, told
+    found = best_ratio(one_ratio(zero.model))
+    point = evaluate(zero.model, (np.array([[np.sqrt(found.ratio)]]),))
+    told = [np.array([found.identified])] if told[0][0] else told
+    return Optimum(point, found.n_evaluations, True), told

@@ -5,6 +5,7 @@ profiled out, so that only covariances are left: in units of sigma^2, and of the
 figures of their columns.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -230,24 +231,42 @@ class Criterion:
         return max((self.exactly(*end)[0] for end in ends), default=None)
 
 
-def may_be_unbounded(criterion):
-    """Whether effects and columns of the mean fit y: the noise may then go to nothing.
+def is_unbounded(criterion):
+    """Whether effects and columns of the mean fit y at covariances that leave V without
+    noise singular, so that the likelihood has no bound as the noise goes to nothing.
 
-    Under REML that has a bound where they fit any y.  Under ML it has one where no
-    covariance fits all rows but those that the mean fits; levels of one row have such a
-    covariance, and it is not looked for which others do.
+    Such covariances are looked for among those with regular roots, without some of the
+    effects, and without the direction of a row that is alone in its level.  Under REML
+    V is that of the rows beside the mean.
     """
-    effects = criterion.columns_of_effects([np.eye(Z.shape[1]) for Z in criterion.Z])
-    columns = effects
-    if not criterion.penalty.any():
-        columns = np.column_stack([criterion.Q, effects])
-    span = basis(columns, criterion.weight)
-    n, rank = span.shape
+    mean = criterion.Q if not criterion.penalty.any() else criterion.Q[:, :0]
+    terms = zip(criterion.Z, criterion.same, criterion.diagonal, strict=True)
+    for roots in itertools.product(*(_roots_of_any_rank(*term) for term in terms)):
+        columns = criterion.columns_of_effects(roots)
+        columns[np.abs(columns) < DEPENDENT] = 0.0
+        effects = basis(columns, criterion.weight)
+        span = basis(np.column_stack([mean, effects]), criterion.weight)
+        rank = (span if criterion.reml else effects).shape[1]
+        if rank < len(criterion.y) and _spans_y(span, criterion):
+            return True
+    return False
+
+
+def _roots_of_any_rank(Z, same, diagonal):
+    """A regular root, some of lower rank, and none."""
+    regular, alone = np.eye(Z.shape[1]), Z[np.argmin(same.sum(axis=1))]
+    left = [np.outer(e, e) for e in regular]
+    if not diagonal and alone.any():
+        left.append(np.outer(alone, alone) / (alone @ alone))
+    return [regular, *(regular - part for part in left), 0 * regular]
+
+
+def _spans_y(span, criterion):
+    """Whether nothing is left of y beside orthonormal columns."""
     weighed = criterion.weight * criterion.y
     left = criterion.y - span @ (span.T @ weighed)
     size = np.sqrt(criterion.weight @ left**2)
-    fitted = size <= DEPENDENT * np.sqrt(weighed @ criterion.y)
-    return fitted and not (criterion.reml and rank == n)
+    return size <= DEPENDENT * np.sqrt(weighed @ criterion.y)
 
 
 def has_few_rows(criterion):

@@ -463,7 +463,7 @@ def test_effects_that_are_told_exactly_are_added_up_in_the_best_way(seed):
         root = 1e3 * rng.normal(size=(3, 3))
         L = best.model.covariances[0].root(root @ root.T)
         other = search_from(evaluate(best.model, (L,)), 100)
-        assert best.value < other.point.value + SAME
+        assert best.value < other.point.value + 1e-3  # the next ones are 0.5 away
 
 
 def test_effects_that_others_nearly_determine_come_last():
@@ -889,6 +889,17 @@ def test_a_noise_variance_that_no_search_moves_is_found_by_two():
     assert_allclose(given, [0.5, 3.0])
 
 
+def test_errors_that_searches_leave_end_the_secants_and_slow_ones_do_not():
+    """Secants went on for as long as they might: 16 searches where 6 say all."""
+    noise = [-9e-2, -3e-3, -3e-5, -9e-8, 2e-8, -1e-8, -5e-9, 6e-10]
+    ends = [covariances._is_settled(noise[:k]) for k in range(1, len(noise) + 1)]
+    assert ends.index(True) == 5
+    slow = [-1e-2, *(-8e-7 * 0.8**k for k in range(9))]
+    assert not any(covariances._is_settled(slow[:k]) for k in range(1, 10))
+    assert covariances._is_settled([-1e-12])
+    assert not covariances._is_settled([-1e-3, -1e-3, -9e-7])
+
+
 @pytest.mark.parametrize("name", ["slopes", "crossed", "singular slopes"])
 def test_distances_from_an_optimum_are_rises_of_the_value(name):
     """math.md (197), whatever the signs and the order of the roots."""
@@ -1070,6 +1081,7 @@ def test_the_better_one_of_two_roots_is_that_of_the_iterative_solver():
     found = clone(problem.estimator).set_params(solver="iterative").fit(**problem.data)
     assert found.converged_
     expected = direct.random_effects_covariance_["g1"][1, 1]
+    assert expected > 1e5 * direct.noise_variance_
     got = found.random_effects_covariance_["g1"][1, 1]
     assert_allclose(got, expected, rtol=OF_PROBES)
 
