@@ -467,7 +467,9 @@ def _free(model, terms):
 
 
 def _scatter_of_term(free, t, noise_variance):
-    """Lambda of one term from its free effects; None if no level tells them."""
+    """Lambda of one term from its free effects; None if no level tells them, or not in
+    double precision.
+    """
     covariance = free.model.covariances[t]
     some = covariance.effects
     Lambda = np.zeros((covariance.q, covariance.q))
@@ -483,7 +485,10 @@ def _scatter_of_term(free, t, noise_variance):
     modes = free.modes[t][:, some] / np.sqrt(noise_variance)
     spread = np.einsum("g,gij->ij", weight, noise)
     Psi = (weight[:, None] * modes).T @ modes - spread / 2
-    half = np.linalg.cholesky(spread)
+    try:
+        half = np.linalg.cholesky(spread)
+    except np.linalg.LinAlgError:
+        return None
     inverse = np.linalg.inv(half)
     values, vectors = np.linalg.eigh(inverse @ Psi @ inverse.T)
     share = 1 / min(len(free.model.covariances), 2)  # others have a part in it

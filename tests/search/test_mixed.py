@@ -1,6 +1,7 @@
 """The search for the covariances of linear mixed models, and what a fit says."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -853,6 +854,24 @@ def test_starts_are_the_scatter_of_free_effects():
     assert len(others) == 2
     assert zero.value - best.value > 1000
     assert start.value - best.value < 1
+
+
+def test_free_effects_without_digits_tell_no_scatter():
+    """By rows that are fewer than effects the covariance of free ones is a difference,
+    which rounding may leave without a root.
+    """
+    X, y, first, *_ = simulate()
+    model = model_of(X, y, [term(first, [-1, 0], FULL)])
+    free = covariances.reach(model, covariances._free(model, [0]))
+    assert covariances._scatter_of_term(free, 0, 1.0) is not None
+    lost = np.tile(np.diag([1.0, -1e-9]), (24, 1, 1))
+    stub = SimpleNamespace(
+        model=model,
+        Lambdas=free.Lambdas,
+        modes=free.modes,
+        factor=SimpleNamespace(conditional_of=lambda _: lost),
+    )
+    assert covariances._scatter_of_term(stub, 0, 1.0) is None
 
 
 def test_free_effects_that_are_better_than_the_optimum_are_a_start():
