@@ -336,9 +336,10 @@ def _log_variance(model, problem, some, weight):
     """
     features = problem.dense[some]
     chosen = _chosen(model, model.variance_features, features.shape[1])
-    X, known = features[:, chosen], np.zeros(len(features))
-    if model.variance_offset is not None:
+    X, known, average = features[:, chosen], np.zeros(len(features)), 0.0
+    if model.variance_offset is not None:  # the ridge is in geometric means of noise
         known = features[:, model.variance_offset]
+        average = np.average(known, weights=weight)
     centred = X - np.average(X, axis=0, weights=weight)
     unit = np.sqrt(np.average(centred**2, axis=0, weights=weight))
     unit = np.where(unit > 0, unit, 1.0)
@@ -346,9 +347,10 @@ def _log_variance(model, problem, some, weight):
         gamma, level = np.zeros(len(chosen)), np.log(model.noise_variance_)
     else:
         coef = model.variance_coef_[chosen]
-        level = model.variance_intercept_ + ((X - centred)[:1] @ coef).item()
+        level = model.variance_intercept_ + ((X - centred)[:1] @ coef).item() + average
         gamma = coef * unit
-    return (centred / unit, known, model.variance_alpha / unit**2), gamma, level
+    S, shrinkage = centred / unit, model.variance_alpha / unit**2
+    return (S, known - average, shrinkage), gamma, level
 
 
 def root_of(Psi, scale, noise):
