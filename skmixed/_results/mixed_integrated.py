@@ -123,12 +123,7 @@ def integrate_mixed(fit):
     over, node = _components(fit, model)
 
     def read(key):
-        Lambdas, gamma = node(key)
-        if gamma is None:
-            point = evaluate(model, Lambdas)
-        else:
-            point = fit.noise_rows.at(model, gamma, Lambdas=Lambdas).mixed
-        point = replace(point, noise_variance=1.0)
+        point = replace(_point(fit, model, *node(key)), noise_variance=1.0)
         reduced = replace(fit.reduced, gram=point.model.gram)
         found = MixedOptimum(fit.factors, fit.mean, reduced, point, 0, True, ())
         return make_posterior(found, fit.features.size)
@@ -149,16 +144,25 @@ def integrate_mixed(fit):
     )
 
 
+def _point(fit, model, Lambdas, gamma):
+    """The likelihood at a node."""
+    if gamma is None:
+        return evaluate(model, Lambdas)
+    return fit.noise_rows.at(model, gamma, Lambdas=Lambdas).mixed
+
+
 def _components(fit, model):
     """Components, and a function that gives the node of a key."""
     n_parameters = sum(len(c.entries[0]) for c in model.covariances)
     gamma = None if fit.noise_model is None else fit.noise_model.gamma
-    if fit.is_exact or not (n_parameters or gamma is not None):
+    if gamma is not None:
+        n_parameters += len(gamma)
+    if fit.is_exact or not n_parameters:
         freedom = max(model.n - fit.columns.rank, 1.0)
         Lambdas = fit.Lambdas if fit.is_exact else [0 * L for L in fit.Lambdas]
         node, known = (tuple(Lambdas), gamma), np.array([fit.noise_variance])
         if not fit.is_exact:
-            known = np.array([evaluate(model, node[0]).noise_variance])
+            known = np.array([_point(fit, model, *node).noise_variance])
         over = Components(np.zeros(1), known, np.ones(1), float(freedom))
         return over, lambda key: node
     if gamma is None and [c.q for c in model.covariances] == [1]:

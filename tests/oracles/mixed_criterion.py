@@ -247,7 +247,8 @@ def is_unbounded(criterion):
         effects = basis(columns, criterion.weight)
         span = basis(np.column_stack([mean, effects]), criterion.weight)
         rank = (span if criterion.reml else effects).shape[1]
-        if rank < len(criterion.y) and _spans_y(span, criterion):
+        n = max(len(criterion.y), criterion.weight.sum())  # rows that are repeated
+        if rank < n and _spans_y(span, criterion):
             return True
     return False
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.stats import t as student_t
 
-from skmixed import LinearMixedRegressor
+from skmixed import GroupsWarning, LinearMixedRegressor
 
 
 def test_an_interval_of_a_row_is_the_same_alone_and_among_others():
@@ -34,3 +35,21 @@ def test_weights_that_sum_to_less_than_the_coefficients_are_refused():
     model = LinearMixedRegressor(method="ml").fit(X, rng.normal(size=24), **data)
     with pytest.raises(ValueError, match=r"degrees of freedom left .* 3 rows.* 4 coef"):
         model.summary(distribution="integrated")
+
+
+def test_a_known_log_variance_without_told_variances_leaves_student_t():
+    """There is nothing to integrate over but the noise: this was an error of NumPy."""
+    rng = np.random.default_rng(0)
+    X, groups = rng.normal(size=(32, 3)), np.zeros(32, dtype=int)
+    y = X @ np.ones(3) + np.exp(X[:, 2] / 2) * rng.normal(size=32)
+    model = LinearMixedRegressor(
+        "(0 + x1 + x0 || g)", variance_features=[], variance_offset=2
+    )
+    with pytest.warns(GroupsWarning, match="one"):
+        model.fit(X, y, groups=groups)
+    known = {"X": X, "groups": groups}
+    mean, std = model.predict(**known, return_std=True)
+    quantile = student_t.ppf(0.9, 32 - 3)
+    found = model.predict_interval(**known, coverage=0.8, distribution="integrated")
+    expected = [mean - quantile * std, mean + quantile * std]
+    assert_allclose(np.transpose(found), expected, rtol=1e-10)
