@@ -169,13 +169,13 @@ def best_of_starts(zero, max_iter, simpler=None):
     starts = _more_starts(zero, others)
     if free is not None and free.value < best.point.value:
         starts.append(free)
-    return _best_of_races(best, starts, part, max(LEAST_STEPS, int(part * max_iter)))
+    most = max(LEAST_STEPS, int(part * max_iter))
+    return _best_of_races(zero, best, starts, part, most)
 
 
-def _best_of_races(best, starts, part, max_iter):
+def _best_of_races(zero, best, starts, part, max_iter):
     """The best of an optimum and of those that the starts and random ones lead to: as
-    long as these are better, others are drawn about them.  An exact fit to which none
-    but these lead is a way on which the likelihood has no bound, beside an optimum.
+    long as these are better, others are drawn about them.
     """
     n_starts = n_random_starts(best.point, part)
     few = best.point.model.n_effects <= FEW_EFFECTS
@@ -185,12 +185,12 @@ def _best_of_races(best, starts, part, max_iter):
             break
         found, spent = race(best, starts, max_iter)
         value = best.point.value - best.point.rounding
-        regular = (other for other in found if not other.is_exact)
+        regular = (other for other in found if _is_regular(other, zero))
         better = [other for other in regular if other.point.value < value]
         spent += best.n_evaluations
         best = min([best, *better], key=lambda optimum: optimum.point.value)
         best = replace(best, n_evaluations=spent)
-        if not better:
+        if not better or best.is_exact:
             break
         starts = []
     return best
