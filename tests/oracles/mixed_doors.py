@@ -182,7 +182,7 @@ def by_intervals(model, problem, told):
     """Intervals of observations of every distribution, and sums of them.
 
     Two ways to a variance agree to the rounding of that of the effects, but of an exact
-    fit, of which the data leave nothing else.
+    fit, of which the data leave nothing else, and of a search that came to no end.
     """
     known = {"X": problem.X, "groups": problem.groups}
     mean, std = model.predict(**known, return_std=True)
@@ -222,7 +222,7 @@ def by_intervals(model, problem, told):
         lost = OF_VARIANCES * variances_of_effects(model, problem)[1]
         gap = np.abs(np.diag(covariance[1]) - std**2)
         near = (gap <= 2 * SAME_STD * std**2 + lost).all()
-        assert "exactly" in told or near, gap.max()
+        assert "exactly" in told or not model.converged_ or near, gap.max()
 
 
 def by_factors(model, problem, _):
