@@ -59,13 +59,13 @@ NEAR_EXACT = 1e6
 ROWS_PER_EFFECT, FEW_ROWS, N_STARTS = 5, 100, 8
 # Beside few effects searches from random starts are begun so often, as long as the last
 # ones, or those from other starts beside them, led to a better optimum.
-MOST_RACES = 3
+MOST_RACES = 2
 # Logarithms of standard deviations of random starts have these standard deviations, far
-# from the optimum that is known and near it.
-WIDE, NARROW = 1.5, 0.5
+# from the optimum that is known and near it, where there are so many at most.
+WIDE, NARROW, N_NEAR = 1.5, 0.5, 16
 # With more effects than this there are fewer random starts, and fewer steps of all but
 # the first search, but no fewer than these: a step costs the cube of effects.
-MANY_EFFECTS, LEAST_STEPS = 200, 10
+MANY_EFFECTS, LEAST_STEPS = 200, 5
 
 
 def best_covariances(zero, max_iter=100, simpler=None):
@@ -175,7 +175,8 @@ def best_of_starts(zero, max_iter, simpler=None):
 
 def _best_of_races(zero, best, starts, part, max_iter):
     """The best of an optimum and of those that the starts and random ones lead to: as
-    long as these are better, others are drawn about them.
+    long as these are better, others are drawn about them.  An end at the least noise is
+    one of a way without bound, unless it is regular.
     """
     n_starts = n_random_starts(best.point, part)
     few = best.point.model.n_effects <= FEW_EFFECTS
@@ -185,8 +186,10 @@ def _best_of_races(zero, best, starts, part, max_iter):
             break
         found, spent = race(best, starts, max_iter)
         value = best.point.value - best.point.rounding
-        regular = (other for other in found if _is_regular(other, zero))
-        better = [other for other in regular if other.point.value < value]
+        ends = (
+            end for end in found if not end.point.at_floor or _is_regular(end, zero)
+        )
+        better = [end for end in ends if end.point.value < value]
         spent += best.n_evaluations
         best = min([best, *better], key=lambda optimum: optimum.point.value)
         best = replace(best, n_evaluations=spent)
@@ -514,12 +517,13 @@ def lifted(point):
 
 def n_random_starts(point, part):
     """Number of `random_starts` that are far: a part of them, or one, where rows are
-    few or the effects fit all rows, and none elsewhere.
+    few, twice as many where the effects fit all rows, and none elsewhere.
     """
     model = point.model
-    if model.n_rows >= FEW_ROWS and model.n_effects < point.factor_freedom:
+    fit_all = model.n_effects >= point.factor_freedom
+    if model.n_rows >= FEW_ROWS and not fit_all:
         return 0
-    return max(1, int(part * N_STARTS))
+    return max(1, int(part * N_STARTS * (2 if fit_all else 1)))
 
 
 def random_starts(point, n_starts=N_STARTS, turn=0):
@@ -527,14 +531,16 @@ def random_starts(point, n_starts=N_STARTS, turn=0):
     data and the largest of any effect at a given point: what one factor explains there
     another may explain elsewhere.
 
-    Where effects that covary are far larger than the noise, twice as many more have the
-    standard deviations of the point, nearly, and other correlations: so exactly told,
-    effects of few levels may be added up in several ways.  `turn` tells draws apart.
+    Where effects that covary are far larger than the noise, 16 more have the standard
+    deviations of the point, nearly, and other correlations: so exactly told, effects of
+    few levels may be added up in several ways; fewer if there are fewer of the others.
+    `turn` tells draws apart.
     """
     model, largest = point.model, np.sqrt(_largest(point))
     random = np.random.default_rng([model.seed, turn])
     covary = any(len(block) > 1 for c in model.covariances for block in c.blocks)
-    for k in range(n_starts * (3 if covary and largest**2 > MODERATE else 1)):
+    n_near = min(2 * n_starts, N_NEAR) if covary and largest**2 > MODERATE else 0
+    for k in range(n_starts + n_near):
         Lambdas = []
         for t, covariance in enumerate(model.covariances):
             q, least = covariance.q, np.sqrt(model.resolution(t))

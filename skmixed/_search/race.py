@@ -14,7 +14,7 @@ from .descent import Descent, Optimum, leave_boundary, search_from
 TURN = 2
 # All of them together have at most so many times the steps of one search, and the one
 # that goes on alone no fewer than the second figure.
-MOST_SEARCHES, LEAST_STEPS = 4, 20
+MOST_SEARCHES, LEAST_STEPS = 8, 20
 # A point with a deviance above that of an optimum by less than this may be on its way
 # there, and is, if a step has led it nearer by so much.
 WITHIN, NEARER = 1.0, 0.75
