@@ -13,8 +13,8 @@ from .descent import Descent, Optimum, leave_boundary, search_from
 # Steps of every search in its turn.
 TURN = 2
 # All of them together have at most so many times the steps of one search, and the one
-# that goes on alone no fewer than the second figure.
-MOST_SEARCHES, LEAST_STEPS = 8, 20
+# that goes on alone no fewer steps than the second figure.
+MOST_SEARCHES, LEAST_ALONE = 8, 20
 # A point with a deviance above that of an optimum by less than this may be on its way
 # there, and is, if a step has led it nearer by so much.
 WITHIN, NEARER = 1.0, 0.75
@@ -88,7 +88,7 @@ def race(known, starts, max_iter):
     best = min([known, *found], key=lambda optimum: optimum.point.value)
     for runner in runners[:1]:
         if runner.point.value < best.point.value:
-            found.append(search_from(runner.point, max(max_iter, LEAST_STEPS)))
+            found.append(search_from(runner.point, max(max_iter, LEAST_ALONE)))
             spent += found[-1].n_evaluations
     return found, spent
 
