@@ -47,6 +47,8 @@ from .factor import (
 TOLD = 1e-4
 # An inverse of so many rows, 18 megabytes, is kept from a step to its end.
 FEW_KEPT = 1_500
+# Components with more effects than this are inverted one by one, by half the products.
+MANY_ROWS = 50
 
 
 @dataclass(frozen=True)
@@ -408,15 +410,24 @@ def _root_of(B, components):
 def _inverse_of(L, components):
     """Upper triangle of the inverse of L L', a new array with 0 below."""
     if _is_whole(components):
-        with products_of(len(L)):
-            inverse, _ = lapack.dpotri(L, lower=1)
-        return inverse.T
+        return _inverse_of_one(L)
     found = np.zeros_like(L)
     for some in components:
+        if some.shape[1] > MANY_ROWS:
+            for here in (np.ix_(one, one) for one in some):
+                found[here] = _inverse_of_one(L[here])
+            continue
         here = some[:, :, None], some[:, None, :]
         half = np.linalg.inv(L[here])
         found[here] = np.triu(half.swapaxes(1, 2) @ half)
     return found
+
+
+def _inverse_of_one(L):
+    """`_inverse_of` effects of one component."""
+    with products_of(len(L)):
+        inverse, _ = lapack.dpotri(L, lower=1)
+    return inverse.T
 
 
 def factorize_crossed(gram, Lambdas, penalty=None):

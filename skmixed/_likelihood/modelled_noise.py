@@ -269,16 +269,25 @@ def sums_by_level(z, columns, codes, n_levels):
 
 def curvature_of_gamma(point, found):
     """The part of the second derivatives in gamma that is not of first derivatives of
-    the variances: that of the penalty, and where others are exact that of exp.
+    the variances: that of the penalty, and where others are exact that of exp; else,
+    in the place of traces that are left out, the bend of the effects: math.md (220).
     """
     curvature = 2 * point.noise.penalty
     if found.is_exact:
-        curvature = curvature + point.sum_rows(_bend)
-    return curvature
+        return curvature + point.sum_rows(_bend)
+    values, vectors = np.linalg.eigh(point.sum_rows(_bend_of_effects))
+    return curvature + (vectors * np.maximum(values, 0.0)) @ vectors.T
 
 
 def _bend(rows, found):
     return rows.S.T @ ((rows.weight - found.noise)[:, None] * rows.S)
+
+
+def _bend_of_effects(rows, found):
+    square = found.w * found.e**2
+    effects = found.noise - square
+    bend = effects / rows.weight * (rows.weight - effects - square)
+    return rows.S.T @ (bend[:, None] * rows.S)
 
 
 def second_of_all(point, directions, at_end=False):

@@ -36,6 +36,8 @@ PAIRS_AT_ONCE = 2**18
 # Links are worked on as dense rows of d numbers where products of these cost less: one
 # takes this fraction of the time of a pair of links.
 DENSE = 1 / 20
+# Links with so few entries, most of them 0, are made a dense matrix for products.
+FEW_ENTRIES = 20_000
 # Added to the unit diagonal of a singular matrix that is solved with twice.
 RIDGE = 1e-10
 
@@ -225,11 +227,27 @@ class Links:
 
     def back(self, values, rows):
         """values'rows (d, k), rows being (K, q, k)."""
+        if self._are_few(values):
+            return self._whole(values).T @ rows.reshape(-1, rows.shape[2])
         return sum(M.T @ rows[:, a] for a, M in enumerate(self.matrices(values)))
 
     def forth(self, values, x):
         """Values x (K, q, k), x being (d, k)."""
+        if self._are_few(values):
+            return (self._whole(values) @ x).reshape(self.shape[0], -1, x.shape[1])
         return np.stack([M @ x for M in self.matrices(values)], axis=1)
+
+    def _are_few(self, values):
+        """Whether a product with a dense matrix takes less time than it takes to make
+        a sparse one.
+        """
+        return self.shape[0] * values.shape[1] * self.shape[1] <= FEW_ENTRIES
+
+    def _whole(self, values):
+        """The links with some values as dense rows, (K q, d)."""
+        whole = np.zeros((self.shape[0], values.shape[1], self.shape[1]))
+        whole[self.group, :, self.column] = values
+        return whole.reshape(-1, self.shape[1])
 
 
 @dataclass(frozen=True)

@@ -68,24 +68,26 @@ WIDE, NARROW, N_NEAR = 1.5, 0.5, 16
 MANY_EFFECTS, LEAST_STEPS = 200, 5
 
 
-def best_covariances(zero, max_iter=100, simpler=None):
+def best_covariances(zero, max_iter=100, simpler=None, settled=True):
     """The covariances at the best optimum that is found from a point of no variance, or
     from that and the optimum of a simpler model, in which some effects have none.
 
     Under REML a ridge penalty leaves estimating equations that are not the gradient of
     one function of the covariances and sigma^2; they are at each sigma^2, so that the
-    search is for the one that its own optimum implies.
+    search is for the one that its own optimum implies, or at the first that is tried,
+    if it need not be `settled`.
     """
     model = zero.model
     if not any(c.blocks for c in model.covariances):
         return Optimum(zero, 1, True)
     if model.reml and model.penalty is not None:
-        return _consistent(zero, max_iter, simpler)
+        return _consistent(zero, max_iter, simpler, settled)
     return best_of_starts(zero, max_iter, simpler)
 
 
-def _consistent(zero, max_iter, simpler):
+def _consistent(zero, max_iter, simpler, settled):
     (first, *_), _, spent = first_points(zero)
+    first = first if simpler is None else simpler
 
     def search(noise_variance, known):
         if known is None:
@@ -93,7 +95,11 @@ def _consistent(zero, max_iter, simpler):
             return best_of_starts(no_variance(held), max_iter, simpler)
         return search_from(at_noise(known, noise_variance), max_iter, 2)
 
-    best = settle(search, first.noise_variance, max_iter)
+    if settled:
+        best = settle(search, first.noise_variance, max_iter)
+    else:
+        best = search(first.noise_variance, None)
+        best = replace(best, point=best.point.held(None))
     return replace(best, n_evaluations=best.n_evaluations + spent)
 
 
@@ -154,12 +160,15 @@ def at_noise(point, noise_variance):
 
 def best_of_starts(zero, max_iter, simpler=None):
     """The best optimum of one function of the covariances."""
+    if simpler is not None:
+        point = lifted(evaluate(zero.model, simpler.Lambdas))
+        if zero.model.n_effects > MANY_EFFECTS:
+            return search_from(point, max_iter, 2)
     (start, *others), free, spent = first_points(zero)
     best = search_from(start, max_iter, spent)
     if not _is_regular(best, zero):
         best = _regular(best, zero, max_iter)
     if simpler is not None:
-        point = lifted(evaluate(zero.model, simpler.Lambdas))
         other = search_from(point, max_iter, best.n_evaluations + 2)
         best = min(best, other, key=lambda optimum: optimum.point.value)
         best = replace(best, n_evaluations=other.n_evaluations)

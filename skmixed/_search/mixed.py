@@ -206,7 +206,9 @@ def fit_mixed(
     searched, has_offset = model, noise is not None and noise.offset is not None
     if not has_offset and are_rows_fewer(reduced.gram, data.X.shape[0]):
         searched = replace(model, gram=row_gram(data, terms, mean, reduced))
-    optimum, identified = best_optimum(searched, reduced.order, max_iter)
+    settled = problem is None or not problem.has_columns  # else a start
+    how = reduced.order, max_iter, settled
+    optimum, identified = best_optimum(searched, *how)
     optimum = with_gram(optimum, reduced.gram)
     modelled = {}
     if noise is not None:
@@ -264,16 +266,19 @@ def _told_by_noise(problem, constant, told, model, order, max_iter):
         return found, told
     if problem.one_factor is not None:
         return found, [np.array([problem.one_factor.model.random])]
+    if not found.converged:  # others have nothing to be compared with
+        return found, told
     zero, second = at_generic_noise(problem.noise, model)
     told = told_variances(zero, order, second)
-    patterns = [model.only(told)]
+    best = _cheaper(search_pattern(found, model.only(told), max_iter), found)
     if not are_sums(zero, told, second):
-        patterns.append(model)
-    best, *others = [search_pattern(found, each, max_iter) for each in patterns]
-    for other in [found, *others]:
-        if best.point.value - other.point.value > NO_COST:
-            best = other
+        best = _cheaper(best, search_pattern(best, model, max_iter))
     return best, told
+
+
+def _cheaper(simpler, other):
+    """The simpler of two optima, unless the other one is better."""
+    return other if simpler.point.value - other.point.value > NO_COST else simpler
 
 
 def with_gram(optimum, gram):
@@ -308,7 +313,7 @@ def likelihood_of(reduced, terms, reml, alpha):
     )
 
 
-def best_optimum(model, order, max_iter):
+def best_optimum(model, order, max_iter, settled=True):
     """The best optimum, and which variances the data can tell; one variance has a
     search of its own, which is global.
 
@@ -318,6 +323,8 @@ def best_optimum(model, order, max_iter):
     order : tuple of int
         Positions of its terms among the user's.
     max_iter : int
+    settled : bool, default=True
+        As of `best_covariances`.
 
     Returns
     -------
@@ -339,16 +346,15 @@ def best_optimum(model, order, max_iter):
     if isinstance(model.gram, IterativeGram):
         return best_iterative(zero, order, max_iter)
     told = told_variances(zero, order)
+    search = partial(best_covariances, max_iter=max_iter, settled=settled)
     if all(some.all() for some in told):
-        return best_covariances(zero, max_iter), told
-    simpler = best_covariances(no_variance(model.only(told)), max_iter)
+        return search(zero), told
+    simpler = search(no_variance(model.only(told)))
     if simpler.is_exact:
         return simpler, told  # it leaves nothing to other variances
     if are_sums(zero, told) and not _may_fall(model, simpler, told):
         return replace(simpler, n_evaluations=simpler.n_evaluations + 1), told
-    best = best_covariances(zero, max_iter, simpler.point)
-    costs = simpler.point.value - best.point.value
-    return (best if costs > NO_COST else simpler), told
+    return _cheaper(simpler, search(zero, simpler=simpler.point)), told
 
 
 def _may_fall(model, simpler, told):

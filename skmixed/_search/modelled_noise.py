@@ -36,11 +36,11 @@ from .covariances import (
     random_starts,
     settle,
 )
-from .descent import Optimum, descend, in_digits, search_from
+from .descent import Optimum, attempt, descend, in_digits, search_from
 from .heteroscedastic.problem import Problem, make_problem
 from .heteroscedastic.search import best_optimum as best_of_one_factor
 from .heteroscedastic.starts import FAR, MOST_STARTS
-from .race import race
+from .race import MOST_SEARCHES, race
 
 # Up to so many rows several starts are searched: several optima are a matter of few
 # rows.
@@ -50,8 +50,9 @@ SOME_ROWS = 2_000
 ROWS_PER_PARAMETER = 3
 # Most steps of a search for the covariances, or for the log-variance, of a start.
 TO_START = 20
-# With more products of effects and columns than this there are fewer starts and steps.
-MANY_PRODUCTS = 30_000
+# With more products of effects and columns, or of rows and pairs of columns of the
+# log-variance, than this there are fewer starts and steps.
+MANY_PRODUCTS, MANY_PAIRS = 30_000, 2_000_000
 # Tolerance and iterations of the search for one random intercept.
 TOLERANCE, MAX_ITER = 1e-10, 100
 
@@ -123,6 +124,11 @@ class ModelledNoiseProblem:
     reduced: Reduced
     average_offset: float
     one_factor: Problem | None
+
+    @property
+    def has_columns(self):
+        """Whether the log-variance has columns that vary."""
+        return len(self.noise.penalty) > 0
 
 
 def make_noise_problem(data, terms, reduced, structure, partitions=None, n_jobs=None):
@@ -218,35 +224,48 @@ def best_noise(problem, constant, max_iter):
     start = in_digits(partial(noise.at, model, gamma, None), constant.point.Lambdas)
     if not len(gamma) or is_exact(start.noise_variance, model.floor):
         return replace(constant, point=start)
-    found = _optimum_of_one_factor(problem, start)
-    if found is not None:
-        return found
-    found = search_noise(start, max_iter)
+    one = _optimum_of_one_factor(problem, start)
+    if one is not None and one.converged:
+        return one
+    found = search_noise(start, max_iter, alone=one is not None)
     spent = found.n_evaluations + constant.n_evaluations
+    if one is not None:
+        other = search_noise(one.point, max_iter, alone=True)
+        spent += one.n_evaluations + other.n_evaluations
+        found = min(found, other, key=_merit)
     return replace(found, n_evaluations=spent)
 
 
-def search_noise(start, max_iter):
+def search_noise(start, max_iter, alone=False):
     """The best optimum of gamma and the covariances that is found from a start, and
-    from others where rows are few.
+    from others where rows are few, unless the start is to be `alone`.
     """
     if start.model.reml and start.model.penalty is not None:
-        search = partial(_held, start, max_iter)
+        search = partial(_held, start, max_iter, alone)
         return settle(search, start.noise_variance, max_iter)
-    return _best(start, max_iter)
+    return _best(start, max_iter, alone)
 
 
 def search_pattern(known, model, max_iter):
     """The best optimum with the covariances of another pattern, that of `model`; the
-    search begins at an optimum that is known.
+    search begins at an optimum that is known, and at no other point if effects are
+    many.
     """
+    if _with_variance(model) == _with_variance(known.point.model):
+        return known
     pairs = zip(model.covariances, known.point.Lambdas, strict=True)
     Lambdas = tuple(c.root(c.project(L @ L.T)) for c, L in pairs)
     start = known.point.noise.at(model, known.point.gamma, Lambdas=Lambdas)
-    found = search_noise(lifted(start), max_iter)
+    alone = model.n_effects > MANY_EFFECTS
+    found = search_noise(lifted(start), max_iter, alone)
     best = found.point if found.point.value < start.value else start
     spent = known.n_evaluations + found.n_evaluations
     return Optimum(best, spent, found.converged)
+
+
+def _with_variance(model):
+    """The effects that have a variance, by terms."""
+    return [set(c.effects) for c in model.covariances]
 
 
 def at_generic_noise(noise, model):
@@ -260,35 +279,36 @@ def at_generic_noise(noise, model):
 
 
 def _optimum_of_one_factor(problem, start):
-    """The optimum of one random intercept, or of no random effect, None where that is
-    at a bound of the log-variance, or there are others.
+    """The optimum of one random intercept, or of no random effect, which has not
+    converged where it is at a bound of the log-variance; None if there are others, or
+    it is beyond double precision.
     """
     one_factor = problem.one_factor
     if one_factor is None:
         return None
     model, constant = one_factor.model, one_factor.constant
     found = best_of_one_factor(model, constant, False, tol=TOLERANCE, max_iter=MAX_ITER)
-    if found.point.kinked or not found.converged:
-        return None
     _, gamma, psi = model.split(found.point.theta)
     variance = np.exp(gamma[0] + problem.average_offset)
     Lambdas = tuple(np.sqrt(psi / variance) * np.eye(len(L)) for L in start.Lambdas)
-    point = start.noise.at(start.model, gamma[1:], Lambdas=Lambdas)
-    return Optimum(point, found.n_iter, True)
+    at = partial(start.noise.at, start.model, gamma[1:], None)
+    point = attempt(at, Lambdas)
+    regular = found.converged and not found.point.kinked
+    return None if point is None else Optimum(point, found.n_iter, regular)
 
 
-def _held(start, max_iter, noise_variance, known):
+def _held(start, max_iter, alone, noise_variance, known):
     """The best optimum at a given sigma^2, from that at another one if it is known."""
     if known is None:
-        return _best(start.held(noise_variance), max_iter)
+        return _best(start.held(noise_variance), max_iter, alone)
     return search_from(at_noise(known, noise_variance), max_iter, 2)
 
 
-def _best(start, max_iter):
+def _best(start, max_iter, alone):
     """The best of the optima that the starts lead to, those first that converged."""
     best = search_from(start, max_iter, 1)
     fewest = ROWS_PER_PARAMETER * (1 + len(start.gamma))
-    if not fewest <= start.noise.rows.n_rows <= SOME_ROWS:
+    if alone or not fewest <= start.noise.rows.n_rows <= SOME_ROWS:
         return best
     starts, part = [], _share_of_starts(start)
     for other_start in _starts(start, max(1, int(part * MOST_STARTS))):
@@ -297,18 +317,21 @@ def _best(start, max_iter):
     n_starts = n_random_starts(best.point.mixed, part)
     starts += random_starts(best.point, n_starts)
     most = max(TO_START, int(part * max_iter))
-    found, spent = race(best, starts, most)
+    found, spent = race(best, starts, most, max(2, int(part * MOST_SEARCHES)))
     spent += best.n_evaluations
     return replace(min([best, *found], key=_merit), n_evaluations=spent)
 
 
 def _share_of_starts(start):
     """The fraction of starts, and of their steps, that is left where a step is dear: it
-    costs the product of effects and columns, of crossed factors the cube of their sum.
+    costs the product of effects and columns, of crossed factors the cube of their sum,
+    and that of rows and pairs of columns.
     """
     n_effects, k = start.model.n_effects, len(start.gamma)
     n_products = n_effects * (len(start.mixed.factor.root) + k)
     part = MANY_PRODUCTS / max(n_products, MANY_PRODUCTS)
+    n_pairs = start.noise.rows.n_rows * k**2
+    part = min(part, MANY_PAIRS / max(n_pairs, MANY_PAIRS))
     if not isinstance(start.model.gram, CrossedGram):
         return part
     return min(part, (MANY_EFFECTS / max(n_effects + k, MANY_EFFECTS)) ** 3)

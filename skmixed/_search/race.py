@@ -12,8 +12,8 @@ from .descent import Descent, Optimum, leave_boundary, search_from
 
 # Steps of every search in its turn.
 TURN = 2
-# All of them together have at most so many times the steps of one search, and the one
-# that goes on alone no fewer steps than the second figure.
+# All of them together have so many times the steps of one search, if steps are not
+# dear, and the one that goes on alone no fewer steps than the second figure.
 MOST_SEARCHES, LEAST_ALONE = 8, 20
 # A point with a deviance above that of an optimum by less than this may be on its way
 # there, and is, if a step has led it nearer by so much.
@@ -56,7 +56,7 @@ def basin_of(optimum):
     return Basin(point, vectors * np.sqrt(np.abs(values)) / unit[:, None])
 
 
-def race(known, starts, max_iter):
+def race(known, starts, max_iter, n_searches=MOST_SEARCHES):
     """The ends of searches from some points, and the number of evaluations.
 
     Parameters
@@ -65,6 +65,8 @@ def race(known, starts, max_iter):
     starts : list of MixedPoint
     max_iter : int
         Most steps of one search.
+    n_searches : int, default=8
+        All together have so many times these.
 
     Returns
     -------
@@ -73,7 +75,8 @@ def race(known, starts, max_iter):
     """
     basins = [basin_of(known)] if known.converged else []
     runners, found, spent = [Descent(start) for start in starts], [], len(starts)
-    left = MOST_SEARCHES * max_iter
+    # Others mostly come to no optimum where the first search has come to none.
+    left = n_searches * max_iter / (1 if known.converged else 2)
     while runners and left > 0:
         here = []
         for runner in runners:

@@ -14,6 +14,8 @@ from scipy.optimize import minimize
 
 # A column is dependent on others if less than this of its length is left.
 DEPENDENT = 1e-9
+# A column of the mean is one in double precision if more than this is left.
+LEAST_LEFT = 1e-13
 # Iterations of a climb.
 MAX_ITER = 40
 # Log-variances further from their average than this are on the way to rows that are
@@ -53,6 +55,8 @@ class Criterion:
         Square roots of what the ridge adds to the squares of the coefficients.
     shrinkage : ndarray of shape (k,)
         The ridge on the log-variance, by which the squares of gamma are multiplied.
+    condition : float
+        How many times rounding of the columns of the mean is larger in their basis.
     """
 
     Q: np.ndarray
@@ -66,6 +70,7 @@ class Criterion:
     known: np.ndarray
     penalty: np.ndarray
     shrinkage: np.ndarray
+    condition: float
 
     def log_variance(self, gamma):
         """log(v / sigma^2) of each row."""
@@ -284,7 +289,7 @@ def criterion_of(model, problem):
     scale = np.where(scale > 0, scale, 1.0)
     X, weight = problem.dense[some] / scale, counts[some]
     unit = np.abs(problem.y[some]).max() or 1.0
-    Q, penalty = _mean(model, X, weight, scale)
+    Q, penalty, condition = _mean(model, X, weight, scale)
     (S, known, shrinkage), gamma, level = _log_variance(model, problem, some, weight)
     Z, scales, diagonal = [], [], []
     for columns, intercept, bar in problem.story["terms"]:
@@ -308,20 +313,21 @@ def criterion_of(model, problem):
         known=known,
         penalty=penalty,
         shrinkage=shrinkage,
+        condition=condition,
     )
     return criterion, roots, gamma
 
 
 def _mean(model, X, weight, scale):
-    """The columns of the mean, and the roots of their penalty."""
+    """The columns of the mean, the roots of their penalty, and the condition."""
     some = _chosen(model, model.mean_features, X.shape[1])
     X, scale = X[:, some], scale[some]
     columns = np.column_stack([np.ones(len(X)), X]) if model.fit_intercept else X
     if not model.alpha:
-        Q = basis(columns, weight)
-        return Q, np.zeros(Q.shape[1])
+        Q, left = _basis(columns, weight, LEAST_LEFT)
+        return Q, np.zeros(Q.shape[1]), 1 / left.min(initial=1.0)
     penalty = np.minimum(np.sqrt(model.alpha) / scale, LARGEST_PENALTY)
-    return columns, np.append(np.zeros(int(model.fit_intercept)), penalty)
+    return columns, np.append(np.zeros(int(model.fit_intercept)), penalty), 1.0
 
 
 def _chosen(model, columns, p):
@@ -363,11 +369,17 @@ def root_of(Psi, scale, noise):
 
 def basis(X, weight):
     """An orthonormal basis of the columns of X, as far as weighted rows can tell."""
+    return _basis(X, weight, DEPENDENT)[0]
+
+
+def _basis(X, weight, least):
+    """`basis`, and the fraction of its length that each column leaves to it."""
     root = np.sqrt(weight)[:, None]
     length = np.linalg.norm(root * X, axis=0)
     unit = X / np.where(length > 0, length, 1)
     if not X.shape[1]:
-        return X
+        return X, length
     Q, R, _ = qr(root * unit, mode="economic", pivoting=True)
-    rank = int(np.sum(np.abs(np.diag(R)) > DEPENDENT))
-    return Q[:, :rank] / root
+    left = np.abs(np.diag(R))
+    left = left[left > least]
+    return Q[:, : len(left)] / root, left

@@ -131,7 +131,7 @@ def assert_best(model, problem):
     rows = 1 + max(n, criterion.freedom)
     # The covariances that are reported have their own rounding, in noise variances.
     lost = np.finfo(float).eps * max(np.sum(L**2, axis=1).max() for L in roots)
-    lost += of_columns(model, problem) + ROUNDING * loss
+    lost += of_columns(model, problem) + ROUNDING * loss * criterion.condition
     allowed = (CRITERION + lost) * rows
     rng = np.random.default_rng(problem.story["seed"])
     unit = criterion.identity

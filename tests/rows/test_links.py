@@ -36,6 +36,19 @@ def test_sums_are_those_of_matrices(links, cost, at_once, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("few", [0, 10**6], ids=["sparse", "dense"])
+def test_products_are_those_of_matrices(links, few, monkeypatch):
+    monkeypatch.setattr(crossed, "FEW_ENTRIES", few)
+    q, rng = links.values.shape[1], np.random.default_rng(0)
+    A = np.zeros((12, q, 7))
+    A[links.group, :, links.column] = links.values
+    rows, x = rng.normal(size=(12, q, 3)), rng.normal(size=(7, 3))
+    np.testing.assert_allclose(
+        links.back(links.values, rows), np.einsum("gai,gak->ik", A, rows), atol=1e-13
+    )
+    np.testing.assert_allclose(links.forth(links.values, x), A @ x, atol=1e-13)
+
+
 @pytest.mark.parametrize("at_once", [3, 30, 2**16])
 def test_pairs_by_columns_are_those_of_matrices(at_once, monkeypatch):
     monkeypatch.setattr(link_pairs, "PLACES_AT_ONCE", at_once)
