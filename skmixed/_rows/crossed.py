@@ -18,7 +18,7 @@ from .coordinates import choose_coordinates
 from .elimination import Reader, eliminate_beside, origin_of
 from .link_pairs import link_pairs, mirror
 from .memory import check_memory
-from .qr import EPS, ROUNDINGS
+from .qr import EPS, ROUNDINGS, as_rows
 from .reduction import root_of_scatter
 from .sparse_rows import SparseRows
 from .term import effect_columns
@@ -228,13 +228,14 @@ class Links:
     def back(self, values, rows):
         """values'rows (d, k), rows being (K, q, k)."""
         if self._are_few(values):
-            return self._whole(values).T @ rows.reshape(-1, rows.shape[2])
+            return self._whole(values).T @ as_rows(rows)
         return sum(M.T @ rows[:, a] for a, M in enumerate(self.matrices(values)))
 
     def forth(self, values, x):
         """Values x (K, q, k), x being (d, k)."""
         if self._are_few(values):
-            return (self._whole(values) @ x).reshape(self.shape[0], -1, x.shape[1])
+            sizes = self.shape[0], values.shape[1], x.shape[1]
+            return (self._whole(values) @ x).reshape(sizes)
         return np.stack([M @ x for M in self.matrices(values)], axis=1)
 
     def _are_few(self, values):
@@ -247,7 +248,7 @@ class Links:
         """The links with some values as dense rows, (K q, d)."""
         whole = np.zeros((self.shape[0], values.shape[1], self.shape[1]))
         whole[self.group, :, self.column] = values
-        return whole.reshape(-1, self.shape[1])
+        return as_rows(whole)
 
 
 @dataclass(frozen=True)

@@ -36,13 +36,15 @@ def test_sums_are_those_of_matrices(links, cost, at_once, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("k", [0, 3])
 @pytest.mark.parametrize("few", [0, 10**6], ids=["sparse", "dense"])
-def test_products_are_those_of_matrices(links, few, monkeypatch):
+def test_products_are_those_of_matrices(links, few, k, monkeypatch):
+    """A model without columns of the mean has none of them."""
     monkeypatch.setattr(crossed, "FEW_ENTRIES", few)
     q, rng = links.values.shape[1], np.random.default_rng(0)
     A = np.zeros((12, q, 7))
     A[links.group, :, links.column] = links.values
-    rows, x = rng.normal(size=(12, q, 3)), rng.normal(size=(7, 3))
+    rows, x = rng.normal(size=(12, q, k)), rng.normal(size=(7, k))
     np.testing.assert_allclose(
         links.back(links.values, rows), np.einsum("gai,gak->ik", A, rows), atol=1e-13
     )
