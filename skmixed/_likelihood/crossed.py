@@ -413,13 +413,12 @@ def _inverse_of(L, components):
         return _inverse_of_one(L)
     found = np.zeros_like(L)
     for some in components:
-        if some.shape[1] > MANY_ROWS:
-            for here in (np.ix_(one, one) for one in some):
-                found[here] = _inverse_of_one(L[here])
-            continue
         here = some[:, :, None], some[:, None, :]
-        half = np.linalg.inv(L[here])
-        found[here] = np.triu(half.swapaxes(1, 2) @ half)
+        if some.shape[1] > MANY_ROWS:
+            found[here] = [_inverse_of_one(one) for one in L[here]]
+        else:
+            half = np.linalg.inv(L[here])
+            found[here] = np.triu(half.swapaxes(1, 2) @ half)
     return found
 
 

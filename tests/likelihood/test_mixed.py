@@ -10,7 +10,7 @@ from scipy import sparse
 
 from skmixed._input.table import Data
 from skmixed._likelihood import mixed
-from skmixed._likelihood.crossed import CrossedFactor
+from skmixed._likelihood.crossed import MANY_ROWS, CrossedFactor, _inverse_of
 from skmixed._likelihood.factor import BlockCholesky, whitener
 from skmixed._likelihood.held import Roots, derivatives, evaluate_held
 from skmixed._likelihood.mixed import (
@@ -439,6 +439,20 @@ def test_effects_that_no_rows_connect_are_solved_for_apart(name):
     if len(model.gram.sizes) == 2:
         told = [f._few_told(some, size, f.B_inverse()) for f in (factor, expected)]
         assert_allclose(*told, rtol=1e-9)
+
+
+def test_components_of_many_effects_are_inverted_one_by_one():
+    """As those of few are together."""
+    rng = np.random.default_rng(0)
+    order = rng.permutation(2 * MANY_ROWS + 12)
+    many, few = order[10:].reshape(2, -1), order[:10].reshape(2, 5)
+    components = [np.sort(some, axis=1) for some in (few, many)]
+    B = np.zeros((len(order),) * 2)
+    for some in (*components[0], *components[1]):
+        A = rng.normal(size=(len(some), 2 * len(some)))
+        B[np.ix_(some, some)] = A @ A.T
+    found = _inverse_of(np.linalg.cholesky(B), components)
+    assert_allclose(found, np.triu(np.linalg.inv(B)), atol=1e-12)
 
 
 def test_pieces_of_long_levels_are_one_level(monkeypatch):
