@@ -260,7 +260,7 @@ def snap(point):
     model, Lambdas = point.model, []
     for t, covariance in enumerate(model.covariances):
         L = point.Lambdas[t]
-        values, vectors = np.linalg.eigh(L @ L.T)
+        values, vectors = _axes(L)
         kept = values > TINY * model.resolution(t)
         half = vectors * np.sqrt(np.where(kept, values, 0.0))
         Psi = covariance.project(half @ half.T)
@@ -300,15 +300,23 @@ def _steepest_null(model, point, t):
     slope there; None if Psi is regular.
     """
     best, steepest = None, 0.0
-    Psi = point.Lambdas[t] @ point.Lambdas[t].T
+    Lambda = point.Lambdas[t]
     for block in map(list, model.covariances[t].blocks):
         some = np.ix_(block, block)
-        values, vectors = np.linalg.eigh(Psi[some])
+        values, vectors = _axes(Lambda[some])
         null = vectors[:, values <= TINY * model.resolution(t)]
         if not null.shape[1]:
             continue
         slopes, turned = np.linalg.eigh(null.T @ point.scores[t][some] @ null)
         if slopes[0] < steepest:
-            best, steepest = np.zeros(len(Psi)), slopes[0]
+            best, steepest = np.zeros(len(Lambda)), slopes[0]
             best[block] = null @ turned[:, 0]
     return best, steepest
+
+
+def _axes(Lambda):
+    """Eigenvalues and eigenvectors of Psi by its root: beside a variance of 1e10 its
+    square has lost those of next to nothing.
+    """
+    axes, std, _ = np.linalg.svd(Lambda)
+    return std**2, axes

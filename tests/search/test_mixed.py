@@ -1015,6 +1015,19 @@ def test_where_one_search_comes_to_no_optimum_others_have_half_the_steps(monkeyp
     assert spent == [32, 16]
 
 
+@pytest.mark.parametrize("seed", [0, 10, 13, 20, 26])
+def test_the_boundary_is_left_beside_a_variance_far_above_the_noise(seed):
+    """Eigenvalues of Psi lose what is nothing beside 1e10: of thirty slopes these five
+    were taken to leave some variance, and nobody asked whether there should be more.
+    """
+    X, y, first, *_ = simulate()
+    y = y + 1e5 * np.random.default_rng(1).normal(size=24)[first] * (1 - X[:, 0] / 2)
+    slope = np.random.default_rng(seed).uniform(0.2, 2)
+    Lambda = 1e5 * np.array([[1.0, 0.0], [-slope, 0.0]])
+    point = evaluate(model_of(X, y, [term(first, [-1, 0], FULL)]), (Lambda,))
+    assert escape(point)[0].value < point.value - 1
+
+
 def test_starts_have_some_variance_of_all_effects():
     zero = no_variance(fit(*PROBLEMS["crossed"]).point.model)
     for L in lifted(zero).Lambdas:
