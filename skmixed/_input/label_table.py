@@ -14,6 +14,7 @@ import numpy as np
 from .._messages import count
 from .features import is_arrow
 from .labels import check_present, index_groups, is_column, join_labels, unique
+from .parameters import warn_of_rounding
 from .table import refuse_lazy
 
 NO_NAME = "groups"  # of a column that has none
@@ -202,6 +203,8 @@ def index_columns(columns, positions, n_rows):
     """
     names = tuple(columns.names[j] for j in positions)
     read = [index_groups(columns.values[j], n_rows) for j in positions]
+    for name, index in zip(names, read, strict=True):
+        warn_of_rounding(index.labels, name)
     return LabelTable(names, tuple(read))
 
 

@@ -176,6 +176,24 @@ def check_precision(labels, known):
         )
 
 
+def rounded_labels(labels, column=None):
+    """A warning about integers that their type has rounded, or None: a table makes
+    floats of identifiers where some are missing.
+    """
+    if labels.dtype.kind != "f":
+        return None
+    bits = np.finfo(labels.dtype).nmant + 1
+    n_large = int(np.sum(np.isfinite(labels) & (np.abs(labels) >= 2.0**bits)))
+    if not n_large:
+        return None
+    where = "`groups`" if column is None else f"Label column {column!r}"
+    return (
+        f"{where} has {n_large} labels of 2**{bits} or more as {labels.dtype}, which "
+        "rounds integers of that size: groups may have been merged, or taken for "
+        "others. Read them as integers (pandas: dtype='Int64') or as strings."
+    )
+
+
 def check_present(index, column=None):
     """Refuse missing labels; `column` is the name of one of several label columns."""
     if index.codes.min(initial=0) < 0:

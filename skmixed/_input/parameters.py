@@ -8,7 +8,7 @@ from contextvars import ContextVar
 
 import numpy as np
 
-from .labels import GroupsWarning, PopulationPredictionWarning
+from .labels import GroupsWarning, PopulationPredictionWarning, rounded_labels
 
 PACKAGE = __name__.split(".")[0]
 
@@ -25,6 +25,13 @@ def warn_all(messages):
     """Warn of each (message, category) once."""
     for message, category in dict.fromkeys(messages):
         warn(message, category)
+
+
+def warn_of_rounding(labels, column=None):
+    """Warn where labels are integers that their type has rounded."""
+    message = rounded_labels(labels, column)
+    if message is not None:
+        warn(message)
 
 
 _population_is_meant = ContextVar("population_is_meant", default=False)

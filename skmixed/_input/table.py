@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_X_y, validate_data
 
 from .features import as_table, column_names, column_types, feature_position, is_arrow
 from .labels import GroupIndex, check_present, index_groups
+from .parameters import warn_of_rounding
 from .unreadable import NO_NUMBER, REMEDIES, explain, first_unreadable, raise_explained
 
 # Containers that have no entry for each row in order.
@@ -86,7 +87,9 @@ class Data:
 
 def _read_column(labels, n_rows, names):
     """The labels of a model with one factor."""
-    return index_groups(labels, n_rows)
+    index = index_groups(labels, n_rows)
+    warn_of_rounding(index.labels)
+    return index
 
 
 def read_fit_data(

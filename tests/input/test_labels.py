@@ -17,7 +17,12 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
-from skmixed import PopulationPredictionWarning, RandomInterceptRegressor
+from skmixed import (
+    GroupsWarning,
+    LinearMixedRegressor,
+    PopulationPredictionWarning,
+    RandomInterceptRegressor,
+)
 from skmixed._input.label_table import index_columns, known_labels, open_table
 from skmixed._input.labels import TABLE_ENTRIES_PER_ROW, index_groups
 from skmixed._input.scalars import kinds_of
@@ -1065,3 +1070,30 @@ def test_complex_labels(groups):
 def test_other_length_than_x(groups):
     with pytest.raises(ValueError, match=f"{len(groups)} labels but X has {N} rows"):
         index_groups(groups, N)
+
+
+@pytest.mark.parametrize(
+    ("labels", "n", "bits"),
+    [
+        (10.0**17 + np.arange(40), 3, 53),
+        (np.float32(2**24 + np.arange(40)), 21, 24),
+        (np.where(np.arange(40) < 38, np.arange(40.0), 2.0**60), 1, 53),
+    ],
+)
+def test_integers_that_floats_have_rounded_are_told(labels, n, bits):
+    """Of forty identifiers three were left, and a label was taken for another's."""
+    X = np.arange(40.0)[:, None]
+    message = rf"`groups` has {n} labels of 2\*\*{bits} or more as float"
+    with pytest.warns(GroupsWarning, match=message):
+        model = RandomInterceptRegressor().fit(X, X[:, 0] % 7, groups=labels)
+    with pytest.warns(GroupsWarning, match=message):
+        model.predict(X, groups=labels)
+    table = pd.DataFrame({"id": labels})
+    with pytest.warns(GroupsWarning, match="'id' has"):
+        LinearMixedRegressor().fit(X, X[:, 0] % 7, groups=table)
+
+
+@pytest.mark.parametrize("labels", [[0.5, -np.inf], 2.0**53 - np.arange(1.0, 3.0)])
+def test_fractions_and_smaller_integers_are_not_rounded(labels):
+    X = np.arange(40.0)[:, None]
+    RandomInterceptRegressor().fit(X, X[:, 0] % 7, groups=np.tile(labels, 20))
