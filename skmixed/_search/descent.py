@@ -30,8 +30,9 @@ NEAR, ENOUGH = 1e-7, 1e-12
 # After so many steps in a row that gain no more than rounding, the value is as low as
 # it comes: lowest, unless the decrement promises more than derivatives can hold.
 PATIENCE = 3
-# A variance below this fraction of the resolution is tried at 0.
-TINY = 1e-8
+# A variance below the first fraction of the resolution is tried at 0; one below the
+# second is none.  Beside effects that are nearly the same data resolve far less.
+SMALL, TINY = 1e-4, 1e-8
 # The largest variance with which the boundary is left, in units of the resolution, and
 # the least fall of the value, by the slope there, for which it is.
 LARGEST, LEAST_FALL = 10.0, 1e-6
@@ -257,19 +258,31 @@ def snap(point):
     """The point without the variances that are next to nothing, unless that is worse,
     and the number of evaluations.
     """
-    model, Lambdas = point.model, []
-    for t, covariance in enumerate(model.covariances):
+    count, tried = 0, 0
+    for least in (SMALL, TINY):
+        Lambdas, n_lost = _without(point, least)
+        if n_lost in (0, tried):
+            continue
+        new, count, tried = attempt(point.moved, Lambdas), count + 1, n_lost
+        if new is not None and new.value <= point.value + point.rounding:
+            return new, count
+    return point, count
+
+
+def _without(point, least):
+    """Lambdas without the variances below this fraction of the resolution, and the
+    number of these.
+    """
+    Lambdas, n_lost = [], 0
+    for t, covariance in enumerate(point.model.covariances):
         L = point.Lambdas[t]
         values, vectors = _axes(L)
-        kept = values > TINY * model.resolution(t)
+        kept = values > least * point.model.resolution(t)
         half = vectors * np.sqrt(np.where(kept, values, 0.0))
         Psi = covariance.project(half @ half.T)
         Lambdas.append(L if kept.all() else covariance.root(Psi))
-    if all(L is old for L, old in zip(Lambdas, point.Lambdas, strict=True)):
-        return point, 0
-    new = attempt(point.moved, tuple(Lambdas))
-    worse = new is None or new.value > point.value + point.rounding
-    return (point if worse else new), 1
+        n_lost += np.count_nonzero(values[~kept])
+    return tuple(Lambdas), n_lost
 
 
 def escape(point):

@@ -1028,6 +1028,19 @@ def test_the_boundary_is_left_beside_a_variance_far_above_the_noise(seed):
     assert escape(point)[0].value < point.value - 1
 
 
+@pytest.mark.parametrize("seed", [1, 20])
+def test_a_variance_is_none_where_none_is_as_good(seed):
+    """Beside a random intercept the data resolve a slope in years a million times less
+    than alone: 2e-16 was reported, with an interval of that size.
+    """
+    rng, first = np.random.default_rng(seed), np.repeat(np.arange(12), 10)
+    year = 2000.0 + np.arange(120) % 10
+    y = 0.2 * year + rng.normal(size=12)[first] + 0.3 * rng.normal(size=120)
+    found = fit(year[:, None], y, [term(first, [-1, 0], DIAGONAL)])
+    assert found.covariances[0][1, 1] == 0
+    assert found.converged
+
+
 def test_starts_have_some_variance_of_all_effects():
     zero = no_variance(fit(*PROBLEMS["crossed"]).point.model)
     for L in lifted(zero).Lambdas:
