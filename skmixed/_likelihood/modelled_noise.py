@@ -210,6 +210,9 @@ class ModelledNoisePoint:
             curvature_of_gamma(self, found),
             *(c.curvature(S) for c, S in zip(covariances, self.scores, strict=True)),
         )
+        if not found.is_exact:
+            k = len(self.gamma)
+            bend[:k, :k] += bend_of_effects(self)
         return found.observed() + bend, found.is_exact
 
 
@@ -269,24 +272,31 @@ def sums_by_level(z, columns, codes, n_levels):
 
 def curvature_of_gamma(point, found):
     """The part of the second derivatives in gamma that is not of first derivatives of
-    the variances: that of the penalty, and where others are exact that of exp; else,
-    in the place of traces that are left out, the bend of the effects: math.md (220).
+    the variances: that of the penalty, and where others are exact that of exp.
     """
     curvature = 2 * point.noise.penalty
     if found.is_exact:
-        return curvature + point.sum_rows(_bend)
-    values, vectors = np.linalg.eigh(point.sum_rows(_bend_of_effects))
-    return curvature + (vectors * np.maximum(values, 0.0)) @ vectors.T
+        curvature = curvature + point.sum_rows(_bend)
+    return curvature
 
 
 def _bend(rows, found):
     return rows.S.T @ ((rows.weight - found.noise)[:, None] * rows.S)
 
 
-def _bend_of_effects(rows, found):
+def bend_of_effects(point):
+    """The positive part of a term for steps in gamma, where traces are left out:
+    math.md (220).
+    """
+    values, vectors = np.linalg.eigh(point.sum_rows(_rows_beside_effects))
+    return (vectors * np.maximum(values, 0.0)) @ vectors.T
+
+
+def _rows_beside_effects(rows, found):
     square = found.w * found.e**2
-    effects = found.noise - square
-    bend = effects / rows.weight * (rows.weight - effects - square)
+    part = (found.noise - square) / rows.weight
+    of_all = found.uncertain + np.einsum("ij,ij->i", found.h, found.h)
+    bend = part * (1 - part) * rows.weight - found.w / rows.weight * of_all * square
     return rows.S.T @ (bend[:, None] * rows.S)
 
 

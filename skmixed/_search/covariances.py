@@ -86,8 +86,9 @@ def best_covariances(zero, max_iter=100, simpler=None, settled=True):
 
 
 def _consistent(zero, max_iter, simpler, settled):
-    (first, *_), _, spent = first_points(zero)
-    first = first if simpler is None else simpler
+    first, spent = simpler, 0
+    if simpler is None:
+        (first, *_), _, spent = first_points(zero)
 
     def search(noise_variance, known):
         if known is None:
@@ -99,7 +100,7 @@ def _consistent(zero, max_iter, simpler, settled):
         best = settle(search, first.noise_variance, max_iter)
     else:
         best = search(first.noise_variance, None)
-        best = replace(best, point=best.point.held(None))
+        best = replace(best, point=best.point.held(None), converged=best.is_exact)
     return replace(best, n_evaluations=best.n_evaluations + spent)
 
 

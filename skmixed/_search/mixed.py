@@ -206,7 +206,8 @@ def fit_mixed(
     searched, has_offset = model, noise is not None and noise.offset is not None
     if not has_offset and are_rows_fewer(reduced.gram, data.X.shape[0]):
         searched = replace(model, gram=row_gram(data, terms, mean, reduced))
-    settled = problem is None or not problem.has_columns  # else a start
+    # The optimum of equal noise is but a start where the log-variance has columns.
+    settled = problem is None or not problem.has_columns
     how = reduced.order, max_iter, settled
     optimum, identified = best_optimum(searched, *how)
     optimum = with_gram(optimum, reduced.gram)
@@ -266,8 +267,6 @@ def _told_by_noise(problem, constant, told, model, order, max_iter):
         return found, told
     if problem.one_factor is not None:
         return found, [np.array([problem.one_factor.model.random])]
-    if not found.converged:  # others have nothing to be compared with
-        return found, told
     zero, second = at_generic_noise(problem.noise, model)
     told = told_variances(zero, order, second)
     best = _cheaper(search_pattern(found, model.only(told), max_iter), found)
@@ -277,8 +276,12 @@ def _told_by_noise(problem, constant, told, model, order, max_iter):
 
 
 def _cheaper(simpler, other):
-    """The simpler of two optima, unless the other one is better."""
-    return other if simpler.point.value - other.point.value > NO_COST else simpler
+    """The simpler of two optima, unless the other one is better; one of the two has
+    counted the evaluations of both.
+    """
+    spent = max(simpler.n_evaluations, other.n_evaluations)
+    costs = simpler.point.value - other.point.value
+    return replace(other if costs > NO_COST else simpler, n_evaluations=spent)
 
 
 def with_gram(optimum, gram):
@@ -354,7 +357,9 @@ def best_optimum(model, order, max_iter, settled=True):
         return simpler, told  # it leaves nothing to other variances
     if are_sums(zero, told) and not _may_fall(model, simpler, told):
         return replace(simpler, n_evaluations=simpler.n_evaluations + 1), told
-    return _cheaper(simpler, search(zero, simpler=simpler.point)), told
+    other = search(zero, simpler=simpler.point)
+    spent = simpler.n_evaluations + other.n_evaluations
+    return _cheaper(simpler, replace(other, n_evaluations=spent)), told
 
 
 def _may_fall(model, simpler, told):

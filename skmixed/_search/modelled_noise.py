@@ -236,20 +236,24 @@ def best_noise(problem, constant, max_iter):
     return replace(found, n_evaluations=spent)
 
 
-def search_noise(start, max_iter, alone=False):
+def search_noise(start, max_iter, alone=False, settled=True):
     """The best optimum of gamma and the covariances that is found from a start, and
-    from others where rows are few, unless the start is to be `alone`.
+    from others where rows are few, unless the start is to be `alone`; `settled` is as
+    of `best_covariances`.
     """
-    if start.model.reml and start.model.penalty is not None:
+    if not (start.model.reml and start.model.penalty is not None):
+        return _best(start, max_iter, alone)
+    if settled:
         search = partial(_held, start, max_iter, alone)
         return settle(search, start.noise_variance, max_iter)
-    return _best(start, max_iter, alone)
+    best = _best(start.held(start.noise_variance), max_iter, alone)
+    return replace(best, point=best.point.held(None), converged=False)
 
 
 def search_pattern(known, model, max_iter):
-    """The best optimum with the covariances of another pattern, that of `model`; the
-    search begins at an optimum that is known, and at no other point if effects are
-    many.
+    """The best optimum with the covariances of another pattern, that of `model`: the
+    one that is known, if it has that pattern.  Else the search begins there, and at no
+    other point if effects are many.
     """
     if _with_variance(model) == _with_variance(known.point.model):
         return known
@@ -257,7 +261,7 @@ def search_pattern(known, model, max_iter):
     Lambdas = tuple(c.root(c.project(L @ L.T)) for c, L in pairs)
     start = known.point.noise.at(model, known.point.gamma, Lambdas=Lambdas)
     alone = model.n_effects > MANY_EFFECTS
-    found = search_noise(lifted(start), max_iter, alone)
+    found = search_noise(lifted(start), max_iter, alone, settled=known.converged)
     best = found.point if found.point.value < start.value else start
     spent = known.n_evaluations + found.n_evaluations
     return Optimum(best, spent, found.converged)
@@ -279,9 +283,9 @@ def at_generic_noise(noise, model):
 
 
 def _optimum_of_one_factor(problem, start):
-    """The optimum of one random intercept, or of no random effect, which has not
-    converged where it is at a bound of the log-variance; None if there are others, or
-    it is beyond double precision.
+    """The end of the search for one random intercept, or for no random effect; one at a
+    bound of the log-variance has not converged.  None if there are other effects, or it
+    is beyond double precision.
     """
     one_factor = problem.one_factor
     if one_factor is None:
@@ -325,7 +329,7 @@ def _best(start, max_iter, alone):
 def _share_of_starts(start):
     """The fraction of starts, and of their steps, that is left where a step is dear: it
     costs the product of effects and columns, of crossed factors the cube of their sum,
-    and that of rows and pairs of columns.
+    and the product of rows and pairs of columns.
     """
     n_effects, k = start.model.n_effects, len(start.gamma)
     n_products = n_effects * (len(start.mixed.factor.root) + k)

@@ -66,7 +66,8 @@ def race(known, starts, max_iter, n_searches=MOST_SEARCHES):
     max_iter : int
         Most steps of one search.
     n_searches : int, default=8
-        All together have so many times these.
+        All together have so many times these, or half of that, but no less than twice
+        these, where the optimum that is known is none.
 
     Returns
     -------
@@ -76,7 +77,7 @@ def race(known, starts, max_iter, n_searches=MOST_SEARCHES):
     basins = [basin_of(known)] if known.converged else []
     runners, found, spent = [Descent(start) for start in starts], [], len(starts)
     # Others mostly come to no optimum where the first search has come to none.
-    left = n_searches * max_iter / (1 if known.converged else 2)
+    left = max(2, n_searches / (1 if known.converged else 2)) * max_iter
     while runners and left > 0:
         here = []
         for runner in runners:

@@ -3,7 +3,6 @@ its derivatives against differences (docs/math.md, section 16).
 """
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -92,26 +91,26 @@ def test_average_information_is_that_of_dense_products(structure, monkeypatch):
 
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("spread", [0.1, 1.0])
-def test_bend_of_the_effects_is_that_of_dense_rows(structure, spread, monkeypatch):
+@pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
+def test_bend_of_the_effects_is_that_of_dense_rows(structure, spread, reml):
     """docs/math.md (220), where residuals are smaller than the noise and elsewhere."""
-    monkeypatch.setattr(modelled_noise, "FEW_EFFECTS", 0)
-    problem = random_noise_problem(structure)
+    problem = random_noise_problem(structure, reml=reml)
     point = problem.point.held(problem.point.noise_variance / spread**2)
     problem = replace(problem, point=point)
     at, S = problem.dense(), point.noise.rows.S
 
-    found = modelled_noise.curvature_of_gamma(point, SimpleNamespace(is_exact=False))
+    found = modelled_noise.bend_of_effects(point)
 
     V_inverse = np.linalg.inv(at.V)
     covariance = np.linalg.inv(at.X.T @ V_inverse @ at.X)
     P = V_inverse - V_inverse @ at.X @ covariance @ at.X.T @ V_inverse
     a = problem.data.weight
     noise = point.noise_variance * np.exp(problem.spread) / a
-    part, square = (1 - noise * np.diag(P)) / a, noise * (P @ at.y) ** 2
-    bend = (part * (a * (1 - part) - square))[problem.order]
-    values, vectors = np.linalg.eigh(S.T @ (bend[:, None] * S))
-    expected = 2 * point.noise.penalty
-    expected = expected + (vectors * np.maximum(values, 0.0)) @ vectors.T
+    of_traces = P if reml else V_inverse
+    part, of_all = ((1 - noise * np.diag(A)) / a for A in (of_traces, P))
+    bend = part * a * (1 - part) - of_all * noise * (P @ at.y) ** 2
+    values, vectors = np.linalg.eigh(S.T @ (bend[problem.order][:, None] * S))
+    expected = (vectors * np.maximum(values, 0.0)) @ vectors.T
     assert (values > 0).all() if spread < 1 else (values < 0).any()
     np.testing.assert_allclose(found, expected, atol=1e-10 * np.abs(values).max())
 

@@ -285,6 +285,21 @@ def test_a_pattern_whose_optimum_is_known_is_not_searched_again(monkeypatch):
     assert len(races) == 1
 
 
+def test_variances_that_noise_tells_are_searched_for_from_where_steps_have_ended():
+    """Levels of one row each, whose variance equal noise does not tell."""
+    rng, n = np.random.default_rng(0), 2_100
+    X, first = rng.normal(size=(n, 2)), rng.integers(10, size=n)
+    y = rng.normal(size=10)[first] + 2 * rng.normal(size=n)
+    y = y + np.exp(1.5 * X[:, 0]) * rng.normal(size=n)
+    terms = [term(first, [-1], ((0,),)), term(np.arange(n), [-1], ((0,),), "h")]
+    how = {"mean": np.array([0]), "fit_intercept": True}
+    noise = Noise(np.arange(2), None, 0.0)
+    found = fit(X, y, terms, noise=noise, search=(3, 0), **how)
+    assert not found.converged
+    assert all(told.all() for told in found.identified)
+    assert found.covariances[1][0, 0] > 2
+
+
 def test_a_search_at_another_noise_variance_starts_from_the_same_psi():
     """Where effects are far larger than the noise; else with the better of two."""
     X, y, terms = PROBLEMS["crossed"]
@@ -709,6 +724,7 @@ def test_effects_that_outnumber_rows_are_searched_for_by_rows(with_noise, monkey
     got = fit(X, y, terms, reml=False, search=(5, 0), **noise)
     assert isinstance(got.point.factor, CrossedFactor)
     n_by_rows = len(factors) - n_by_effects
+    # All are of the log-variance, half of whose searches equal noise has as well.
     assert n_by_rows <= (0.8 * n_by_effects if with_noise else 1)
     assert_allclose(got.log_likelihood, want.log_likelihood, atol=1e-6)
     for one, other in zip(got.covariances, want.covariances, strict=True):
