@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["FormulaModel", "from_formula"]
 
 EXAMPLE = "y ~ days + (days | subject)"
+# The signs around the name of a column in an expression.
+QUOTES = "`(.*?)`", "'(.*?)'", '"(.*?)"'
 # The formula itself says these.
 TAKEN = ("random_effects", "fit_intercept", "mean_features", "group_features")
 
@@ -45,7 +47,8 @@ def from_formula(
     Left of ``~`` stands y; right of it the mean, as formulaic [1]_ reads it, and
     random effects in brackets, as lme4 writes them: ``(days | subject)``,
     ``(1 | school/class)``.  Columns of text or categories become dummy variables, left
-    of a bar too.
+    of a bar too.  A ``.`` stands for all columns of the table but those that the
+    response is made of and those of labels, right of a bar.
 
     Parameters
     ----------
@@ -96,35 +99,40 @@ def from_formula(
     >>> print(f"{model.fit(X, y, groups=groups).log_likelihood_:.4f}")
     -871.8141
     """
-    read = _reader(formula, data)
+    reader = _Reader(formula, data)
     for name in TAKEN:
         if name in parameters:
             raise TypeError(
                 f"{name} is what the formula says; it is no parameter here."
             )
     response, mean, pieces = _parts(formula)
-    y = read(f"0 + {response}", response)
+    lefts, nested = zip(*[_sides(piece, formula) for piece in pieces], strict=True)
+    labels = dict.fromkeys(
+        c for terms in nested for t in terms for c in t.label_columns
+    )
+    _check_labels(labels, formula, data)
+    of_y = reader.parse(f"0 + {response}", response)
+    reader.leave_out([*of_y.variables, *labels])
+    of_mean = reader.parse(mean, mean)
+    of_terms = [reader.parse(*side) for side in zip(lefts, pieces, strict=True)]
+    y = reader.columns(of_y)
     if y.shape[1] != 1:
         raise ValueError(
             f"{shown(formula)}: y is one column of numbers, but {shown(response)} "
             f"gives {y.shape[1]} ({', '.join(map(str, y.columns))})."
         )
-    of_mean = read(mean, mean)
-    X = of_mean.drop(columns="Intercept", errors="ignore")
+    X, intercept = _without_intercept(reader.columns(of_mean))
+    options = {} if intercept else {"fit_intercept": False}
     names, terms = list(X.columns), []
-    for piece in pieces:
-        columns, found = _term(piece, read, formula)
-        new = [name for name in columns.columns if name not in X.columns]
-        X = X.join(columns[new])
-        terms += found
-    labels = list(dict.fromkeys(c for term in terms for c in term.label_columns))
-    _check_labels(labels, formula, data)
-    options = {} if len(names) == X.shape[1] else {"mean_features": names}
-    if "Intercept" not in of_mean:
-        options["fit_intercept"] = False
-    text = " + ".join(map(str, terms))
-    model = LinearMixedRegressor(text, **options, **parameters)
-    return FormulaModel(model, X, y.iloc[:, 0].rename(response), data[labels])
+    for part, several in zip(of_terms, nested, strict=True):
+        slopes, intercept = _without_intercept(reader.columns(part))
+        terms += [_term(t, slopes, intercept, part.where) for t in several]
+        X = X.join(slopes[[name for name in slopes if name not in X]])
+    if len(names) < X.shape[1]:
+        options["mean_features"] = names
+    model = LinearMixedRegressor(" + ".join(map(str, terms)), **options, **parameters)
+    y = y.iloc[:, 0].rename(response).set_axis(data.index)
+    return FormulaModel(model, X.set_axis(data.index), y, data[list(labels)])
 
 
 def _parts(formula):
@@ -152,61 +160,116 @@ def _parts(formula):
     return response, " + ".join(mean) or "1", terms
 
 
-def _term(piece, read, formula):
-    """The columns of one term's slopes, and the term, several where it is nested."""
-    left, right, covariance = split_term(piece, f"{shown(formula)}: {shown(piece)}")
-    columns = read(left.strip() or "1", piece)
-    slopes = columns.drop(columns="Intercept", errors="ignore")
-    form = {"intercept": "Intercept" in columns, "covariance": covariance}
-    if not form["intercept"] and not slopes.shape[1]:
-        raise ValueError(
-            f"{shown(formula)}: {shown(piece)} has neither a random intercept nor a "
-            "slope."
-        )
-    nested = parse(f"(1 | {right})")
-    return slopes, [RandomEffects(t.groups, slopes.columns, **form) for t in nested]
-
-
-def _reader(formula, data):
-    """A function that makes the columns of a part of a formula.
-
-    Its second argument is the part as the user wrote it.
+def _sides(piece, formula):
+    """The effects left of a term's bar, and its random intercepts, several where the
+    term is nested.
     """
-    try:
-        from formulaic import model_matrix
-    except ImportError as error:
-        raise ImportError(
-            "from_formula requires formulaic. Install it with `pip install formulaic`."
-        ) from error
-    if not isinstance(formula, str):
-        raise TypeError(f"A formula is text such as {EXAMPLE!r}, got {formula!r:.60}.")
-    if not hasattr(data, "iloc") or not hasattr(data, "columns"):
-        raise TypeError(
-            f"data is a pandas.DataFrame, got a {type(data).__name__}. Make one, e.g. "
-            "by pandas.DataFrame(data) or data.to_pandas()."
-        )
-    table = data.reset_index(drop=True)
+    left, right, covariance = split_term(piece, f"{shown(formula)}: {shown(piece)}")
+    intercepts = parse(f"(1 | {right})")
+    terms = [RandomEffects(t.groups, covariance=covariance) for t in intercepts]
+    return left.strip() or "1", terms
 
-    def read(part, written):
+
+def _term(term, slopes, intercept, where):
+    """The term with these slopes."""
+    if not intercept and not slopes.shape[1]:
+        raise ValueError(f"{where} has neither a random intercept nor a slope.")
+    form = {"intercept": intercept, "covariance": term.covariance}
+    return RandomEffects(term.groups, slopes.columns, **form)
+
+
+def _without_intercept(columns):
+    """The columns but the intercept, and whether there is one."""
+    return columns.drop(columns="Intercept", errors="ignore"), "Intercept" in columns
+
+
+class _Part(NamedTuple):
+    """A part of a formula.
+
+    Attributes
+    ----------
+    spec : formulaic.ModelSpec
+    variables : list of str
+        The columns of the table that it names.
+    where : str
+        The beginning of a message: the formula, and the part as the user wrote it.
+    """
+
+    spec: Any
+    variables: list[str]
+    where: str
+
+
+class _Reader:
+    """Makes the columns of the parts of a formula."""
+
+    def __init__(self, formula, data):
         try:
-            columns = model_matrix(part, table, context={}, na_action="raise")
+            from formulaic import ModelSpec
+        except ImportError as error:
+            raise ImportError(
+                "from_formula requires formulaic. Install it with `pip install "
+                "formulaic`."
+            ) from error
+        if not isinstance(formula, str):
+            raise TypeError(
+                f"A formula is text such as {EXAMPLE!r}, got {formula!r:.60}."
+            )
+        if not hasattr(data, "iloc") or not hasattr(data, "columns"):
+            raise TypeError(
+                f"data is a pandas.DataFrame, got a {type(data).__name__}. Make one, "
+                "e.g. by pandas.DataFrame(data) or data.to_pandas()."
+            )
+        self._from_spec = ModelSpec.from_spec
+        self._formula, self._table = formula, data.reset_index(drop=True)
+        self._free = list(self._table)
+
+    def leave_out(self, columns):
+        """From here on '.' does not stand for these columns."""
+        self._free = [name for name in self._free if name not in columns]
+
+    def parse(self, text, written):
+        """The part of this text; `written` is the text in messages."""
+        where = f"{shown(self._formula)}: {shown(written)}"
+        context = {"__formulaic_variables_available__": self._free}
+        try:
+            spec = self._from_spec(text, context=context, na_action="raise")
         except MemoryError:
             raise
         except Exception as error:  # brackets that do not match have no one class
-            known = ", ".join(map(str, data.columns))
-            fault = str(error).split("\n")[0]  # the rest is a drawing of the place
+            raise ValueError(self._unreadable(where, error)) from error
+        if not hasattr(spec, "formula"):
             raise ValueError(
-                f"{shown(formula)}: {shown(written)} cannot be read. {fault:.200} "
-                f"The columns are {known}."
-            ) from error
-        if not hasattr(columns, "columns"):
-            raise ValueError(
-                f"{shown(formula)}: {shown(written)} cannot be read. A '|' or '~' in "
-                "it makes several tables of it, where one is needed."
+                f"{where} cannot be read. A '|' or '~' in it makes several tables of "
+                "it, where one is needed."
             )
-        return columns.set_axis(data.index)
+        factors = [factor for term in spec.formula for factor in term.factors]
+        return _Part(spec, _variables(factors, self._table.columns), where)
 
-    return read
+    def columns(self, part):
+        """The columns of a part, a DataFrame with rows numbered from 0."""
+        try:
+            return part.spec.get_model_matrix(self._table, context={})
+        except MemoryError:
+            raise
+        except Exception as error:  # as of any function in the formula
+            raise ValueError(self._unreadable(part.where, error)) from error
+
+    def _unreadable(self, where, error):
+        known = ", ".join(map(str, self._table))
+        fault = str(error).split("\n")[0]  # the rest is a drawing of the place
+        return f"{where} cannot be read. {fault:.200} The columns are {known}."
+
+
+def _variables(factors, columns):
+    """The columns that factors name, bare or in an expression."""
+    bare = {factor.expr for factor in factors if factor.eval_method.value == "lookup"}
+    code = [factor for factor in factors if factor.eval_method.value == "python"]
+    bare.update(*(factor.required_variables for factor in code))
+    # formulaic cuts names at a dot, which in an expression stand in quotes.
+    text = " ".join(factor.expr for factor in code)
+    quoted = {name for signs in QUOTES for name in re.findall(signs, text)}
+    return [name for name in dict.fromkeys(columns) if name in bare | quoted]
 
 
 def _check_labels(labels, formula, data) -> None:

@@ -63,6 +63,56 @@ def test_a_formula_is_a_model_and_its_data():
     assert list(names.X)[2:] == ["Machine[A]", "Machine[B]", "Machine[C]"]
 
 
+RATINGS = pd.DataFrame(
+    {
+        "score": np.arange(1.0, 13.0),
+        "x.1": np.arange(12.0) ** 2 % 7,
+        "z": np.arange(12.0) ** 3 % 5,
+        "kind": list("aabb") * 3,
+        "rater": list("pqr") * 4,
+        "place": list("uuvvww") * 2,
+    }
+)
+
+
+@pytest.mark.parametrize(
+    "response, dotted, written, terms",
+    [
+        ("np.log(score)", ".", "`x.1` + z + kind + place", "(1 | rater)"),
+        ("score", ".", "`x.1` + z + kind", "(1 | rater/place)"),
+        ("I(score - z)", ".", "`x.1` + kind", "(1 | rater:place)"),
+        ("np.log1p(`x.1`)", ". - kind", "score + z", "(1 | rater) + (1 | place)"),
+        ("Q('x.1')", ". - rater", "score + z + kind", "(1 | rater:place)"),
+        ("score", ". + place", "`x.1` + z + kind + rater + place", "(1 | place)"),
+        ("score", ".:z", "`x.1`:z + z + kind:z", "(z | rater) + (1 | place)"),
+    ],
+)
+def test_a_dot_is_every_column_but_the_response_and_the_labels(
+    response, dotted, written, terms
+):
+    found = from_formula(f"{response} ~ {dotted} + {terms}", RATINGS)
+    same = from_formula(f"{response} ~ {written} + {terms}", RATINGS)
+    pd.testing.assert_frame_equal(found.X, same.X)
+    assert str(found.model) == str(same.model)
+
+
+def test_a_dot_left_of_a_bar_is_the_same_columns():
+    found = from_formula("score ~ 1 + (. - kind | rater:place)", RATINGS)
+    same = from_formula("score ~ 1 + (`x.1` + z | rater:place)", RATINGS)
+    pd.testing.assert_frame_equal(found.X, same.X)
+    assert str(found.model) == str(same.model)
+
+
+def test_rows_of_equal_index_stay_one_row_each():
+    found = from_formula(
+        "score ~ z + (x | rater)", RATINGS.rename(columns={"x.1": "x"})
+    )
+    twice = RATINGS.rename(columns={"x.1": "x"}, index=lambda row: row // 2)
+    again = from_formula("score ~ z + (x | rater)", twice)
+    assert_allclose(again.X, found.X)
+    assert again.X.index.equals(twice.index)
+
+
 @pytest.mark.parametrize(
     "formula, fault",
     [
