@@ -19,7 +19,11 @@ from .unreadable import NO_NUMBER, REMEDIES, explain, first_unreadable, raise_ex
 # Containers that have no entry for each row in order.
 NO_COLUMN = (str, bytes, Mapping, Set, Iterator)
 # The first letters of types of dates and times, in pandas, polars and pyarrow alike.
-DATES = ("date", "time", "duration")
+DATES = ("date", "time", "duration", "period")
+DATES_OR_TIMES = (
+    "dates or times ({}), which are no numbers. Convert them, such as to days since "
+    "the first, or to hours."
+)
 # A row with a smaller share of the largest weight counts as absent.  This is the square
 # of the rounding error, beyond which no ratio of variances can be told.
 LEAST_WEIGHT = 1e-32
@@ -309,10 +313,7 @@ def _refuse_type(dtype, holds):
         return
     text = str(dtype)
     if kind in ("m", "M") or text.lower().startswith(DATES):
-        raise TypeError(
-            f"{holds} dates or times ({text}), which are no numbers. Convert them, "
-            "such as to days since the first, or to hours."
-        )
+        raise TypeError(f"{holds} {DATES_OR_TIMES.format(text)}")
     if text.endswith("Int128"):
         raise TypeError(
             f"{holds} integers of type {text}, which NumPy lacks. Cast them to Int64 "

@@ -175,6 +175,7 @@ DATES = {
     "mixed frame": frame_of([pd.Timestamp(DAY)] * N),
     "zone": frame_of([pd.Timestamp(DAY, tz="UTC")] * N),
     "time differences": pd.DataFrame({"extra": pd.to_timedelta(np.ones(N), unit="h")}),
+    "periods": frame_of(pd.period_range(DAY, periods=N, freq="D")),
     "timestamp[pyarrow]": frame_of([pd.Timestamp(DAY)] * N, "timestamp[us][pyarrow]"),
     "date32[pyarrow]": frame_of([DAY] * N, "date32[pyarrow]"),
     "polars Date": pl.DataFrame({"age": X[:, 0], "extra": [DAY] * N}),
