@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections import Counter
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._input.notation import RandomEffects, parse, shown, split_outside, split_term
+from ._input.table import DATES, DATES_OR_TIMES, refuse_lazy
+from ._messages import count
 from .linear_mixed import LinearMixedRegressor
 
 if TYPE_CHECKING:
@@ -14,8 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["FormulaModel", "from_formula"]
 
 EXAMPLE = "y ~ days + (days | subject)"
-# The signs around the name of a column in an expression.
-QUOTES = "`(.*?)`", "'(.*?)'", '"(.*?)"'
+# The name of a column in an expression, where it is no name of Python's.
+QUOTED = re.compile(r"`([^`]*)`")
+# Methods of tables of other packages that make one of pandas.
+TO_PANDAS = "to_pandas", "compute", "to_frame"
 # The formula itself says these.
 TAKEN = ("random_effects", "fit_intercept", "mean_features", "group_features")
 
@@ -58,7 +65,8 @@ def from_formula(
         The columns that the formula names.
     **parameters
         Parameters of `LinearMixedRegressor` that the formula does not say, such as
-        ``method="ml"``.
+        ``method="ml"``.  Columns that `variance_features` and `variance_offset` name
+        have to be in the formula.
 
     Returns
     -------
@@ -71,7 +79,9 @@ def from_formula(
         If formulaic is not installed.
     TypeError, ValueError
         If the formula is none, has no random effects, names columns that are not in
-        the table or have missing values, or a parameter is given that it says itself.
+        the table, are there twice, are dates or have missing values, or a parameter is
+        given that it says itself, or that names a column of the log-variance that the
+        formula has not.
 
     Notes
     -----
@@ -129,7 +139,9 @@ def from_formula(
         terms += [_term(t, slopes, intercept, part.where) for t in several]
         X = X.join(slopes[[name for name in slopes if name not in X]])
     if len(names) < X.shape[1]:
-        options["mean_features"] = names
+        known_part = parameters.get("variance_offset")
+        options["mean_features"] = [name for name in names if name != known_part]
+    _check_variance(parameters, X, formula)
     model = LinearMixedRegressor(" + ".join(map(str, terms)), **options, **parameters)
     y = y.iloc[:, 0].rename(response).set_axis(data.index)
     return FormulaModel(model, X.set_axis(data.index), y, data[list(labels)])
@@ -215,14 +227,10 @@ class _Reader:
             raise TypeError(
                 f"A formula is text such as {EXAMPLE!r}, got {formula!r:.60}."
             )
-        if not hasattr(data, "iloc") or not hasattr(data, "columns"):
-            raise TypeError(
-                f"data is a pandas.DataFrame, got a {type(data).__name__}. Make one, "
-                "e.g. by pandas.DataFrame(data) or data.to_pandas()."
-            )
+        _check_data(data)
         self._from_spec = ModelSpec.from_spec
         self._formula, self._table = formula, data.reset_index(drop=True)
-        self._free = list(self._table)
+        self._free, self._named = list(self._table), {}
 
     def leave_out(self, columns):
         """From here on '.' does not stand for these columns."""
@@ -231,9 +239,10 @@ class _Reader:
     def parse(self, text, written):
         """The part of this text; `written` is the text in messages."""
         where = f"{shown(self._formula)}: {shown(written)}"
+        # The columns of '.', by formulaic's name for them.
         context = {"__formulaic_variables_available__": self._free}
         try:
-            spec = self._from_spec(text, context=context, na_action="raise")
+            spec = self._from_spec(text, context=context, na_action="drop")
         except MemoryError:
             raise
         except Exception as error:  # brackets that do not match have no one class
@@ -243,40 +252,171 @@ class _Reader:
                 f"{where} cannot be read. A '|' or '~' in it makes several tables of "
                 "it, where one is needed."
             )
-        factors = [factor for term in spec.formula for factor in term.factors]
-        return _Part(spec, _variables(factors, self._table.columns), where)
+        factors = {factor for term in spec.formula for factor in term.factors}
+        names, functions = map(set.union, *map(_names, factors), (set(), set()))
+        _refuse_offset(functions, where)
+        variables = [name for name in dict.fromkeys(self._table) if name in names]
+        _check_unique(variables, self._table, where)
+        bare = {factor.expr for factor in factors}
+        _refuse_dates(self._pairs(v for v in variables if v in bare), where)
+        self._named.update(dict.fromkeys(variables))
+        return _Part(spec, variables, where)
 
     def columns(self, part):
         """The columns of a part, a DataFrame with rows numbered from 0."""
+        columns, fault, dropped = None, None, set()
         try:
-            return part.spec.get_model_matrix(self._table, context={})
+            columns = part.spec.get_model_matrix(
+                self._table, context={}, drop_rows=dropped
+            )
         except MemoryError:
             raise
         except Exception as error:  # as of any function in the formula
-            raise ValueError(self._unreadable(part.where, error)) from error
+            fault = error
+        if dropped:
+            raise ValueError(self._missing(part, sorted(dropped))) from fault
+        if fault is not None:
+            sentences = [self._unreadable(part.where, fault)]
+            sentences += _dates(self._pairs(part.variables))
+            raise ValueError(" ".join(sentences)) from fault
+        _refuse_dates(columns.items(), part.where)
+        return columns
+
+    def _pairs(self, names):
+        """Names of columns of the table, and the columns."""
+        return ((name, self._table[name]) for name in names)
 
     def _unreadable(self, where, error):
-        known = ", ".join(map(str, self._table))
         fault = str(error).split("\n")[0]  # the rest is a drawing of the place
+        known = _listed(self._table)
         return f"{where} cannot be read. {fault:.200} The columns are {known}."
 
+    def _missing(self, part, rows):
+        """A sentence about the rows in which a part has no value."""
+        table = self._table[list(self._named)]
+        of_part = table.loc[rows, part.variables].isna().any()
+        if not of_part.any():
+            return (
+                f"{part.where} has no value in {len(rows)} of "
+                f"{count(len(table), 'row')}, the first data.iloc[{rows[0]}], where "
+                "its columns have one, so that no model can be fitted. Drop these "
+                "rows, or take a function that is defined there."
+            )
+        name = of_part.idxmax()
+        missing = table[name].isna().to_numpy()
+        incomplete = [column for column in table if table[column].isna().any()]
+        return (
+            f"{part.where}: column {name!r} has missing values in {missing.sum()} of "
+            f"{count(len(table), 'row')}, the first in data.iloc[{missing.argmax()}], "
+            "so that no model can be fitted. Drop the rows, by data.dropna(subset="
+            f"{incomplete}), or impute."
+        )
 
-def _variables(factors, columns):
-    """The columns that factors name, bare or in an expression."""
-    bare = {factor.expr for factor in factors if factor.eval_method.value == "lookup"}
-    code = [factor for factor in factors if factor.eval_method.value == "python"]
-    bare.update(*(factor.required_variables for factor in code))
-    # formulaic cuts names at a dot, which in an expression stand in quotes.
-    text = " ".join(factor.expr for factor in code)
-    quoted = {name for signs in QUOTES for name in re.findall(signs, text)}
-    return [name for name in dict.fromkeys(columns) if name in bare | quoted]
+
+def _names(factor):
+    """The names in a factor: those of variables, and those of functions.
+
+    formulaic's own variables of ``center(x)`` are none, and those of ``log(`a.b`)`` are
+    the part before the dot.
+    """
+    if factor.eval_method.value == "lookup":
+        return {factor.expr}, set()
+    try:
+        tree = ast.parse(QUOTED.sub("_", factor.expr), mode="eval")
+    except (SyntaxError, ValueError, RecursionError):  # which formulaic refuses as well
+        return set(), set()
+    nodes = list(ast.walk(tree))
+    called = {node.func for node in nodes if isinstance(node, ast.Call)}
+    names = {node for node in nodes if isinstance(node, ast.Name)}
+    values = {node.value for node in nodes if isinstance(node, ast.Constant)}
+    texts = {value for value in values if isinstance(value, str)}  # as in Q("a b")
+    variables = {node.id for node in names - called}
+    functions = {node.id for node in names & called}
+    return variables | texts | set(QUOTED.findall(factor.expr)), functions
+
+
+def _check_data(data) -> None:
+    import pandas
+
+    if isinstance(data, pandas.DataFrame):
+        return
+    refuse_lazy(data, "data")
+    kind = type(data)
+    package = kind.__module__.split(".")[0]
+    name = kind.__name__ if package == "builtins" else f"{package}.{kind.__name__}"
+    methods = (f"data.{method}()" for method in TO_PANDAS if hasattr(data, method))
+    remedy = next(methods, "pandas.DataFrame(data)")
+    raise TypeError(f"data is a pandas.DataFrame, got a {name}. Make one by {remedy}.")
+
+
+def _check_unique(names, data, where) -> None:
+    n_columns = Counter(data.columns)
+    for name in names:
+        if n_columns[name] > 1:
+            raise ValueError(
+                f"{where}: {n_columns[name]} columns of the table are named {name!r}, "
+                "and which is meant cannot be told. Rename them, or keep the first by "
+                "data.loc[:, ~data.columns.duplicated()]."
+            )
+
+
+def _refuse_dates(pairs, where) -> None:
+    for sentence in _dates(pairs):
+        raise TypeError(f"{where}: {sentence}")
+
+
+def _dates(pairs):
+    """A sentence for each column of dates or times, of names and columns."""
+    from pandas.api.types import infer_dtype, is_numeric_dtype
+
+    for name, column in pairs:
+        kind = "" if is_numeric_dtype(column) else infer_dtype(column)
+        if kind.startswith(DATES):
+            dtype = kind if column.dtype == object else column.dtype
+            yield f"column {name!r} holds {DATES_OR_TIMES.format(dtype)}"
+
+
+def _check_variance(parameters, X, formula) -> None:
+    """Refuse names of columns of the log-variance that the formula does not make."""
+    features = parameters.get("variance_features")
+    if isinstance(features, str) or not isinstance(features, Collection):
+        features = ()
+    offset = [parameters.get("variance_offset")]
+    for parameter, names in (
+        ("variance_features", features),
+        ("variance_offset", offset),
+    ):
+        name = next((n for n in names if isinstance(n, str) and n not in X), None)
+        if name is None:
+            continue
+        raise ValueError(
+            f"{shown(formula)}: {parameter} names {str(name)!r}, but columns of the "
+            f"log-variance have to be in the formula, which makes {_listed(X)}. Add it "
+            f"there, or keep it out of the mean: leave {parameter} out here, set it by "
+            f"model.set_params(mean_features=list(X), {parameter}=...), and fit to "
+            f"X.assign(**{{{str(name)!r}: data[{str(name)!r}]}})."
+        )
+
+
+def _refuse_offset(functions, where) -> None:
+    """Refuse R's offset(x), a column of the mean whose coefficient is 1."""
+    if "offset" in functions:
+        raise ValueError(
+            f"{where} has an offset, a column of the mean with the coefficient 1, "
+            "which is not offered. Subtract it from the response, as in "
+            "'I(y - x) ~ ...', and add it to predictions."
+        )
+
+
+def _listed(table):
+    return ", ".join(map(str, table)) or "no columns"
 
 
 def _check_labels(labels, formula, data) -> None:
     for label in labels:
         if label not in data.columns:
-            known = ", ".join(map(str, data.columns))
             raise ValueError(
                 f"{shown(formula)} names the label column {shown(label)}, which is not "
-                f"in the table. The columns are {known}."
+                f"in the table. The columns are {_listed(data)}."
             )
+    _check_unique(labels, data, shown(formula))

@@ -80,6 +80,8 @@ RATINGS = pd.DataFrame(
     [
         ("np.log(score)", ".", "`x.1` + z + kind + place", "(1 | rater)"),
         ("score", ".", "`x.1` + z + kind", "(1 | rater/place)"),
+        ("center(score)", ".", "`x.1` + z + kind + place", "(1 | rater)"),
+        ("np.exp(scale(`x.1`) + 2 * z)", ".", "score + kind + place", "(1 | rater)"),
         ("I(score - z)", ".", "`x.1` + kind", "(1 | rater:place)"),
         ("np.log1p(`x.1`)", ". - kind", "score + z", "(1 | rater) + (1 | place)"),
         ("Q('x.1')", ". - rater", "score + z + kind", "(1 | rater:place)"),
@@ -142,15 +144,165 @@ def test_a_wrong_formula_names_its_fault(formula, fault):
 
 def test_wrong_arguments():
     formula = "Reaction ~ Days + (1 | Subject)"
-    with pytest.raises(TypeError, match=r"data is a pandas.DataFrame, got a dict"):
-        from_formula(formula, {"Reaction": [1.0]})
     with pytest.raises(TypeError, match="A formula is text such as"):
         from_formula(SLEEP, formula)
     with pytest.raises(TypeError, match="fit_intercept is what the formula says"):
         from_formula(formula, SLEEP, fit_intercept=False)
-    missing = SLEEP.assign(Days=SLEEP["Days"].where(SLEEP.index > 0))
-    with pytest.raises(ValueError, match=r"'Days' cannot be read.*null values"):
-        from_formula(formula, missing)
+
+
+@pytest.mark.parametrize(
+    "data, advice",
+    [
+        ({"Reaction": [1.0]}, r"got a dict. Make one by pandas.DataFrame\(data\)\."),
+        (
+            SLEEP.to_numpy(),
+            r"got a numpy.ndarray. Make one by pandas.DataFrame\(data\)\.",
+        ),
+        (SLEEP["Days"], r"got a pandas.Series. Make one by data.to_frame\(\)\."),
+    ],
+    ids=["dict", "array", "series"],
+)
+def test_another_table_is_advised_what_it_has(data, advice):
+    with pytest.raises(TypeError, match=f"data is a pandas.DataFrame, {advice}"):
+        from_formula("Reaction ~ Days + (1 | Subject)", data)
+
+
+def test_a_table_of_polars_is_named():
+    polars = pytest.importorskip("polars")
+    table = polars.DataFrame({"y": [1.0], "g": ["a"]})
+    advice = r"got a polars.DataFrame. Make one by data.to_pandas\(\)\."
+    with pytest.raises(TypeError, match=advice):
+        from_formula("y ~ 1 + (1 | g)", table)
+    with pytest.raises(TypeError, match=r"data is a LazyFrame, .* no rows yet"):
+        from_formula("y ~ 1 + (1 | g)", table.lazy())
+
+
+LATE = [10, 20]
+MISSING = SLEEP.assign(
+    Days=SLEEP["Days"].where(~SLEEP.index.isin(LATE)),
+    Kind=SLEEP["Subject"].astype(str).where(SLEEP.index != 30),
+).sort_index(ascending=False)
+
+
+@pytest.mark.parametrize(
+    "formula, name, figures, subset",
+    [
+        ("Reaction ~ Days + (1 | Subject)", "Days", r"2 .* data.iloc\[159\]", "Days"),
+        ("Days ~ Reaction + (1|Subject)", "Days", r"2 .* data.iloc\[159\]", "Days"),
+        ("Reaction ~ (log(1 + Days) | Subject)", "Days", "2 of 180 rows", "Days"),
+        ("Reaction ~ center(Days) + (1 | Subject)", "Days", "2 of 180 rows", "Days"),
+        ("Reaction ~ Kind + (1 | Subject)", "Kind", r"1 .* data.iloc\[149\]", "Kind"),
+        ("Days ~ Kind + (1 | Subject)", "Days", "2 of 180 rows", "Days', 'Kind"),
+    ],
+)
+def test_missing_values_are_counted_and_can_be_dropped(formula, name, figures, subset):
+    with pytest.raises(ValueError, match=f"'{name}' has missing values in {figures}"):
+        from_formula(formula, MISSING)
+    with pytest.raises(ValueError, match=rf"data.dropna\(subset=\['{subset}'\]\)"):
+        from_formula(formula, MISSING)
+    dropped = MISSING.dropna(subset=subset.split("', '"))
+    assert len(from_formula(formula, dropped).X) == len(dropped)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered in log:RuntimeWarning")
+def test_a_function_without_value_is_no_missing_column():
+    fault = (
+        r"'Days \+ log\(Days - 1.5\)' has no value in 36 of 180 rows, .* data.iloc\[0\]"
+    )
+    with pytest.raises(ValueError, match=fault):
+        from_formula("Reaction ~ Days + log(Days - 1.5) + (1 | Subject)", SLEEP)
+    filled = from_formula("Reaction ~ np.nan_to_num(Days) + (1 | Subject)", MISSING)
+    assert filled.X.to_numpy().sum() == np.nansum(MISSING["Days"])
+
+
+DAY = pd.Timestamp("2020-01-01")
+
+
+@pytest.mark.parametrize(
+    "dates, kind",
+    [
+        (DAY + pd.to_timedelta(SLEEP["Days"], unit="D"), "datetime64"),
+        (pd.to_timedelta(SLEEP["Days"], unit="D"), "timedelta64"),
+        (pd.Series(pd.period_range(DAY, periods=180, freq="D")), "period"),
+        (pd.Series([DAY.date()] * 180), "date"),
+    ],
+    ids=["dates", "differences", "periods", "objects"],
+)
+def test_dates_are_to_be_converted(dates, kind):
+    table = SLEEP.assign(when=dates)
+    fault = (
+        rf"column 'when' holds dates or times \({kind}.*Convert them, such as to days"
+    )
+    for formula in (
+        "Reaction ~ when + (1 | Subject)",
+        "Reaction ~ Days:when + (1 | Subject)",
+        "Reaction ~ 1 + (when | Subject)",
+        "Reaction ~ . + (1 | Subject)",
+        "when ~ Days + (1 | Subject)",
+    ):
+        with pytest.raises(TypeError, match=fault):
+            from_formula(formula, table)
+    categories = from_formula("Reaction ~ C(when) + (1 | Subject)", table)
+    assert categories.X.shape[1] == table["when"].nunique() - 1
+
+
+def test_dates_in_a_function():
+    table = SLEEP.assign(when=pd.to_timedelta(SLEEP["Days"], unit="D"))
+    with pytest.raises(
+        ValueError, match=r"cannot be read.* 'when' holds dates or times"
+    ):
+        from_formula("Reaction ~ log(when) + (1 | Subject)", table)
+    with pytest.raises(TypeError, match=r"'I\(when\)' holds dates or times"):
+        from_formula("Reaction ~ I(when) + (1 | Subject)", table)
+
+
+@pytest.mark.parametrize("name", ["Reaction", "Days", "Subject"])
+def test_a_name_of_two_columns_is_told(name):
+    twice = pd.concat([SLEEP, SLEEP[[name]]], axis=1)
+    with pytest.raises(ValueError, match=f"2 columns of the table are named '{name}'"):
+        from_formula("Reaction ~ Days + (1 | Subject)", twice)
+    kept = twice.loc[:, ~twice.columns.duplicated()]
+    assert len(from_formula("Reaction ~ Days + (1 | Subject)", kept).X) == len(SLEEP)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "Reaction ~ offset(Days) + (1 | Subject)",
+        "Reaction ~ 1 + (offset(log(1 + Days)) | Subject)",
+    ],
+)
+def test_an_offset_is_subtracted_from_the_response(formula):
+    with pytest.raises(ValueError, match=r"offset.*not offered.*'I\(y - x\) ~ ...'"):
+        from_formula(formula, SLEEP)
+    found = from_formula("I(Reaction - Days) ~ 1 + (1 | Subject)", SLEEP)
+    assert_allclose(found.y, SLEEP["Reaction"] - SLEEP["Days"])
+    column = SLEEP.rename(columns={"Days": "offset"})
+    assert list(from_formula("Reaction ~ offset + (1 | Subject)", column).X) == [
+        "offset"
+    ]
+
+
+def test_columns_of_the_log_variance_are_in_the_formula():
+    formula = "score ~ x + (1 | rater)"
+    data = RATINGS.rename(columns={"x.1": "x"})
+    for parameters in ({"variance_features": ["x", "z"]}, {"variance_offset": "z"}):
+        with pytest.raises(ValueError, match=r"names 'z', but .* makes x\. Add it"):
+            from_formula(formula, data, **parameters)
+        model, X, y, groups = from_formula(formula, data)
+        model.set_params(mean_features=list(X), **parameters)
+        model.fit(X.assign(z=data["z"]), y, groups=groups)
+        same = LinearMixedRegressor("(1 | rater)", mean_features=["x"], **parameters)
+        same.fit(data[["x", "z"]], y, groups=groups)
+        assert_allclose(model.log_likelihood_, same.log_likelihood_)
+
+
+def test_a_known_log_variance_in_the_formula_is_not_in_the_mean():
+    data = RATINGS.rename(columns={"x.1": "x"})
+    for formula in ("score ~ x + z + (1 | rater)", "score ~ z + (x | rater)"):
+        model, X, y, groups = from_formula(formula, data, variance_offset="z")
+        model.fit(X, y, groups=groups)
+        assert model.coef_[list(X).index("z")] == 0.0
 
 
 def test_without_formulaic_the_extra_is_named(monkeypatch):
