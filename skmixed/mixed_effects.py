@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -29,6 +30,7 @@ from ._estimator import (
 from ._evaluation.calibration import Calibrated, calibrate, join_features, log_noise
 from ._evaluation.cross_fit import collect_folds, fit_fold, fit_known_fold
 from ._evaluation.folds import Observations, complete_splits, run_all
+from ._evaluation.limits import check_scale, check_weights
 from ._evaluation.split_rows import split_rows
 from ._input.any_table import (
     TableReader,
@@ -36,6 +38,7 @@ from ._input.any_table import (
     table_reader,
 )
 from ._input.parameters import check_flag, check_jobs, check_method
+from ._messages import column_name
 from ._rows.dask import is_partitioned
 from ._typing import ColumnLike, EstimatorLike, MatrixLike, SplitsLike
 from .heteroscedastic import HeteroscedasticGaussianRegressor
@@ -341,9 +344,11 @@ class MixedEffectsRegressor(GroupedRegressor):
         ------
         ValueError
             If the input is of the wrong length or shape, or not finite where it has to
-            be; if labels are missing; if both doors for groups are used; if a
-            cross-validator does not test every row once; if a regressor predicts
-            anything else than finite numbers.
+            be; if labels are missing; if both doors for groups are used; if figures are
+            so large or small that squares of predictions are out of range; if under
+            REML the weights, or those of the rows of a fold, sum to less than the
+            number of coefficients; if a cross-validator does not test every row once;
+            if a regressor predicts anything else than finite numbers.
         TypeError
             If `groups` is not a column of labels, or metadata are not requested.  After
             any error, and if it is interrupted, the model stays as it was.
@@ -354,6 +359,7 @@ class MixedEffectsRegressor(GroupedRegressor):
         reader, rows, metadata = new._read(X, y, groups, sample_weight, given)
         inner = new._seeded(metadata, random_state)
         within, between = new._splits(rows, metadata["regressor"], random_state)
+        new._check_rows(rows.data, reader, inner, within)
         known, F, unknown, F0 = new._cross_fit(inner, rows, within, between)
         unknown, messages = new._calibrate(
             unknown, F0, between, NEW_SLOPES, inner, rows
@@ -385,7 +391,7 @@ class MixedEffectsRegressor(GroupedRegressor):
         F0 : ndarray of shape (n,)
         """
         regressor, params = inner["regressor"]
-        y, n, how = rows.data.y, rows.data.n_rows, (self.method, self.group_level)
+        y, how = rows.data.y, (self.method, self.group_level)
         calls = [
             (fit_known_fold, regressor, rows, params, split, *how) for split in within
         ]
@@ -393,8 +399,8 @@ class MixedEffectsRegressor(GroupedRegressor):
         folds = run_all(calls, self.n_jobs, self.verbose)
         known = None, None
         if within:
-            known = collect_folds(folds[: len(within)], within, n)
-        return *known, *collect_folds(folds[len(within) :], between, n)
+            known = collect_folds(folds[: len(within)], within, y)
+        return *known, *collect_folds(folds[len(within) :], between, y)
 
     def _calibrate(self, regressors, predicted, splits, slopes, inner, rows, X=None):
         """Fit the model of y on predictions, and on the linear part X if that is given:
@@ -418,7 +424,7 @@ class MixedEffectsRegressor(GroupedRegressor):
                 for each in zip(splits, levels, strict=True)
             ]
             folds = run_all(calls, self.n_jobs, self.verbose)
-            noise, V = collect_folds(folds, splits, rows.data.n_rows)
+            noise, V = collect_folds(folds, splits, target)
             found = self._calibrate_noise(predicted, V, rows, slopes, X)
             slope, model, messages = found
         return Calibrated(regressors, noise, X is not None, slope, model), messages
@@ -520,6 +526,21 @@ class MixedEffectsRegressor(GroupedRegressor):
                 taken["sample_weight"] = rows.data.weight
             read[name] = taken
         return reader, rows, read
+
+    def _check_rows(self, data, reader, inner, within):
+        """Refuse figures out of range, and weights that are no counts; without groups
+        there is no linear part.
+        """
+        if not within:
+            data = replace(data, X=data.X[:, :0], features=data.features[:0])
+        check_scale(
+            data,
+            partial(column_name, self, reader.linear[: data.X.shape[1]]),
+            fourth_powers="variance_regressor" in inner,
+            single=isinstance(inner["regressor"][0], HistGradientBoostingRegressor),
+        )
+        if self.method == "reml":
+            check_weights(data, within)
 
     def _splits(self, rows, params, random_state):
         """(train, test) of the folds of known groups, and of those of new ones.

@@ -12,6 +12,11 @@ from .._results.random_intercept import fit_statistics
 from .._rows.statistics import summarize
 from .folds import Observations
 
+# Predictions of less than this share of what they predict are 0: the slope that would
+# make something of them is out of range, as are the squares of some of them.
+LEAST_SHARE = 1e-30
+LARGEST = 1e130  # Squares of larger predictions, summed, are out of range.
+
 
 @dataclass(frozen=True)
 class FoldRegressors:
@@ -101,14 +106,24 @@ def predict_rows(regressor, table):
             f"{type(regressor).__name__} predicted {np.sum(~np.isfinite(predicted))} "
             f"values of {len(predicted)} that are not finite numbers."
         )
+    size = np.abs(predicted).max(initial=0.0)
+    if size > LARGEST:
+        raise ValueError(
+            f"{type(regressor).__name__} predicted values of order {size:.0e}, whose "
+            f"squares leave the range of double precision beyond {LARGEST:.0e}."
+        )
     return predicted.ravel()
 
 
-def collect_folds(folds, splits, n_rows):
-    """The regressors of all folds, and the out-of-fold prediction of each row."""
+def collect_folds(folds, splits, target):
+    """The regressors of all folds, and the out-of-fold prediction of each row of a
+    target, as far as it counts beside that.
+    """
     levels, regressors, predicted = zip(*folds, strict=True)
-    out_of_fold = np.empty(n_rows)
+    out_of_fold = np.empty(len(target))
     for (_, test), values in zip(splits, predicted, strict=True):
         out_of_fold[test] = values
+    least = LEAST_SHARE * (np.ptp(target) or abs(target[0]) or 1.0)
+    out_of_fold[np.abs(out_of_fold) < least] = 0.0
     levels = None if levels[0] is None else levels
     return FoldRegressors(regressors, levels), out_of_fold

@@ -125,13 +125,16 @@ def penalised_deviance(likelihood, at, logdet=None):
     return deviance(likelihood, at, logdet) + penalty / at.noise_variance
 
 
-def check_freedom(n, used):
-    """Refuse REML with weights that sum to less than the coefficients it allows for."""
+def check_freedom(n, used, sums=None):
+    """Refuse REML with weights that sum to less than the coefficients it allows for;
+    `sums` are the sums that the message has, if they are not n.
+    """
     if n - used < -1e-8 * n:
+        sums = sums or f"{n:g}"
         raise ValueError(
-            f"The weights sum to {n:g}, fewer than the {used:g} coefficients that REML "
-            "has to allow for. Weights count repetitions of a row: multiply them, e.g. "
-            "so that they sum to the number of rows."
+            f"The weights sum to {sums}, fewer than the {used:g} coefficients that "
+            "REML has to allow for. Weights count repetitions of a row: multiply them, "
+            "e.g. so that they sum to the number of rows."
         )
 
 

@@ -940,6 +940,108 @@ def test_bad_input_is_refused_before_any_fit(change, error, message):
     assert not hasattr(model, "groups_")
 
 
+SIMPLE = bent(n=120, n_groups=12)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "change, parameters, message",
+    [
+        ({"y": 1e-200}, {}, "^y is of order .*e-20.; squares of figures"),
+        ({"y": 1e200}, {}, "^y is of order .*e.20.; squares of figures"),
+        ({"y": 1e110}, {}, "^y varies by .*e.11.; squares of predictions"),
+        ({"y": 1e-110}, {}, "^y varies by .*e-10.; squares of predictions"),
+        ({"y": 1e80}, {"variance_regressor": Ridge()}, "^y varies by .* a fourth"),
+        ({"y": 1e90}, {"regressor": None}, "^y varies by .* single precision"),
+        ({"y": 1e-90}, {"regressor": None}, "^y varies by .* single precision"),
+        ({"X": [1, 1, 1e200]}, {}, "^Column 2 of X is of order .*e.20"),
+        ({"X": [1e-200, 1, 1]}, {"group_feature": 0}, "^Column 1 of X is of order"),
+    ],
+    ids=str,
+)
+def test_figures_out_of_range_are_refused_before_any_fit(change, parameters, message):
+    """By the column at fault, and without a warning of NumPy."""
+    X, y, groups = SIMPLE
+    X, y = X * np.asarray(change.get("X", 1.0)), y * change.get("y", 1.0)
+    model = MixedEffectsRegressor(Refuses()).set_params(**parameters)
+    if "group_feature" in parameters:
+        X, groups = np.column_stack([groups, X]), None
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, y, groups=groups)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "regressor, unit",
+    [
+        (Ridge(), 1e-98),
+        (Ridge(), 1e96),
+        (TREE, 1e96),
+        (None, 2.0**-92),
+        (None, 2.0**92),
+    ],
+    ids=str,
+)
+def test_units_of_y_far_from_one(regressor, unit):
+    # Gradients of scikit-learn's boosted trees are rounded to single precision.
+    X, y, groups = SIMPLE
+    model = fitted(X, y, groups, regressor, group_level=False)
+    far = fitted(X, y * unit, groups, regressor, group_level=False)
+    labels = np.where(groups < 6, groups, 99)
+    for found, expected in zip(
+        far.predict(X, groups=labels, return_std=True),
+        model.predict(X, groups=labels, return_std=True),
+        strict=True,
+    ):
+        assert_allclose(found / unit, expected, rtol=0, atol=SAME * y.std())
+
+
+class Tiny(Ridge):
+    """A regressor in units of its own."""
+
+    def __init__(self, unit=1.0):
+        super().__init__()
+        self.unit = unit
+
+    def predict(self, X):
+        return super().predict(X) * self.unit
+
+
+def test_predictions_in_units_of_their_own():
+    X, y, groups = SIMPLE
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tiny = fitted(X, y, groups, Tiny(1e-150))
+        nothing = fitted(X, y, groups, DummyRegressor(strategy="constant", constant=0))
+        assert tiny.new_slope_ == 0
+        assert_allclose(tiny.random_intercepts_, nothing.random_intercepts_, rtol=EXACT)
+        with pytest.raises(ValueError, match="Tiny predicted values of order"):
+            fitted(X, y, groups, Tiny(1e150))
+
+
+@pytest.mark.parametrize(
+    "weight, message",
+    [
+        (1e-3, "^The weights sum to 0.12, fewer than the 5 coefficients"),
+        (0.05, "^The weights sum to 6, in the rows of a fold to 3, fewer than the 4"),
+    ],
+    ids=str,
+)
+def test_weights_that_are_no_counts_are_refused_before_any_fit(weight, message):
+    X, y, groups = SIMPLE
+    weights = np.full(len(y), weight)
+    model = MixedEffectsRegressor(Refuses(), cv=2, random_state=0)
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, y, groups=groups, sample_weight=weights)
+    # Maximum likelihood allows for no coefficients.
+    model = MixedEffectsRegressor(Ridge(), cv=2, random_state=0, method="ml")
+    model.fit(X, y, groups=groups, sample_weight=weights)
+    # Dependent columns count once: 3 training rows' weights do for 3 coefficients.
+    twice = np.column_stack([X[:, :2], X[:, 0]])
+    model = MixedEffectsRegressor(Ridge(), cv=2, random_state=0)
+    model.fit(twice, y, groups=groups, sample_weight=np.full(len(y), 0.0501))
+
+
 @pytest.mark.parametrize(
     "parameters, error",
     [
