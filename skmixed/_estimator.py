@@ -288,7 +288,8 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_rows, n_features)
-            Features.
+            Features, in a container that `fit` takes: `MixedEffectsRegressor` takes no
+            sparse matrix.
         groups : array-like of shape (n_rows,), default=None
             Group labels, matched by value with those of `fit`.  Labels are positional:
             the index of a Series is ignored.  For a model with several label columns, a
@@ -352,7 +353,7 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_rows, n_features)
-            Features.
+            Features, as in `predict`.
         groups : array-like of shape (n_rows,), default=None
             Group labels, as in `predict`.
 
@@ -384,7 +385,7 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_rows, n_features)
-            Features.
+            Features, as in `predict`.
         groups : array-like of shape (n_rows,), default=None
             Group labels, as in `predict`.
         coverage : float, default=0.9
@@ -449,7 +450,7 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_rows, n_features)
-            Features.
+            Features, as in `predict`.
         groups : array-like of shape (n_rows,), default=None
             Group labels, as in `predict`.
         n_samples : int, default=1
@@ -490,7 +491,7 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_rows, n_features)
-            Features.
+            Features, as in `predict`.
         y : array-like of shape (n_rows,)
             Observations.
         groups : array-like of shape (n_rows,), default=None
@@ -524,7 +525,7 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_rows, n_features)
-            Features.
+            Features, as in `predict`.
         y : array-like of shape (n_rows,)
             Observations.
         groups : array-like of shape (n_rows,), default=None
@@ -641,7 +642,7 @@ class GroupedRegressor(GaussianRegressor):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_rows, n_features)
-            Features.
+            Features, as in `predict`.
         groups : array-like of shape (n_rows,), default=None
             Group labels, as in `predict`.  The expected value of a group that was not
             seen is as uncertain as groups differ: its standard deviation includes the
@@ -701,7 +702,7 @@ class GroupedRegressor(GaussianRegressor):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_rows, n_features)
-            Features.
+            Features, as in `predict`.
         y : array-like of shape (n_rows,)
             Observations.
         groups : array-like of shape (n_rows,), default=None

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import clone
 
 from .._input.any_table import add_level, take_rows
+from .._input.unreadable import columns_named
 from .._results.random_intercept import fit_statistics
 from .._rows.statistics import summarize
 from .folds import Observations
@@ -88,13 +89,15 @@ def fit_fold(regressor, rows, target, params, split, levels=None):
     train, test = split
     table = rows.table if levels is None else add_level(rows.table, levels[rows.codes])
     part = Observations(table, target, params).take(train)
-    fitted = clone(regressor).fit(part.X, part.y, **part.metadata)
+    with columns_named(type(regressor).__name__, part.X):
+        fitted = clone(regressor).fit(part.X, part.y, **part.metadata)
     return levels, fitted, predict_rows(fitted, take_rows(table, test))
 
 
 def predict_rows(regressor, table):
     """Predictions (n,), all of them finite."""
-    predicted = np.asarray(regressor.predict(table), dtype=float)
+    with columns_named(type(regressor).__name__, table):
+        predicted = np.asarray(regressor.predict(table), dtype=float)
     if predicted.shape not in ((table.shape[0],), (table.shape[0], 1)):
         raise ValueError(
             f"{type(regressor).__name__} predicted an array of shape "

@@ -5,7 +5,7 @@ integer code for each row's group, or for its level of every factor.
 
 table, any_table    X, y, weights, `feature_names_in_`; X for any regressor
 features            names and types of columns, and a column's position by name
-unreadable          entries that are no finite number, and the reason
+unreadable          entries and types that are no finite number, and the reason
 labels, scalars     a column of labels -> codes, with its errors; single labels
 label_table         tables of labels -> codes, with theirs; their levels in `predict`
 notation, factors   terms of random effects as text; the same with their label columns

@@ -4,6 +4,7 @@ A frame stays a frame, so that a regressor finds its columns by name and type; a
 becomes an array.
 """
 
+import numbers
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -152,6 +153,12 @@ def check_any_table(estimator, X, *, reset):
             estimator=estimator,
             input_name="X",
         )
+    if reset and not X.shape[1]:
+        raise ValueError(
+            "X has 0 feature(s), while a minimum of 1 is required by "
+            f"{type(estimator).__name__}, whose regressor reads them. Use "
+            "RandomInterceptRegressor for a mean without features."
+        )
     validate_data(estimator, X, reset=reset, skip_check_array=True)
     if reset and X.shape[0] < 2:
         raise ValueError(
@@ -256,7 +263,7 @@ def take_rows(array, rows):
 
 
 def add_level(table, level):
-    """The table with a last column, which in a frame is called `LEVEL`.
+    """The table with a last column, which in a frame of strings is called `LEVEL`.
 
     Raises
     ------
@@ -266,22 +273,30 @@ def add_level(table, level):
     if not is_frame(table):
         return np.column_stack([table, level])
     names = column_names(table)
-    if LEVEL in names:
+    name = _level_name(names)
+    if name in names:
         raise ValueError(
-            f"X has a column {LEVEL!r}, which is the name of the column that the "
+            f"X has a column {name!r}, which is the name of the column that the "
             "regressor gets beside those of X. Rename it, or set group_level=False."
         )
     if is_arrow(table):
         return table.append_column(LEVEL, [level])
     if hasattr(table, "assign"):
-        # Names of one type, as scikit-learn asks for.
-        named = all(isinstance(name, str) for name in names)
-        return table.assign(**{LEVEL: level}) if named else _assign(table, level)
+        if name == LEVEL:
+            return table.assign(**{LEVEL: level})
+        wider = table.set_axis(range(len(names)), axis=1)
+        wider[len(names)] = level
+        return wider.set_axis([*names, name], axis=1)
     return table.hstack(type(table)({LEVEL: level}))  # polars
 
 
-def _assign(table, level):
-    """The frame with a last column whose name is a number, as all others are."""
-    wider = table.copy()
-    wider[max(table.columns) + 1] = level
-    return wider
+def _level_name(names):
+    """A name for the column of levels: of the type of the others, as scikit-learn asks
+    for where some are strings, and of as many parts.
+    """
+    if all(isinstance(name, str) for name in names):
+        return LEVEL
+    if all(isinstance(name, tuple) for name in names):
+        return (LEVEL, *[""] * (len(names[0]) - 1))
+    are_numbers = all(isinstance(name, numbers.Real) for name in names)
+    return max(names) + 1 if are_numbers else len(names)

@@ -14,16 +14,17 @@ from sklearn.utils.validation import check_X_y, validate_data
 from .features import as_table, column_names, column_types, feature_position, is_arrow
 from .labels import GroupIndex, check_present, index_groups
 from .parameters import warn_of_rounding
-from .unreadable import NO_NUMBER, REMEDIES, explain, first_unreadable, raise_explained
+from .unreadable import (
+    NO_NUMBER,
+    REMEDIES,
+    explain,
+    first_unreadable,
+    raise_explained,
+    refuse_type,
+)
 
 # Containers that have no entry for each row in order.
 NO_COLUMN = (str, bytes, Mapping, Set, Iterator)
-# The first letters of types of dates and times, in pandas, polars and pyarrow alike.
-DATES = ("date", "time", "duration", "period")
-DATES_OR_TIMES = (
-    "dates or times ({}), which are no numbers. Convert them, such as to days since "
-    "the first, or to hours."
-)
 # A row with a smaller share of the largest weight counts as absent.  This is the square
 # of the rounding error, beyond which no ratio of variances can be told.
 LEAST_WEIGHT = 1e-32
@@ -262,7 +263,7 @@ def _check_column(values, name):
     refuse_lazy(values, name)
     refuse_masked(values, name)
     for dtype in column_types(values):
-        _refuse_type(dtype, f"{name} holds")
+        refuse_type(dtype, f"{name} holds")
 
 
 def _refuse_scalar(y):
@@ -285,7 +286,7 @@ def _check_types(X):
     """Refuse columns of types that NumPy would read as other numbers."""
     pairs = zip(column_names(X), column_types(X), strict=False)
     for j, (name, dtype) in enumerate(pairs):
-        _refuse_type(dtype, f"Column {name!r} of X holds")
+        refuse_type(dtype, f"Column {name!r} of X holds")
         if str(dtype) == "category" and hasattr(X, "iloc"):
             missing = int((X.iloc[:, j].cat.codes < 0).sum())
             if missing:  # which pandas casts to the least integer
@@ -295,7 +296,7 @@ def _check_types(X):
                 )
     if not column_names(X):
         for dtype in column_types(X):
-            _refuse_type(dtype, "X holds")
+            refuse_type(dtype, "X holds")
 
 
 def refuse_lazy(values, name):
@@ -303,21 +304,6 @@ def refuse_lazy(values, name):
         raise TypeError(
             f"{name} is a LazyFrame, which has no rows yet. Pass the result of its "
             "collect()."
-        )
-
-
-def _refuse_type(dtype, holds):
-    """Refuse dates, whose numbers depend on their unit, and types that NumPy lacks."""
-    kind = getattr(dtype, "kind", "")
-    if kind == "f":
-        return
-    text = str(dtype)
-    if kind in ("m", "M") or text.lower().startswith(DATES):
-        raise TypeError(f"{holds} {DATES_OR_TIMES.format(text)}")
-    if text.endswith("Int128"):
-        raise TypeError(
-            f"{holds} integers of type {text}, which NumPy lacks. Cast them to Int64 "
-            "or Float64."
         )
 
 

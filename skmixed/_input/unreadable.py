@@ -1,11 +1,13 @@
-"""Entries of X and y that are no finite numbers: where they are, and why."""
+"""Entries and types of X and y that are no finite numbers: where they are, and why."""
+
+from contextlib import contextmanager
 
 import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array
 
 from .._messages import count
-from .features import column_names
+from .features import column_names, column_types
 from .scalars import is_missing
 
 # The reasons for which an entry cannot be read, and their remedies.
@@ -16,6 +18,66 @@ REMEDIES = {
     MISSING: "Impute it, or drop its row.",
     TOO_LARGE: "Rescale.",
 }
+
+# Words of errors about an entry that is no number.
+NOT_READ = "could not convert string to float", "float() argument must be"
+# The first letters of types of dates and times, in pandas, polars and pyarrow alike.
+DATES = ("date", "time", "duration", "period")
+DATES_OR_TIMES = (
+    "dates or times ({}), which are no numbers. Convert them, such as to days since "
+    "the first, or to hours."
+)
+
+
+def refuse_type(dtype, holds):
+    """Refuse dates, whose numbers depend on their unit, and types that NumPy lacks."""
+    kind = getattr(dtype, "kind", "")
+    if kind == "f":
+        return
+    text = str(dtype)
+    if kind in ("m", "M") or text.lower().startswith(DATES):
+        raise TypeError(f"{holds} {DATES_OR_TIMES.format(text)}")
+    if text.endswith("Int128"):
+        raise TypeError(
+            f"{holds} integers of type {text}, which NumPy lacks. Cast them to Int64 "
+            "or Float64."
+        )
+
+
+@contextmanager
+def columns_named(reader, X):
+    """Name the column of X that a regressor, the `reader`, cannot read as numbers.
+
+    Other errors pass: a Pipeline may have transformers of dates and text, so that X is
+    asked only where the regressor has refused a type or a value, and for that alone.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        begin = f"{reader} cannot read X: column"
+        if isinstance(error, np.exceptions.DTypePromotionError):
+            for name, dtype in zip(column_names(X), column_types(X), strict=False):
+                refuse_type(dtype, f"{begin} {name!r} of X holds")
+        text = str(error)
+        if any(words in text for words in NOT_READ):
+            explanation = _explain_refused(text, X)
+            if explanation is not None:
+                kind = TypeError if isinstance(error, TypeError) else ValueError
+                raise kind(f"{begin} {explanation}") from error
+        raise
+
+
+def _explain_refused(text, X):
+    """The column whose first entry that is no number is the one of an error's text."""
+    array = np.asarray(X, dtype=object)
+    for j in range(array.shape[1]):
+        value, why = first_unreadable(array[:, j])
+        kind = type(value).__name__  # some types are shown with their module
+        shown = repr(str(value)), f"not '{kind}'", f".{kind}'"
+        if why == NO_NUMBER and any(each in text for each in shown):
+            holds = f"{_feature(X, None, j)!r} of X holds {value!r:.60}, which is {why}"
+            return f"{holds}. {REMEDIES[why]}"
+    return None
 
 
 def explain(error, X, features, y, door):

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import sklearn
 from numpy.testing import assert_allclose
@@ -26,7 +27,7 @@ from sklearn.model_selection import (
     cross_val_score,
 )
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.estimator_checks import check_estimator
 
@@ -55,6 +56,9 @@ def bent(seed=0, n=300, n_groups=20):
     """Data whose mean is not linear."""
     X, y, groups = simulate(seed, n=n, n_groups=n_groups, group_std=1.5)
     return X, y + 3 * np.sin(2 * X[:, 0]), groups
+
+
+SIMPLE = bent(n=120, n_groups=12)
 
 
 def fitted(X, y, groups, regressor=TREE, **parameters):
@@ -573,6 +577,114 @@ def test_a_frame_whose_names_are_numbers():
     assert_allclose(model.predict(pd.DataFrame(X), groups=groups), expected)
 
 
+def plain_frame():
+    X, y, groups = SIMPLE
+    return pd.DataFrame(X[:, :2], columns=["a", "b"]), y, groups
+
+
+DATES = pd.date_range("2020", periods=120)
+TOWNS = np.array(["oslo", "bergen"] * 60)
+
+
+UNREADABLE = {
+    "dates": (DATES, TypeError, r"holds dates or times \(datetime64"),
+    "objects": (DATES.astype(object), TypeError, "holds .*which is not a number"),
+    "text": (TOWNS, ValueError, "holds 'oslo', which is not a number"),
+    "categories": (pd.Categorical(TOWNS), ValueError, "holds 'oslo', which is not"),
+}
+
+
+@pytest.mark.parametrize("regressor", [None, Ridge(), make_pipeline(Ridge())], ids=str)
+@pytest.mark.parametrize("columns", [["a", "d"], ["d", "a", "b"]], ids=str)
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_a_column_that_the_regressor_cannot_read_is_named(regressor, columns, kind):
+    frame, y, groups = plain_frame()
+    values, error, message = UNREADABLE[kind]
+    frame = frame.assign(d=values)[columns]
+    if kind == "categories" and regressor is None:
+        fitted(frame, y, groups, regressor)  # which reads them
+        return
+    name = "HistGradientBoostingRegressor" if regressor is None else ""
+    name = name or type(regressor).__name__
+    message = f"{name} cannot read X: column 'd' of X {message}"
+    with pytest.raises(error, match=message) as caught:
+        fitted(frame, y, groups, regressor)
+    assert caught.value.__notes__ == ["This happened in fold 1."]
+
+
+@pytest.mark.parametrize("library", [pl.DataFrame, pa.table], ids=["pl", "pa"])
+def test_columns_of_other_libraries_are_named_too(library):
+    frame, y, groups = plain_frame()
+    table = library({"a": frame["a"].to_numpy(), "d": TOWNS})
+    with pytest.raises(ValueError, match=r"Ridge cannot read X: column 'd' .*'oslo'"):
+        fitted(table, y, groups, Ridge())
+
+
+def test_columns_that_the_regressor_can_read_are_its_own_business():
+    """Dates and text in columns for which a Pipeline has a transformer."""
+    frame, y, groups = plain_frame()
+    frame = frame.assign(d=DATES, town=TOWNS)
+    days = FunctionTransformer(lambda X: X.apply(lambda x: x.dt.month))
+    encode = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore"), ["town"]),
+        (days, ["d"]),
+        remainder="passthrough",
+    )
+    regressor = make_pipeline(encode, StandardScaler(), Ridge())
+    model = fitted(frame, y, groups, regressor)
+    assert np.isfinite(model.predict(frame, groups=groups)).all()
+    assert model.known_model_.n_features_in_ == 1 + 2
+    # Where it cannot read another one, that one is named.
+    with pytest.raises(ValueError, match=r"Pipeline cannot .* column 'other' .*'u'"):
+        fitted(frame.assign(other="u"), y, groups, regressor)
+
+
+def test_an_error_of_a_regressor_about_something_else_stays_as_it_is():
+    frame, y, groups = plain_frame()
+    frame = frame.assign(town=TOWNS)
+    encode = make_column_transformer((OneHotEncoder(), ["town"]))
+    with pytest.raises(ValueError, match=r"^alpha|^The 'alpha' parameter"):
+        fitted(frame, y, groups, make_pipeline(encode, Ridge(alpha="oslo")))
+
+
+NAMES = {
+    "pairs": pd.MultiIndex.from_tuples([("a", "x"), ("a", "y"), ("b", "x")]),
+    "triples": pd.MultiIndex.from_tuples([(1, 2, 3), (1, 2, 4), (2, 1, 1)]),
+    "dates": pd.date_range("2020", periods=3),
+    "periods": pd.period_range("2020", periods=3, freq="D"),
+    "intervals": pd.interval_range(0, 3),
+    "numbers": pd.Index([0.5, 3.0, 2.0]),
+    "categories": pd.CategoricalIndex([3, 1, 2]),
+}
+
+
+@pytest.mark.parametrize("names", NAMES)
+@pytest.mark.parametrize("regressor", [Ridge(), None], ids=str)
+def test_names_of_columns_that_are_no_strings(names, regressor):
+    X, y, groups = SIMPLE
+    frame = pd.DataFrame(X, columns=NAMES[names])
+    model = fitted(frame, y, groups, regressor)
+    expected = fitted(X, y, groups, regressor).predict(X, groups=groups)
+    assert_allclose(model.predict(frame, groups=groups), expected, rtol=EXACT)
+
+
+def test_the_level_has_a_place_among_names_of_several_parts():
+    X, y, groups = SIMPLE
+    names = pd.MultiIndex.from_tuples([("a", "x"), ("a", "y"), ("group_level", "")])
+    with pytest.raises(ValueError, match=r"has a column \('group_level', ''\)"):
+        fitted(pd.DataFrame(X, columns=names), y, groups)
+
+
+@pytest.mark.parametrize("table", [np.array, pd.DataFrame], ids=["array", "frame"])
+def test_a_table_without_columns_is_refused(table):
+    _, y, groups = SIMPLE
+    message = "0 feature.* a minimum of 1 is required by MixedEffectsRegressor"
+    with pytest.raises(ValueError, match=message):
+        MixedEffectsRegressor(Refuses()).fit(
+            table(np.empty((120, 0))), y, groups=groups
+        )
+
+
 def test_the_name_of_the_level_is_taken():
     X, y, groups = bent()
     frame = pd.DataFrame(X, columns=["a", "b", "group_level"])
@@ -938,9 +1050,6 @@ def test_bad_input_is_refused_before_any_fit(change, error, message):
     with pytest.raises(error, match=message):
         model.fit(**arguments)
     assert not hasattr(model, "groups_")
-
-
-SIMPLE = bent(n=120, n_groups=12)
 
 
 @pytest.mark.filterwarnings("error")
