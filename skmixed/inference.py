@@ -23,6 +23,12 @@ from ._results.one_factor_summary import summarize_fit
 from ._results.summary import LikelihoodRatioTest, MixedSummary, Summary
 from ._typing import EstimatorLike, MatrixLike
 
+# Models with a linear mean inside one with any regressor as the mean.
+INSIDE = (
+    " Its calibrators are such models: call known_model_.summary() or "
+    "new_model_.summary(), or pass known_model_ or new_model_."
+)
+
 __all__ = ["contrast", "likelihood_ratio_test", "summary"]
 
 
@@ -215,6 +221,8 @@ def _named_fit(estimator):
         raise TypeError(
             f"{type(model).__name__} is not a model of this package with a "
             "linear mean, nor a tool of scikit-learn around one."
+            + INSIDE
+            * hasattr(model, "known_model_")
         )
     fit = fit_of(model)
     is_named = hasattr(model, "feature_names_in_") or names is None
