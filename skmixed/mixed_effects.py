@@ -140,9 +140,10 @@ class MixedEffectsRegressor(GroupedRegressor):
         A regressor of the logarithm of the noise variance.  None leaves it constant.
     linear_features : array-like of str, int or bool, default=None
         Columns of X in the linear part of the mean of known groups: names, indices or a
-        mask.  None means all columns of numeric type, the label column excepted.  The
-        other columns, which only the regressor reads, may be categories or have missing
-        values, as far as it can do with them; ``[]`` means that all are such.
+        mask.  None means all columns of numeric type, or of objects that are numbers,
+        the label column excepted.  The other columns, which only the regressor reads,
+        may be categories or have missing values, as far as it can do with them; ``[]``
+        means that all are such.
     group_level : bool, default=True
         Whether the regressor gets the level of the row's group, as estimated from the
         training rows, as a last column beside those of X (`group_level` in a frame).

@@ -6,6 +6,7 @@ becomes an array.
 
 import numbers
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 import numpy as np
 from scipy import sparse
@@ -21,6 +22,7 @@ from .features import (
     feature_positions,
     is_arrow,
 )
+from .scalars import is_missing
 from .table import (
     Data,
     check_table,
@@ -177,7 +179,7 @@ def table_reader(X, group_feature, linear_features):
     group_feature : str, int or None
         Name or position of the label column.
     linear_features : array-like of str, int or bool, or None
-        Columns of the linear part; None means all columns of numeric type.
+        Columns of the linear part; None means all that `is_numeric` finds.
     """
     others, labels = np.arange(X.shape[1]), np.empty(0, dtype=int)
     if group_feature is not None:
@@ -202,14 +204,29 @@ def is_frame(X):
 
 
 def is_numeric(X, j):
-    """Whether column j is of a numeric type; those of an object array may be."""
+    """Whether column j is of a numeric type, or of objects that are numbers; all those
+    of an object array may be.
+    """
     if not is_frame(X):
         return True
     dtype = column_types(X)[j]
     kind = getattr(dtype, "kind", None)
+    if kind == "O" and isinstance(dtype, np.dtype):
+        return are_numbers(np.ravel(take_columns(X, np.array([j]))))
     if kind is not None:
         return kind in NUMBERS
     return str(dtype).lower().startswith(OTHER_NUMBERS)
+
+
+def are_numbers(values):
+    """Whether all objects that are not missing are numbers, and some are."""
+    found = False
+    for value in values:
+        if isinstance(value, (numbers.Real, Decimal, np.bool_)):
+            found = True
+        elif np.ndim(value) or not is_missing(value):
+            return False
+    return found
 
 
 def take_columns(X, positions):

@@ -60,15 +60,12 @@ def columns_named(reader, X):
                 refuse_type(dtype, f"{begin} {name!r} of X holds")
         text = str(error)
         if any(words in text for words in NOT_READ):
-            explanation = _explain_refused(text, X)
-            if explanation is not None:
-                kind = TypeError if isinstance(error, TypeError) else ValueError
-                raise kind(f"{begin} {explanation}") from error
+            _explain_refused(error, text, X, begin)
         raise
 
 
-def _explain_refused(text, X):
-    """The column whose first entry that is no number is the one of an error's text."""
+def _explain_refused(error, text, X, begin):
+    """Name the column whose first entry that is no number is in an error's text."""
     array = np.asarray(X, dtype=object)
     for j in range(array.shape[1]):
         value, why = first_unreadable(array[:, j])
@@ -76,8 +73,8 @@ def _explain_refused(text, X):
         shown = repr(str(value)), f"not '{kind}'", f".{kind}'"
         if why == NO_NUMBER and any(each in text for each in shown):
             holds = f"{_feature(X, None, j)!r} of X holds {value!r:.60}, which is {why}"
-            return f"{holds}. {REMEDIES[why]}"
-    return None
+            raise_explained(error, value, why, f"{begin} {holds}. {REMEDIES[why]}")
+            return
 
 
 def explain(error, X, features, y, door):

@@ -1,7 +1,9 @@
 """Any regressor as the mean (docs/math.md, section 15)."""
 
 import pickle
+import re
 import warnings
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -381,8 +383,12 @@ def test_there_is_no_likelihood():
     assert not hasattr(model, "log_likelihood_")
     assert not hasattr(model, "partial_fit")
     for function in (inference.summary, lambda model: inference.contrast(model, [1])):
-        with pytest.raises(TypeError, match="with a linear mean"):
+        with pytest.raises(
+            TypeError, match=r"with a linear mean.*known_model_\.summary"
+        ):
             function(model)
+    with pytest.raises(TypeError, match="a linear mean, nor a tool of scikit-learn"):
+        inference.summary(Ridge())
 
 
 def test_results_are_read_only_and_pickled():
@@ -607,9 +613,12 @@ def test_a_column_that_the_regressor_cannot_read_is_named(regressor, columns, ki
     name = "HistGradientBoostingRegressor" if regressor is None else ""
     name = name or type(regressor).__name__
     message = f"{name} cannot read X: column 'd' of X {message}"
-    with pytest.raises(error, match=message) as caught:
+    with pytest.raises(error) as caught:
         fitted(frame, y, groups, regressor)
-    assert caught.value.__notes__ == ["This happened in fold 1."]
+    # The error of float() about an object is clear but for the column: a note.
+    said = caught.value.__notes__[0] if kind == "objects" else str(caught.value)
+    assert re.match(message, said)
+    assert caught.value.__notes__[-1] == "This happened in fold 1."
 
 
 @pytest.mark.parametrize("library", [pl.DataFrame, pa.table], ids=["pl", "pa"])
@@ -645,6 +654,41 @@ def test_an_error_of_a_regressor_about_something_else_stays_as_it_is():
     encode = make_column_transformer((OneHotEncoder(), ["town"]))
     with pytest.raises(ValueError, match=r"^alpha|^The 'alpha' parameter"):
         fitted(frame, y, groups, make_pipeline(encode, Ridge(alpha="oslo")))
+
+
+@pytest.mark.parametrize("regressor", [Ridge(), None], ids=str)
+def test_objects_that_are_numbers_are_numbers(regressor):
+    """As to the other estimators."""
+    frame, y, groups = plain_frame()
+    objects = frame.assign(
+        a=frame["a"].map(Decimal).astype(object), flag=frame["b"] > 0
+    ).astype(object)
+    model = fitted(objects, y, groups, regressor)
+    floats = frame.assign(flag=(frame["b"] > 0).astype(float))
+    expected = fitted(floats, y, groups, regressor)
+    assert names_of(model.known_model_) == names_of(expected.known_model_)
+    assert_allclose(
+        model.predict(objects, groups=groups),
+        expected.predict(floats, groups=groups),
+        rtol=EXACT,
+    )
+    objects.loc[3, "a"] = None  # as in a column of floats
+    with pytest.raises(ValueError, match="missing") as caught:
+        fitted(objects, y, groups, regressor)
+    assert "linear_features=[]" in caught.value.__notes__[-1]
+
+
+def test_objects_that_are_no_numbers_are_left_to_the_regressor():
+    frame, y, groups = plain_frame()
+    mixed = np.array([1.0] * 119 + ["oslo"], dtype=object)
+    columns = {"digits": np.array(["1", "2"] * 60, dtype=object), "mixed": mixed}
+    columns["grade"] = pd.Categorical([1, 2] * 60)
+    frame = frame.assign(**columns, none=np.full(120, None))
+    encode = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore"), ["digits"]), ("passthrough", ["a"])
+    )
+    model = fitted(frame, y, groups, make_pipeline(encode, Ridge()))
+    assert names_of(model.known_model_) == ("intercept", "prediction", "a", "b")
 
 
 NAMES = {
