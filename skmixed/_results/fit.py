@@ -97,7 +97,7 @@ class Fit:
 
     @property
     def random_effects(self):
-        """Random effects of the model, a set of (factor, effect)."""
+        """Random effects of the model: numbers of levels by (factor, effect)."""
         raise NotImplementedError
 
     def renamed(self, names):
@@ -297,7 +297,7 @@ class GroupedFit(Fit):
     @property
     def random_effects(self):
         """See `Fit`; a single factor has no name."""
-        return {(None, INTERCEPT)} if self.has_random_intercepts else set()
+        return {(None, INTERCEPT): self.n_groups} if self.has_random_intercepts else {}
 
     @property
     def group_variance(self):

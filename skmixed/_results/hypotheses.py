@@ -139,17 +139,19 @@ def _effects_missing_in(smaller, larger):
     """Random effects of the smaller model that the larger has not, as text.
 
     A factor that is the only one of a model has no name there, and may be any of those
-    of a larger model.
+    of a larger model that have as many levels.
     """
-    theirs = larger.random_effects
-    unnamed = {effect for _, effect in theirs}
-    lost = [
-        (factor, effect)
-        for factor, effect in smaller.random_effects
-        if (factor, effect) not in theirs
-        and (effect not in unnamed or factor is not None)
-    ]
-    return sorted(effect if f is None else f"{effect} | {f}" for f, effect in lost)
+    theirs, lost = larger.random_effects, []
+    unnamed = {(effect, n_levels) for (_, effect), n_levels in theirs.items()}
+    for (factor, effect), n_levels in smaller.random_effects.items():
+        text = effect if factor is None else f"{effect} | {factor}"
+        if (factor, effect) in theirs:
+            text += f" of {n_levels} labels"
+            missing = theirs[factor, effect] != n_levels
+        else:
+            missing = factor is not None or (effect, n_levels) not in unnamed
+        lost += [text] if missing else []
+    return sorted(lost)
 
 
 def _mean_names(fit):

@@ -107,8 +107,8 @@ class LinearMixedFit(Fit):
         """See `Fit`; where there is one factor, it has no name."""
         several = len(self.factors) > 1
         return {
-            (factor.name if several else None, effect)
-            for factor in self.factors
+            (factor.name if several else None, effect): n_levels
+            for factor, n_levels in zip(self.factors, self.n_levels, strict=True)
             for effect in factor.effects
         }
 

@@ -331,6 +331,28 @@ def test_a_fit_in_batches_has_the_rows_of_one_in_memory(n):
     )
 
 
+def test_other_labels_are_not_nested():
+    """The same rows in 5 groups and in 12, which passed with p = 7e-47."""
+    rng, ml = np.random.default_rng(0), {"method": "ml"}
+    first, other = np.repeat(np.arange(12), 10), np.arange(120) % 5
+    X = rng.normal(size=(120, 2))
+    y = X @ [1, 2] + rng.normal(size=12)[first] + rng.normal(size=120)
+    smaller = RandomInterceptRegressor(**ml).fit(X[:, :1], y, groups=other)
+    larger = RandomInterceptRegressor(**ml).fit(X, y, groups=first)
+    message = r"random effects \(intercept of 5 labels\) that the larger has not"
+    refused(smaller, larger, message)
+    table = np.column_stack([first, other])
+    both = LinearMixedRegressor("(1 | g0) + (1 | g1)", **ml).fit(X, y, groups=table)
+    assert likelihood_ratio_test(smaller, both).df == 2
+    renamed = np.column_stack([other, first])
+    both = LinearMixedRegressor("(1 | g0) + (1 | g1)", **ml).fit(X, y, groups=renamed)
+    three = np.column_stack([first, other, rng.integers(4, size=120)])
+    three = LinearMixedRegressor("(1 | g0) + (1 | g1) + (1 | g2)", **ml).fit(
+        X, y, groups=three
+    )
+    refused(both, three, r"intercept \| g0 of 5 labels, intercept \| g1 of 12 labels")
+
+
 def test_effects_of_named_factors_are_nested_by_name():
     rng = np.random.default_rng(0)
     table = rng.integers(6, size=(120, 2))
