@@ -162,7 +162,7 @@ def contrast(
         Combinations by names, such as ``{"x1": 1, "x2": -1}`` for the difference of two
         coefficients ("intercept" is that of the intercept, columns without names are
         x0, x1, ...), or rows of weights, the intercept's first.  One row may be
-        one-dimensional.
+        one-dimensional.  The columns of a table are read by name.
     coverage : float, default=0.95
         Probability of the intervals.
 
@@ -221,8 +221,7 @@ def _named_fit(estimator):
         raise TypeError(
             f"{type(model).__name__} is not a model of this package with a "
             "linear mean, nor a tool of scikit-learn around one."
-            + INSIDE
-            * hasattr(model, "known_model_")
+            + (INSIDE if hasattr(model, "known_model_") else "")
         )
     fit = fit_of(model)
     is_named = hasattr(model, "feature_names_in_") or names is None
@@ -233,6 +232,7 @@ def _named_fit(estimator):
 
 def _combinations(L, names, has_intercept):
     """Names (n,) and rows (n, 1 + p) of combinations of (intercept, coefficients)."""
+    L = _by_names(L)
     if isinstance(L, Mapping):
         L = [L]
     if isinstance(L, (list, tuple)) and len(L) and isinstance(L[0], Mapping):
@@ -252,6 +252,16 @@ def _combinations(L, names, has_intercept):
     if not has_intercept and rows[:, 0].any():
         raise ValueError("L has a weight of the intercept, which the model has not.")
     return [_name_of(row, names) for row in rows], rows
+
+
+def _by_names(L):
+    """Dicts in the place of a table or a Series whose names are text."""
+    if hasattr(L, "to_dicts"):
+        return L.to_dicts()
+    names = getattr(L, "columns", getattr(L, "index", ()))
+    if not hasattr(L, "to_dict") or not all(isinstance(name, str) for name in names):
+        return L
+    return L.to_dict("records") if hasattr(L, "columns") else L.to_dict()
 
 
 def _row_of(weights, names):

@@ -152,6 +152,24 @@ def test_forms_of_a_contrast():
     assert "F = " in text
 
 
+@needs_pandas
+def test_the_columns_of_a_table_of_combinations_are_read_by_name():
+    """By position the first is the weight of the intercept."""
+    pd = pytest.importorskip("pandas")
+    model = RandomInterceptRegressor().fit(X, Y, groups=GROUPS)
+    weights = {"x1": [1.0, 0.0], "x0": [-1.0, 1.0]}
+    expected = contrast(model, [{"x1": 1, "x0": -1}, {"x0": 1}])
+    tables = [pd.DataFrame(weights)]
+    tables += [pytest.importorskip("polars").DataFrame(weights)]
+    for table in tables:
+        assert str(contrast(model, table)) == str(expected)
+    one = contrast(model, pd.Series({"x1": 1, "x0": -1}))
+    assert str(one) == str(contrast(model, {"x1": 1, "x0": -1}))
+    rows = np.eye(1 + X.shape[1])[1:]
+    by_position = contrast(model, pd.DataFrame(rows))
+    assert str(by_position) == str(contrast(model, rows))
+
+
 def test_combinations_that_others_determine_count_once():
     model = RandomInterceptRegressor().fit(X, Y, groups=GROUPS)
     two = contrast(model, [{"x0": 1}, {"x1": 1}])
