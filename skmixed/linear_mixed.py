@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._estimator import GaussianRegressor, LinearMean, NewRows, fit_of
 from ._input.factors import CONSTANT, merge_terms, read_labels
-from ._input.features import feature_positions, offset_position
+from ._input.features import column_names, feature_positions, offset_position
 from ._input.label_table import LabelTable, index_columns, open_table
 from ._input.labels import GroupsWarning
 from ._input.notation import RandomEffects, read_terms
@@ -123,9 +123,10 @@ class LinearMixedRegressor(LinearMean, GaussianRegressor):
     mean_features : "all" or list of str, int or bool, default="all"
         Names, indices or a mask of the columns of X that enter the mean.  A column with
         random slopes need not be among them.
-    variance_features : "all" or list of str, int or bool, default=()
+    variance_features : "all", None, or list of str, int or bool, default=()
         Names, indices or a mask of the columns of X that the logarithm of the noise
-        variance depends on, beside an intercept.  Without any the noise is constant.
+        variance depends on, beside an intercept.  Without any the noise is constant;
+        None means all, as in :class:`HeteroscedasticGaussianRegressor`.
     variance_alpha : float, default=0.0
         Ridge penalty on the coefficients of the log-variance: adds ``variance_alpha / 2
         * sum(variance_coef ** 2)``.
@@ -840,7 +841,7 @@ default=None
     def _predict_lazily(self, method, X, groups, return_std, **flags):
         fit = fit_of(self)
         if groups is None and self.group_features is None and fit.factors:
-            warn_of_population(max(fit.n_levels))
+            warn_of_population(max(fit.n_levels), fit.known.names)
         flags["return_std"] = return_std
         return predict_partitions(copy(self), method, X, groups, flags)
 
@@ -852,7 +853,7 @@ default=None
         read = partial(_read_later, known, fit.uses_groups and not n_factors)
         data = read_new_data(self, X, groups, y, read)
         if data.index is None and len(some):
-            warn_of_population(max(fit.n_levels[t] for t in some))
+            warn_of_population(max(fit.n_levels[t] for t in some), known.names)
         codes = [np.full(data.n_rows, -1, dtype=np.int32)] * n_factors
         owner = [np.arange(data.n_rows)] * n_factors
         if data.index is not None:
@@ -881,12 +882,27 @@ default=None
 
 def _read_rows(terms, reset, estimator, X, y, groups, sample_weight):
     """Validated rows of a fit; `estimator` takes the attributes of their columns."""
+    if groups is None and estimator.group_features is None:
+        _refuse_labels_in(X, terms)
     read = partial(read_labels, terms)
     how = {"reset": reset, "read_labels": read}
     data = read_fit_data(estimator, X, y, groups, sample_weight, **how)
     if data.index is not None:
         data.index.check_present()
     return data
+
+
+def _refuse_labels_in(X, terms):
+    """Refuse labels that are a column of X, and would be a feature."""
+    columns, named = column_names(X), [c for t in terms or () for c in t.label_columns]
+    found = [name for name in named if isinstance(name, str) and name in columns]
+    if found:
+        raise ValueError(
+            f"random_effects names {found[0]!r}, which is a column of X, and `groups` "
+            "is None: it would be a feature beside no random effects. Pass "
+            f"group_features={[*dict.fromkeys(found)]!r}, or take the column out of X "
+            "and pass it as `groups`."
+        )
 
 
 def _sum_rows(terms, reset, estimator, X, y, groups, sample_weight):

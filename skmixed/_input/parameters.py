@@ -49,13 +49,18 @@ def population_is_meant():
         _population_is_meant.reset(token)
 
 
-def warn_of_population(n_groups):
-    """Warn that a model that knows groups is asked without `groups`."""
+def warn_of_population(n_groups, names=()):
+    """Warn that a model that knows groups, by label columns of these names, is asked
+    without `groups`.
+    """
+    missing = "`groups=np.full(len(X), None)`"
+    if len(names) > 1:
+        missing = f"a table whose columns {', '.join(map(repr, names))} are None"
     if n_groups and not _population_is_meant.get():
         warn(
             f"Fitted with {n_groups} group{'s' * (n_groups > 1)}, asked without "
             "`groups`: every row is predicted as a new group of its own. Pass "
-            "`groups`, or `groups=np.full(len(X), None)` for new groups. Where a tool "
+            f"`groups`, or {missing} for new groups. Where a tool "
             "of scikit-learn drops them, take the scorers of skmixed.metrics, the "
             "functions of skmixed.model_selection, or a label column in X.",
             PopulationPredictionWarning,

@@ -921,3 +921,26 @@ def test_variances_that_the_data_cannot_tell(terms, message):
     assert all(model.random_effects_covariance_[factor].any() for factor in told)
     notes = " ".join(model.summary().notes)
     assert f"| {last}, which is set to 0" in notes
+
+
+def test_labels_that_are_a_column_of_X_are_not_a_feature():
+    """As the data of lme4 are; the model had no random effects."""
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"x": rng.normal(size=40), "s": np.arange(40) % 8})
+    y = table["x"] + rng.normal(size=40)
+    with pytest.raises(ValueError, match=r"names 's', which is a column of X.*\['s'\]"):
+        LinearMixedRegressor("(1 | s)").fit(table, y)
+    by_column = LinearMixedRegressor("(1 | s)", group_features=["s"]).fit(table, y)
+    by_groups = LinearMixedRegressor("(1 | s)").fit(table[["x"]], y, groups=table["s"])
+    assert by_column.log_likelihood_ == by_groups.log_likelihood_
+
+
+def test_new_groups_of_several_columns_are_a_table_of_missing_labels():
+    rng = np.random.default_rng(0)
+    X, labels = rng.normal(size=(40, 1)), pd.DataFrame({"s": np.arange(40) % 8})
+    labels["t"] = np.arange(40) % 5
+    model = LinearMixedRegressor().fit(X, rng.normal(size=40), groups=labels)
+    message = "a table whose columns 's', 't' are None for new groups"
+    with pytest.warns(PopulationPredictionWarning, match=message):
+        found = model.predict(X)
+    assert_allclose(model.predict(X, groups=labels.assign(s=None, t=None)), found)
