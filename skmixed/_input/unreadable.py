@@ -94,6 +94,8 @@ def explain(error, X, features, y, door):
     for word in ("NaN", "infinity"):
         if str(error).startswith(f"Input X contains {word}"):
             raise ValueError(_explain_infinite(word, X, features)) from error
+        if y is not None and str(error).startswith(f"Input y contains {word}"):
+            raise ValueError(_explain_infinite_target(word, y)) from error
     about_text = "could not convert string to float" in str(error)
     about_lists = "setting an array element with a sequence" in str(error)
     if not (about_text or about_lists) and type(error) is ValueError:
@@ -123,6 +125,17 @@ def _explain_infinite(word, X, features):
     return (
         f"Input X contains {word}: column {name!r} in {len(rows)} of {n_rows}, first "
         f"in row {rows[0]}{more}. {REMEDIES[MISSING]}"
+    )
+
+
+def _explain_infinite_target(word, y):
+    """A sentence that tells the rows of y with NaN, or with infinity."""
+    values = check_array(y, ensure_2d=False, dtype=None, ensure_all_finite=False)
+    values = values.ravel().astype(float)
+    rows = np.flatnonzero(np.isnan(values) if word == "NaN" else np.isinf(values))
+    return (
+        f"Input y contains {word} in {len(rows)} of {count(len(values), 'row')}, first "
+        f"in row {rows[0]}. Drop these rows."
     )
 
 

@@ -352,7 +352,7 @@ FEATURES_AND_TARGET = [
     refused(
         "missing y",
         ValueError,
-        "Input y contains NaN.",
+        "Input y contains NaN in 1 of ... rows, first in row ... Drop these rows.",
         y=pd.array([None, *Y[1:]], dtype="Float64"),
     ),
     refused(
