@@ -163,7 +163,7 @@ def best_of_starts(zero, max_iter, simpler=None):
     """The best optimum of one function of the covariances."""
     if simpler is not None:
         point = lifted(evaluate(zero.model, simpler.Lambdas))
-        if zero.model.n_effects > MANY_EFFECTS:
+        if zero.model.n_effects > FEW_EFFECTS:
             return search_from(point, max_iter, 2)
     (start, *others), free, spent = first_points(zero)
     best = search_from(start, max_iter, spent)

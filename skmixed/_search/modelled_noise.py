@@ -19,6 +19,7 @@ from .._likelihood.heteroscedastic.assembly import (
     check_offset,
     variance_columns_of,
 )
+from .._likelihood.mixed import FEW_EFFECTS
 from .._likelihood.modelled_noise import ModelledNoise, second_of_all
 from .._rows.columns import Columns, rank_tolerance
 from .._rows.crossed import CrossedGram
@@ -260,7 +261,7 @@ def search_pattern(known, model, max_iter):
     pairs = zip(model.covariances, known.point.Lambdas, strict=True)
     Lambdas = tuple(c.root(c.project(L @ L.T)) for c, L in pairs)
     start = known.point.noise.at(model, known.point.gamma, Lambdas=Lambdas)
-    alone = model.n_effects > MANY_EFFECTS
+    alone = model.n_effects > FEW_EFFECTS
     found = search_noise(lifted(start), max_iter, alone, settled=known.converged)
     best = found.point if found.point.value < start.value else start
     spent = known.n_evaluations + found.n_evaluations
