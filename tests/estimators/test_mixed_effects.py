@@ -594,7 +594,11 @@ TOWNS = np.array(["oslo", "bergen"] * 60)
 
 UNREADABLE = {
     "dates": (DATES, TypeError, r"holds dates or times \(datetime64"),
-    "objects": (DATES.astype(object), TypeError, "holds .*which is not a number"),
+    "objects": (
+        pd.Series(DATES, dtype=object),
+        TypeError,
+        "holds .*which is not a number",
+    ),
     "text": (TOWNS, ValueError, "holds 'oslo', which is not a number"),
     "categories": (pd.Categorical(TOWNS), ValueError, "holds 'oslo', which is not"),
 }
