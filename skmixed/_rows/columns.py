@@ -431,6 +431,21 @@ def _minimal_norm(expand, right):
     if len(expand) == expand.shape[1]:
         # The only inverse, and a triangle in some order: nothing is lost, in any units.
         return right, -2 * np.linalg.slogdet(right)[1]
+    try:
+        return _pseudo_inverse(expand)
+    except np.linalg.LinAlgError:  # units differ by more than double precision holds
+        some = np.flatnonzero(right.any(axis=1))
+        if len(some) != len(expand):
+            raise
+    # Solved for the columns that `right` goes back to, each of these is one row's.
+    reduced = right[some] @ expand
+    reduced[:, some] = np.eye(len(some))
+    back, logdet = _pseudo_inverse(reduced)
+    return back @ right[some], logdet - 2 * np.linalg.slogdet(right[some])[1]
+
+
+def _pseudo_inverse(expand):
+    """`_minimal_norm` by orthogonal columns."""
     # Rows in falling order and pivoting keep the digits of each row, in any units (Cox
     # and Higham 1998, SIAM Journal on Matrix Analysis and Applications 19).
     rows = np.argsort(-np.abs(expand).max(axis=0, initial=0.0), kind="stable")

@@ -15,7 +15,7 @@ from skmixed import (
     HeteroscedasticGaussianRegressor,
     RandomInterceptRegressor,
 )
-from skmixed._rows.columns import choose_columns
+from skmixed._rows.columns import _minimal_norm, choose_columns
 from skmixed._rows.moments import Moments
 from skmixed.heteroscedastic import read_problem
 
@@ -140,3 +140,17 @@ def test_independent_columns_have_the_working_columns_themselves_as_inverse():
     logs = [2 * np.log(np.abs(np.diag(A))).sum() for A in R]
     expected = logs[0] - logs[1] + 2 * np.log(unit).sum()
     assert_allclose(columns.logdet_basis, expected, rtol=1e-12)
+
+
+def test_the_inverse_of_rows_whose_units_differ_by_more_than_doubles_hold():
+    """A column of 1e47 beside one of 5e-39 left the root of the others singular."""
+    first = np.array([-1.7e4, 5.4e-39, 0.0, -1.2e47, 1.4e22, 0.7])
+    expand, right = np.zeros((5, 6)), np.zeros((6, 5))
+    expand[0], others = first, [1, 3, 4, 5]
+    expand[1:, others] = np.eye(4)
+    right[0, 0], right[0, 1:] = 1 / first[0], -first[others] / first[0]
+    right[others, 1:] = np.eye(4)
+    back, logdet = _minimal_norm(expand, right)
+    # Nothing is in column 2, so that there is one inverse of the others.
+    assert_allclose(back, right, rtol=1e-14)
+    assert_allclose(logdet, 2 * np.log(-first[0]), rtol=1e-14)
