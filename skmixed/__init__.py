@@ -15,7 +15,7 @@ and its docstring names its modules::
                   <-  metrics, model_selection, inspection     over _evaluation
     summaries, tests of hypotheses  <-  inference              over _results
     warnings of a fit  <-  `_messages` of the estimator's module; texts that several
-                  modules need: _messages.py
+                  modules need: _input/messages.py
 
 Rows are read once.  Where each row has a variance of its own the Gram depends on it,
 and every step of the search visits the rows again (`_rows.grouped`).

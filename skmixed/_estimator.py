@@ -16,6 +16,7 @@ from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
 from ._input.labels import check_present, join_labels
+from ._input.messages import LABELS_IGNORED, NOTHING_LEARNED
 from ._input.parameters import (
     check_count,
     check_coverage,
@@ -33,12 +34,11 @@ from ._input.table import (
     read_new_data,
     second_door,
 )
+from ._input.typing import ColumnLike, Floats, MatrixLike
 from ._likelihood.normal import normal_interval, t_interval
-from ._messages import LABELS_IGNORED, NOTHING_LEARNED
 from ._results.fit import Fit
 from ._results.state import from_plain, read_only, to_plain
 from ._rows.dask import is_partitioned, predict_partitions
-from ._typing import ColumnLike, Floats, MatrixLike
 
 # To be raised when models that were stored before cannot be read any more.
 STATE_FORMAT = 2

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ._input.messages import count
 from ._input.notation import RandomEffects, parse, shown, split_outside, split_term
 from ._input.table import refuse_lazy
 from ._input.unreadable import DATES, DATES_OR_TIMES
-from ._messages import count
 from .linear_mixed import LinearMixedRegressor
 
 if TYPE_CHECKING:

@@ -12,6 +12,15 @@ from sklearn.exceptions import ConvergenceWarning
 from ._estimator import LinearGroupedRegressor, fit_of
 from ._input.features import feature_positions, offset_position
 from ._input.labels import GroupsWarning
+from ._input.messages import (
+    NO_GROUPS,
+    NOISY,
+    at_bounds_message,
+    column_name,
+    count,
+    exact_fit_message,
+    noisy_message,
+)
 from ._input.parameters import (
     check_common,
     check_count,
@@ -21,18 +30,10 @@ from ._input.parameters import (
     check_nonnegative,
 )
 from ._input.table import read_fit_data
+from ._input.typing import ColumnLike, Floats, MatrixLike
 from ._likelihood.criterion import check_freedom, is_exact
 from ._likelihood.heteroscedastic.assembly import Structure
 from ._likelihood.heteroscedastic.criterion import count_noisy
-from ._messages import (
-    NO_GROUPS,
-    NOISY,
-    at_bounds_message,
-    column_name,
-    count,
-    exact_fit_message,
-    noisy_message,
-)
 from ._results.group_messages import group_messages
 from ._results.heteroscedastic.fit import HeteroscedasticFit, fit_optimum
 from ._results.one_factor_summary import summarize_fit
@@ -40,10 +41,9 @@ from ._results.summary import Summary
 from ._rows.columns import check_range
 from ._rows.dask import is_partitioned, read_partitions, table_like
 from ._rows.statistics import sample_in_memory
+from ._rows.threads import one_blas_thread
 from ._search.heteroscedastic.problem import RANGE, make_problem
 from ._search.heteroscedastic.search import best_optimum
-from ._threads import one_blas_thread
-from ._typing import ColumnLike, Floats, MatrixLike
 
 
 class HeteroscedasticGaussianRegressor(LinearGroupedRegressor):

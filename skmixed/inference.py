@@ -16,12 +16,12 @@ import numpy as np
 from ._estimator import LinearMean, fit_of
 from ._evaluation.any_model import find_model
 from ._input.parameters import check_coverage, check_distribution
+from ._input.typing import EstimatorLike, MatrixLike
 from ._results.hypotheses import Contrast, compare_fits, contrast_of
 from ._results.mixed_fit import LinearMixedFit
 from ._results.mixed_summary import summarize_mixed
 from ._results.one_factor_summary import summarize_fit
 from ._results.summary import LikelihoodRatioTest, MixedSummary, Summary
-from ._typing import EstimatorLike, MatrixLike
 
 # Models with a linear mean inside one with any regressor as the mean.
 INSIDE = (

@@ -20,6 +20,18 @@ from ._input.factors import CONSTANT, merge_terms, read_labels
 from ._input.features import column_names, feature_positions, offset_position
 from ._input.label_table import LabelTable, index_columns, open_table
 from ._input.labels import GroupsWarning
+from ._input.messages import (
+    LABELS_IGNORED,
+    NO_GROUPS,
+    NOISY,
+    NOT_JOINED,
+    NOTHING_LEARNED,
+    at_bounds_message,
+    column_name,
+    count,
+    exact_fit_message,
+    noisy_message,
+)
 from ._input.notation import RandomEffects, read_terms
 from ._input.parameters import (
     check_common,
@@ -34,18 +46,7 @@ from ._input.parameters import (
     warn_of_population,
 )
 from ._input.table import read_fit_data, read_new_data
-from ._messages import (
-    LABELS_IGNORED,
-    NO_GROUPS,
-    NOISY,
-    NOT_JOINED,
-    NOTHING_LEARNED,
-    at_bounds_message,
-    column_name,
-    count,
-    exact_fit_message,
-    noisy_message,
-)
+from ._input.typing import ColumnLike, Floats, MatrixLike
 from ._results.factor_facts import why_not_told
 from ._results.mixed_fit import LinearMixedFit, fit_factors
 from ._results.mixed_profile import mixed_profile_intervals, refuse_modelled_noise
@@ -62,10 +63,9 @@ from ._rows.dask import (
     reduce_partitions,
     table_like,
 )
+from ._rows.threads import one_blas_thread
 from ._search.heteroscedastic.problem import RANGE
 from ._search.modelled_noise import Noise
-from ._threads import one_blas_thread
-from ._typing import ColumnLike, Floats, MatrixLike
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from ._evaluation.any_model import (
 from ._input.labels import index_groups, unique
 from ._input.parameters import check_coverage, check_flag, check_nonnegative
 from ._input.table import check_weight, read_column
+from ._input.typing import ColumnLike, EstimatorLike, Floats, MatrixLike
 from ._likelihood.joint_gradient import block_residuals
 from ._likelihood.normal import (
     nll_per_row,
@@ -39,7 +40,6 @@ from ._likelihood.normal import (
     normal_interval,
     normal_nll,
 )
-from ._typing import ColumnLike, EstimatorLike, Floats, MatrixLike
 
 # Variances beyond this and its inverse leave the range in which sums of their inverses
 # and products are representable.

@@ -37,10 +37,10 @@ from ._input.any_table import (
     check_any_table,
     table_reader,
 )
+from ._input.messages import column_name
 from ._input.parameters import check_flag, check_jobs, check_method
-from ._messages import column_name
+from ._input.typing import ColumnLike, EstimatorLike, MatrixLike, SplitsLike
 from ._rows.dask import is_partitioned
-from ._typing import ColumnLike, EstimatorLike, MatrixLike, SplitsLike
 from .heteroscedastic import HeteroscedasticGaussianRegressor
 from .model_selection import WithinGroupKFold
 from .random_intercept import RandomInterceptRegressor

@@ -39,7 +39,7 @@ from ._input.parameters import (
     check_flag,
     check_jobs,
 )
-from ._typing import ColumnLike, EstimatorLike, Floats, MatrixLike, SplitsLike
+from ._input.typing import ColumnLike, EstimatorLike, Floats, MatrixLike, SplitsLike
 
 __all__ = [
     "NewGroupsKFold",

@@ -8,9 +8,10 @@ from functools import partial
 from typing import Literal, Self
 
 from ._estimator import LinearGroupedRegressor, fit_of
+from ._input.messages import column_name
 from ._input.parameters import check_common, check_coverage, check_distribution
 from ._input.table import read_fit_data
-from ._messages import column_name
+from ._input.typing import ColumnLike, Floats, MatrixLike
 from ._results.one_factor_summary import summarize_fit
 from ._results.profile import profile_intervals, refuse_profile
 from ._results.random_intercept import RandomInterceptFit, fit_statistics
@@ -18,8 +19,7 @@ from ._results.summary import Summary
 from ._rows.columns import check_range
 from ._rows.dask import is_partitioned, summarize_partitions
 from ._rows.statistics import join, summarize
-from ._threads import one_blas_thread
-from ._typing import ColumnLike, Floats, MatrixLike
+from ._rows.threads import one_blas_thread
 
 
 class RandomInterceptRegressor(LinearGroupedRegressor):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from .._input.typing import Floats
 from .._results.summary import import_pandas
-from .._typing import Floats
 
 if TYPE_CHECKING:
     import pandas

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._messages import count
 from .features import is_arrow
 from .labels import check_present, index_groups, is_column, join_labels, unique
+from .messages import count
 from .parameters import warn_of_rounding
 from .table import refuse_lazy
 

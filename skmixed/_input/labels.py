@@ -14,7 +14,7 @@ from operator import itemgetter
 
 import numpy as np
 
-from .._blocks import row_blocks, short_blocks
+from .blocks import row_blocks, short_blocks
 from .scalars import (
     COMPOUND,
     ONE_FACTOR,

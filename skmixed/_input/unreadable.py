@@ -6,8 +6,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array
 
-from .._messages import count
 from .features import column_names, column_types
+from .messages import count
 from .scalars import is_missing
 
 # The reasons for which an entry cannot be read, and their remedies.

@@ -14,7 +14,7 @@ from scipy.linalg import cho_solve, cholesky, lapack, solve_triangular
 from .._rows.by_rows import RowGram
 from .._rows.link_pairs import mirror
 from .._rows.qr import stacked_root
-from .._threads import products_of
+from .._rows.threads import products_of
 from .crossed import products_of_columns
 from .factor import TriangularSystem, times, whole_root
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import chdtri, ndtri
 from scipy.stats.qmc import Sobol
 
-from .._blocks import slices_of
+from .._input.blocks import slices_of
 from .._rows.gram import Gram
 from .._rows.modelled_noise import ModelledNoiseRows
 from .mixed import LinearMixed, evaluate, second

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import cholesky, lapack, solve_triangular
 
-from .._blocks import slices_of
+from .._input.blocks import slices_of
 from .._rows.around import (
     Coupled,
     backward,
@@ -27,7 +27,7 @@ from .._rows.around import (
 from .._rows.crossed import CrossedGram
 from .._rows.link_pairs import mirror
 from .._rows.qr import EPS, stacked_root
-from .._threads import products_of
+from .._rows.threads import products_of
 from .around import Stage, forms_around, stage_of
 from .factor import (
     TriangularSystem,

@@ -19,7 +19,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import lapack
 
-from .._blocks import row_blocks, slices_of
+from .._input.blocks import row_blocks, slices_of
 from .._rows.gram import Gram
 from .._rows.qr import is_level_last, rows_in_memory, stacked_root
 from .level_sums import sums_of_levels

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._blocks import slices_of
+from .._input.blocks import slices_of
 from .mixed import MixedPoint, evaluate, second
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import cho_factor, cho_solve, hadamard
 
-from .._blocks import slices_of
+from .._input.blocks import slices_of
 from .._rows.iterative import IterativeGram
 from .._rows.reduction import root_of_scatter
 from .factor import TriangularSystem, on_diagonal, places_of_terms, times, whole_root

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import block_diag
 
-from .._blocks import row_blocks, slices_of
+from .._input.blocks import row_blocks, slices_of
 from .._rows.by_rows import RowGram
 from .._rows.crossed import CrossedGram
 from .._rows.iterative import IterativeGram

@@ -21,7 +21,7 @@ from scipy import sparse
 from scipy.linalg import block_diag, cho_solve, cholesky
 from scipy.sparse.linalg import splu
 
-from .._blocks import row_blocks
+from .._input.blocks import row_blocks
 from .._rows.coordinates import basis_of
 from .._rows.term import effect_columns
 from .conditional import Conditional, root_of, rows_of_effects, semidefinite_root

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import block_diag
 
-from .._blocks import short_blocks, slices_of
+from .._input.blocks import short_blocks, slices_of
 from .._rows.crossed import indicator
 from .._rows.modelled_noise import ModelledNoiseRows
 from .._rows.qr import as_rows

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .._blocks import slices_of
+from .._input.blocks import slices_of
 from .._rows.elimination import swept
 from .._rows.nested import NestedGram
 from .._rows.pieces import PieceSums

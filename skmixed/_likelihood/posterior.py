@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
-from .._blocks import row_blocks, short_blocks
+from .._input.blocks import row_blocks, short_blocks
 from .._input.labels import unique
 from .._rows.gram import random_intercept_gram
 from .._rows.reduction import reduce_rows

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .._blocks import short_blocks
+from .._input.blocks import short_blocks
 from .criterion import has_freedom
 from .random_intercept import RandomIntercept
 

@@ -5,7 +5,7 @@ covariances (docs/math.md, section 13.5).
 import numpy as np
 from scipy.linalg import block_diag
 
-from .._blocks import row_blocks, slices_of
+from .._input.blocks import row_blocks, slices_of
 from .._likelihood.conditional import root_of
 from .._likelihood.factor import by_terms
 from .._likelihood.mixed import whole

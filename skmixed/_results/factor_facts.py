@@ -5,7 +5,7 @@ the data cannot tell.
 import numpy as np
 from scipy import sparse
 
-from .._messages import count
+from .._input.messages import count
 from .._rows.nested import is_nested
 
 VOWELS = "aeiou"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._messages import count, why_not_identified
+from .._input.messages import count, why_not_identified
 from .._rows.parts import ByGroup
 from .._rows.qr import column_norms
 

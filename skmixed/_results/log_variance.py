@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
-from .._blocks import row_blocks
+from .._input.blocks import row_blocks
 from .._likelihood.arrow import Arrow
 from .._likelihood.heteroscedastic.derivatives import complete_information, derivatives
 from .._likelihood.posterior import of_groups

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.linalg import block_diag, qr
 from scipy.special import ndtri
 
-from .._blocks import row_blocks, slices_of
+from .._input.blocks import row_blocks, slices_of
 from .._likelihood.covariance import NULL
 from .._likelihood.mixed import coefficient_slopes, evaluate, second
 from .._likelihood.mixed_posterior import error_products

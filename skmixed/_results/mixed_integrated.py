@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .._input.messages import count
 from .._likelihood.covariance_posterior import (
     MOST_PARAMETERS,
     integrate_covariances,
@@ -15,7 +16,6 @@ from .._likelihood.integrated import Integrated
 from .._likelihood.mixed import FEW_EFFECTS, evaluate
 from .._likelihood.mixture import Components
 from .._likelihood.ratio_posterior import integrate_ratio
-from .._messages import count
 from .._search.mixed import MixedOptimum, likelihood_of, one_ratio
 from .fit import MOST_ROWS, OTHER, penalised_or_updated
 from .mixed_posterior import make_posterior

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import stats
 
-from .._messages import count
+from .._input.messages import count
 from .heteroscedastic.fit import HeteroscedasticFit
 from .hypotheses import ratio_test
 from .profile import component_intervals

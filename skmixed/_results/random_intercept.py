@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._input.labels import GroupsWarning
+from .._input.messages import NO_GROUPS, exact_fit_message, why_not_identified
 from .._likelihood.criterion import (
     check_freedom,
     deviance,
@@ -15,7 +16,6 @@ from .._likelihood.integrated import Integrated
 from .._likelihood.posterior import condition, condition_at, of_groups
 from .._likelihood.random_intercept import RandomIntercept, evaluate
 from .._likelihood.ratio_posterior import integrate_ratio, roots
-from .._messages import NO_GROUPS, exact_fit_message, why_not_identified
 from .._rows.columns import choose_columns, noise_floor, rank_tolerance
 from .._rows.statistics import Statistics
 from .._search.ratio import RatioOptimum, best_ratio

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
-from .._messages import count
-from .._typing import Floats
+from .._input.messages import count
+from .._input.typing import Floats
 
 if TYPE_CHECKING:
     import pandas

@@ -8,7 +8,7 @@ sparse_rows, sparse_matrix     rows of a sparse X, one factor out; a stored matr
 gram, qr                the blocks that the factor uses; triangular roots
 columns, dependence     independent columns of X, the way back; what can be estimated
 statistics, cells       all that `partial_fit` keeps: of one factor, of any terms
-parts, dask, memory     parts of the rows with their sums; partitions; what fits
+parts, dask, memory, threads   sums of parts; partitions; what fits; BLAS of a fit
 likeness, grouped, modelled_noise  rows in group order: all alike, visited again
 term, coordinates       a term; its effects as the search counts them
 mixed, elimination, within     all terms, their order; QR level by level; by sums

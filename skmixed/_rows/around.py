@@ -11,8 +11,7 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from .._blocks import slices_of
-from .._threads import products_of
+from .._input.blocks import slices_of
 from .crossed import (
     PAIRS_AT_ONCE,
     RIDGE,
@@ -24,6 +23,7 @@ from .crossed import (
 from .memory import check_memory
 from .qr import EPS
 from .sparse_matrix import sparse_matrix
+from .threads import products_of
 
 # Links whose values change at every step are worked on as dense rows where products of
 # these cost less: one takes this fraction of the time of a pair of such links.

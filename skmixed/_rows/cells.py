@@ -64,7 +64,7 @@ def sum_cells(data, slopes, n_jobs=None):
         With a `LabelTable` as its index, or None.
     slopes : ndarray of shape (q - 1,)
     n_jobs : int, default=None
-        See `skmixed._blocks.map_runs`.
+        See `skmixed._input.blocks.map_runs`.
 
     Returns
     -------

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import lapack, qr
 
-from .._blocks import row_blocks
+from .._input.blocks import row_blocks
 from .dependence import find_dependence
 from .gram import pool_rows, random_intercept_gram
 from .moments import Moments

@@ -13,7 +13,6 @@ from scipy import sparse
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse.csgraph import connected_components
 
-from .._threads import products_of
 from .coordinates import choose_coordinates
 from .elimination import Reader, eliminate_beside, origin_of
 from .link_pairs import link_pairs, mirror
@@ -22,6 +21,7 @@ from .qr import EPS, ROUNDINGS, as_rows
 from .reduction import root_of_scatter
 from .sparse_rows import SparseRows
 from .term import effect_columns
+from .threads import products_of
 
 # Random effects beside those of the largest factor: their matrix is dense and has 200
 # megabytes at this size, and there are a few of them.
@@ -454,7 +454,7 @@ def crossed_gram(data, terms, elimination, gram, columns, mean, n_jobs, matrices
     mean : ndarray of shape (p,)
         Positions of the columns of the mean among those of A.
     n_jobs : int, default=None
-        See `skmixed._blocks.map_runs`.
+        See `skmixed._input.blocks.map_runs`.
     matrices : Dense or Nesting
         The matrices of all effects but those of the first factor.
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .._blocks import block_rows, cut, map_runs, row_blocks
+from .._input.blocks import block_rows, cut, map_runs, row_blocks
 from .gram import Gram
 from .moments import Moments
 from .pieces import (
@@ -206,7 +206,7 @@ def eliminate(read, codes, n_levels, positions, weight=None, n_jobs=None, upper=
     weight : ndarray of shape (n,), default=None
         Positive weights; None means 1.
     n_jobs : int, default=None
-        See `skmixed._blocks.map_runs`.
+        See `skmixed._input.blocks.map_runs`.
     upper : sequence of Nest, default=()
         Factors that this one is nested in, from the inside out.  The levels of each
         factor are in the order of those of the next.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._blocks import row_blocks
+from .._input.blocks import row_blocks
 from .qr import rows_root, scatter_roots
 
 # Numbers in the rows of all groups up to which they are not pooled: an evaluation of

@@ -13,7 +13,7 @@ from operator import add
 import numpy as np
 from scipy import sparse
 
-from .._blocks import BLOCK_SIZE, block_rows, cut, row_blocks
+from .._input.blocks import BLOCK_SIZE, block_rows, cut, row_blocks
 from .columns import Columns
 from .parts import ByGroup, Parts
 from .pieces import rows_by_group, rows_of

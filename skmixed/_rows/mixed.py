@@ -103,7 +103,7 @@ def reduce_terms(
         Ridge penalty.
     fit_intercept : bool, default=True
     n_jobs : int, default=None
-        See `skmixed._blocks.map_runs`.
+        See `skmixed._input.blocks.map_runs`.
     names : callable, default=str
         ``names(j)`` is the name of column j of X in messages, y being the last.
     solver : Solver or tuple of its first fields, default=()

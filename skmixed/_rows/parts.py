@@ -10,7 +10,7 @@ from operator import add
 
 import numpy as np
 
-from .._blocks import map_jobs, n_workers
+from .._input.blocks import map_jobs, n_workers
 
 
 @dataclass(frozen=True)

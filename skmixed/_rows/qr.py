@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.linalg import blas, lapack
 
-from .._blocks import block_rows, row_blocks
+from .._input.blocks import block_rows, row_blocks
 
 EPS = np.finfo(float).eps
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from scipy import sparse
 
-from .._blocks import block_rows, cut, map_runs, row_blocks, slices_of
+from .._input.blocks import block_rows, cut, map_runs, row_blocks, slices_of
 from .elimination import Reader
 from .memory import check_memory
 from .moments import merge_pieces, moments_about_mean, sparse_means
@@ -93,7 +93,7 @@ def reduce_rows(read, codes, n_groups, weight=None, n_jobs=None, origins=None):
     weight : ndarray of shape (n,), default=None
         Positive weights; None means 1.
     n_jobs : int, default=None
-        See `skmixed._blocks.map_runs`.
+        See `skmixed._input.blocks.map_runs`.
     origins : ndarray of shape (n_groups, m), default=None
         The row of each group, or close to it, from which `read` counts its rows; None
         means that it does not.

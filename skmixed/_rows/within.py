@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from .._blocks import block_rows, map_jobs, n_workers, row_blocks, slices_of
+from .._input.blocks import block_rows, map_jobs, n_workers, row_blocks, slices_of
 from .qr import ROOTS_AT_ONCE, root_by_difference, rows_root
 
 # A block of rows is read in so many shares, beside which what is taken off is small.
@@ -87,7 +87,7 @@ class LevelRows:
         column : ndarray of shape (n,), default=None
             Figures of the rows that their second sums are weighted by.
         n_jobs : int, default=None
-            See `skmixed._blocks.map_jobs`.
+            See `skmixed._input.blocks.map_jobs`.
 
         Returns
         -------

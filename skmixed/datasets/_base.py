@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
-from .._typing import Floats
+from .._input.typing import Floats
 
 if TYPE_CHECKING:
     import pandas

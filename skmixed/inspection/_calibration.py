@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal, Self
 import numpy as np
 from scipy.stats import binom
 
+from .._input.typing import ColumnLike, EstimatorLike, Floats, MatrixLike
 from .._likelihood.normal import normal_cdf
-from .._typing import ColumnLike, EstimatorLike, Floats, MatrixLike
 from ._display import Display, by_kind, distribution_of, read_predictions
 
 if TYPE_CHECKING:

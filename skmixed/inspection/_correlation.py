@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from .._input.parameters import check_coverage
-from .._typing import EstimatorLike, Floats
+from .._input.typing import EstimatorLike, Floats
 from ._display import Display, own_model
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from .._input.any_table import (
 )
 from .._input.labels import index_groups
 from .._input.table import read_column
-from .._typing import ColumnLike, EstimatorLike, Floats, MatrixLike
+from .._input.typing import ColumnLike, EstimatorLike, Floats, MatrixLike
 from ._display import Display
 
 if TYPE_CHECKING:

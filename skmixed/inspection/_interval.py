@@ -19,8 +19,8 @@ from .._input.parameters import (
     check_distribution,
     population_is_meant,
 )
+from .._input.typing import ColumnLike, EstimatorLike, Floats, MatrixLike
 from .._likelihood.normal import normal_interval
-from .._typing import ColumnLike, EstimatorLike, Floats, MatrixLike
 
 
 def predict_interval(

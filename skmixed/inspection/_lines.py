@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._input.table import read_column
-from .._typing import ColumnLike, EstimatorLike, Floats, MatrixLike
+from .._input.typing import ColumnLike, EstimatorLike, Floats, MatrixLike
 from ._display import Display, pyplot
 from ._effects import ChangedFeature, column_of, groups_of_lines, knows_groups
 

@@ -8,10 +8,10 @@ import numpy as np
 from scipy.stats import norm
 
 from .._estimator import fit_of
+from .._input.typing import EstimatorLike, Floats
 from .._results.mixed_fit import LinearMixedFit
 from .._results.mixed_profile import names_of_components, profile_curve
 from .._results.profile import Profile
-from .._typing import EstimatorLike, Floats
 from ._display import Display, own_model
 
 if TYPE_CHECKING:

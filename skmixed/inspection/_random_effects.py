@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .._estimator import fit_of
 from .._input.factors import INTERCEPT
 from .._input.parameters import check_coverage, check_distribution
-from .._typing import EstimatorLike, Floats
+from .._input.typing import EstimatorLike, Floats
 from ._display import Display, own_model, pyplot
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from scipy.stats import beta, chi2, norm
 from sklearn.utils import check_consistent_length, column_or_1d
 
 from .._input.table import read_column
-from .._typing import ColumnLike, EstimatorLike, Floats, MatrixLike
+from .._input.typing import ColumnLike, EstimatorLike, Floats, MatrixLike
 from ._display import (
     Display,
     by_kind,

@@ -158,7 +158,7 @@ def test_sparse_features_and_blocks_of_rows(case, monkeypatch):
     assert_allclose(sparsely, mean, rtol=1e-12, atol=1e-14)
     wide = posterior.variance(sparse.csr_array(X), codes)
     assert_allclose(wide, variance, rtol=1e-12)
-    monkeypatch.setattr("skmixed._blocks.BLOCK_SIZE", 1)
+    monkeypatch.setattr("skmixed._input.blocks.BLOCK_SIZE", 1)
     monkeypatch.setattr("skmixed._likelihood.conditional.PAIRS_AT_ONCE", 7)
     assert_allclose(posterior.variance(X, codes), variance, rtol=1e-12)
 

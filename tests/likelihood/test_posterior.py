@@ -10,11 +10,7 @@ from scipy import sparse
 from scipy.stats import multivariate_normal, norm
 from sklearn.base import clone
 
-from skmixed import (
-    HeteroscedasticGaussianRegressor,
-    RandomInterceptRegressor,
-    _blocks,
-)
+from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
 
 # Predictions without labels are the population's here, on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore::skmixed.PopulationPredictionWarning")
@@ -210,7 +206,7 @@ def test_prediction_in_blocks_is_prediction_at_once(monkeypatch, kind, estimator
         "fortran": np.asfortranarray(X),
     }[kind]
     mean, std = model.predict(X, groups=groups, return_std=True)
-    monkeypatch.setattr(_blocks, "block_rows", lambda n_columns: 13)
+    monkeypatch.setattr("skmixed._input.blocks.block_rows", lambda _: 13)
     blocks = model.predict(X_new, groups=groups, return_std=True)
     tolerance = 1e-6 if kind == "float32" else 1e-13
     assert_allclose(blocks[0], mean, rtol=tolerance, atol=tolerance)

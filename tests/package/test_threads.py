@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from threadpoolctl import ThreadpoolController
 
-from skmixed import LinearMixedRegressor, RandomInterceptRegressor, _threads
+from skmixed import LinearMixedRegressor, RandomInterceptRegressor
 from skmixed._input import table
+from skmixed._rows import threads
 
 CONTROLLER = ThreadpoolController()
 
@@ -54,13 +55,13 @@ def test_an_error_gives_them_back(two_threads):
 
 
 def test_many_columns_keep_them(two_threads):
-    with _threads.small_products(np.empty((3, _threads.MANY_COLUMNS))):
+    with threads.small_products(np.empty((3, threads.MANY_COLUMNS))):
         assert blas_threads() == {2}
-    with _threads.small_products(np.empty((3, 2))):
+    with threads.small_products(np.empty((3, 2))):
         assert blas_threads() == {1}
-        with _threads.products_of(_threads.LARGE - 1):
+        with threads.products_of(threads.LARGE - 1):
             assert blas_threads() == {1}
-        with _threads.products_of(_threads.LARGE):
+        with threads.products_of(threads.LARGE):
             assert blas_threads() == {2}
         assert blas_threads() == {1}
 
@@ -70,15 +71,15 @@ def test_a_fit_in_another_thread_leaves_them_alone(two_threads):
     inside, leave = threading.Event(), threading.Event()
 
     def other():
-        with _threads.small_products(None):
+        with threads.small_products(None):
             inside.set()
             leave.wait(timeout=60)
-            with _threads.products_of(_threads.LARGE):
+            with threads.products_of(threads.LARGE):
                 pass
 
     for _ in range(2):
         inside.clear(), leave.clear()
-        with _threads.small_products(None):
+        with threads.small_products(None):
             thread = threading.Thread(target=other)
             thread.start()
             assert inside.wait(timeout=60)

@@ -20,7 +20,7 @@ def test_pooling_groups_of_equal_size_is_exact(ratio, close, monkeypatch):
     gram = gram_of(X, y, groups)
     assert pool(gram) is gram  # few groups are as soon evaluated as pooled
     monkeypatch.setattr("skmixed._rows.gram.FEW_NUMBERS", 0)
-    monkeypatch.setattr("skmixed._blocks.BLOCK_SIZE", 1)
+    monkeypatch.setattr("skmixed._input.blocks.BLOCK_SIZE", 1)
     pooled = pool(gram)
     assert len(pooled.R11) < 60 < len(gram.R11)
     Lambda = np.array([[np.sqrt(ratio)]])

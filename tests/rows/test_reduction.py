@@ -9,7 +9,8 @@ from oracles.reference import simulate
 from oracles.small import moments_of
 from scipy import sparse
 
-from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor, _blocks
+from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
+from skmixed._input import blocks
 from skmixed._rows import reduction
 from skmixed._rows.pieces import split_long, weighted_sums
 from skmixed._rows.reduction import reduce_in_row_order, reduce_rows, reduce_sparse
@@ -52,7 +53,7 @@ def test_pieces_of_groups_are_at_most_so_long():
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_columns_apart_in_memory_are_read_in_row_order(monkeypatch, n_jobs):
     """They are by default from one block on; a giant group far from the others."""
-    monkeypatch.setattr(_blocks, "BLOCK_SIZE", 2000)
+    monkeypatch.setattr(blocks, "BLOCK_SIZE", 2000)
     X, y, groups = simulate(n=3000, n_groups=40)
     groups[1000:] = 3
     X[groups == 3] += 1e6
@@ -154,7 +155,7 @@ def test_sparse_moments_are_the_dense_ones(weighted):
 
 def test_runs_cover_all_rows():
     bounds = np.cumsum([0, 3, 1, 1, 90, 2, 2, 2])
-    cuts = _blocks.cut(bounds, 5)
+    cuts = blocks.cut(bounds, 5)
     assert cuts[0] == 0
     assert cuts[-1] == 7
     rows = np.diff(bounds[cuts])
