@@ -1,7 +1,8 @@
 """Searches from several starts that take turns (docs/math.md, 11.6).
 
-One that comes to an optimum that is known is given up.  None is for its value: steps
-have a longest length, so that a start far from an optimum is behind for many turns.
+One that comes to an optimum that is known is given up, and so is one that creeps above
+it.  None is for its value alone: steps have a longest length, so that a start far from
+an optimum is behind for many turns.
 """
 
 from dataclasses import dataclass, replace
@@ -18,6 +19,9 @@ MOST_SEARCHES, LEAST_ALONE = 8, 20
 # A point with a deviance above that of an optimum by less than this may be on its way
 # there, and is, if a step has led it nearer by so much.
 WITHIN, NEARER = 1.0, 0.75
+# A search creeps whose steps have decrements below the first figure.  It will gain so
+# many of these at most, and a gain below the third figure is none.
+CREEPING, GAINS, NO_GAIN = 1e-4, 5, 1e-5
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,19 @@ class Basin:
             return False
         far = self.distance(after)
         return far**2 <= 2 * WITHIN and far <= NEARER * self.distance(before)
+
+
+def creeps_above(before, after, lowest):
+    """Whether a search that is nearly at its end has come to no lower value than the
+    lowest of the optima that are known, and will not: math.md (221).
+    """
+    above = after.point.value - lowest
+    decrement = max(before.decrement, after.decrement)
+    return (
+        above >= -after.point.rounding
+        and decrement <= CREEPING
+        and GAINS * decrement <= max(above, NO_GAIN)
+    )
 
 
 def basin_of(optimum):
@@ -79,9 +96,9 @@ def race(known, starts, max_iter, n_searches=MOST_SEARCHES):
     # Others mostly come to no optimum where the first search has come to none.
     left = max(2, n_searches / (1 if known.converged else 2)) * max_iter
     while runners and left > 0:
-        here = []
+        here, lowest = [], _lowest([known, *found])
         for runner in runners:
-            runner, n_steps, extra = _turn(runner, basins)
+            runner, n_steps, extra = _turn(runner, basins, lowest)
             left, spent = left - n_steps, spent + n_steps + extra
             if runner is not None and runner.ended:
                 found.append(Optimum(runner.point, 0, runner.converged))
@@ -97,7 +114,15 @@ def race(known, starts, max_iter, n_searches=MOST_SEARCHES):
     return found, spent
 
 
-def _turn(runner, basins):
+def _lowest(optima):
+    """The lowest value of an optimum, infinite if there is none; an exact fit is the
+    end of a way without bound.
+    """
+    regular = (end for end in optima if end.converged and not end.is_exact)
+    return min((end.point.value for end in regular), default=np.inf)
+
+
+def _turn(runner, basins, lowest):
     """A search after some steps, None if they lead to an optimum that is known, the
     number of steps, and that of further evaluations.
     """
@@ -105,9 +130,10 @@ def _turn(runner, basins):
     while n_steps < TURN:
         before, runner = runner, runner.next()
         n_steps += 1
-        if runner.ended:
+        creeps = not runner.ended and creeps_above(before, runner, lowest)
+        if runner.ended or creeps:
             point, away, extra = leave_boundary(runner.point)
-            ended = replace(runner, point=point)
+            ended = None if creeps else replace(runner, point=point)
             return ended if away is None else Descent(away), n_steps, extra
         if any(basin.draws(before.point, runner.point) for basin in basins):
             return None, n_steps, 0
