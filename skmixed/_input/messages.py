@@ -35,7 +35,7 @@ def count(number, noun):
 
 def exact_fit_message(n, rank, noise_std):
     """The warning of an exact fit."""
-    cause = "y is fitted exactly"
+    cause = "y is fitted exactly: it is constant, or features and groups determine it"
     if n <= rank:
         cause = (
             f"{count(n, 'row')}, {count(rank, 'coefficient')}: no degrees of freedom "

@@ -488,11 +488,8 @@ def check_range(moments, names, fourth_powers=False):
     bad = ~((norm == 0) | ((norm > SMALLEST) & (norm < LARGEST)))
     if bad.any():
         j = int(np.argmax(bad))
-        raise ValueError(
-            f"{names(j)} is of order {norm[j]:.0e}; squares of figures beyond "
-            f"{SMALLEST:.0e} to {LARGEST:.0e} leave the range of double precision. "
-            "Rescale it."
-        )
+        of_row = max(spread[j] / np.sqrt(moments.n), abs(moments.shift[j]))
+        raise ValueError(_out_of_range(names(j), norm[j], of_row, moments.n))
     varying = np.flatnonzero(spread[:-1])
     steep = varying[spread[-1] > LARGEST * spread[varying]]
     if len(steep):
@@ -502,6 +499,21 @@ def check_range(moments, names, fourth_powers=False):
             "coefficient between them leaves the range of double precision. Rescale "
             "one of them."
         )
+
+
+def _out_of_range(name, norm, of_row, n):
+    """The message about a column, weighted, whose squares have no doubles; the weights
+    are at fault if those of a row have.
+    """
+    figure, remedy = f"{name} is of order {norm:.0e}", "it"
+    if SMALLEST < of_row < LARGEST:
+        weighted = f"{name}, weighted, is of order {norm:.0e}"
+        figure = f"The weights in `sample_weight` sum to {n:.0e}, so that {weighted}"
+        remedy = "the weights"
+    return (
+        f"{figure}; squares of figures beyond {SMALLEST:.0e} to {LARGEST:.0e} leave the "
+        f"range of double precision. Rescale {remedy}."
+    )
 
 
 def rank_tolerance(n_rows, n_features, is_sparse):

@@ -753,5 +753,7 @@ def test_correlation_of_effects():
     assert turned.ax_ is ax
     assert_allclose(turned.effects, display.effects[:, ::-1])
     for estimator in (MODEL, LinearMixedRegressor().fit(X, Y, groups=GROUPS)):
-        with pytest.raises(ValueError, match="two random effects of one factor"):
+        with pytest.raises(ValueError, match="has no factor with two random effects"):
             EffectsCorrelationDisplay.from_estimator(estimator)
+    with pytest.raises(ValueError, match="two random effects of one factor, got"):
+        EffectsCorrelationDisplay.from_estimator(model, effects=["Days", "Days"])

@@ -568,6 +568,14 @@ BIG, SMALL = 10 * 1e150 / np.abs(X).max(axis=0)[1], 1e-150
             y=Y * BIG,
         ),
         refused(
+            "large weights",
+            ValueError,
+            "The weights in `sample_weight` sum to 1e+302, so that Column 0 of X, "
+            "weighted, is of order ...e+15...; squares of figures beyond 1e-140 to "
+            "1e+140 leave the range of double precision. Rescale the weights.",
+            sample_weight=np.full(len(Y), 1e302 / len(Y)),
+        ),
+        refused(
             "steep",
             ValueError,
             "y is of order ...e+10... and Column 0 of X of order ...e-...; the square "
@@ -797,7 +805,8 @@ NO_FREEDOM = (
     "rows, fewer features or a larger alpha."
 )
 FITTED_EXACTLY = (
-    "y is fitted exactly. ... Use more rows, fewer features or a larger alpha."
+    "y is fitted exactly: it is constant, or features and groups determine it. ... Use "
+    "more rows, fewer features or a larger alpha."
 )
 
 
