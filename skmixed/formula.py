@@ -67,7 +67,8 @@ def from_formula(
     **parameters
         Parameters of `LinearMixedRegressor` that the formula does not say, such as
         ``method="ml"``.  Columns that `variance_features` and `variance_offset` name
-        have to be in the formula.
+        are those that the formula makes, or others of the table, which are in the
+        log-variance alone; a category has its dummy variables there.
 
     Returns
     -------
@@ -81,8 +82,8 @@ def from_formula(
     TypeError, ValueError
         If the formula is none, has no random effects, names columns that are not in
         the table, are there twice, are dates or have missing values, or a parameter is
-        given that it says itself, or that names a column of the log-variance that the
-        formula has not.
+        given that it says itself, or that names a column of the log-variance that
+        neither the formula nor the table has.
 
     Notes
     -----
@@ -138,12 +139,13 @@ def from_formula(
     for part, several in zip(of_terms, nested, strict=True):
         slopes, intercept = _without_intercept(reader.columns(part))
         terms += [_term(t, slopes, intercept, part.where) for t in several]
-        X = X.join(slopes[[name for name in slopes if name not in X]])
+        X = _joined(X, slopes)
+    X, of_variance = _with_variance(X, parameters, reader)
     if len(names) < X.shape[1]:
         known_part = parameters.get("variance_offset")
         options["mean_features"] = [name for name in names if name != known_part]
-    _check_variance(parameters, X, formula)
-    model = LinearMixedRegressor(" + ".join(map(str, terms)), **options, **parameters)
+    options |= parameters | of_variance
+    model = LinearMixedRegressor(" + ".join(map(str, terms)), **options)
     y = y.iloc[:, 0].rename(response).set_axis(data.index)
     return FormulaModel(model, X.set_axis(data.index), y, data[list(labels)])
 
@@ -283,6 +285,17 @@ class _Reader:
         _refuse_dates(columns.items(), part.where)
         return columns
 
+    def named(self, name, parameter):
+        """The columns of one column of the table, which a parameter names."""
+        if name not in self._table:
+            raise ValueError(
+                f"{shown(self._formula)}: {parameter} names {name!r}, which is no "
+                "column of the table, nor does the formula make it. The columns are "
+                f"{_listed(self._table)}."
+            )
+        part = self.parse(f"`{name}`", f"{parameter}={name!r}")
+        return _without_intercept(self.columns(part))[0]
+
     def _pairs(self, names):
         """Names of columns of the table, and the columns."""
         return ((name, self._table[name]) for name in names)
@@ -377,26 +390,42 @@ def _dates(pairs):
             yield f"column {name!r} holds {DATES_OR_TIMES.format(dtype)}"
 
 
-def _check_variance(parameters, X, formula) -> None:
-    """Refuse names of columns of the log-variance that the formula does not make."""
-    features = parameters.get("variance_features")
-    if isinstance(features, str) or not isinstance(features, Collection):
-        features = ()
-    offset = [parameters.get("variance_offset")]
-    for parameter, names in (
-        ("variance_features", features),
-        ("variance_offset", offset),
-    ):
-        name = next((n for n in names if isinstance(n, str) and n not in X), None)
-        if name is None:
-            continue
+def _with_variance(X, parameters, reader):
+    """X with those columns of the log-variance that the formula does not make, and the
+    parameters whose names of columns are others for that.
+    """
+    found, features = {}, parameters.get("variance_features")
+    if isinstance(features, Collection) and not isinstance(features, str):
+        X, names = _named(X, features, reader, "variance_features")
+        if names != list(features):
+            found["variance_features"] = names
+    offset = parameters.get("variance_offset")
+    X, names = _named(X, [offset], reader, "variance_offset")
+    if names != [offset]:
         raise ValueError(
-            f"{shown(formula)}: {parameter} names {str(name)!r}, but columns of the "
-            f"log-variance have to be in the formula, which makes {_listed(X)}. Add it "
-            f"there, or keep it out of the mean: leave {parameter} out here, set it by "
-            f"model.set_params(mean_features=list(X), {parameter}=...), and fit to "
-            f"X.assign(**{{{str(name)!r}: data[{str(name)!r}]}})."
+            f"variance_offset is one column of numbers, but {offset!r} of the table "
+            f"gives {len(names)} ({', '.join(names)})."
         )
+    return X, found
+
+
+def _named(X, columns, reader, parameter):
+    """X with the columns that a parameter names, those of the table joined to it, and
+    the names that they have there.
+    """
+    names = []
+    for name in columns:
+        made = None
+        if isinstance(name, str) and name not in X:
+            made = reader.named(name, parameter)
+            X = _joined(X, made)
+        names += [name] if made is None else list(made)
+    return X, names
+
+
+def _joined(X, columns):
+    """X and those of the columns that it has not."""
+    return X.join(columns[[name for name in columns if name not in X]])
 
 
 def _refuse_offset(functions, where) -> None:

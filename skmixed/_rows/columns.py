@@ -511,8 +511,8 @@ def _out_of_range(name, norm, of_row, n):
         figure = f"The weights in `sample_weight` sum to {n:.0e}, so that {weighted}"
         remedy = "the weights"
     return (
-        f"{figure}; squares of figures beyond {SMALLEST:.0e} to {LARGEST:.0e} leave the "
-        f"range of double precision. Rescale {remedy}."
+        f"{figure}; squares of figures beyond {SMALLEST:.0e} to {LARGEST:.0e} leave "
+        f"the range of double precision. Rescale {remedy}."
     )
 
 

@@ -283,18 +283,42 @@ def test_an_offset_is_subtracted_from_the_response(formula):
     ]
 
 
-def test_columns_of_the_log_variance_are_in_the_formula():
-    formula = "score ~ x + (1 | rater)"
-    data = RATINGS.rename(columns={"x.1": "x"})
-    for parameters in ({"variance_features": ["x", "z"]}, {"variance_offset": "z"}):
-        with pytest.raises(ValueError, match=r"names 'z', but .* makes x\. Add it"):
-            from_formula(formula, data, **parameters)
-        model, X, y, groups = from_formula(formula, data)
-        model.set_params(mean_features=list(X), **parameters)
-        model.fit(X.assign(z=data["z"]), y, groups=groups)
-        same = LinearMixedRegressor("(1 | rater)", mean_features=["x"], **parameters)
-        same.fit(data[["x", "z"]], y, groups=groups)
-        assert_allclose(model.log_likelihood_, same.log_likelihood_)
+@pytest.mark.parametrize(
+    "parameters", [{"variance_features": ["x", "z"]}, {"variance_offset": "z"}]
+)
+def test_columns_of_the_log_variance_are_those_of_the_table(parameters):
+    """One that the formula does not make is in the log-variance alone."""
+    data = RATINGS.rename(columns={"x.1": "x"}).set_index(RATINGS.index[::-1])
+    model, X, y, groups = from_formula("score ~ x + (1 | rater)", data, **parameters)
+    assert list(X) == ["x", "z"]
+    same = LinearMixedRegressor("(1 | rater)", mean_features=["x"], **parameters)
+    same.fit(data[["x", "z"]], y, groups=groups)
+    model.fit(X, y, groups=groups)
+    assert_allclose(model.log_likelihood_, same.log_likelihood_)
+
+
+def test_a_category_has_its_dummy_variables_in_the_log_variance():
+    data = RATINGS.assign(kind=np.resize(["a", "b", "c"], len(RATINGS)))
+    parameters = {"variance_features": ["kind", "z"]}
+    dummies = ["kind[T.b]", "kind[T.c]"]
+    model, X, *_ = from_formula("score ~ 1 + (1 | rater)", data, **parameters)
+    assert model.variance_features == [*dummies, "z"] == list(X)
+    assert model.mean_features == []
+    model, X, *_ = from_formula("score ~ kind + (1 | rater)", data, **parameters)
+    assert model.variance_features == [*dummies, "z"] == list(X)
+    assert model.mean_features == dummies
+    assert parameters == {"variance_features": ["kind", "z"]}
+    with pytest.raises(ValueError, match=r"'kind' of the table gives 2 \(kind"):
+        from_formula("score ~ 1 + (1 | rater)", data, variance_offset="kind")
+
+
+def test_columns_of_the_log_variance_that_are_nowhere():
+    for parameters in ({"variance_features": ["no"]}, {"variance_offset": "no"}):
+        with pytest.raises(ValueError, match=r"names 'no', which is no column of the"):
+            from_formula("score ~ 1 + (1 | rater)", RATINGS, **parameters)
+    holes = RATINGS.assign(z=RATINGS["z"].mask(RATINGS.index == RATINGS.index[1]))
+    with pytest.raises(ValueError, match=r"='z'.*column 'z' has missing values in 1"):
+        from_formula("score ~ 1 + (1 | rater)", holes, variance_features=["z"])
 
 
 def test_a_known_log_variance_in_the_formula_is_not_in_the_mean():

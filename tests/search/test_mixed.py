@@ -1028,8 +1028,8 @@ def test_searches_that_come_to_a_known_optimum_are_given_up(name):
 def test_searches_that_creep_above_a_known_optimum_are_given_up(
     value, decrements, given_up
 ):
-    """Factors with the same levels have a valley of nearly the same value, with the
-    optimum at the boundary: 207 of `draw_mixed` crept there from 35 starts, 22 s.
+    """math.md (221): factors with the same levels have a valley of nearly one value,
+    whose end is at the boundary; 207 of `draw_mixed` crept there from 35 starts.
     """
     before, after = (
         Descent(SimpleNamespace(value=value, rounding=1e-11), decrement=decrement)
