@@ -76,6 +76,14 @@ class Covariance:
             Lambda[some] = (R * np.where(np.diag(R) < 0, -1.0, 1.0)[:, None]).T
         return Lambda
 
+    def straight(self, Lambda, change):
+        """Lambda after a change of it that moves Psi as far as it does to first order:
+        math.md (222).  Columns keep their signs.
+        """
+        half = Lambda @ change.T
+        root = self.root(Lambda @ Lambda.T + half + half.T)
+        return root * np.where(np.diag(Lambda) < 0, -1.0, 1.0)
+
     @cached_property
     def symmetric(self):
         """A basis of the covariances of the pattern, (n_theta, q, q)."""

@@ -79,6 +79,13 @@ class LinearMixed(Likelihood):
             c.unpack(part) for c, part in zip(self.covariances, parts, strict=True)
         )
 
+    def straight(self, Lambdas, theta):
+        """Lambda of every term after a step to theta along which its Psi moves on a
+        straight line: math.md (222).
+        """
+        terms = zip(self.covariances, Lambdas, self.unpack(theta), strict=True)
+        return tuple(c.straight(old, new - old) for c, old, new in terms)
+
     def pack(self, Lambdas):
         """All free entries of the Lambdas."""
         pairs = zip(self.covariances, Lambdas, strict=True)
@@ -262,6 +269,10 @@ class MixedPoint:
     def at(self, x):
         """The point at another theta."""
         return evaluate(self.model, self.model.unpack(x))
+
+    def straight(self, x):
+        """The point at another theta, nearly: every Psi moves on a straight line."""
+        return self.moved(self.model.straight(self.Lambdas, x))
 
     def moved(self, Lambdas):
         """The point of other covariances."""

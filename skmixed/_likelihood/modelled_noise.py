@@ -156,6 +156,12 @@ class ModelledNoisePoint:
         k = len(self.gamma)
         return self.noise.at(self.model, x[:k], theta=x[k:])
 
+    def straight(self, x):
+        """The point at another x, nearly: every Psi moves on a straight line."""
+        k = len(self.gamma)
+        Lambdas = self.model.straight(self.mixed.Lambdas, x[k:])
+        return self.noise.at(self.model, x[:k], Lambdas=Lambdas)
+
     def moved(self, Lambdas):
         """The point of other covariances."""
         return replace(self, mixed=self.mixed.moved(Lambdas))

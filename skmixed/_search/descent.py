@@ -13,10 +13,13 @@ from .secant import Secant, secant
 LONGEST = 1.5
 # Eigenvalues of the scaled Hessian below this fraction of the largest count as flat.
 FLAT = 1e-10
+# A step falls by no less than this part of what the slope promises.
+LEAST_PART = 0.01
 # A decrement below this many rounding errors of the value is none, and one below the
 # second figure is as low as rounding lets the value come.
 NOTHING, STALLED = 1e-4, 1e3
-# A step with a decrement below this is short: gradients at its ends tell derivatives.
+# A step with a decrement below this is short: gradients at its ends tell derivatives,
+# and covariances may go where their roots do not.
 SHORT = 0.1
 # Decrements that are alike up to this fraction, for so many steps, are those of a value
 # that falls with the logarithm of Lambda, as on the way to an exact fit.
@@ -208,17 +211,20 @@ def newton_step(point, H):
 
 
 def _along(point, step, decrement, slack):
-    """The first point along a step, ever more of it left out, that is not higher by
-    more than so many rounding errors; None if there is none before a part that gains
-    less than one of them.
+    """The first point along a step, ever more of it left out, that is lower as the
+    slope promises, up to so many rounding errors; None if there is none before a part
+    that gains less than one of them.
     """
     x, least = point.x, min(point.rounding, decrement)
+    slope, highest = point.gradient() @ step, point.value + slack * point.rounding
+    ways = [point.at, point.straight] if decrement <= SHORT else [point.at]
     for part in 0.5 ** np.arange(30):
         if part * decrement < least / 2:
             break
-        new = attempt(point.at, x + part * step)
-        if new is not None and new.value <= point.value + slack * point.rounding:
-            return new
+        for way in ways:
+            new = attempt(way, x + part * step)
+            if new is not None and new.value <= highest + LEAST_PART * part * slope:
+                return new
     return None
 
 
