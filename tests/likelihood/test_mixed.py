@@ -10,6 +10,7 @@ from scipy import sparse
 
 from skmixed._input.table import Data
 from skmixed._likelihood import mixed
+from skmixed._likelihood.covariance import Covariance
 from skmixed._likelihood.crossed import MANY_ROWS, CrossedFactor, _inverse_of
 from skmixed._likelihood.factor import BlockCholesky, whitener
 from skmixed._likelihood.held import Roots, derivatives, evaluate_held
@@ -577,3 +578,21 @@ def test_rounding_of_y_is_that_of_the_value_where_the_noise_is_held(name):
         told.append(point.rounding)
     error = np.ptp(values)
     assert min(told) / 100 < error < 10 * max(told)  # of a few draws
+
+
+@pytest.mark.parametrize("blocks", [((0, 1, 2),), ((0, 2), (1,))])
+def test_a_straight_step_moves_psi_as_theta_does_to_first_order(blocks):
+    """math.md (222)."""
+    covariance, rng = Covariance(3, blocks), np.random.default_rng(0)
+    k = len(covariance.entries[0])
+    Lambda = covariance.unpack(rng.normal(size=k)) + np.diag([2.0, -3.0, 4.0])
+    change = covariance.unpack(rng.normal(size=k))
+    Psi, signs = Lambda @ Lambda.T, np.sign(np.diag(Lambda))
+    straight = Lambda @ change.T + change @ Lambda.T
+    for part in (1e-3, 1e-6):
+        new = covariance.straight(Lambda, part * change)
+        assert_allclose(new @ new.T, Psi + part * straight, rtol=1e-12, atol=1e-12)
+        assert_allclose(new, Lambda + part * change, atol=20 * part**2)
+        assert_allclose(np.sign(np.diag(new)), signs)
+    beyond = covariance.straight(Lambda, -Lambda)  # to -Psi
+    assert_allclose(beyond, 0.0, atol=1e-7)
