@@ -1,6 +1,8 @@
 """Models from formulas, by formulaic."""
 
+import pickle
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -131,9 +133,10 @@ def test_rows_of_equal_index_stay_one_row_each():
         ("Reaction ~ Days ++ (1 | Subject)", "cannot be read"),
         ("Reaction ~ table + (1 | Subject)", "'table' cannot be read"),
         ("Reaction ~ (] ``:`Days`) + (1 | Subject)", "cannot be read"),
-        ("Reaction | ~ Days + (1 | Subject)", r"'Reaction \|' .* makes several tables"),
+        ("Reaction | ~ Days + (1 | Subject)", r"'Reaction \|' cannot be read"),
+        ("Reaction:Days ~ 1 + (1 | Subject)", "'Reaction:Days' cannot be read"),
         ("Reaction ~ (Days~ | Subject)", r"'\(Days~ \| Subject\)' .* several tables"),
-        ("Reaction + Days ~ 1 + (1 | Subject)", "y is one column of numbers.*gives 2"),
+        ("poly(Days, 2) ~ 1 + (1 | Subject)", "y is one column of numbers.*gives 2"),
     ],
 )
 def test_a_wrong_formula_names_its_fault(formula, fault):
@@ -308,8 +311,10 @@ def test_a_category_has_its_dummy_variables_in_the_log_variance():
     assert model.variance_features == [*dummies, "z"] == list(X)
     assert model.mean_features == dummies
     assert parameters == {"variance_features": ["kind", "z"]}
-    with pytest.raises(ValueError, match=r"'kind' of the table gives 2 \(kind"):
-        from_formula("score ~ 1 + (1 | rater)", data, variance_offset="kind")
+    for column in ("kind", "two"):
+        two = data.assign(two=data["kind"] == "a").astype({"two": str})
+        with pytest.raises(ValueError, match=rf"'{column}' of the table is a category"):
+            from_formula("score ~ 1 + (1 | rater)", two, variance_offset=column)
 
 
 def test_columns_of_the_log_variance_that_are_nowhere():
@@ -327,6 +332,175 @@ def test_a_known_log_variance_in_the_formula_is_not_in_the_mean():
         model, X, y, groups = from_formula(formula, data, variance_offset="z")
         model.fit(X, y, groups=groups)
         assert model.coef_[list(X).index("z")] == 0.0
+
+
+def test_positions_of_the_log_variance_are_those_of_the_formula():
+    data = RATINGS.rename(columns={"x.1": "x"})
+    formula = "score ~ x + (z | rater)"
+    by_name, *_ = from_formula(formula, data, variance_offset="x")
+    by_position, *_ = from_formula(formula, data, variance_offset=0)
+    assert by_position.mean_features == by_name.mean_features == []
+    model, X, *_ = from_formula(formula, data, variance_features=[1])
+    assert model.variance_features == [1]
+    assert list(X) == ["x", "z"]
+
+
+@pytest.mark.parametrize(
+    "response, same",
+    [
+        ("distance - age", lambda d: d["distance"] - d["age"]),
+        ("log(distance) - log(age)", lambda d: np.log(d["distance"] / d["age"])),
+        ("distance^2", lambda d: d["distance"] ** 2),
+        ("(distance - 20)", lambda d: d["distance"] - 20),
+        ("distance / 10", lambda d: d["distance"] / 10),
+        ("distance + age", lambda d: d["distance"] + d["age"]),
+        ("-distance", lambda d: -d["distance"]),
+    ],
+)
+def test_the_response_is_any_arithmetic(response, same):
+    """``distance - age`` was distance, and ``distance^2`` was distance."""
+    d = SLEEP.rename(columns={"Reaction": "distance", "Days": "age"})
+    d["age"] += 1
+    found = from_formula(f"{response} ~ . + (1 | Subject)", d)
+    assert_allclose(found.y, same(d))
+    assert found.y.name == response
+    assert "distance" not in found.X
+
+
+@pytest.mark.parametrize(
+    "written, same",
+    [
+        ("I(Days^2)", lambda x: x**2),
+        ("I((Days - 4)^2)", lambda x: (x - 4) ** 2),
+        ("log(1 + Days^2)", lambda x: np.log(1 + x**2)),
+        ("sqrt(Days)", np.sqrt),
+        ("sin(2 * pi * Days / 7)", lambda x: np.sin(2 * np.pi * x / 7)),
+        ("np.sqrt(`Days`)", np.sqrt),
+        ("scale(Days, scale = FALSE)", lambda x: x - x.mean()),
+        ("Days.clip(2, 5)", lambda x: x.clip(2, 5)),
+        ("I(1e-2 * Days)", lambda x: 0.01 * x),
+    ],
+)
+@pytest.mark.parametrize("kind", [int, float])
+def test_functions_are_rs(written, same, kind):
+    """``^`` was the exclusive or of integers, without a word."""
+    d = SLEEP.astype({"Days": kind})
+    found = from_formula(f"Reaction ~ {written} + ({written} | Subject)", d)
+    assert found.X.shape[1] == 1
+    assert_allclose(found.X.iloc[:, 0], same(SLEEP["Days"]))
+    assert "column" not in found.X.columns[0]
+
+
+def test_powers_of_a_sum_are_interactions():
+    found = from_formula("Reaction ~ (Days + z)^2 + (1 | Subject)", SLEEP.assign(z=1.0))
+    assert list(found.X) == ["Days", "z", "Days:z"]
+
+
+def test_factors_and_raw_polynomials():
+    days = SLEEP.astype({"Days": int})
+    found = from_formula("Reaction ~ as.factor(Days) + (1 | Subject)", days)
+    assert list(found.X) == [f"C(Days)[T.{k}]" for k in range(1, 10)]
+    found = from_formula("Reaction ~ poly(Days, 2, raw=TRUE) + (1 | Subject)", SLEEP)
+    assert_allclose(found.X.iloc[:, 1], SLEEP["Days"] ** 2)
+
+
+@pytest.mark.parametrize(
+    "name", ["1", "yield", "Intercept", "a.b", "a b", "C", "é", ""]
+)
+def test_any_name_is_that_of_a_column(name):
+    """``1`` was the intercept and vanished, ``yield`` is a word of Python's."""
+    d = SLEEP.rename(columns={"Days": name})
+    plain = from_formula("Reaction ~ log(1 + Days) + (Days | Subject)", SLEEP)
+    for written in (f"`{name}`", ".", name if name.isidentifier() else "."):
+        found = from_formula(f"Reaction ~ 1 + {written} + (1 | Subject)", d)
+        assert list(found.X) == [name]
+    found = from_formula(f"Reaction ~ log(1 + `{name}`) + (`{name}` | Subject)", d)
+    assert list(found.X) == [f"log(1 + {name})", name]
+    assert_allclose(found.X, plain.X)
+    found = from_formula("Reaction ~ 1 + (1 | Subject)", d, variance_features=[name])
+    assert list(found.X) == [name]
+    assert found.model.variance_features == [name]
+
+
+def test_columns_that_are_named_by_numbers():
+    d = SLEEP.rename(columns={"Days": 7})
+    assert list(from_formula("Reaction ~ . + (1 | Subject)", d).X) == ["7"]
+
+
+@pytest.mark.parametrize("dtype", ["category", "string", "object", "string[pyarrow]"])
+def test_text_of_any_kind_is_dummy_variables_of_the_levels_that_occur(dtype):
+    """A level that no row had left the coefficients of the others untold."""
+    if "pyarrow" in dtype:
+        pytest.importorskip("pyarrow")
+    machines = table("Machines")
+    machines["Machine"] = machines["Machine"].astype(dtype)
+    some = machines[machines["Machine"] != "A"]
+    found = from_formula("score ~ Machine + (Machine | Worker)", some)
+    assert list(found.X) == ["Machine[T.C]"]
+    assert_allclose(found.X.iloc[:, 0], some["Machine"] == "C")
+
+
+@pytest.mark.parametrize("kind", [float, Decimal])
+def test_objects_that_are_numbers_are_numbers(kind):
+    d = SLEEP.assign(
+        Days=[kind(int(x)) for x in SLEEP["Days"]],
+        Reaction=[kind(float(x)) for x in SLEEP["Reaction"]],
+    ).astype(object)
+    found = from_formula("Reaction ~ Days + (1 | Subject)", d)
+    assert list(found.X) == ["Days"]
+    assert_allclose(found.y, SLEEP["Reaction"])
+
+
+def test_what_is_left_out_after_a_term():
+    found = from_formula("Reaction ~ Days + (1 | Subject) - 1", SLEEP)
+    assert not found.model.fit_intercept
+    assert list(found.X) == ["Days"]
+
+
+NEW = pd.DataFrame(
+    {"Days": [5, 7, 9, 11], "Subject": 308, "kind": list("baab")}, index=list("wxyz")
+)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "Reaction ~ Days + (Days | Subject)",
+        "Reaction ~ scale(Days) * kind + (0 + kind | Subject)",
+        "log(Reaction) ~ poly(Days, 2) + (poly(Days, 2) || Subject)",
+        "Reaction ~ . + (1 | Subject)",
+    ],
+)
+def test_new_rows_have_the_columns_of_the_fit(formula):
+    """Columns made from the new rows alone had other means, bases and categories."""
+    d = SLEEP.assign(kind=np.resize(["a", "b", "c"], len(SLEEP)))
+    made = from_formula(formula, d, variance_features=["kind"])
+    again, groups = made.new_rows(d.iloc[7:3:-1].drop(columns="Reaction"))
+    assert_allclose(again, made.X.iloc[7:3:-1])
+    assert again.index.equals(groups.index)
+    X, groups = made.new_rows(NEW)
+    assert list(X) == list(made.X)
+    assert list(X.index) == list("wxyz")
+    assert groups.equals(NEW[["Subject"]])
+    X, groups = made.new_rows(NEW[["kind", "Days"]])
+    assert groups is None
+    assert_allclose(X, made.new_rows(NEW).X)
+
+
+def test_new_rows_that_have_no_columns():
+    d = SLEEP.assign(kind=np.resize(["a", "b", "c"], len(SLEEP)))
+    made = from_formula("Reaction ~ Days + kind + (1 | Subject/kind)", d)
+    for new, fault in [
+        (NEW.drop(columns="Days"), "The new rows have no column 'Days'"),
+        (NEW.drop(columns="Subject"), "names the label column 'Subject', which is not"),
+        (NEW.assign(kind=list("baxx")), "'kind' holds 'x' in 2 of 4 new rows"),
+        (NEW.assign(Days=[1.0, 2.0, np.nan, 3.0]), "'Days' has missing values in 1 of"),
+    ]:
+        with pytest.raises(ValueError, match=fault):
+            made.new_rows(new)
+    with pytest.raises(TypeError, match=r"data is a pandas.DataFrame, got a dict"):
+        made.new_rows(NEW.to_dict())
+    assert pickle.loads(pickle.dumps(made)).new_rows(NEW).X.equals(made.new_rows(NEW).X)
 
 
 def test_without_formulaic_the_extra_is_named(monkeypatch):
