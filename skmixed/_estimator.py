@@ -30,6 +30,7 @@ from ._input.parameters import (
 from ._input.table import (
     Data,
     check_weight,
+    in_memory,
     read_column,
     read_new_data,
     second_door,
@@ -538,7 +539,8 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         score : float
             R^2, at most 1.
         """
-        mean, y = self.predict(X, groups=groups), read_column(y, "y")
+        mean = in_memory(self.predict(X, groups=groups))
+        y = read_column(in_memory(y), "y")
         return r2_score(y, mean, sample_weight=check_weight(sample_weight, len(mean)))
 
     def _predict_lazily(self, method, X, groups, return_std):
@@ -550,9 +552,13 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         return predict_partitions(copy(self), method, X, groups, flags)
 
     def _keep(self, fit):
-        """Take a fit, and copy the public attributes from it."""
-        self._fit = read_only(fit)
-        self.__dict__ = _public_read_only(vars(self) | self._fit.attributes())
+        """Take a fit, and copy the public attributes from it in the place of those of
+        the fit before, which may have others.
+        """
+        before = self._fit.attributes() if hasattr(self, "_fit") else {}
+        kept = {name: vars(self)[name] for name in vars(self) if name not in before}
+        fit = read_only(fit)
+        self.__dict__ = _public_read_only(kept | {"_fit": fit} | fit.attributes())
         return self
 
     def _become(self, other, messages=()):

@@ -90,7 +90,7 @@ def summary(
 
 
 def likelihood_ratio_test(
-    smaller: EstimatorLike, larger: EstimatorLike
+    smaller: EstimatorLike, larger: EstimatorLike, *, assume_nested: bool = False
 ) -> LikelihoodRatioTest:
     """Test a fitted model against a larger one that contains it.
 
@@ -106,6 +106,10 @@ def likelihood_ratio_test(
         Models of this package, or a Pipeline, a search, or another tool around one,
         fitted to the same rows.  Models that differ in the mean are fitted with
         ``method="ml"``: restricted likelihoods of different means cannot be compared.
+    assume_nested : bool, default=False
+        Whether the larger model contains the smaller one though other names do not show
+        it: a factor contains a line in the same numbers, slopes of all dummy variables
+        contain a nested factor.
 
     Returns
     -------
@@ -141,7 +145,8 @@ def likelihood_ratio_test(
     >>> print(likelihood_ratio_test(alone, larger))
     likelihood ratio 106.2 on 1 degree of freedom (a variance at 0): p = 3.3e-25
     """
-    return compare_fits(_named_fit(smaller)[0], _named_fit(larger)[0])
+    fits = _named_fit(smaller)[0], _named_fit(larger)[0]
+    return compare_fits(*fits, assume_nested)
 
 
 def contrast(
@@ -255,12 +260,17 @@ def _combinations(L, names, has_intercept):
 
 
 def _by_names(L):
-    """Dicts in the place of a table or a Series whose names are text."""
-    if hasattr(L, "to_dicts"):
-        return L.to_dicts()
+    """Dicts in the place of a table or of Series whose names are text."""
+    if isinstance(L, (list, tuple)):
+        return [_by_names(row) for row in L]
+    for method in ("to_dicts", "to_pylist"):  # of polars and of pyarrow
+        if hasattr(L, method):
+            return getattr(L, method)()
     names = getattr(L, "columns", getattr(L, "index", ()))
     if not hasattr(L, "to_dict") or not all(isinstance(name, str) for name in names):
         return L
+    if len(set(names)) < len(names):
+        raise ValueError(f"L names a coefficient twice: {', '.join(names)}.")
     return L.to_dict("records") if hasattr(L, "columns") else L.to_dict()
 
 

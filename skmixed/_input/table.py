@@ -140,6 +140,7 @@ def second_door(estimator):
 
 def _read(estimator, X, groups, *, y, reset, read_labels):
     """Validated input; `reset` is None if nothing is fitted to it."""
+    X, groups, y = in_memory(X), in_memory(groups), in_memory(y)
     parameter, door = second_door(estimator)
     if door is not None and groups is not None:
         raise ValueError(
@@ -173,6 +174,14 @@ def _read(estimator, X, groups, *, y, reset, read_labels):
         read_labels = read_labels or _read_column
         index = read_labels(labels, columns.shape[0], names)
     return Data(columns, features, index, y)
+
+
+def in_memory(values):
+    """The rows of a Dask collection, with the names of its columns, which scikit-learn
+    does not read; other values as they are.
+    """
+    is_lazy = hasattr(values, "__dask_graph__") and hasattr(values, "compute")
+    return values.compute() if is_lazy else values
 
 
 def _check_columns(estimator, X, y, features, reset, checks):

@@ -65,16 +65,27 @@ def columns_named(reader, X):
 
 
 def _explain_refused(error, text, X, begin):
-    """Name the column whose first entry that is no number is in an error's text."""
-    array = np.asarray(X, dtype=object)
+    """Name the columns whose first entry that is no number is in an error's text: where
+    several begin alike, a Pipeline may read all but one of them.
+    """
+    array, found = np.asarray(X, dtype=object), {}
     for j in range(array.shape[1]):
         value, why = first_unreadable(array[:, j])
         kind = type(value).__name__  # some types are shown with their module
         shown = repr(str(value)), f"not '{kind}'", f".{kind}'"
         if why == NO_NUMBER and any(each in text for each in shown):
-            holds = f"{_feature(X, None, j)!r} of X holds {value!r:.60}, which is {why}"
-            raise_explained(error, value, why, f"{begin} {holds}. {REMEDIES[why]}")
-            return
+            found[_feature(X, None, j)] = value
+    if not found:
+        return
+    (name, value), *others = found.items()
+    column = f"{name!r} of X"
+    if others:
+        column = f"{', '.join(map(repr, found))} of X: one of these"
+    holds = f"{column} holds {value!r:.60}, which is {NO_NUMBER}"
+    plural = "s" if others else ""
+    raise_explained(
+        error, value, NO_NUMBER, f"{begin}{plural} {holds}. {REMEDIES[NO_NUMBER]}"
+    )
 
 
 def explain(error, X, features, y, door):

@@ -36,8 +36,9 @@ def ratio_test(gain, df=1, at_boundary=True):
     return LikelihoodRatioTest(statistic, float(p_value), df, at_boundary)
 
 
-def compare_fits(smaller, larger):
-    """The likelihood-ratio test of two nested fits.
+def compare_fits(smaller, larger, assume_nested=False):
+    """The likelihood-ratio test of two nested fits, whose names need not show it if
+    they are assumed to be.
 
     Raises
     ------
@@ -47,7 +48,18 @@ def compare_fits(smaller, larger):
     """
     _check_criteria(smaller, larger)
     _check_rows(smaller, larger)
-    _check_nested(smaller, larger)
+    if larger.n_parameters <= smaller.n_parameters:
+        raise ValueError(
+            f"The smaller model has {smaller.n_parameters} parameters and the larger "
+            f"{larger.n_parameters}: there is nothing to test. Pass the smaller first."
+        )
+    fault = _why_not_nested(smaller, larger)
+    if fault and not assume_nested:
+        raise ValueError(
+            f"{fault}: by their names the models are not nested. If the larger one "
+            "contains the smaller all the same, as a factor contains a line in the "
+            "same numbers, pass assume_nested=True."
+        )
     gain = larger.log_likelihood - smaller.log_likelihood
     df = larger.n_parameters - smaller.n_parameters
     if gain < -NO_GAIN * max(1.0, abs(smaller.log_likelihood)):
@@ -56,7 +68,9 @@ def compare_fits(smaller, larger):
             f"the smaller one of {smaller.log_likelihood:.4f}: they are not nested, or "
             "a search did not find its optimum."
         )
-    at_boundary = len(larger.random_effects) > len(smaller.random_effects)
+    more = len(larger.random_effects) > len(smaller.random_effects)
+    # Effects with other names are a covariance of another form, inside its range.
+    at_boundary = more and not _effects_missing_in(smaller, larger)
     return ratio_test(gain, df, at_boundary)
 
 
@@ -106,33 +120,29 @@ def _check_rows(smaller, larger):
             )
 
 
-def _check_nested(smaller, larger):
+def _why_not_nested(smaller, larger):
+    """The names that show that models are not nested, in words; None if none do."""
     missing = _mean_names(smaller) - _mean_names(larger)
     if missing:
-        raise ValueError(
+        return (
             f"The mean of the smaller model has {', '.join(sorted(missing))}, that of "
-            "the larger has not: the models are not nested."
+            "the larger has not"
         )
     missing = smaller.variance_names - larger.variance_names
     offsets = {n for n in larger.variance_names if n.startswith("offset of ")}
     missing |= offsets - smaller.variance_names
     if missing:
-        raise ValueError(
-            "The log-variance of one model has "
-            f"{', '.join(sorted(missing))}, that of the other has not: the models are "
-            "not nested."
+        return (
+            f"The log-variance of one model has {', '.join(sorted(missing))}, that of "
+            "the other has not"
         )
     lost = _effects_missing_in(smaller, larger)
     if lost:
-        raise ValueError(
+        return (
             f"The smaller model has random effects ({', '.join(lost)}) that the larger "
-            "has not: the models are not nested."
+            "has not"
         )
-    if larger.n_parameters <= smaller.n_parameters:
-        raise ValueError(
-            f"The smaller model has {smaller.n_parameters} parameters and the larger "
-            f"{larger.n_parameters}: there is nothing to test. Pass the smaller first."
-        )
+    return None
 
 
 def _effects_missing_in(smaller, larger):

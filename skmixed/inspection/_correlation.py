@@ -109,14 +109,14 @@ class EffectsCorrelationDisplay(Display):
         known = getattr(model, "random_effects_names_", {})
         if factor is None:
             factor = next((name for name in known if len(known[name]) > 1), None)
-        every = list(known.get(factor, []))
-        names = every[:2] if effects is None else list(effects)
-        if effects is None and not every:
+        if factor is None:
             raise ValueError(
-                f"{type(model).__name__} has no factor with two random effects, of "
-                "which a picture could be. Fit LinearMixedRegressor with a random "
+                f"This {type(model).__name__} has no factor with two random effects, "
+                "of which a picture could be. Fit LinearMixedRegressor with a random "
                 "slope, as in random_effects='(1 + x | g)'."
             )
+        every = list(known.get(factor, []))
+        names = every[:2] if effects is None else list(effects)
         if len(names) != 2 or len(set(names) & set(every)) != 2:
             there = {name: list(each) for name, each in known.items()}
             raise ValueError(

@@ -22,6 +22,9 @@ from .._input.parameters import (
 from .._input.typing import ColumnLike, EstimatorLike, Floats, MatrixLike
 from .._likelihood.normal import normal_interval
 
+# Values between two bounds whose images are compared.
+N_BETWEEN = 65
+
 
 def predict_interval(
     estimator: EstimatorLike,
@@ -70,8 +73,9 @@ def predict_interval(
 
     Notes
     -----
-    The function that transforms y has to rise everywhere, or to fall, as the logarithm
-    does; the square of a bound that is negative is no bound of a square.
+    An interval of a transformed y is that of all values between the bounds.  Where the
+    inverse function neither rises nor falls throughout, as the square of a negative and
+    of a positive bound does not, it holds more than `coverage`.
 
     Examples
     --------
@@ -94,9 +98,7 @@ def predict_interval(
     if isinstance(model, TransformedTargetRegressor):
         check_is_fitted(model)
         bounds = predict_interval(model.regressor_, X, groups=groups, **options)
-        column = np.reshape(bounds, (-1, 1))
-        bounds = np.reshape(model.transformer_.inverse_transform(column), (-1, 2))
-        return np.sort(bounds, axis=1)  # a falling function turns them round
+        return _inverse_of(model.transformer_, bounds)
     warn_of_lost_labels(model, metadata)
     if distribution != "normal":
         if not hasattr(model, "predict_interval"):
@@ -109,3 +111,24 @@ def predict_interval(
             return model.predict_interval(X, **used, **options)
     mean, std = predict_distribution(model, X, metadata)
     return np.column_stack(normal_interval(mean, std, coverage))
+
+
+def _inverse_of(transformer, bounds):
+    """The interval of what a transformer gives back of all values between bounds."""
+
+    def back(values):
+        column = np.reshape(values, (-1, 1))
+        return np.reshape(transformer.inverse_transform(column), values.shape)
+
+    ends = np.sort(back(bounds), axis=1)  # a falling function turns them round
+    with np.errstate(all="ignore"):  # an end may be out of the range of y
+        again = np.reshape(transformer.transform(ends.reshape(-1, 1)), ends.shape)
+    turned = ~np.isclose(np.sort(again, axis=1), bounds).all(axis=1)
+    turned &= np.isfinite(bounds).all(axis=1)
+    if turned.any():
+        low, high = bounds[turned].T
+        between = np.linspace(low, high, N_BETWEEN, axis=1)
+        zero = np.clip(np.zeros((len(low), 1)), low[:, None], high[:, None])
+        images = back(np.hstack([between, zero]))
+        ends[turned] = np.column_stack([images.min(axis=1), images.max(axis=1)])
+    return ends

@@ -755,5 +755,6 @@ def test_correlation_of_effects():
     for estimator in (MODEL, LinearMixedRegressor().fit(X, Y, groups=GROUPS)):
         with pytest.raises(ValueError, match="has no factor with two random effects"):
             EffectsCorrelationDisplay.from_estimator(estimator)
-    with pytest.raises(ValueError, match="two random effects of one factor, got"):
-        EffectsCorrelationDisplay.from_estimator(model, effects=["Days", "Days"])
+    for wrong in ({"effects": ["Days", "Days"]}, {"factor": "no"}):
+        with pytest.raises(ValueError, match="two random effects of one factor, got"):
+            EffectsCorrelationDisplay.from_estimator(model, **wrong)

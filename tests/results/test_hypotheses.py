@@ -153,6 +153,23 @@ def test_forms_of_a_contrast():
 
 
 @needs_pandas
+@needs_pandas
+def test_rows_of_combinations_are_read_by_name():
+    """Columns of pyarrow and a list of Series were read by position."""
+    import pandas as pd
+
+    frame, y, groups = data("sleepstudy")
+    model = RandomInterceptRegressor().fit(frame, y, groups=groups)
+    turned = pd.DataFrame({"Days": [1.0, 0.0], "intercept": [0.0, 1.0]})
+    rows = [turned.iloc[0], turned.iloc[1]]
+    tables = [turned, rows, pytest.importorskip("pyarrow").Table.from_pandas(turned)]
+    for L in tables:
+        found = contrast(model, L).estimates.to_frame()["coef"]
+        assert_allclose(found, [model.coef_[0], model.intercept_])
+    with pytest.raises(ValueError, match="L names a coefficient twice: Days, Days"):
+        contrast(model, pd.Series([1.0, 1.0], index=["Days", "Days"]))
+
+
 def test_the_columns_of_a_table_of_combinations_are_read_by_name():
     """By position the first is the weight of the intercept."""
     pd = pytest.importorskip("pandas")
@@ -299,7 +316,7 @@ def test_what_cannot_be_compared():
     refused(few, model(**ml), "fitted to 100 rows, the larger to 120")
     refused(model(slice(1), y=Y + 1, **ml), model(**ml), "fitted to different y")
     refused(model(**ml), model(**ml), "4|there is nothing to test")
-    refused(model(**ml), model(slice(1), **ml), "the larger has not: .* not nested")
+    refused(model(**ml), model(slice(1), **ml), "and the larger 4: .* smaller first")
     refused(model(slice(1), alpha=1.0, **ml), model(**ml), "ridge penalty of 1")
     steep = HeteroscedasticGaussianRegressor(variance_alpha=2.0, **ml)
     refused(model(**ml), steep.fit(X, Y, groups=GROUPS), "ridge penalty of 2")
@@ -323,7 +340,7 @@ def test_random_slopes_are_tested_by_a_mixture():
     assert (found.df, found.at_boundary) == (2, True)
     same = LinearMixedRegressor().fit(frame, y, groups=groups)
     assert_allclose(likelihood_ratio_test(same, larger).statistic, 2 * gain, rtol=1e-6)
-    refused(larger, same, r"random effects \(Days\) that the larger has not")
+    refused(larger, same, "nothing to test. Pass the smaller first")
     without = LinearMixedRegressor("").fit(frame, y)
     assert_allclose(
         likelihood_ratio_test(without, same).statistic,
@@ -369,6 +386,36 @@ def test_other_labels_are_not_nested():
         X, y, groups=three
     )
     refused(both, three, r"intercept \| g0 of 5 labels, intercept \| g1 of 12 labels")
+    halves = RandomInterceptRegressor(**ml).fit(X[:, :1], y, groups=first // 2)
+    refused(halves, three, r"random effects \(intercept\) that the larger has not")
+
+
+@needs_pandas
+def test_models_that_are_nested_under_other_names():
+    """A line is a polynomial, and levels inside groups are slopes of their dummies."""
+    frame, y, groups = data("sleepstudy")
+    days, ml = frame["Days"], {"method": "ml"}
+    basis = np.linalg.qr(np.vander(days, 3, increasing=True))[0][:, 1:]
+    polynomial = frame[[]].assign(first=basis[:, 0], second=basis[:, 1])
+    square = frame.assign(second=days**2)
+    line, by_name, other = (
+        RandomInterceptRegressor(**ml).fit(X, y, groups=groups)
+        for X in (frame, square, polynomial)
+    )
+    message = "has Days, that of the larger has not: by their names .* assume_nested"
+    refused(line, other, message)
+    found = likelihood_ratio_test(line, other, assume_nested=True)
+    assert_allclose(found.p_value, likelihood_ratio_test(line, by_name).p_value)
+    refused(line, line, "there is nothing to test")
+    inside = np.column_stack([groups, days > 4])
+    nested = LinearMixedRegressor("(1 | g0/g1)").fit(days.to_frame(), y, groups=inside)
+    both = frame.assign(early=days <= 4.0, late=days > 4.0).astype(float)
+    slopes = LinearMixedRegressor("(0 + early + late | g)", mean_features=["Days"])
+    slopes = slopes.fit(both, y, groups=groups)
+    refused(nested, slopes, r"random effects \(.*\) that the larger has not")
+    found = likelihood_ratio_test(nested, slopes, assume_nested=True)
+    assert not found.at_boundary
+    assert_allclose(found.p_value, stats.chi2.sf(found.statistic, 1))
 
 
 def test_effects_of_named_factors_are_nested_by_name():

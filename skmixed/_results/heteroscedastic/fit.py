@@ -96,6 +96,7 @@ class HeteroscedasticFit(GroupedFit):
 
     def freedom_of(self, X, codes):
         """See `Fit`."""
+        self.refuse_penalty()
         posterior, noise = self.posterior, self.log_variance.variance(X, codes)
         h = posterior.coefficient_rows(X, codes)
         intercept_variance = posterior.intercept_variance(codes)
