@@ -650,6 +650,11 @@ def test_columns_that_the_regressor_can_read_are_its_own_business():
     # Where it cannot read another one, that one is named.
     with pytest.raises(ValueError, match=r"Pipeline cannot .* column 'other' .*'u'"):
         fitted(frame.assign(other="u"), y, groups, regressor)
+    # Of columns that begin alike both may be meant.
+    alike = frame.assign(other=TOWNS[0])
+    names = r"columns 'town', 'other' of X: one of these holds 'oslo'"
+    with pytest.raises(ValueError, match=f"Pipeline cannot read X: {names}"):
+        fitted(alike, y, groups, regressor)
 
 
 def test_an_error_of_a_regressor_about_something_else_stays_as_it_is():

@@ -13,9 +13,14 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from oracles.reference import simulate
+from sklearn.base import clone
 
 import skmixed
-from skmixed import HeteroscedasticGaussianRegressor, RandomInterceptRegressor
+from skmixed import (
+    HeteroscedasticGaussianRegressor,
+    LinearMixedRegressor,
+    RandomInterceptRegressor,
+)
 from skmixed._estimator import fit_of
 from skmixed._results.one_factor_summary import summarize_fit
 
@@ -112,6 +117,18 @@ def test_a_model_from_a_file_is_read_only(tmp_path):
     joblib.dump(fitted(MODELS[0]), tmp_path / "model.joblib")
     model = joblib.load(tmp_path / "model.joblib")
     assert not any(array.flags.writeable for _, array in arrays_of(model))
+
+
+def test_a_fit_leaves_no_attributes_of_the_one_before():
+    """A log-variance and `noise_variance_` belong to different models."""
+    model = LinearMixedRegressor(variance_features=[0])
+    for features in ([0], [], [0], "all", []):
+        model = model.set_params(variance_features=features)
+        model.fit(X, Y, groups=GROUPS)
+        new = clone(model).fit(X, Y, groups=GROUPS)
+        assert vars(model).keys() == vars(new).keys()
+        assert hasattr(model, "noise_variance_") == (features == [])
+        assert hasattr(model, "variance_coef_") == (features != [])
 
 
 def test_arrays_of_the_user_stay_writable():

@@ -549,11 +549,14 @@ def test_t_intervals_are_wider_the_fewer_the_groups():
 
 
 def test_t_intervals_need_degrees_of_freedom():
-    model, X, _, groups = fit(alpha=1.0)
+    model, X, y, groups = fit(alpha=1.0)
     with pytest.raises(ValueError, match="degrees of freedom of a penalised fit"):
         model.predict_interval(X, groups=groups, distribution="t")
     with pytest.raises(ValueError, match="'t' or 'integrated', got 'z'"):
         model.predict_interval(X, groups=groups, distribution="z")
+    penalised = HeteroscedasticGaussianRegressor(alpha=1.0)
+    with pytest.raises(ValueError, match="degrees of freedom of a penalised fit"):
+        penalised.fit(X, y, groups=groups).predict_interval(X, distribution="t")
 
 
 @pytest.mark.filterwarnings("ignore:y is fitted exactly:UserWarning")

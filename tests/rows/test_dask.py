@@ -165,6 +165,29 @@ def test_predictions_are_lazy_and_the_same(model):
     assert_allclose(*population, rtol=1e-13)
 
 
+METHODS = [
+    ("predict_interval", False),
+    ("predict_noise_std", False),
+    ("sample_y", False),
+    ("log_predictive_density", True),
+    ("score", True),
+]
+
+
+@pytest.mark.parametrize("method, has_y", METHODS, ids=[name for name, _ in METHODS])
+def test_columns_keep_their_names_in_every_method(method, has_y):
+    """scikit-learn reads no names of Dask's: columns in another order went unseen."""
+    rows, columns = dd.from_pandas(TABLE, npartitions=3), list("abc")
+    model = LinearMixedRegressor().fit(TABLE[columns], Y, groups=LABELS)
+    call, groups = getattr(model, method), rows["school"]
+    y = [rows["y"]] if has_y else []
+    found = call(rows[columns], *y, groups=groups)
+    near = call(TABLE[columns], *([Y] if has_y else []), groups=LABELS)
+    assert_allclose(found, near, rtol=SAME)
+    with pytest.raises(ValueError, match="feature names should match"):
+        call(rows[columns[::-1]], *y, groups=groups)
+
+
 def test_a_partition_is_a_batch():
     lazy_X, lazy_y, lazy_groups = arrays()
     model = RandomInterceptRegressor().fit(X[:100], Y[:100], groups=GROUPS[:100])
