@@ -463,7 +463,8 @@ def cross_validate_groups(
     -------
     comparison : GroupsComparison
         Prints as a table; `to_frame` gives the same as a DataFrame, and `scores` every
-        fold.  A dash (NaN) stands where a model gives no standard deviation.
+        fold.  A dash (NaN) stands where a model gives no standard deviation, or no
+        joint distribution of so many rows (by the iterative solver of 1,000 at most).
 
     Notes
     -----

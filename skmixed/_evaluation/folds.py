@@ -15,7 +15,7 @@ from sklearn.utils import column_or_1d, indexable
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.parallel import Parallel, delayed
 
-from .._estimator import GaussianRegressor, read_new
+from .._estimator import GaussianRegressor, fit_of, read_new
 from .._input.any_table import take_rows
 from .._input.label_table import combine, index_columns, open_table
 from .._input.labels import check_present, index_groups
@@ -236,14 +236,21 @@ def score_fold(estimator, sample, train, test, coverage, distribution="normal"):
     scores["r2"] = r2_score(y, mean) if len(y) > 1 else np.nan
     scores["rmse"] = root_mean_squared_error(y, mean)
     if std is not None and (std > 0).all():  # a dummy's zeros are no distribution
-        density = joint_log_density(model, new.X, y, new.metadata)
         scores["nll"] = float(np.mean(normal_nll(y, mean, std)))
-        scores["joint_nll"] = nll_per_row(density, len(y))
+        if _gives_joint(model, len(y)):
+            density = joint_log_density(model, new.X, y, new.metadata)
+            scores["joint_nll"] = nll_per_row(density, len(y))
         scores["crps"] = float(np.mean(normal_crps(y, mean, std)))
         scores["coverage"] = float(np.mean(normal_covers(y, mean, std, coverage)))
     if distribution == "integrated" and isinstance(model, GaussianRegressor):
         scores |= _integrated_scores(model, new, coverage)
     return scores
+
+
+def _gives_joint(model, n_rows):
+    """Whether a model offers a joint distribution of so many rows."""
+    fit = fit_of(model) if isinstance(model, GaussianRegressor) else None
+    return n_rows <= getattr(fit, "most_joint_rows", np.inf)
 
 
 def _integrated_scores(model, new, coverage):

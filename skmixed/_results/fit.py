@@ -210,6 +210,11 @@ class Fit:
         raise NotImplementedError
 
     @property
+    def most_joint_rows(self):
+        """The most rows of which a joint distribution is offered."""
+        return np.inf
+
+    @property
     def offers_integrated(self):
         """Whether `integrated` is there."""
         return self.why_not_integrated is None

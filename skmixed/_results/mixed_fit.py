@@ -12,6 +12,7 @@ from .._likelihood.mixed import FEW_EFFECTS, evaluate
 from .._likelihood.mixed_posterior import MixedPosterior, make_room, observe
 from .._likelihood.modelled_noise import ModelledNoise
 from .._likelihood.normal import normal_interval
+from .._likelihood.sampled_conditional import MOST_JOINT
 from .._rows.cells import Cells
 from .._rows.mixed import Reduced, without_pairs
 from .._rows.modelled_noise import ModelledNoiseRows, with_levels
@@ -256,6 +257,11 @@ class LinearMixedFit(Fit):
         if other or n_parameters <= MOST_PARAMETERS or n_effects > FEW_EFFECTS:
             return None
         return estimated_weights(self.point(), self.reduced.places)
+
+    @property
+    def most_joint_rows(self):
+        """See `Fit`."""
+        return MOST_JOINT if self.sampled else np.inf
 
     @property
     def why_not_integrated(self):

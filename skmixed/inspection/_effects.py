@@ -32,6 +32,8 @@ from ._display import Display
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# Rows of one call of `predict`.
+ROWS_AT_ONCE = 100_000
 N_POINTS = 20  # of each line
 MOST_LINES = 50  # of the groups with the most rows
 MOST_NAMED = 10  # lines that have a colour and a name each
@@ -243,21 +245,26 @@ class ChangedFeature:
 
     def line(self, rows):
         """Values of the feature, and mean predictions for some rows with each."""
-        metadata = {}
-        if self.groups is not None:
-            metadata = {"groups": take_rows(self.groups, rows)}
         values = np.unique(self.column[rows])
         if len(values) > N_POINTS:
             values = np.linspace(values[0], values[-1], N_POINTS)
-        part, means = take_rows(self.X, rows), np.empty(len(values))
-        for i, value in enumerate(values):
-            changed = _with_column(part, self.feature, np.full(len(rows), value))
-            model, X = unwrap(self.estimator, changed, metadata)
-            warn_of_lost_labels(model, metadata)
-            if self.is_new:
-                X = without_labels(X, label_positions(model, X))
-            means[i] = predict_mean(model, X, metadata).mean()
-        return values, means
+        n_blocks = min(len(values), -(-len(values) * len(rows) // ROWS_AT_ONCE))
+        blocks = np.array_split(values, n_blocks)
+        return values, np.concatenate([self._means(rows, some) for some in blocks])
+
+    def _means(self, rows, values):
+        """Mean predictions for the rows with each of some values."""
+        at, metadata = np.tile(rows, len(values)), {}
+        if self.groups is not None:
+            metadata = {"groups": take_rows(self.groups, at)}
+        column = np.repeat(values, len(rows))
+        changed = _with_column(take_rows(self.X, at), self.feature, column)
+        model, X = unwrap(self.estimator, changed, metadata)
+        warn_of_lost_labels(model, metadata)
+        if self.is_new:
+            X = without_labels(X, label_positions(model, X))
+        found = predict_mean(model, X, metadata)
+        return np.reshape(found, (len(values), -1)).mean(axis=1)
 
     def of_new_groups(self):
         """The same rows, as rows of new groups."""

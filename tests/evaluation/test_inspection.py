@@ -776,3 +776,20 @@ def test_correlation_of_effects():
     for wrong in ({"effects": ["Days", "Days"]}, {"factor": "no"}):
         with pytest.raises(ValueError, match="two random effects of one factor, got"):
             EffectsCorrelationDisplay.from_estimator(model, **wrong)
+
+
+def test_lines_are_the_same_in_blocks_of_rows(monkeypatch):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(X[:, :2], columns=["a", "b"])
+    model = RandomInterceptRegressor().fit(frame, Y, groups=GROUPS)
+    whole, *blocks = (
+        lines_of(model, frame, monkeypatch, n_rows) for n_rows in (100_000, 50, 1)
+    )
+    for other in blocks:
+        assert_allclose(other, whole, rtol=1e-12)
+
+
+def lines_of(model, frame, monkeypatch, n_rows):
+    monkeypatch.setattr("skmixed.inspection._effects.ROWS_AT_ONCE", n_rows)
+    display = GroupEffectsDisplay.from_estimator(model, frame, "a", groups=GROUPS)
+    return np.hstack(display.means)

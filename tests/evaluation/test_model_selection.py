@@ -913,3 +913,23 @@ def test_splitters_of_scikit_learn_take_one_column():
     assert sum(len(test) for _, test in silent) > 24
     ours = NewGroupsKFold("g0", 3).split(x, y, table)
     assert sum(len(test) for _, test in ours) == 24
+
+
+def test_many_rows_without_a_joint_distribution_have_a_dash(monkeypatch):
+    """By the iterative solver each row would be a solution; it was an error, and the
+    scores of all models were lost.
+    """
+    monkeypatch.setattr("skmixed._results.mixed_fit.MOST_JOINT", 50)
+    rng, n = np.random.default_rng(0), 240
+    table = np.column_stack([np.arange(n) % 12, rng.integers(8, size=n)])
+    X, effects = rng.normal(size=(n, 1)), rng.normal(size=(2, 12))
+    y = X[:, 0] + effects[0, table[:, 0]] + effects[1, table[:, 1]] + rng.normal(size=n)
+    models = {
+        "iterative": LinearMixedRegressor(solver="iterative", random_state=0),
+        "direct": LinearMixedRegressor(),
+    }
+    cv = {"cv_known": 2, "cv_new": 2, "new": ["g0"], "verbose": 0}
+    found = cross_validate_groups(models, X, y, groups=table, **cv)
+    for (_, model), scores in found.scores.items():
+        assert np.isnan(scores["joint_nll"]).all() == (model == "iterative")
+        assert np.isfinite(scores["nll"]).all()
