@@ -990,7 +990,8 @@ def _messages(found, fit):
     elif point is not None and (n_at_bounds := point.n_at_bounds):
         where = n_at_bounds, fit.n_rows, RANGE
         remedy = "the geometric mean", "fewer random effects"
-        yield at_bounds_message(*where, *remedy), UserWarning
+        others = ", and the noise of all other rows comes out too small"
+        yield at_bounds_message(*where, *remedy, others), UserWarning
     elif point is not None and (n_noisy := _n_noisy(point, fit)):
         yield noisy_message(n_noisy, fit.n_rows), UserWarning
     elif not found.converged:

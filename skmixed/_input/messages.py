@@ -48,15 +48,17 @@ def exact_fit_message(n, rank, noise_std):
     )
 
 
-def at_bounds_message(n_at_bounds, n_rows, factor, than, coarser):
+def at_bounds_message(n_at_bounds, n_rows, factor, than, coarser, others=""):
     """The warning of rows whose noise is at the bounds of its range: `factor` times
-    smaller or larger `than` some variance.  `coarser` is the last of the remedies.
+    smaller or larger `than` some variance.  `coarser` is the last of the remedies, and
+    `others` says what this does to other rows.
     """
     return (
         f"{n_at_bounds} of {count(n_rows, 'row')} have a noise variance at the bounds "
         f"or next to them, {1 / factor:.0e} and {factor:.0e} times {than}: where rows "
-        "can be fitted exactly, the likelihood has no maximum. Use fewer variance "
-        f"features, a larger variance_alpha, or {coarser}."
+        f"can be fitted exactly, the likelihood has no maximum{others}. Leave out rows "
+        "that are no matter of chance, or use fewer variance features, a larger "
+        f"variance_alpha, or {coarser}."
     )
 
 

@@ -391,6 +391,28 @@ def test_functions_are_rs(written, same, kind):
     assert "column" not in found.X.columns[0]
 
 
+@pytest.mark.parametrize(
+    "written, n_columns",
+    [
+        ("C(kind, contr.sum)", 2),
+        ("C(kind, contr.poly)", 2),
+        ('C(kind, contr.treatment("b"))', 2),
+        ("as.factor(kind)", 2),
+        ("cr(Days, df = 4)", 4),
+        ("bs(Days, df = 4)", 4),
+        ("log2(1 + Days)", 1),
+        ("abs(Days - 4)", 1),
+        ("I(Days > 4)", 1),
+        ("Days * kind", 5),
+    ],
+)
+def test_the_words_of_the_guide_are_read(written, n_columns):
+    d = SLEEP.assign(kind=np.resize(["a", "b", "c"], len(SLEEP)))
+    X = from_formula(f"Reaction ~ {written} + (1 | Subject)", d).X
+    assert X.shape[1] == n_columns
+    assert np.isfinite(X.to_numpy(float)).all()
+
+
 def test_powers_of_a_sum_are_interactions():
     found = from_formula("Reaction ~ (Days + z)^2 + (1 | Subject)", SLEEP.assign(z=1.0))
     assert list(found.X) == ["Days", "z", "Days:z"]
