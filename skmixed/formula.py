@@ -22,7 +22,7 @@ TAKEN = ("random_effects", "fit_intercept", "mean_features", "group_features")
 
 
 class FormulaRows(NamedTuple):
-    """What predictions of other rows need.
+    """The arguments of predictions for other rows.
 
     Attributes
     ----------
