@@ -46,8 +46,9 @@ def feature_position(feature, X, parameter):
                 f"{parameter}={feature!r} names {names.count(feature)} columns of X. "
                 "Give the index of the column, or rename the others."
             )
-        if feature in names:
-            return names.index(feature)
+        own = names or [f"x{j}" for j in range(n_columns)]  # as tables call them
+        if feature in own:
+            return own.index(feature)
         raise ValueError(_not_found(feature, names, parameter))
     if isinstance(feature, bool) or not isinstance(feature, numbers.Integral):
         raise TypeError(
@@ -135,8 +136,8 @@ def _not_found(feature, names, parameter):
     )
     if not names:
         return (
-            f"{parameter}={feature!r} but X has no column names. Give the index of the "
-            f"column, such as -1. {keep_names}"
+            f"{parameter}={feature!r} but X has no column names; its columns are x0, "
+            f"x1 and so on. Give one of these, or an index such as -1. {keep_names}"
         )
     suffixed = [name for name in names if name.endswith(f"__{feature}")]
     instead = f"Did you mean {suffixed[0]!r}? " if suffixed else ""

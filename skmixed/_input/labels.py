@@ -188,9 +188,10 @@ def rounded_labels(labels, column=None):
         return None
     where = "`groups`" if column is None else f"Label column {column!r}"
     return (
-        f"{where} has {n_large} labels of 2**{bits} or more as {labels.dtype}, which "
-        "rounds integers of that size: groups may have been merged, or taken for "
-        "others. Read them as integers (pandas: dtype='Int64') or as strings."
+        f"{where} has {n_large} label{'s' * (n_large > 1)} of 2**{bits} or more as "
+        f"{labels.dtype}, which rounds integers of that size: groups may have been "
+        "merged, or taken for others. Read them as integers (pandas: dtype='Int64') or "
+        "as strings."
     )
 
 

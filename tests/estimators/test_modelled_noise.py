@@ -185,6 +185,22 @@ def test_modelled_noise_has_no_constant_variance():
     assert model.variance_coef_covariance_[1, 1] == 0
 
 
+def test_columns_of_an_array_are_named_as_in_terms_and_tables():
+    rng, groups = np.random.default_rng(0), np.arange(80) % 10
+    X = rng.normal(size=(80, 3))
+    y = X[:, 0] + rng.normal(size=10)[groups] + rng.normal(size=80)
+    named, by_position = (
+        LinearMixedRegressor("(x0 | g)", mean_features=f, variance_features=f[:1])
+        for f in (["x0", "x2"], [0, 2])
+    )
+    found = named.fit(X, y, groups=groups)
+    expected = by_position.fit(X, y, groups=groups)
+    np.testing.assert_allclose(found.coef_, expected.coef_, rtol=1e-12)
+    np.testing.assert_allclose(
+        found.variance_coef_, expected.variance_coef_, rtol=1e-12
+    )
+
+
 def test_a_constant_feature_changes_nothing():
     X, y, groups = crossed_data()
     X = np.column_stack([X, np.ones(len(y))])

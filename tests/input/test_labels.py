@@ -1083,7 +1083,7 @@ def test_other_length_than_x(groups):
 def test_integers_that_floats_have_rounded_are_told(labels, n, bits):
     """Of forty identifiers three were left, and a label was taken for another's."""
     X = np.arange(40.0)[:, None]
-    message = rf"`groups` has {n} labels of 2\*\*{bits} or more as float"
+    message = rf"`groups` has {n} labels? of 2\*\*{bits} or more as float"
     with pytest.warns(GroupsWarning, match=message):
         model = RandomInterceptRegressor().fit(X, X[:, 0] % 7, groups=labels)
     with pytest.warns(GroupsWarning, match=message):

@@ -141,9 +141,10 @@ PARAMETERS = [
     refused(
         "group_feature without names",
         ValueError,
-        "group_feature='school' but X has no column names. Give the index of the "
-        "column, such as -1. Transformers keep column names with "
-        '.set_output(transform="pandas") and verbose_feature_names_out=False.',
+        "group_feature='school' but X has no column names; its columns are x0, x1 and "
+        "so on. Give one of these, or an index such as -1. Transformers keep column "
+        'names with .set_output(transform="pandas") and '
+        "verbose_feature_names_out=False.",
         {"group_feature": "school"},
         groups=None,
     ),
