@@ -190,31 +190,18 @@ def fit_mixed(
         than the number of coefficients.
     """
     mean = np.arange(data.X.shape[1]) if mean is None else np.asarray(mean, dtype=int)
-    (max_iter, seed), problem = search, None
-    how = {"alpha": float(alpha)} | reduction
-    chosen = Solver(*reduction.get("solver", ()))
-    solver = Solver(chosen.name, chosen.seed, is_dense=noise is not None)
-    reduced = reduce_terms(data, terms, mean, **how | {"solver": solver})
-    if noise is not None:
-        _check_direct(reduced)
-        structure = structure_of(noise, terms, mean, reml=reml, **how)
-        where = noise.partitions, reduction.get("n_jobs")
-        problem = make_noise_problem(data, terms, reduced, structure, *where)
-        reduced = problem.reduced
+    (max_iter, seed), how = search, {"alpha": float(alpha)} | reduction
+    reduced, problem = _reduce(data, terms, mean, noise, reml, how)
     model = likelihood_of(reduced, terms, reml, float(alpha))
     model = replace(model, seed=seed, n_rows=data.n_observed)
-    searched, has_offset = model, noise is not None and noise.offset is not None
-    if not has_offset and are_rows_fewer(reduced.gram, data.X.shape[0]):
-        searched = replace(model, gram=row_gram(data, terms, mean, reduced))
+    searched = replace(model, gram=_searched_gram(data, terms, mean, noise, reduced))
     # The optimum of equal noise is but a start where the log-variance has columns.
     settled = problem is None or not problem.has_columns
-    how = reduced.order, max_iter, settled
-    optimum, identified = best_optimum(searched, *how)
-    optimum = with_gram(optimum, reduced.gram)
-    modelled = {}
-    if noise is not None:
+    optimum, told = best_optimum(searched, reduced.order, max_iter, settled)
+    optimum, modelled = with_gram(optimum, reduced.gram), {}
+    if problem is not None:
         how = model, reduced.order, max_iter
-        optimum, identified, modelled = _with_noise(problem, optimum, identified, *how)
+        optimum, told, modelled = _with_noise(problem, optimum, told, *how)
         reduced = replace(reduced, gram=optimum.point.model.gram)
     fit = MixedOptimum(
         terms=tuple(terms),
@@ -226,7 +213,33 @@ def fit_mixed(
         identified=(),
         **modelled,
     )
-    return replace(fit, identified=fit.of_user(identified))
+    return replace(fit, identified=fit.of_user(told))
+
+
+def _reduce(data, terms, mean, noise, reml, how):
+    """The `Reduced` rows and the likelihood of the log-variance, None where there is
+    none; `how` has the other parameters of `reduce_terms`, and `alpha`.
+    """
+    chosen = Solver(*how.get("solver", ()))
+    solver = Solver(chosen.name, chosen.seed, is_dense=noise is not None)
+    reduced = reduce_terms(data, terms, mean, **how | {"solver": solver})
+    if noise is None:
+        return reduced, None
+    _check_direct(reduced)
+    structure = structure_of(noise, terms, mean, reml=reml, **how)
+    where = noise.partitions, how.get("n_jobs")
+    problem = make_noise_problem(data, terms, reduced, structure, *where)
+    return problem.reduced, problem
+
+
+def _searched_gram(data, terms, mean, noise, reduced):
+    """The rows as a search for equal noise reads them: one by one where effects
+    outnumber them, unless a part of their variances is known.
+    """
+    has_offset = noise is not None and noise.offset is not None
+    if has_offset or not are_rows_fewer(reduced.gram, data.X.shape[0]):
+        return reduced.gram
+    return row_gram(data, terms, mean, reduced)
 
 
 def _check_direct(reduced):
