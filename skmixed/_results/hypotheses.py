@@ -48,20 +48,20 @@ def compare_fits(smaller, larger, assume_nested=False):
     """
     _check_criteria(smaller, larger)
     _check_rows(smaller, larger)
-    if larger.n_parameters <= smaller.n_parameters:
+    df = larger.n_parameters - smaller.n_parameters
+    fault = None if assume_nested else _why_not_nested(smaller, larger)
+    if df < 0 or (df == 0 and not fault):
         raise ValueError(
             f"The smaller model has {smaller.n_parameters} parameters and the larger "
             f"{larger.n_parameters}: there is nothing to test. Pass the smaller first."
         )
-    fault = _why_not_nested(smaller, larger)
-    if fault and not assume_nested:
+    if fault:
         raise ValueError(
             f"{fault}: by their names the models are not nested. If the larger one "
             "contains the smaller all the same, as a factor contains a line in the "
             "same numbers, pass assume_nested=True."
         )
     gain = larger.log_likelihood - smaller.log_likelihood
-    df = larger.n_parameters - smaller.n_parameters
     if gain < -NO_GAIN * max(1.0, abs(smaller.log_likelihood)):
         raise ValueError(
             f"The larger model has a log-likelihood of {larger.log_likelihood:.4f}, "
