@@ -7,6 +7,7 @@ from scipy import sparse
 
 from .._input.blocks import row_blocks
 from .._likelihood.arrow import Arrow
+from .._likelihood.heteroscedastic.assembly import check_offset
 from .._likelihood.heteroscedastic.derivatives import complete_information, derivatives
 from .._likelihood.posterior import of_groups
 from .._rows.sparse_matrix import as_array
@@ -64,7 +65,13 @@ class LogVariance:
         return spread
 
     def variance(self, X, codes):
-        """v of each row; `codes` is -1 for a row of a new group."""
+        """v of each row; `codes` is -1 for a row of a new group.
+
+        Raises
+        ------
+        ValueError
+            If the known part of a row is no log-variance.
+        """
         variance = np.empty(X.shape[0])
         for rows in row_blocks(*X.shape):
             if sparse.issparse(X):
@@ -75,7 +82,9 @@ class LogVariance:
                 value += of_groups(self.effects, codes[rows], 0.0)
             np.clip(value, *self.bounds, out=value)
             if self.offset is not None:
-                value += as_array(X[rows])[:, self.offset]
+                known = as_array(X[rows])[:, self.offset]
+                check_offset(np.abs(known).max(initial=0.0))
+                value += known
             np.exp(value, out=variance[rows])
         return variance
 

@@ -34,6 +34,10 @@ def find_dependence(into_user, shift):
     norm = np.abs(into_user).max(axis=0, initial=0.0)
     norm[norm == 0] = 1.0
     A, shift = into_user / norm, shift / norm
+    # A working column may be far smaller than the level of the column that it is.
+    size = np.abs(A).max(axis=1, initial=0.0)
+    size[size == 0] = 1.0
+    A = A / size[:, None]
     first = first_independent(A)
     rest = np.delete(np.arange(p), first)
     inverse = np.linalg.inv(A[:, first])
@@ -47,7 +51,8 @@ def find_dependence(into_user, shift):
     estimable[0] = not (np.abs(level) > CANCELLED * of_terms + OF_MEAN).any()
     estimable[1 + rest] = False
     estimable[1 + first[shares.any(axis=1)]] = False
-    logdet = np.linalg.slogdet(A[:, first])[1] + np.log(norm[first]).sum()
+    logdet = np.linalg.slogdet(A[:, first])[1]
+    logdet += np.log(norm[first]).sum() + np.log(size).sum()
     return estimable, float(2 * logdet)
 
 

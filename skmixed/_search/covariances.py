@@ -539,14 +539,14 @@ def n_random_starts(point, part):
 def random_starts(point, n_starts=N_STARTS, turn=0):
     """Points with standard deviations that differ widely, between the resolution of the
     data and the largest of any effect at a given point: what one factor explains there
-    another may explain elsewhere.
+    another may explain elsewhere.  If none has a variance there, they are far from it.
 
     Where effects that covary are far larger than the noise, 16 more have the standard
     deviations of the point, nearly, and other correlations: so exactly told, effects of
     few levels may be added up in several ways; fewer if there are fewer of the others.
     `turn` tells draws apart.
     """
-    model, largest = point.model, np.sqrt(_largest(point))
+    model, largest = point.model, np.sqrt(_largest(point) or MODERATE)
     random = np.random.default_rng([model.seed, turn])
     covary = any(len(block) > 1 for c in model.covariances for block in c.blocks)
     n_near = min(2 * n_starts, N_NEAR) if covary and largest**2 > MODERATE else 0

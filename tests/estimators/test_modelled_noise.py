@@ -416,6 +416,9 @@ def test_mistakes_have_clear_errors():
             fit_crossed(X, y, groups, **options)
     with pytest.raises(ValueError, match="logarithms of variances"):
         fit_crossed(X * [1.0, 1e3], y, groups, variance_features=[], variance_offset=1)
+    known = fit_crossed(X, y, groups, variance_features=[], variance_offset=1)
+    with pytest.raises(ValueError, match=r"e\+12 in size, which are no logarithms"):
+        known.predict(X * [1.0, 1e12], groups=groups, return_std=True)
     model = LinearMixedRegressor(CROSSED, variance_features=[1])
     with pytest.raises(ValueError, match="need all rows at once"):
         model.partial_fit(X, y, groups=groups)

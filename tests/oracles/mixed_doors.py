@@ -19,6 +19,8 @@ from skmixed.inference import contrast, likelihood_ratio_test
 
 # In log-likelihood, for each row: what sums of rows may lose.
 OF_SUMS = 1e-6
+# The same, as a fraction of the variance of y in units of that of the noise.
+OF_Y = 1e-15
 # Relative: two ways to the same standard deviation.
 SAME_STD = 1e-5
 # Of the largest variance: what rounding may leave of it where it is taken away.
@@ -138,7 +140,10 @@ def by_batches(model, problem, told):
     # Beside a way without bound there are many optima, and rounding decides.
     if regular and not is_unbounded(criterion_of(model, problem)[0]):
         n = 1 + np.sum(problem.weight if problem.weight is not None else len(rows))
-        assert abs(gap) <= OF_SUMS * max(n, len(rows)), f"batches are {gap:.3g} higher"
+        # Sums have the digits of y, whose effects may be 1e12 times the noise.
+        scale = np.var(problem.y / np.sqrt(model.noise_variance_))
+        most = max(OF_SUMS, OF_Y * scale) * max(n, len(rows))
+        assert abs(gap) <= most, f"batches are {gap:.3g} higher"
 
 
 def loses_digits(problem):

@@ -193,6 +193,18 @@ def test_the_first_independent_columns_and_what_is_estimable(seed):
     assert_allclose(logdet, 2 * np.linalg.slogdet(of_first)[1], atol=1e-9)
 
 
+def test_a_column_far_from_zero_is_independent_of_constants():
+    """In units of its level, 1e44, nothing was left of its scatter: the matrix of two
+    constants and no third column was singular.
+    """
+    into_user = np.zeros((5, 6))
+    into_user[0] = [-3.2e-11, 5.6e14, 3.7e-27, 3.7e-21, 6.6e43, 3.6e-12]
+    into_user[[1, 2, 3, 4], [0, 1, 4, 5]] = 1.0
+    estimable, logdet = find_dependence(into_user, np.zeros(6))
+    assert_array_equal(estimable, [True, True, True, False, False, True, True])
+    assert_allclose(logdet, 2 * np.log(3.7e-27))
+
+
 def test_columns_that_are_hardly_independent_are_found_last():
     """There are as many as the rank says, whatever is left of the first ones."""
     A = np.array([[1.0, 1.0, 0.0], [0.0, 1e-9, 1.0]])

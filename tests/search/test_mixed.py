@@ -1073,6 +1073,15 @@ def test_where_one_search_comes_to_no_optimum_others_have_half_the_steps(monkeyp
     assert spent == [32, 16]
 
 
+def test_random_starts_are_far_from_an_optimum_of_no_variance():
+    """They were all next to it, so that one was 22 lower in log-likelihood."""
+    zero = no_variance(model_of(*PROBLEMS["slopes"]))
+    std = [np.linalg.norm(start.Lambdas[0], axis=1) for start in random_starts(zero)]
+    least = np.sqrt(zero.model.resolution(0))
+    assert np.median(std) > 5 * least
+    assert np.max(std) > 10.0
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_steps_do_not_go_back_and_forth(seed):
     """The value is the same at Lambda and -Lambda: steps of twice Lambda fell by ever
