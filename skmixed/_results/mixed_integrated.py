@@ -84,7 +84,7 @@ def _too_large(fit):
         return (
             f"distribution='integrated' is offered for up to {FEW_EFFECTS} random "
             "effects of several factors, or beside a modelled noise, but there are "
-            f"{n_effects}: so many tell the variances well enough. {OTHER}"
+            f"{n_effects}, whose distribution each of its nodes would need. {OTHER}"
         )
     return None
 
