@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 
 from .formula_text import ALIAS, EXAMPLE, alias, translated
 from .messages import count
-from .notation import shown
+from .notation import shown, split_outside
 from .table import refuse_lazy
 from .unreadable import DATES, DATES_OR_TIMES
 
@@ -34,15 +33,14 @@ class Part:
     spec : formulaic.ModelSpec
         After columns have been made: as these rows make it, categories, means and bases
         of polynomials included.
-    variables, bare : list of str
-        The columns of the table that it names, and those that are in no function.
+    variables : list of str
+        The columns of the table that it names.
     where : str
         The beginning of a message: the formula, and the part as the user wrote it.
     """
 
     spec: Any
     variables: list
-    bare: list
     where: str
 
 
@@ -114,7 +112,7 @@ class FormulaTable:
         bare = [name for name in variables if self._aliases[name] in texts]
         _refuse_dates(self._pairs(bare), where)
         self._named.update(dict.fromkeys(variables))
-        return Part(spec, variables, bare, where)
+        return Part(spec, variables, where)
 
     def named(self, name, parameter):
         """The columns of one column of the table, which a parameter names."""
@@ -147,34 +145,35 @@ class FormulaTable:
         at = list(map(str, data.columns))
         table = _prepared(data)[[alias(at.index(name)) for name in known]]
         table.columns = [self._aliases[name] for name in known]
-        for name in dict.fromkeys(name for part in self.parts for name in part.bare):
-            self._check_levels(name, table[self._aliases[name]])
         for part in self.parts:
+            self._check_categories(part, table)
             yield self._renamed(self._matrix(part, table), part)[0]
 
-    def _check_levels(self, name, column):
-        """Refuse labels of a category that the fit has not seen."""
-        seen = self._table[self._aliases[name]]
-        if seen.dtype != object and not _is_category(seen):
-            return
-        other = sorted(set(column.dropna()) - set(seen), key=str)
-        if other:
-            n_rows = column.isin(other).sum()
-            raise ValueError(
-                f"Column {name!r} holds {other[0]!r} in {n_rows} of "
-                f"{count(len(column), 'new row')}, which none of the rows of the fit "
-                "has, so that its effect is not known. Leave these rows out, or fit "
-                "the model with others like them."
-            )
+    def _check_categories(self, part, table):
+        """Refuse labels of a category that the fit has not seen, which formulaic takes
+        for the first one.
+        """
+        for text, (_, state) in part.spec.encoder_state.items():
+            if "categories" not in state or table.empty:
+                continue
+            inside = text[2:-1] if text.startswith("C(") else text
+            alone = self._from_spec(f"0 + C({split_outside(inside, ',')[0]})")
+            found = alone.get_model_matrix(table, context=FUNCTIONS).model_spec
+            ((_, own),) = found.encoder_state.values()
+            other = [c for c in own["categories"] if c not in state["categories"]]
+            if other:
+                raise ValueError(
+                    f"New rows have {other[0]!r} as {self._shown(text)}, which no row "
+                    "of the fit has, so that its effect is not known. Leave these rows "
+                    "out, or fit the model with others like them."
+                )
 
     def _matrix(self, part, table):
         columns, fault, dropped = None, None, set()
         try:
-            with warnings.catch_warnings():  # about labels that are told of below
-                warnings.filterwarnings("ignore", "Data has categories outside")
-                columns = part.spec.get_model_matrix(
-                    table, context=FUNCTIONS, drop_rows=dropped
-                )
+            columns = part.spec.get_model_matrix(
+                table, context=FUNCTIONS, drop_rows=dropped
+            )
         except MemoryError:
             raise
         except Exception as error:  # as of any function in the formula

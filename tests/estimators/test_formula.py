@@ -515,7 +515,7 @@ def test_new_rows_that_have_no_columns():
     for new, fault in [
         (NEW.drop(columns="Days"), "The new rows have no column 'Days'"),
         (NEW.drop(columns="Subject"), "names the label column 'Subject', which is not"),
-        (NEW.assign(kind=list("baxx")), "'kind' holds 'x' in 2 of 4 new rows"),
+        (NEW.assign(kind=list("baxx")), "New rows have 'x' as kind, which no row of"),
         (NEW.assign(Days=[1.0, 2.0, np.nan, 3.0]), "'Days' has missing values in 1 of"),
     ]:
         with pytest.raises(ValueError, match=fault):
@@ -523,6 +523,28 @@ def test_new_rows_that_have_no_columns():
     with pytest.raises(TypeError, match=r"data is a pandas.DataFrame, got a dict"):
         made.new_rows(NEW.to_dict())
     assert pickle.loads(pickle.dumps(made)).new_rows(NEW).X.equals(made.new_rows(NEW).X)
+
+
+@pytest.mark.parametrize(
+    "written, unseen",
+    [
+        ("C(Days)", 12),
+        ("C(Days, contr.sum)", 12),
+        ("C(Days, contr.poly)", 12),
+        ("C(np.minimum(Days, 8) // 2)", None),
+        ("C(Days > 4)", None),
+    ],
+)
+def test_an_unseen_level_is_not_the_first_one(written, unseen):
+    days = SLEEP.astype({"Days": int})
+    made = from_formula(f"Reaction ~ {written} + (1 | Subject)", days)
+    new = pd.DataFrame({"Days": [3, 12], "Subject": 308})
+    assert_allclose(made.new_rows(new[:1]).X, made.X[days["Days"] == 3][:1])
+    if unseen is None:
+        assert len(made.new_rows(new).X) == 2
+    else:
+        with pytest.raises(ValueError, match=rf"New rows have .*{unseen}.* as C\(Days"):
+            made.new_rows(new)
 
 
 def test_without_formulaic_the_extra_is_named(monkeypatch):
