@@ -219,8 +219,9 @@ def _more_starts(zero, others):
     starts = [*map(lifted, others)] if some else []
     if few and len(covariances) > 1:
         starts += from_far(model)
-    if [len(c.blocks) > 1 for c in covariances] == [True]:
-        starts.append(lifted(zero))  # uncorrelated; free ones may be opposite
+    is_uncorrelated = [len(c.blocks) > 1 for c in covariances] == [True]
+    if is_uncorrelated or _has_few_slopes(model):  # free effects may be opposite
+        starts.append(lifted(zero))
     return starts
 
 
