@@ -501,7 +501,7 @@ def test_uncorrelated_effects_of_a_column_far_from_zero(seed):
 
 @pytest.mark.parametrize("seed", [52, 1008])
 def test_a_slope_of_a_column_that_is_nearly_the_mean_of_its_level(seed):
-    """Free effects of it tell little, and led to optima that were 0.25 and 7.7 lower."""
+    """Free effects of it tell little, and led to optima 0.25 and 7.7 lower."""
     rng = np.random.default_rng(seed)
     n, K = rng.integers(60, 600), rng.integers(5, 40)
     g = np.arange(n) % K
@@ -544,7 +544,7 @@ def test_effects_that_others_nearly_determine_come_last():
     y = rng.normal(size=192) + a[g] + slope[g] * X[:, 0] + 2 * b[g] * X[:, 1]
     found = fit(X, y, [term(g, [-1, 0, 1], ((0, 1, 2),))])
     assert found.converged
-    assert found.n_iter <= 18  # from two starts
+    assert found.n_iter <= 22  # from three starts
     assert found.point.model.covariances[0].blocks[0][-1] != 2
 
 
