@@ -193,7 +193,8 @@ def from_formula(
     X, of_variance = _with_variance(X, parameters, reader)
     if len(names) < X.shape[1]:
         known = parameters.get("variance_offset")
-        known = X.columns[known] if isinstance(known, Integral) else known
+        if isinstance(known, Integral) and -X.shape[1] <= known < X.shape[1]:
+            known = X.columns[known]
         options["mean_features"] = [name for name in names if name != known]
     options |= parameters | of_variance
     model = LinearMixedRegressor(" + ".join(map(str, terms)), **options)

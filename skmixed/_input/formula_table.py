@@ -143,6 +143,7 @@ class FormulaTable:
                 f"{shown(self._formula)} names."
             )
         at = list(map(str, data.columns))
+        _check_unique(known, at, f"new rows of {shown(self._formula)}")
         table = _prepared(data)[[alias(at.index(name)) for name in known]]
         table.columns = [self._aliases[name] for name in known]
         for part in self.parts:
@@ -162,8 +163,9 @@ class FormulaTable:
             ((_, own),) = found.encoder_state.values()
             other = [c for c in own["categories"] if c not in state["categories"]]
             if other:
+                label = other[0].item() if hasattr(other[0], "item") else other[0]
                 raise ValueError(
-                    f"New rows have {other[0]!r} as {self._shown(text)}, which no row "
+                    f"New rows have {label!r} as {self._shown(text)}, which no row "
                     "of the fit has, so that its effect is not known. Leave these rows "
                     "out, or fit the model with others like them."
                 )

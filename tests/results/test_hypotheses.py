@@ -153,23 +153,6 @@ def test_forms_of_a_contrast():
 
 
 @needs_pandas
-@needs_pandas
-def test_rows_of_combinations_are_read_by_name():
-    """Columns of pyarrow and a list of Series were read by position."""
-    import pandas as pd
-
-    frame, y, groups = data("sleepstudy")
-    model = RandomInterceptRegressor().fit(frame, y, groups=groups)
-    turned = pd.DataFrame({"Days": [1.0, 0.0], "intercept": [0.0, 1.0]})
-    rows = [turned.iloc[0], turned.iloc[1]]
-    tables = [turned, rows, pytest.importorskip("pyarrow").Table.from_pandas(turned)]
-    for L in tables:
-        found = contrast(model, L).estimates.to_frame()["coef"]
-        assert_allclose(found, [model.coef_[0], model.intercept_])
-    with pytest.raises(ValueError, match="L names a coefficient twice: Days, Days"):
-        contrast(model, pd.Series([1.0, 1.0], index=["Days", "Days"]))
-
-
 def test_the_columns_of_a_table_of_combinations_are_read_by_name():
     """By position the first is the weight of the intercept."""
     pd = pytest.importorskip("pandas")
@@ -178,10 +161,14 @@ def test_the_columns_of_a_table_of_combinations_are_read_by_name():
     expected = contrast(model, [{"x1": 1, "x0": -1}, {"x0": 1}])
     tables = [pd.DataFrame(weights)]
     tables += [pytest.importorskip("polars").DataFrame(weights)]
+    tables += [pytest.importorskip("pyarrow").table(weights)]
+    tables += [[tables[0].iloc[0], tables[0].iloc[1]]]
     for table in tables:
         assert str(contrast(model, table)) == str(expected)
     one = contrast(model, pd.Series({"x1": 1, "x0": -1}))
     assert str(one) == str(contrast(model, {"x1": 1, "x0": -1}))
+    with pytest.raises(ValueError, match="L names a coefficient twice: x1, x1"):
+        contrast(model, pd.Series([1.0, 1.0], index=["x1", "x1"]))
     rows = np.eye(1 + X.shape[1])[1:]
     by_position = contrast(model, pd.DataFrame(rows))
     assert str(by_position) == str(contrast(model, rows))
