@@ -416,6 +416,12 @@ def test_the_words_of_the_guide_are_read(written, n_columns):
     assert np.isfinite(X.to_numpy(float)).all()
 
 
+def test_the_name_of_an_argument_is_no_column():
+    d = SLEEP.assign(degree=1.0)
+    found = from_formula("Reaction ~ poly(Days, degree=2) + (1 | Subject)", d)
+    assert found.X.shape[1] == 2
+
+
 def test_powers_of_a_sum_are_interactions():
     found = from_formula("Reaction ~ (Days + z)^2 + (1 | Subject)", SLEEP.assign(z=1.0))
     assert list(found.X) == ["Days", "z", "Days:z"]

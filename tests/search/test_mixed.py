@@ -1040,6 +1040,13 @@ def test_searches_that_creep_above_a_known_optimum_are_given_up(
     assert not creeps_above(before, after, np.inf)
 
 
+def test_a_search_that_creeps_has_no_end(monkeypatch):
+    monkeypatch.setattr("skmixed._search.race.creeps_above", lambda *_: True)
+    best = fit(*PROBLEMS["slopes"]).point
+    starts = list(random_starts(best, 3))
+    assert race(Optimum(best, 0, True), starts, 100)[0] == []
+
+
 def test_a_search_that_creeps_at_the_boundary_leaves_it(monkeypatch):
     """No step of its own leads from a slope without a variance to one with it."""
     best = fit(*PROBLEMS["slopes"]).point
