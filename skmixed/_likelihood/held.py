@@ -88,9 +88,15 @@ def evaluate_held(model, roots, x):
     raise np.linalg.LinAlgError(f"No value at a noise variance of {variance}.")
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def derivatives(at):
     """Gradient and Hessian of the value in the free parameters, math.md (131), (132);
     with the average information in the place of traces where these cost too much.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If they are beyond double precision.
     """
     point, free = at.point, at.roots.free
     scores = point.scores if free else ()
@@ -119,6 +125,8 @@ def derivatives(at):
     hessian[-1] += border
     hessian[:, -1] += border
     hessian[-1, -1] += relative
+    if not (np.isfinite(gradient).all() and np.isfinite(hessian).all()):
+        raise np.linalg.LinAlgError("Derivatives are beyond double precision.")
     kept = n + (at.roots.noise_variance is None)
     return gradient[:kept], hessian[:kept, :kept]
 

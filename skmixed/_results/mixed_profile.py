@@ -35,6 +35,8 @@ FIRST_STEP, FARTHER, N_STEPS = 0.3, 4.0, 12
 # A coefficient is held by a penalty that makes it known so many times as exactly as
 # the data do.
 EXACT = 1e5
+# Units of steps are no farther from 1, so that their squares are numbers.
+FARTHEST = 1e150
 
 
 @dataclass(frozen=True)
@@ -447,6 +449,7 @@ def _best(parameter, value, known):
     return minimise(evaluate, expand, start, tol=tol, max_iter=MAX_ITER).point
 
 
+@np.errstate(over="ignore")
 def start_at(roots, known, resolved):
     """The free parameters nearest to a known `HeldPoint`, none of them next to 0, and
     units in which a step is neither tiny nor huge: math.md (217).
@@ -466,4 +469,5 @@ def start_at(roots, known, resolved):
     if roots.noise_variance is None:
         x.append([np.log(known.point.noise_variance)])
         scale.append([1.0])
-    return np.concatenate(x or [[]]), np.concatenate(scale or [[]])
+    scale = np.clip(np.concatenate(scale or [[]]), 1 / FARTHEST, FARTHEST)
+    return np.concatenate(x or [[]]), scale

@@ -50,6 +50,26 @@ STORIES = {
             "seed": 37,
         },
     ),
+    "a deviance that hardly rises: profiles came to deviations of 1e160": (
+        {"method": "ml", "fit_intercept": False, "alpha": 0.0},
+        {
+            "n": 66,
+            "columns": [],
+            "target": "binary",
+            "noise": 0.1,
+            "levels": ["giant", "inside", "same"],
+            "n_levels": 10,
+            "terms": [((), True, "||"), ((), True, "|"), ((), True, "||")],
+            "weight": "small",
+            "table": "frame",
+            "door": "profiles",
+            "labels": ["negative", "string", "large int"],
+            "container": "csr",
+            "unit": 42,
+            "units": [],
+            "seed": 844402243,
+        },
+    ),
     "a constant slope, whose variance moved at will: 111 lower": (
         {"method": "ml", "fit_intercept": True, "alpha": 0.0},
         {

@@ -309,6 +309,16 @@ def test_held_points_beyond_double_precision_have_no_value(name, log_variance):
         evaluate_held(model, roots, x)
 
 
+def test_derivatives_beyond_double_precision_are_refused():
+    """Their products overflowed with NumPy's warning in `profile_intervals`."""
+    model, _ = model_of(*simulate("one slope"), True)
+    (c,) = model.covariances
+    roots = Roots((np.eye(c.q),), (1e200 * np.eye(c.q)[None],))
+    at = evaluate_held(model, roots, np.array([1e-200, 0.0]))
+    with pytest.raises(np.linalg.LinAlgError, match="double precision"):
+        derivatives(at)
+
+
 @pytest.mark.parametrize("reml", [False, True], ids=["ml", "reml"])
 @pytest.mark.parametrize("name", ["one slope", "nested slopes", "crossed slopes"])
 def test_a_ridge_is_part_of_value_and_gradient(name, reml):
