@@ -45,8 +45,8 @@ FLAT = 1e-10
 SPANNED = 1e-6
 # The logarithm of a noise variance is found up to this error, by secants with at least
 # this slope, and no longer than this; searches after the first have no more evaluations
-# together than so many of the longest one.
-CONSISTENT, LEAST_SLOPE, FARTHEST, MOST_SETTLING = 1e-11, 0.01, 10.0, 2
+# together than so many of the longest one, and each no more than this part of it.
+CONSISTENT, LEAST_SLOPE, FARTHEST, MOST_SETTLING, AGAIN = 1e-11, 0.01, 10.0, 2, 0.5
 # Errors below this may be what searches leave of them, unless the next one is less by
 # this factor.
 SETTLED, FASTER = 1e-6, 0.25
@@ -63,6 +63,9 @@ MOST_RACES = 2
 # Logarithms of standard deviations of random starts have these standard deviations, far
 # from the optimum that is known and near it, where there are so many at most.
 WIDE, NARROW, N_NEAR = 1.5, 0.5, 16
+# The races of a search whose end is but a start, or with another pattern of variances
+# than one whose optimum is known, have this share of the steps of others.
+SHARE = 0.5
 # With more effects than this there are fewer random starts, and fewer steps of all but
 # the first search, but no fewer than these: a step costs the cube of effects.
 MANY_EFFECTS, LEAST_STEPS = 200, 5
@@ -75,17 +78,19 @@ def best_covariances(zero, max_iter=100, simpler=None, settled=True):
     Under REML a ridge penalty leaves estimating equations that are not the gradient of
     one function of the covariances and sigma^2; they are at each sigma^2, so that the
     search is for the one that its own optimum implies, or at the first that is tried,
-    if it need not be `settled`.
+    if it need not be `settled`: the end is but a start, and races are shorter.
     """
     model = zero.model
     if not any(c.blocks for c in model.covariances):
         return Optimum(zero, 1, True)
+    share = 1.0 if settled else SHARE
+    best_at = partial(best_of_starts, max_iter=max_iter, simpler=simpler, share=share)
     if model.reml and model.penalty is not None:
-        return _consistent(zero, max_iter, simpler, settled)
-    return best_of_starts(zero, max_iter, simpler)
+        return _consistent(zero, best_at, max_iter, simpler, settled)
+    return best_at(zero)
 
 
-def _consistent(zero, max_iter, simpler, settled):
+def _consistent(zero, best_at, max_iter, simpler, settled):
     first, spent = simpler, 0
     if simpler is None:
         (first, *_), _, spent = first_points(zero)
@@ -93,8 +98,8 @@ def _consistent(zero, max_iter, simpler, settled):
     def search(noise_variance, known):
         if known is None:
             held = replace(zero.model, noise_variance=noise_variance)
-            return best_of_starts(no_variance(held), max_iter, simpler)
-        return search_from(at_noise(known, noise_variance), max_iter, 2)
+            return best_at(no_variance(held))
+        return search_again(known, noise_variance, max_iter)
 
     if settled:
         best = settle(search, first.noise_variance, max_iter)
@@ -128,6 +133,8 @@ def settle(search, noise_variance, max_iter):
         gaps.append(np.log(profiled.noise_variance) - logs[-1])
         if _is_settled(gaps):
             break
+        if not best.converged and best.is_exact:  # no search will come to an optimum
+            break
         slope = -1.0
         if len(gaps) > 1 and logs[-1] != logs[-2]:
             slope = min((gaps[-1] - gaps[-2]) / (logs[-1] - logs[-2]), -LEAST_SLOPE)
@@ -149,6 +156,12 @@ def _is_settled(gaps):
     return hardly or abs(last) >= abs(before) or abs(last) < CONSISTENT
 
 
+def search_again(known, noise_variance, max_iter):
+    """The optimum at a given sigma^2, from that at another one."""
+    steps = max(1, int(AGAIN * max_iter))
+    return search_from(at_noise(known, noise_variance), steps, 2)
+
+
 def at_noise(point, noise_variance):
     """The better of two points at a given sigma^2: one with the Psi of a point, and one
     with its Psi / sigma^2.  Effects that the data tell keep the former.
@@ -159,8 +172,10 @@ def at_noise(point, noise_variance):
     return as_before if new is None or as_before.value <= new.value else new
 
 
-def best_of_starts(zero, max_iter, simpler=None):
-    """The best optimum of one function of the covariances."""
+def best_of_starts(zero, max_iter, simpler=None, share=1.0):
+    """The best optimum of one function of the covariances; `simpler` is as of
+    `best_covariances`, and `share` is that of the steps of a race.
+    """
     if simpler is not None:
         point = lifted(evaluate(zero.model, simpler.Lambdas))
         if zero.model.n_effects > FEW_EFFECTS:
@@ -175,26 +190,29 @@ def best_of_starts(zero, max_iter, simpler=None):
         best = replace(best, n_evaluations=other.n_evaluations)
     if best.is_exact:
         return best
-    part = (MANY_EFFECTS / max(zero.model.n_effects, MANY_EFFECTS)) ** 3
+    n_effects = zero.model.n_effects
+    part = (MANY_EFFECTS / max(n_effects, MANY_EFFECTS)) ** 3
+    share *= (FEW_EFFECTS / max(n_effects, FEW_EFFECTS)) ** 3
+    share *= 1.0 if simpler is None else min(SHARE / part, 1.0)
     starts = _more_starts(zero, others)
     if free is not None and free.value < best.point.value:
         starts.append(free)
     most = max(LEAST_STEPS, int(part * max_iter))
-    return _best_of_races(zero, best, starts, part, most)
+    n_starts = n_random_starts(best.point, part)
+    return _best_of_races(zero, best, starts, n_starts, (most, share))
 
 
-def _best_of_races(zero, best, starts, part, max_iter):
+def _best_of_races(zero, best, starts, n_starts, steps):
     """The best of an optimum and of those that the starts and random ones lead to: as
     long as these are better, others are drawn about them.  An end at the least noise is
-    one of a way without bound, unless it is regular.
+    one of a way without bound, unless it is regular.  `steps` are as of `race`.
     """
-    n_starts = n_random_starts(best.point, part)
     few = best.point.model.n_effects <= FEW_EFFECTS
     for turn in range(MOST_RACES if few else 1):
         starts = [*starts, *random_starts(best.point, n_starts, turn)]
         if not starts:
             break
-        found, spent = race(best, starts, max_iter)
+        found, spent = race(best, starts, *steps)
         value = best.point.value - best.point.rounding
         ends = (
             end for end in found if not end.point.at_floor or _is_regular(end, zero)

@@ -74,9 +74,8 @@ def _root_of_score(point, max_iter):
     start = perf_counter()
     length, fall, step = 1.0, 0.0, None
     for n_iter in range(max_iter):
-        if step is not None:  # after one too far the next ones are shorter
-            rise = point.gradient() @ step
-            length = length / 2 if rise > BACK * fall else min(1.0, 2 * length)
+        if step is not None:
+            length = _next_length(length, fall, point.gradient() @ step)
         point = point.pivoted()
         (H, _), units = point.hessian(), point.units
         step, decrement = newton_step(point, H)
@@ -101,6 +100,13 @@ def _root_of_score(point, max_iter):
         if still or not point.factor.converged:  # beyond which nothing is solved for
             return Optimum(_ended(point), n_iter + 2, point.factor.converged)
     return Optimum(_ended(point), max_iter, False)
+
+
+def _next_length(length, fall, rise):
+    """The part of the next step: less after one that went too far, by the slopes along
+    it, down at its beginning and up at its end.
+    """
+    return length / 2 if rise > BACK * fall else min(1.0, 2 * length)
 
 
 def _at(point, Lambdas):

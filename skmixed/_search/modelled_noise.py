@@ -28,20 +28,22 @@ from .._rows.modelled_noise import known_part, modelled_noise_rows, rows_in_part
 from .._rows.parts import Parts
 from .._rows.statistics import sample_in_memory, summarize
 from .covariances import (
+    LEAST_STEPS,
     MANY_EFFECTS,
-    at_noise,
+    SHARE,
     first_points,
     lifted,
     n_random_starts,
     no_variance,
     random_starts,
+    search_again,
     settle,
 )
 from .descent import Optimum, attempt, descend, in_digits, search_from
 from .heteroscedastic.problem import Problem, make_problem
 from .heteroscedastic.search import best_optimum as best_of_one_factor
 from .heteroscedastic.starts import FAR, MOST_STARTS
-from .race import MOST_SEARCHES, race
+from .race import race
 
 # Up to so many rows several starts are searched: several optima are a matter of few
 # rows.
@@ -237,17 +239,17 @@ def best_noise(problem, constant, max_iter):
     return replace(found, n_evaluations=spent)
 
 
-def search_noise(start, max_iter, alone=False, settled=True):
+def search_noise(start, max_iter, alone=False, share=1.0, settled=True):
     """The best optimum of gamma and the covariances that is found from a start, and
     from others where rows are few, unless the start is to be `alone`; `settled` is as
     of `best_covariances`.
     """
     if not (start.model.reml and start.model.penalty is not None):
-        return _best(start, max_iter, alone)
+        return _best(start, max_iter, alone, share)
     if settled:
-        search = partial(_held, start, max_iter, alone)
+        search = partial(_held, start, max_iter, alone, share)
         return settle(search, start.noise_variance, max_iter)
-    best = _best(start.held(start.noise_variance), max_iter, alone)
+    best = _best(start.held(start.noise_variance), max_iter, alone, share)
     return replace(best, point=best.point.held(None), converged=False)
 
 
@@ -262,7 +264,8 @@ def search_pattern(known, model, max_iter):
     Lambdas = tuple(c.root(c.project(L @ L.T)) for c, L in pairs)
     start = known.point.noise.at(model, known.point.gamma, Lambdas=Lambdas)
     alone = model.n_effects > FEW_EFFECTS
-    found = search_noise(lifted(start), max_iter, alone, settled=known.converged)
+    how = alone, SHARE, known.converged
+    found = search_noise(lifted(start), max_iter, *how)
     best = found.point if found.point.value < start.value else start
     spent = known.n_evaluations + found.n_evaluations
     return Optimum(best, spent, found.converged)
@@ -292,7 +295,8 @@ def _optimum_of_one_factor(problem, start):
     if one_factor is None:
         return None
     model, constant = one_factor.model, one_factor.constant
-    found = best_of_one_factor(model, constant, False, tol=TOLERANCE, max_iter=MAX_ITER)
+    most = max(TO_START, int(_share_of_pairs(start) * MAX_ITER))
+    found = best_of_one_factor(model, constant, False, tol=TOLERANCE, max_iter=most)
     _, gamma, psi = model.split(found.point.theta)
     variance = np.exp(gamma[0] + problem.average_offset)
     Lambdas = tuple(np.sqrt(psi / variance) * np.eye(len(L)) for L in start.Lambdas)
@@ -302,27 +306,28 @@ def _optimum_of_one_factor(problem, start):
     return None if point is None else Optimum(point, found.n_iter, regular)
 
 
-def _held(start, max_iter, alone, noise_variance, known):
+def _held(start, max_iter, alone, share, noise_variance, known):
     """The best optimum at a given sigma^2, from that at another one if it is known."""
     if known is None:
-        return _best(start.held(noise_variance), max_iter, alone)
-    return search_from(at_noise(known, noise_variance), max_iter, 2)
+        return _best(start.held(noise_variance), max_iter, alone, share)
+    return search_again(known, noise_variance, max_iter)
 
 
-def _best(start, max_iter, alone):
+def _best(start, max_iter, alone, share):
     """The best of the optima that the starts lead to, those first that converged."""
     best = search_from(start, max_iter, 1)
     fewest = ROWS_PER_PARAMETER * (1 + len(start.gamma))
     if alone or not fewest <= start.noise.rows.n_rows <= SOME_ROWS:
         return best
     starts, part = [], _share_of_starts(start)
-    for other_start in _starts(start, max(1, int(part * MOST_STARTS))):
+    most = max(LEAST_STEPS, int(part * max_iter))
+    to_start = min(TO_START, most)
+    for other_start in _starts(start, int(part * MOST_STARTS), to_start):
         with suppress(np.linalg.LinAlgError):  # variances too far apart to begin with
             starts.append(other_start())
     n_starts = n_random_starts(best.point.mixed, part)
     starts += random_starts(best.point, n_starts)
-    most = max(TO_START, int(part * max_iter))
-    found, spent = race(best, starts, most, max(2, int(part * MOST_SEARCHES)))
+    found, spent = race(best, starts, most, share * part)
     spent += best.n_evaluations
     return replace(min([best, *found], key=_merit), n_evaluations=spent)
 
@@ -335,11 +340,16 @@ def _share_of_starts(start):
     n_effects, k = start.model.n_effects, len(start.gamma)
     n_products = n_effects * (len(start.mixed.factor.root) + k)
     part = MANY_PRODUCTS / max(n_products, MANY_PRODUCTS)
-    n_pairs = start.noise.rows.n_rows * k**2
-    part = min(part, MANY_PAIRS / max(n_pairs, MANY_PAIRS))
+    part = min(part, _share_of_pairs(start))
     if not isinstance(start.model.gram, CrossedGram):
         return part
     return min(part, (MANY_EFFECTS / max(n_effects + k, MANY_EFFECTS)) ** 3)
+
+
+def _share_of_pairs(start):
+    """That of rows and pairs of columns of the log-variance."""
+    n_pairs = start.noise.rows.n_rows * len(start.gamma) ** 2
+    return MANY_PAIRS / max(n_pairs, MANY_PAIRS)
 
 
 def _merit(optimum):
@@ -347,20 +357,20 @@ def _merit(optimum):
     return not optimum.converged, optimum.point.value
 
 
-def _starts(start, most):
+def _starts(start, most, n_steps):
     """Functions that give further starts.
 
     The log-variance of a model without random effects; and along at most so many
     columns of the log-variance, up and down, with covariances that are best for it.
     """
-    yield partial(_without_effects, start)
+    yield partial(_without_effects, start, n_steps)
     k = len(start.gamma)
     for gamma in np.diag(start.units[:k])[:most]:
         for length in (FAR, -FAR):
-            yield partial(_with_covariances, start, length * gamma)
+            yield partial(_with_covariances, start, n_steps, length * gamma)
 
 
-def _without_effects(start):
+def _without_effects(start, n_steps):
     """The log-variance that is best without random effects, and next to none of these:
     the covariances that are best for it may leave next to no noise, beside effects of
     levels of few rows, so that no log-variance is told.
@@ -368,14 +378,14 @@ def _without_effects(start):
     none = replace(start, mixed=no_variance(start.model))
     patterns = tuple(c.without(range(c.q)) for c in start.model.covariances)
     model = replace(none.model, covariances=patterns)
-    gamma = descend(replace(none, mixed=no_variance(model)), TO_START).point.gamma
+    gamma = descend(replace(none, mixed=no_variance(model)), n_steps).point.gamma
     return lifted(start.noise.at(start.model, gamma, Lambdas=none.Lambdas))
 
 
-def _with_covariances(start, gamma):
+def _with_covariances(start, n_steps, gamma):
     """The point with covariances that are nearly the best for a gamma."""
     at = start.noise.at(start.model, gamma, Lambdas=start.Lambdas)
     if not any(c.blocks for c in start.model.covariances):
         return at
     (first, *_), *_ = first_points(no_variance(at.model))
-    return replace(at, mixed=search_from(first, TO_START).point)
+    return replace(at, mixed=search_from(first, n_steps).point)

@@ -73,7 +73,7 @@ def basin_of(optimum):
     return Basin(point, vectors * np.sqrt(np.abs(values)) / unit[:, None])
 
 
-def race(known, starts, max_iter, n_searches=MOST_SEARCHES):
+def race(known, starts, max_iter, share=1.0):
     """The ends of searches from some points, and the number of evaluations.
 
     Parameters
@@ -82,9 +82,9 @@ def race(known, starts, max_iter, n_searches=MOST_SEARCHES):
     starts : list of MixedPoint
     max_iter : int
         Most steps of one search.
-    n_searches : int, default=8
-        All together have so many times these, or half of that, but no less than twice
-        these, where the optimum that is known is none.
+    share : float, default=1.0
+        All together have this share of the steps of eight searches, or of four where
+        the optimum that is known is none, but no less than the steps of two.
 
     Returns
     -------
@@ -94,7 +94,8 @@ def race(known, starts, max_iter, n_searches=MOST_SEARCHES):
     basins = [basin_of(known)] if known.converged else []
     runners, found, spent = [Descent(start) for start in starts], [], len(starts)
     # Others mostly come to no optimum where the first search has come to none.
-    left = max(2, n_searches / (1 if known.converged else 2)) * max_iter
+    n_searches = share * MOST_SEARCHES / (1 if known.converged else 2)
+    left = max(2, n_searches) * max_iter
     while runners and left > 0:
         here, lowest = [], _lowest([known, *found])
         for runner in runners:

@@ -21,7 +21,7 @@ from skmixed._results.mixed_posterior import make_posterior
 from skmixed._rows import by_rows, crossed
 from skmixed._rows.mixed import reduce_terms
 from skmixed._rows.term import Term
-from skmixed._search import covariances, descent
+from skmixed._search import covariances, descent, modelled_noise
 from skmixed._search.covariances import (
     are_sums,
     at_noise,
@@ -43,6 +43,8 @@ from skmixed._search.descent import (
     search_from,
     snap,
 )
+from skmixed._search.heteroscedastic.search import best_optimum as best_of_one_factor
+from skmixed._search.iterative import _next_length as next_length
 from skmixed._search.mixed import fit_mixed, likelihood_of
 from skmixed._search.modelled_noise import Noise
 from skmixed._search.race import basin_of, creeps_above, race
@@ -227,21 +229,21 @@ def test_fewer_starts_where_a_step_is_dear(n_levels, k, n_starts, monkeypatch):
     """
     given = []
 
-    def no_race(known, starts, max_iter, n_searches):
-        given.append((len(starts), max_iter, n_searches))
+    def no_race(known, starts, max_iter, share):
+        given.append((len(starts), max_iter, share))
         return [], 0
 
     monkeypatch.setattr("skmixed._search.modelled_noise.race", no_race)
     data, terms, noise = crossed_with_columns(600, n_levels, k)
     mean = np.array([0])
     fit_mixed(data, terms, mean=mean, noise=noise, fit_intercept=True, search=(50, 0))
-    ((found, max_iter, n_searches),) = given
+    ((found, max_iter, share),) = given
     assert found == n_starts
     if n_starts == 21:
-        assert (max_iter, n_searches) == (50, 8)
+        assert (max_iter, share) == (50, 1)
     else:
-        assert 20 <= max_iter < 50
-        assert 2 <= n_searches < 8
+        assert 5 <= max_iter < 50
+        assert 0 < share < 1
 
 
 def test_steps_are_as_long_as_effects_leave_them_beside_an_outlier():
@@ -299,6 +301,55 @@ def test_variances_that_noise_tells_are_searched_for_from_where_steps_have_ended
     assert not found.converged
     assert all(told.all() for told in found.identified)
     assert found.covariances[1][0, 0] > 2
+
+
+def one_factor(k):
+    """Rows of one factor, and a log-variance of k columns."""
+    rng, n = np.random.default_rng(0), 300
+    codes, X = rng.integers(20, size=n), rng.normal(size=(n, k))
+    y = rng.normal(size=20)[codes] + np.exp(0.5 * X[:, 0]) * rng.normal(size=n)
+    how = {"mean": np.array([0]), "fit_intercept": True}
+    terms = [term(codes, [-1], ((0,),))]
+    return partial(fit, X, y, terms, noise=Noise(np.arange(k), None, 0.0), **how)
+
+
+def test_an_optimum_at_a_bound_of_the_log_variance_is_none(monkeypatch):
+    """Newton's steps go on from there."""
+    searched, original = [], modelled_noise.search_noise
+
+    def at_bound(*arguments, **options):
+        found = best_of_one_factor(*arguments, **options)
+        assert found.converged
+        return replace(found, point=replace(found.point, n_at_bounds=1))
+
+    def one_more(*arguments, **options):
+        searched.append(arguments)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(modelled_noise, "search_noise", one_more)
+    within = one_factor(1)()
+    assert not searched
+    monkeypatch.setattr(modelled_noise, "best_of_one_factor", at_bound)
+    other = one_factor(1)()
+    assert len(searched) == 2
+    assert_allclose(other.log_likelihood, within.log_likelihood, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("k", "expected"), [(3, 100), (120, 46)])
+def test_columns_of_the_log_variance_leave_one_factor_fewer_steps(
+    k, expected, monkeypatch
+):
+    """300 k^2 pairs, of which two million have all steps."""
+    given = []
+
+    def no_optimum(*arguments, max_iter, **options):
+        given.append(max_iter)
+        found = best_of_one_factor(*arguments, max_iter=1, **options)
+        return replace(found, converged=True, point=replace(found.point, n_at_bounds=0))
+
+    monkeypatch.setattr(modelled_noise, "best_of_one_factor", no_optimum)
+    one_factor(k)()
+    assert given == [expected]
 
 
 def test_a_search_at_another_noise_variance_starts_from_the_same_psi():
@@ -977,6 +1028,32 @@ def test_a_noise_variance_that_no_search_moves_is_found_by_two():
     assert_allclose(given, [0.5, 3.0])
 
 
+@pytest.mark.parametrize(("noise_variance", "n_searches"), [(1e-9, 1), (1e9, 5)])
+def test_an_exact_fit_that_is_no_optimum_ends_the_secants(noise_variance, n_searches):
+    """Searches at ever less noise followed it, of 1.4 s each."""
+    given = []
+
+    def search(held, known):
+        given.append(held)
+        point = Implied()
+        point.noise_variance = noise_variance * 10.0 ** len(given)
+        point.model = SimpleNamespace(floor=1.0)
+        return Optimum(point, 1, False)
+
+    assert not settle(search, 0.5, 5).converged
+    assert len(given) == n_searches
+
+
+@pytest.mark.parametrize("max_iter", [1, 2, 9])
+def test_searches_at_other_noise_variances_have_half_the_steps(max_iter, monkeypatch):
+    given, point = [], fit(*PROBLEMS["crossed"]).point
+    monkeypatch.setattr(covariances, "search_from", lambda *how: given.append(how))
+    covariances.search_again(point, 2.0, max_iter)
+    ((start, n_steps, _),) = given
+    assert start.model.noise_variance == 2.0
+    assert n_steps == max(1, max_iter // 2)
+
+
 def test_errors_that_searches_leave_end_the_secants_and_slow_ones_do_not():
     """Secants went on for as long as they might: 16 searches where 6 say all."""
     noise = [-9e-2, -3e-3, -3e-5, -9e-8, 2e-8, -1e-8, -5e-9, 6e-10]
@@ -1075,10 +1152,65 @@ def test_where_one_search_comes_to_no_optimum_others_have_half_the_steps(monkeyp
     )
     point = fit(*PROBLEMS["crossed"]).point
     starts, spent = list(random_starts(point)), []
-    for converged in (True, False):
+    for converged, share in ((True, 0.5), (False, 0.5), (False, 1.0), (True, 0.01)):
         known = Optimum(no_variance(point.model), 0, converged)
-        spent.append(race(known, starts, 8, 4)[1] - len(starts))
-    assert spent == [32, 16]
+        spent.append(race(known, starts, 8, share)[1] - len(starts))
+    assert spent == [32, 16, 32, 16]
+
+
+@pytest.mark.parametrize(
+    ("simpler", "settled", "expected"),
+    [(False, True, 1.0), (True, True, 0.5), (False, False, 0.5)],
+)
+def test_races_are_shorter_where_there_are_others(
+    simpler, settled, expected, monkeypatch
+):
+    """Of a pattern of variances beside one whose optimum is known, and for a start."""
+    shares = []
+
+    def no_race(known, starts, max_iter, share):
+        shares.append(share)
+        return [], 0
+
+    monkeypatch.setattr(covariances, "race", no_race)
+    X, y, terms = PROBLEMS["crossed"]
+    zero = no_variance(model_of(X, y, terms))
+    point = fit(X, y, terms).point if simpler else None
+    shares.clear()
+    assert covariances.best_covariances(zero, 100, point, settled).converged
+    assert shares == [expected]
+
+
+def test_an_exact_fit_is_regular_if_it_is_one_of_half_of_the_rows():
+    """Each row that is fitted exactly lowers the value by the logarithm of the noise
+    variances.
+    """
+    model = SimpleNamespace(n=40.0, floor=1e-6)
+    zero = SimpleNamespace(value=100.0, noise_variance=1.0, model=model)
+    for rows, expected in ((19.9, False), (20.1, True)):
+        value = 100.0 - rows * np.log(1e6)
+        end = SimpleNamespace(value=value, noise_variance=1e-6, model=model)
+        assert covariances._is_regular(Optimum(end, 1, True), zero) == expected
+    for value, expected in ((100.1, False), (99.9, True)):
+        end = SimpleNamespace(value=value, noise_variance=0.5, model=model)
+        assert covariances._is_regular(Optimum(end, 1, True), zero) == expected
+
+
+@pytest.mark.parametrize("at_floor", [False, True])
+@pytest.mark.parametrize("regular", [False, True])
+def test_an_end_at_the_least_noise_is_taken_if_it_is_regular(
+    at_floor, regular, monkeypatch
+):
+    point = fit(*PROBLEMS["crossed"]).point
+    lower = SimpleNamespace(value=point.value - 9.0, at_floor=at_floor)
+    end = Optimum(lower, 3, True)
+    monkeypatch.setattr(Optimum, "is_exact", property(lambda self: True))
+    monkeypatch.setattr(covariances, "race", lambda *_: ([end], 3))
+    monkeypatch.setattr(covariances, "_is_regular", lambda *_: regular)
+    best = Optimum(point, 1, True)
+    how = no_variance(point.model), best, [point], 1, (100, 1.0)
+    found = covariances._best_of_races(*how).point
+    assert found is (point if at_floor and not regular else lower)
 
 
 def test_random_starts_are_far_from_an_optimum_of_no_variance():
@@ -1259,6 +1391,14 @@ def test_the_boundary_is_left_by_ever_smaller_variances():
     found, count = escape(Narrow((np.zeros((1, 1)),)))
     assert found.value < 1e-4
     assert count <= 8
+
+
+def test_a_step_that_went_too_far_halves_the_next_one():
+    """By the slope at its end, which rises by more than half of the fall before."""
+    assert next_length(1.0, fall=4.0, rise=2.1) == 0.5
+    assert next_length(1.0, fall=4.0, rise=1.9) == 1.0
+    assert next_length(0.25, fall=0.5, rise=-1.0) == 0.5
+    assert next_length(0.25, fall=0.5, rise=0.3) == 0.125
 
 
 def test_the_iterative_solver_goes_on_to_effects_far_larger_than_the_noise():

@@ -84,6 +84,20 @@ EQUIVALENT = {
         3,
     ): "The third step is a plain one and no secant, to the same noise variance.",
     (
+        "skmixed/_search/covariances.py",
+        "_is_settled",
+        "last * before",
+        "last / before",
+        0,
+    ): "The sign is the same, which is all that counts.",
+    (
+        "skmixed/_search/covariances.py",
+        "lifted",
+        "Lambda + least * covariance.root(np.diag(none.astype(float)))",
+        "Lambda - least * covariance.root(np.diag(none.astype(float)))",
+        0,
+    ): "Columns of the other sign are a root of the same covariance.",
+    (
         "skmixed/_rows/crossed.py",
         "Links.is_dense",
         "n_levels * d ** 2",
