@@ -439,7 +439,10 @@ def _best(parameter, value, known):
     metric = Arrow.dense(np.diag(1 / scale**2))
 
     def expand(at, near):
-        gradient, hessian = derivatives(at)
+        try:
+            gradient, hessian = derivatives(at)
+        except np.linalg.LinAlgError:  # no step can be told: the search ends here
+            return Quadratic(np.zeros(len(start)), metric, metric)
         return Quadratic(gradient, Arrow.dense(hessian), metric)
 
     evaluate = partial(evaluate_held, model, roots)

@@ -4,10 +4,9 @@ The method needs two functions. ``evaluate(x)`` is a point with the attributes `
 `value`, `rounding` (the error that rounding may have made in the value) and `kinked`
 (whether the function has a kink there). It raises `LinAlgError`, or its value is a NaN,
 where there is none. ``expand(point, near)`` is the `Quadratic` about a point: gradient,
-Hessian and metric; it raises `LinAlgError` where these are beyond double precision, and
-the search ends there. The metric measures steps; in its unit a step of length 1 should
-be neither tiny nor huge. Matrices are `Arrow` systems, and ``Arrow.dense(A)`` is that
-of an ordinary matrix A::
+Hessian and metric. The metric measures steps; in its unit a step of length 1 should be
+neither tiny nor huge. Matrices are `Arrow` systems, and ``Arrow.dense(A)`` is that of
+an ordinary matrix A::
 
     def evaluate(x):
         return SimpleNamespace(x=x, value=f(x), rounding=1e-13, kinked=False)
@@ -120,10 +119,7 @@ def minimise(evaluate, expand, start, *, tol, max_iter, lower=None, leave=None):
     at, model, radius, decrement = evaluate(start), None, 1.0, np.inf
     for n_iter in range(max_iter):
         if model is None:
-            with suppress(np.linalg.LinAlgError):
-                model, last = expand(at, decrement <= NEAR), decrement
-        if model is None:
-            return Minimum(at, n_iter, decrement, False, None)
+            model, last = expand(at, decrement <= NEAR), decrement
         step, whole = bounded_step(model, at.x, radius, lower)
         decrement = 2 * model.promised(step)
         if decrement <= (NEAR if at.kinked else TINY * at.rounding):

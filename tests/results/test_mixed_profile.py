@@ -370,3 +370,19 @@ def test_no_interval_of_coefficients_that_maximum_likelihood_fits_exactly():
     intervals = model.profile_intervals()
     assert np.isfinite(intervals["noise_std"]).all()
     assert np.isnan(intervals["coef"]).all()
+
+
+def test_a_profile_without_derivatives_is_that_of_the_optimum(monkeypatch):
+    """Where they are beyond double precision no step leads on: deviances are those of
+    other parameters that stay, and the interval is too narrow, not without an end.
+    """
+
+    def none(at):
+        raise np.linalg.LinAlgError
+
+    names = ["corr(intercept, Days | Subject)"]
+    model = sleepstudy()
+    ((low, high),) = model.profile_intervals(parameters=names).values()
+    monkeypatch.setattr(mixed_profile, "derivatives", none)
+    ((inner_low, inner_high),) = model.profile_intervals(parameters=names).values()
+    assert low < inner_low < inner_high < high

@@ -38,20 +38,6 @@ def test_the_valley_of_rosenbrock(start):
     assert found.n_iter < 60
 
 
-def test_where_derivatives_are_none_the_search_ends():
-    def expand(at, near):
-        if at.x[0] > 0:
-            raise np.linalg.LinAlgError
-        return expand_rosenbrock(at, near)
-
-    start = np.array([-1.2, 1.0])
-    found = minimise(lambda x: point(x, rosen(x)), expand, start, **OPTIONS)
-    assert not found.converged
-    assert found.model is None
-    assert found.point.x[0] > 0
-    assert found.point.value < rosen(start)
-
-
 def random_quadratic(seed, n=5, curvature=0.0):
     rng = np.random.default_rng(seed)
     H, M = rng.normal(size=(2, n, n))
