@@ -1158,6 +1158,23 @@ def test_where_one_search_comes_to_no_optimum_others_have_half_the_steps(monkeyp
     assert spent == [32, 16, 32, 16]
 
 
+def test_the_lowest_search_that_is_left_goes_on_alone(monkeypatch):
+    lone = []
+
+    def alone(point, max_iter):
+        lone.append((point.value, max_iter))
+        return Optimum(point, 0, False)
+
+    monkeypatch.setattr("skmixed._search.race.search_from", alone)
+    point = fit(*PROBLEMS["crossed"]).point
+    starts, known = list(random_starts(point)), no_variance(point.model)
+    assert sum(start.value < known.value for start in starts) > 1
+    race(Optimum(known, 0, False), starts, 1, 1.0)
+    ((value, max_iter),) = lone
+    assert value <= min(start.value for start in starts)
+    assert max_iter == 20
+
+
 @pytest.mark.parametrize(
     ("simpler", "settled", "expected"),
     [(False, True, 1.0), (True, True, 0.5), (False, False, 0.5)],

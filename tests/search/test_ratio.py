@@ -11,6 +11,7 @@ from scipy.optimize import brentq
 from skmixed._likelihood.criterion import deviance
 from skmixed._likelihood.random_intercept import RandomIntercept, evaluate
 from skmixed._rows.gram import Gram, random_intercept_gram
+from skmixed._search import ratio
 from skmixed._search.ratio import best_ratio
 
 
@@ -29,10 +30,9 @@ def test_no_ratio_is_better_than_the_optimum(seed, reml):
     assert best <= others.min() + 1e-9
 
 
-def test_penalised_ml_compares_optima_with_the_penalty():
-    """A feature that is constant within two groups costs the penalty at ratio 0, where
-    the likelihood is higher, and next to nothing where the groups take it over."""
-    model = RandomIntercept(
+def with_ridge():
+    """A feature that is constant within two groups."""
+    return RandomIntercept(
         Gram(
             R11=np.array([6.4, 4.7])[:, None, None],
             R12=np.array([[[6.4, -0.95, 13.8]], [[4.7, 1.29, -18.9]]]),
@@ -44,6 +44,20 @@ def test_penalised_ml_compares_optima_with_the_penalty():
         floor=1e-24,
         penalty=np.array([[0.0, 0.0925, 0.0]]),
     )
+
+
+@pytest.mark.parametrize(("gain", "is_zero"), [(0.9, True), (1.1, False)])
+def test_a_gain_that_is_rounding_leaves_no_variance(gain, is_zero, monkeypatch):
+    """Of 63 rows it is 163e-13."""
+    monkeypatch.setattr(ratio, "_gain", lambda *_: 163e-13 * gain)
+    assert (best_ratio(with_ridge()).ratio == 0) == is_zero
+
+
+def test_penalised_ml_compares_optima_with_the_penalty():
+    """The feature costs the penalty at ratio 0, where the likelihood is higher, and
+    next to nothing where the groups take it over.
+    """
+    model = with_ridge()
 
     def objective(ratio):
         at = evaluate(model, ratio)

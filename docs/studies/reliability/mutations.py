@@ -84,6 +84,13 @@ EQUIVALENT = {
         3,
     ): "The third step is a plain one and no secant, to the same noise variance.",
     (
+        "skmixed/_search/race.py",
+        "race",
+        "runner.point.value < best.point.value",
+        "runner.point.value <= best.point.value",
+        0,
+    ): "A search whose value is that of the best optimum has come there.",
+    (
         "skmixed/_search/covariances.py",
         "_is_settled",
         "last * before",
