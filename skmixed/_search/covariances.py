@@ -163,13 +163,13 @@ def search_again(known, noise_variance, max_iter):
 
 
 def at_noise(point, noise_variance):
-    """The better of two points at a given sigma^2: one with the Psi of a point, and one
-    with its Psi / sigma^2.  Effects that the data tell keep the former.
+    """The point of the same Psi at a given sigma^2, or of the same Psi / sigma^2 where
+    the former is beyond double precision.
     """
     as_before = point.held(noise_variance)
     scale = np.sqrt(point.noise_variance / noise_variance)
     new = attempt(as_before.moved, tuple(scale * L for L in point.Lambdas))
-    return as_before if new is None or as_before.value <= new.value else new
+    return as_before if new is None else new
 
 
 def best_of_starts(zero, max_iter, simpler=None, share=1.0):

@@ -1,5 +1,6 @@
 """Starts of the search for covariances, and which of these the data tell."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -51,19 +52,21 @@ def test_other_starts_lead_to_the_same_optimum(name):
 
 
 def test_a_search_at_another_noise_variance_starts_from_the_same_psi():
-    """Where effects are far larger than the noise; else with the better of two."""
     X, y, terms = PROBLEMS["crossed"]
     at = fit(X, 1e3 * y, terms).point
-    for noise_variance in at.noise_variance * np.array([0.01, 100.0]):
-        start = at_noise(at, noise_variance)
-        assert start.noise_variance == noise_variance
-        assert start.value <= at.held(noise_variance).value
-    effects = np.random.default_rng(1).normal(size=(2, 24))
-    _, _, first, other, _ = simulate()
-    at = fit(X, y + 1e3 * (effects[0][first] + effects[1][other]), terms).point
-    start = at_noise(at, at.noise_variance / 100)
+    for ratio in (0.01, 100.0):
+        start = at_noise(at, ratio * at.noise_variance)
+        assert start.noise_variance == ratio * at.noise_variance
+        for L, before in zip(start.Lambdas, at.Lambdas, strict=True):
+            assert_allclose(L, before / np.sqrt(ratio))
+
+
+def test_a_psi_that_is_none_beside_so_little_noise_is_made_smaller(monkeypatch):
+    at = fit(*PROBLEMS["crossed"]).point
+    monkeypatch.setattr(covariances, "attempt", lambda *_: None)
+    start = at_noise(at, 1e-9)
     for L, before in zip(start.Lambdas, at.Lambdas, strict=True):
-        assert_allclose(L, 10 * before)
+        assert_allclose(L, before)
 
 
 def test_the_better_of_several_optima_is_found():
@@ -232,6 +235,24 @@ def test_a_column_that_says_nothing_has_no_variance():
     assert told(again) == [[True, True, False]]
     plain = fit(X, y, [term(first, [-1, 0], FULL)])
     assert_allclose(again.log_likelihood, plain.log_likelihood, rtol=1e-10)
+
+
+@pytest.mark.parametrize("noise_variance", [1e-3, 4.0])
+def test_a_way_to_an_exact_fit_is_not_gone_again(noise_variance, monkeypatch):
+    """The other search is given up a million noise variances above such an end."""
+    given, point = [], fit(*PROBLEMS["crossed"]).point
+    zero = no_variance(point.model)
+
+    def search(start, max_iter, spent, least):
+        given.append(least)
+        return Optimum(zero, spent, True)
+
+    monkeypatch.setattr(covariances, "search_from", search)
+    end = replace(point, noise_variance=noise_variance)
+    for floor, expected in ((1e-9, 0.0), (10.0, 1e6 * noise_variance)):
+        at_end = replace(end, model=replace(end.model, floor=floor))
+        covariances._regular(Optimum(at_end, 1, True), zero, 100)
+        assert given.pop() == expected
 
 
 def test_an_exact_fit_is_looked_for_once(monkeypatch):

@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 from skmixed import LinearMixedRegressor
 from skmixed._likelihood import iterative
-from skmixed._search.iterative import _next_length as next_length
+from skmixed._search import iterative as search
 
 # Relative: what the probes of the iterative solver leave of a variance.
 OF_PROBES = 0.2
@@ -18,10 +18,10 @@ OF_PROBES = 0.2
 
 def test_a_step_that_went_too_far_halves_the_next_one():
     """By the slope at its end, which rises by more than half of the fall before."""
-    assert next_length(1.0, fall=4.0, rise=2.1) == 0.5
-    assert next_length(1.0, fall=4.0, rise=1.9) == 1.0
-    assert next_length(0.25, fall=0.5, rise=-1.0) == 0.5
-    assert next_length(0.25, fall=0.5, rise=0.3) == 0.125
+    assert search._next_length(1.0, fall=4.0, rise=2.1) == 0.5
+    assert search._next_length(1.0, fall=4.0, rise=1.9) == 1.0
+    assert search._next_length(0.25, fall=0.5, rise=-1.0) == 0.5
+    assert search._next_length(0.25, fall=0.5, rise=0.3) == 0.125
 
 
 def test_the_iterative_solver_goes_on_to_effects_far_larger_than_the_noise():
@@ -86,6 +86,17 @@ def test_the_iterative_solver_ends_where_a_penalised_root_is_singular(seed):
     )
     with pytest.warns(UserWarning, match="y is fitted exactly"):
         model.fit(np.zeros((22, 1)), y, groups=labels, sample_weight=weight)
+
+
+def test_the_iterative_solver_ends_where_no_step_moves_it(monkeypatch):
+    X, y, first, other, _ = simulate(crossed=1.0)
+    terms = [term(first, [-1], ((0,),)), term(other, [-1], ((0,),), "h")]
+    here = fit(X, y, terms, solver=("iterative",)).point.Lambdas
+    monkeypatch.setattr(search, "CONVERGED", -1.0)
+    monkeypatch.setattr(search, "_raised", lambda *_: here)
+    found = fit(X, y, terms, solver=("iterative",))
+    assert found.converged
+    assert found.n_iter < 12
 
 
 def test_the_iterative_solver_ends_where_nothing_is_solved_for(monkeypatch):

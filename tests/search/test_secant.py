@@ -50,6 +50,15 @@ def test_far_from_the_optimum_gradients_tell_no_second_derivatives():
     )
 
 
+def test_near_the_optimum_all_that_is_known_joins_the_information():
+    known = np.diag([0.5, -0.25, 1.0])
+    at = point(np.zeros(3))
+    at.known = lambda: known
+    found = secant(at, INFORMATION).sharpened(at)
+    assert_allclose(found.hessian, INFORMATION + known, atol=0)
+    assert found.sharpened(at) is found
+
+
 def test_second_derivatives_ahead_change_as_they_did_along_the_last_step():
     """math.md (211), which is exact where a step goes on in a straight line, and second
     derivatives are linear there.

@@ -92,6 +92,13 @@ EQUIVALENT = {
     ): "A search whose value is that of the best optimum has come there.",
     (
         "skmixed/_search/covariances.py",
+        "best_of_starts",
+        "free.value < best.point.value",
+        "free.value <= best.point.value",
+        0,
+    ): "Free effects of the very value of the optimum lead nowhere else.",
+    (
+        "skmixed/_search/covariances.py",
         "_is_settled",
         "last * before",
         "last / before",
