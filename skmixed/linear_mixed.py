@@ -17,7 +17,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._estimator import GaussianRegressor, LinearMean, NewRows, fit_of
 from ._input.factors import CONSTANT, merge_terms, read_labels
-from ._input.features import column_names, feature_positions, offset_position
+from ._input.features import (
+    are_columns,
+    column_names,
+    feature_positions,
+    offset_position,
+)
 from ._input.label_table import LabelTable, index_columns, open_table
 from ._input.labels import GroupsWarning
 from ._input.messages import (
@@ -415,16 +420,7 @@ default=None
         >>> print(f"{model.log_likelihood_:.4f}")
         -871.8141
         """
-        terms, new = self._check_parameters(), copy(self)
-        _refuse_modelled_noise(self)
-        before = getattr(new, "_fit", None)
-        before = None if before is None else before.cells
-        if before is None and hasattr(new, "_fit"):
-            warn(NOT_JOINED)
-        cells = _sum_rows(terms, before is None, new, X, y, groups, sample_weight)
-        if before is not None:
-            cells = join_cells(before, cells)
-        return self._become(*new._estimate(cells, terms, X))
+        return self._become(*self._fitted_further(X, y, groups, sample_weight))
 
     @overload
     def predict_mean(
@@ -510,12 +506,13 @@ default=None
         303.7 +- 9.6 ms
         """
         check_flag(return_std, "return_std")
-        fit = fit_of(self)
+        here = copy(self)  # of one fit, whatever other threads do
+        fit = fit_of(here)
         some = positions_of(factors, fit.names_of_factors)
         if is_partitioned(X):
             how = {"factors": factors}
-            return self._predict_lazily("predict_mean", X, groups, return_std, **how)
-        new = copy(self)._read_new(X, groups, None, some)
+            return here._predict_lazily("predict_mean", X, groups, return_std, **how)
+        new = here._read_new(X, groups, None, some)
         mean = fit.posterior.mean(new.X, new.codes, some)
         if return_std:
             return mean, np.sqrt(fit.posterior.variance(new.X, new.codes, some))
@@ -783,6 +780,7 @@ default=None
         check_nonnegative(self.variance_alpha, "variance_alpha")
         check_solver(self.solver)
         check_count(self.max_iter, "max_iter")
+        check_random_state(self.random_state)
         check_group_features(self.group_features)
         return read_terms(self.random_effects)
 
@@ -805,6 +803,20 @@ default=None
             return new._estimate(cells, terms, table_like(X), partitions)
         data = _read_rows(terms, True, new, X, y, groups, sample_weight)
         return new._fit_rows(data, terms, X)
+
+    @one_blas_thread
+    def _fitted_further(self, X, y, groups, sample_weight):
+        """A copy that is fitted to these rows and those before, and the warnings."""
+        terms, new = self._check_parameters(), copy(self)
+        _refuse_modelled_noise(self)
+        before = getattr(new, "_fit", None)
+        before = None if before is None else before.cells
+        if before is None and hasattr(new, "_fit"):
+            warn(NOT_JOINED)
+        cells = _sum_rows(terms, before is None, new, X, y, groups, sample_weight)
+        if before is not None:
+            cells = join_cells(before, cells)
+        return new._estimate(cells, terms, X)
 
     def _estimate(self, cells, terms, X, partitions=None):
         """The estimator with the fit of these sums, and the warnings about it; X is a
@@ -931,10 +943,8 @@ def _noise_of(estimator, X, data, offset, partitions):
 
 def _models_noise(estimator):
     """Whether the noise is not constant."""
-    features = estimator.variance_features
-    constant = not isinstance(features, str) and features is not None
-    constant = constant and not len(features)
-    return not constant or estimator.variance_offset is not None
+    has_columns = are_columns(estimator.variance_features, "variance_features")
+    return has_columns or estimator.variance_offset is not None
 
 
 def _refuse_modelled_noise(estimator):

@@ -37,6 +37,7 @@ from ._input.any_table import (
     check_any_table,
     table_reader,
 )
+from ._input.features import are_columns
 from ._input.messages import column_name
 from ._input.parameters import check_flag, check_jobs, check_method
 from ._input.typing import ColumnLike, EstimatorLike, MatrixLike, SplitsLike
@@ -292,7 +293,7 @@ class MixedEffectsRegressor(GroupedRegressor):
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = False
-        if self.linear_features is not None and not len(self.linear_features):
+        if not are_columns(self.linear_features, "linear_features"):
             inner = [get_tags(each).input_tags for each in self._inner().values()]
             tags.input_tags.allow_nan = all(each.allow_nan for each in inner)
         return tags

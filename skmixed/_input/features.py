@@ -77,6 +77,22 @@ def offset_position(feature, X, among):
     return int(np.searchsorted(among, column))
 
 
+def are_columns(features, parameter):
+    """Whether a list of columns of X, as of `feature_positions`, may have any."""
+    if features is None or (isinstance(features, str) and features == "all"):
+        return True
+    if isinstance(features, str) or not hasattr(features, "__len__"):
+        raise TypeError(
+            f"{parameter} is a list of names or indices of columns of X, got "
+            f"{features!r}."
+        )
+    return any(features) if _is_mask(features) else len(features) > 0
+
+
+def _is_mask(features):
+    return all(isinstance(f, (bool, np.bool_)) for f in features)
+
+
 def feature_positions(features, X, among, parameter, offset=None):
     """Positions among the features of a list of columns of X; "all" and None are all of
     them but the known part of the log-variance, `offset`.
@@ -93,16 +109,12 @@ def feature_positions(features, X, among, parameter, offset=None):
     parameter : str
         The name of `features` in messages.
     """
-    if features is None or (isinstance(features, str) and features == "all"):
+    are_columns(features, parameter)  # or this is told
+    if features is None or isinstance(features, str):
         return np.setdiff1d(np.arange(len(among)), [] if offset is None else offset)
-    if isinstance(features, str) or not hasattr(features, "__len__"):
-        raise TypeError(
-            f"{parameter} is a list of names or indices of columns of X, got "
-            f"{features!r}."
-        )
     X = as_table(X)
     features = list(features)
-    if features and all(isinstance(f, (bool, np.bool_)) for f in features):
+    if features and _is_mask(features):
         if len(features) != X.shape[1]:
             raise ValueError(
                 f"{parameter} is a mask of {len(features)} columns but X has "

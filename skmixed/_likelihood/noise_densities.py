@@ -106,6 +106,8 @@ def log_densities(rows, gamma, psi):
     size, means, root = reduce_nodes(rows, gamma, psi)
     diagonal = np.abs(np.diagonal(root, axis1=1, axis2=2))
     rss, D = diagonal[:, -1] ** 2, 1 + psi[:, None] * size
+    told = (diagonal[:, :-1] > 0).all(axis=1)  # all coefficients, in double precision
+    root[~told] = np.eye(root.shape[1])
     with np.errstate(divide="ignore", invalid="ignore"):
         deviance = (gamma @ rows.S.T) @ rows.counted + np.log(D).sum(axis=1)
         deviance += 2 * np.log(diagonal[:, :-1]).sum(axis=1)
@@ -114,7 +116,7 @@ def log_densities(rows, gamma, psi):
         sign, prior = np.linalg.slogdet(information)
         values = 0.5 * (prior - deviance)
         values += np.log(psi) if rows.random else 0.0
-    values[~((sign > 0) & np.isfinite(values))] = -np.inf
+    values[~(told & (sign > 0) & np.isfinite(values))] = -np.inf
     return values, rss
 
 

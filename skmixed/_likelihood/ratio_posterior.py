@@ -58,10 +58,11 @@ def integrate_ratio(model):
     """
     model = replace(model, gram=pool(model.gram), penalty=None)
     freedom = model.n - (model.gram.R12.shape[2] - 1)
-    density, rss = _densities(model, np.zeros(1), freedom)
+    least = max(float(freedom), 1.0)  # an exact fit has none
+    density, rss = _densities(model, np.zeros(1), least)
     if not has_freedom(model, freedom) or not np.isfinite(density[0]):
-        scale = np.maximum(rss / max(freedom, 1.0), model.floor)
-        return Components(np.zeros(1), scale, np.ones(1), float(freedom))
+        scale = np.maximum(rss / least, model.floor)
+        return Components(np.zeros(1), scale, np.ones(1), least)
     above, below = _above(model, freedom), _below(model, freedom)
     return _components(model, above, below, freedom)
 

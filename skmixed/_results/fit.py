@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from .._input.factors import INTERCEPT
+from .._input.messages import count
 from .._likelihood.normal import normal_interval
 from .._likelihood.posterior import Coefficients, Posterior, make_room, observe
 
@@ -34,6 +35,19 @@ def penalised_or_updated(fit, variance_alpha=0.0):
     if variance_alpha:
         return PENALISED.format(variance_alpha).replace("alpha", "variance_alpha")
     return UPDATED if fit.is_updated else None
+
+
+def no_freedom(n, rank):
+    """Why rows, or weights that sum to n, have no integrated distribution beside so many
+    coefficients: that of the noise has no integral.  None where it has one.
+    """
+    if n > rank:
+        return None
+    return (
+        "distribution='integrated' has no answer without degrees of freedom left for "
+        f"the noise: {count(n, 'row')}, the sum of their weights, and "
+        f"{count(rank, 'coefficient')}. Use distribution='normal'."
+    )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

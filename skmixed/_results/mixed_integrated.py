@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._input.messages import count
 from .._likelihood.covariance_posterior import (
     MOST_PARAMETERS,
     integrate_covariances,
@@ -17,7 +16,7 @@ from .._likelihood.mixed import FEW_EFFECTS, evaluate
 from .._likelihood.mixture import Components
 from .._likelihood.ratio_posterior import integrate_ratio
 from .._search.mixed import MixedOptimum, likelihood_of, one_ratio
-from .fit import MOST_ROWS, OTHER, penalised_or_updated
+from .fit import MOST_ROWS, OTHER, no_freedom, penalised_or_updated
 from .mixed_posterior import make_posterior
 
 
@@ -63,11 +62,12 @@ def why_not_integrated(fit):
             f"fit, which are kept up to {MOST_ROWS} of them, and not stored. Fit anew, "
             f"or: {OTHER}"
         )
-    return _too_large(fit) or _not_told(fit) or _no_freedom(fit)
+    lacks = None if fit.is_exact else no_freedom(fit.reduced.n, fit.columns.rank)
+    return _too_large(fit) or _not_told(fit) or lacks
 
 
 def _too_large(fit):
-    """Whether the model has too many parameters, or too many random effects."""
+    """Why a model of too many parameters, or random effects, has none; else None."""
     n_parameters = sum(factor.n_parameters for factor in fit.factors)
     if fit.noise_model is not None:
         n_parameters += fit.noise_model.n_working
@@ -90,7 +90,7 @@ def _too_large(fit):
 
 
 def _not_told(fit):
-    """Whether the data do not tell a variance that the fit has."""
+    """Why one with a variance that the data do not tell has none; else None."""
     of_factors = zip(fit.factors, fit.identified, fit.covariances, strict=True)
     for factor, told, Psi in of_factors:
         if np.diag(Psi)[~told].any():
@@ -100,20 +100,6 @@ def _not_told(fit):
                 "distribution='normal'."
             )
     return None
-
-
-def _no_freedom(fit):
-    """Whether the rows, or the sum of their weights, are no more than the coefficients:
-    then the posterior distribution of the noise has no integral.
-    """
-    n, rank = fit.reduced.n, fit.columns.rank
-    if fit.is_exact or n > rank:
-        return None
-    return (
-        "distribution='integrated' has no answer without degrees of freedom left for "
-        f"the noise: {count(n, 'row')}, the sum of their weights, and "
-        f"{count(rank, 'coefficient')}. Use distribution='normal'."
-    )
 
 
 def integrate_mixed(fit):

@@ -21,6 +21,7 @@ from .._rows.statistics import Statistics
 from .._search.ratio import RatioOptimum, best_ratio
 from .fit import (
     GroupedFit,
+    no_freedom,
     penalised_or_updated,
     response_of,
     variance_of,
@@ -99,7 +100,12 @@ class RandomInterceptFit(GroupedFit):
     @property
     def why_not_integrated(self):
         """See `Fit`."""
-        return penalised_or_updated(self)
+        why_not = penalised_or_updated(self)
+        if why_not is None:
+            columns, model = self.likelihood()
+            if not is_exact(self.noise_variance, model.floor):
+                why_not = no_freedom(model.n, columns.rank)
+        return why_not
 
     def _integrate(self):
         columns, model = self.likelihood()

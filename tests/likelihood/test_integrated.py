@@ -210,6 +210,22 @@ def test_an_exact_fit_is_its_own_interval():
     assert_allclose(ends, np.column_stack([y, y]), atol=1e-9)
 
 
+def test_as_many_coefficients_as_rows():
+    """Intervals were NaN, and draws SciPy's error about degrees of freedom."""
+    X, y = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 4.0]]), np.array([1.0, 3.0, 2.0])
+    with pytest.warns(UserWarning, match="no degrees of freedom"):
+        model = RandomInterceptRegressor().fit(X, y, groups=[0, 0, 1])
+    asked = {"groups": [0, 0, 1], "distribution": "integrated"}
+    assert_allclose(model.predict_interval(X, **asked), np.transpose([y, y]), atol=1e-9)
+    assert np.isfinite(model.log_predictive_density(X, y, **asked)).all()
+    light = RandomInterceptRegressor(method="ml")
+    X, y, groups = simulate(DESIGNS["balanced"])
+    weight = np.full(len(y), 1.5 / len(y))
+    light.fit(X, y, groups=groups, sample_weight=weight)
+    with pytest.raises(ValueError, match=r"1\.5 rows, the sum.* and 2 coefficients"):
+        light.predict_interval(X, groups=groups, distribution="integrated")
+
+
 def test_no_integral_where_there_is_no_likelihood_of_all_rows():
     X, y, groups = simulate(DESIGNS["balanced"])
     ridge = RandomInterceptRegressor(alpha=1.0).fit(X, y, groups=groups)

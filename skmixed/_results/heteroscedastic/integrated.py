@@ -10,7 +10,11 @@ from functools import cached_property
 
 import numpy as np
 
-from ..._likelihood.covariance_posterior import MOST_PARAMETERS, importance_nodes
+from ..._likelihood.covariance_posterior import (
+    MOST_PARAMETERS,
+    NOWHERE,
+    importance_nodes,
+)
 from ..._likelihood.criterion import BOUND_MARGIN
 from ..._likelihood.heteroscedastic.criterion import HeteroscedasticPoint
 from ..._likelihood.integrated import Integrated
@@ -20,7 +24,7 @@ from ..._likelihood.posterior import condition_at, widen
 from ..._rows.grouped import DensePart
 from ..._rows.parts import Parts
 from ..._search.heteroscedastic.problem import Problem
-from ..fit import MOST_ROWS, OTHER, penalised_or_updated
+from ..fit import MOST_ROWS, OTHER, no_freedom, penalised_or_updated
 
 # A group variance that is estimated at 0 begins at this fraction of the variance of the
 # mean of a typical group's rows.
@@ -162,7 +166,8 @@ def why_not_integrated(fit):
             "coefficients of the log-variance and group variances, but the model has "
             f"{fit.likelihood.size}. {OTHER}"
         )
-    return None
+    problem = fit.likelihood.problem
+    return no_freedom(problem.model.rows.n, problem.rank)
 
 
 def integrate_heteroscedastic(fit):
@@ -174,7 +179,9 @@ def integrate_heteroscedastic(fit):
         nodes, rss, probability = found
     else:
         nodes, probability = likelihood.start[None], np.ones(1)
-        rss = likelihood.log_densities(nodes)[1]
+        (density,), rss = likelihood.log_densities(nodes)
+        if density == -np.inf:
+            raise ValueError(NOWHERE)
     over = Components(
         np.arange(len(nodes)),
         unit * rss / likelihood.freedom,
