@@ -394,7 +394,7 @@ class HeteroscedasticGaussianRegressor(LinearGroupedRegressor):
             problem.model, problem.constant, exact, tol=new.tol, max_iter=new.max_iter
         )
         uses_groups = _depends_on_groups(new)
-        fit = fit_optimum(problem, optimum, read, new._names(), uses_groups)
+        fit = fit_optimum(problem, optimum, read, new._names(), uses_groups, exact)
         return new._keep(fit), list(_messages(new, read, problem, optimum, exact))
 
 

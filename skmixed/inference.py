@@ -240,10 +240,16 @@ def _combinations(L, names, has_intercept):
     L = _by_names(L)
     if isinstance(L, Mapping):
         L = [L]
-    if isinstance(L, (list, tuple)) and len(L) and isinstance(L[0], Mapping):
-        rows = np.array([_row_of(weights, names) for weights in L])
+    of_names = [isinstance(row, Mapping) for row in L] if _is_list(L) else []
+    if any(of_names) and not all(of_names):
+        raise ValueError(
+            "L has dicts of names to weights beside rows of weights. Give all "
+            "combinations in one of the two ways."
+        )
+    if any(of_names):
+        rows = np.array([_row_of(weights, names, has_intercept) for weights in L])
     else:
-        rows = np.atleast_2d(np.asarray(L))
+        rows = np.atleast_2d(_as_array(L))
     is_text = rows.dtype.kind in "US"
     if is_text or rows.ndim != 2 or not len(rows) or rows.shape[1] != len(names):
         found = "holds text" if is_text else f"has shape {rows.shape}"
@@ -259,9 +265,24 @@ def _combinations(L, names, has_intercept):
     return [_name_of(row, names) for row in rows], rows
 
 
+def _is_list(L):
+    return isinstance(L, (list, tuple))
+
+
+def _as_array(L):
+    """Rows of weights; lists of several lengths are told."""
+    lengths = {np.size(row) for row in L} if _is_list(L) else {0}
+    if len(lengths) > 1:
+        raise ValueError(
+            f"L has rows of {min(lengths)} to {max(lengths)} weights. Give each "
+            "combination a weight of every coefficient, 0 of those it leaves out."
+        )
+    return np.asarray(L)
+
+
 def _by_names(L):
     """Dicts in the place of a table or of Series whose names are text."""
-    if isinstance(L, (list, tuple)):
+    if _is_list(L):
         return [_by_names(row) for row in L]
     for method in ("to_dicts", "to_pylist"):  # of polars and of pyarrow
         if hasattr(L, method):
@@ -274,15 +295,21 @@ def _by_names(L):
     return L.to_dict("records") if hasattr(L, "columns") else L.to_dict()
 
 
-def _row_of(weights, names):
+def _row_of(weights, names, has_intercept):
     row = np.zeros(len(names))
     for name, weight in weights.items():
+        if has_intercept and names.count(name) > 1:
+            raise ValueError(
+                f"L names {name!r}, which is the intercept and a column of X. Rename "
+                "the column, or give rows of weights."
+            )
         if name not in names:
             raise ValueError(
                 f"L names {name!r}, which is no coefficient; they are "
                 f"{', '.join(names)}."
             )
-        row[names.index(name)] = weight
+        column = names[1:].index(name) + 1 if name in names[1:] else 0
+        row[column] = weight
     return row
 
 

@@ -164,6 +164,12 @@ def prediction(model):
     return np.array(model.predict(X, groups=groups, return_std=True))
 
 
+def means(model):
+    """Expected y of the same rows, and its standard deviation."""
+    X, _, groups = sets_of(model).later
+    return np.array(model.predict_mean(X, groups=groups, return_std=True))
+
+
 def draws(model):
     """Draws of the same rows."""
     X, _, groups = sets_of(model).later
@@ -226,6 +232,8 @@ def changes(model):
 def questions(model):
     """Questions to a model."""
     yield from (prediction, stored, covariance, draws, density)
+    if hasattr(model, "predict_mean"):
+        yield means
     if hasattr(model, "summary"):
         yield summary
     if isinstance(model, RandomInterceptRegressor) and not model.alpha:

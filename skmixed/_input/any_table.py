@@ -251,13 +251,18 @@ def label_positions(estimator, X):
 
 def without_labels(X, positions):
     """A copy of X with all labels missing, so that each row is of a new group."""
+    if is_arrow(X):
+        for j in positions:
+            missing = X.column(j).take([None] * len(X))
+            X = X.set_column(j, X.column_names[j], missing)
+        return X
     if is_frame(X):
-        names = [X.columns[j] for j in positions]
         if hasattr(X, "with_columns"):  # polars
+            names = [X.columns[j] for j in positions]
             return X.with_columns(X[name].clear(len(X)) for name in names)
         X = X.copy()
-        for name in names:
-            X[name] = None
+        for j in positions:
+            X.isetitem(j, None)
         return X
     if sparse.issparse(X):
         X = X.astype(float).tolil()

@@ -38,8 +38,8 @@ def penalised_or_updated(fit, variance_alpha=0.0):
 
 
 def no_freedom(n, rank):
-    """Why rows, or weights that sum to n, have no integrated distribution beside so many
-    coefficients: that of the noise has no integral.  None where it has one.
+    """Why rows, or weights that sum to n, have no integrated distribution beside so
+    many coefficients: that of the noise has no integral.  None where it has one.
     """
     if n > rank:
         return None

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from .summary import LikelihoodRatioTest, Table, coefficient_table, p_text
+from .._input.messages import count
+from .summary import (
+    LikelihoodRatioTest,
+    Table,
+    coefficient_table,
+    number_text,
+    p_sentence,
+)
 
 # Eigenvalues of the covariance of several combinations below this fraction of the
 # largest are those of combinations that the others determine.
@@ -104,8 +111,8 @@ def _check_criteria(smaller, larger):
 def _check_rows(smaller, larger):
     if abs(smaller.n_rows - larger.n_rows) > SAME_ROWS * larger.n_rows:
         raise ValueError(
-            f"The smaller model is fitted to {smaller.n_rows:g} rows, the larger to "
-            f"{larger.n_rows:g}. Fit both to the same rows."
+            f"The smaller model is fitted to {count(smaller.n_rows, 'row')}, the "
+            f"larger to {larger.n_rows:.12g}. Fit both to the same rows."
         )
     if smaller.response and larger.response:
         mean, scatter = zip(smaller.response, larger.response, strict=True)
@@ -194,8 +201,9 @@ class Contrast:
 
     def __str__(self) -> str:
         numerator, denominator = self.df
-        text = f"F = {self.f_statistic:.4g} on {numerator:g} and {denominator:.4g} "
-        return f"{self.estimates}\n{text}df, p = {p_text(self.p_value)}"
+        text = f"F = {self.f_statistic:.4g} on {numerator:g} and "
+        text += f"{number_text(denominator, 4)} df, {p_sentence(self.p_value)}"
+        return f"{self.estimates}\n{text}"
 
     __repr__ = __str__
 

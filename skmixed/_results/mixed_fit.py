@@ -20,7 +20,7 @@ from .._rows.term import Term
 from .._search.mixed import fit_mixed, likelihood_of
 from .estimated_weights import TIMES, added_by_weights, estimated_weights
 from .factor_facts import facts
-from .fit import MOST_ROWS, Fit, wide_mask
+from .fit import MOST_ROWS, Fit, variance_of, wide_mask
 from .inference import CoefficientUncertainty
 from .iterative_fit import SampledFit, keep_sampled, kept_parameters, probe_errors
 from .mixed_inference import (
@@ -450,10 +450,9 @@ def _shares(reduced, posterior, noise):
         z = root[:, places] + root[:, :1] * (mean[places] - term.origin)
         z /= term.unit
         between += np.sum((z @ term.Psi) * z)
-    explained = np.sum((root[:, 1:-1] @ posterior.coef) ** 2)
     return {
         "response": (float(mean[-1]), float(np.sum(root[:, -1] ** 2))),
-        "explained": float(explained / max(n - 1, 1)),
+        "explained": variance_of(root[:, 1:-1] @ posterior.coef, n),
         "between": float(between / n),
         "noise": noise,
     }

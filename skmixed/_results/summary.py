@@ -118,7 +118,7 @@ class LikelihoodRatioTest:
         text = f"likelihood ratio {self.statistic:.4g} on {self.df} {unit} of freedom"
         if self.at_boundary:
             text += " (a variance at 0)"
-        return f"{text}: p = {p_text(self.p_value)}"
+        return f"{text}: {p_sentence(self.p_value)}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -216,7 +216,7 @@ class Summary(BaseSummary):
 
     def lines(self) -> list[str]:
         """The figures that are in no table, in sentences."""
-        rows = f"{self.n_rows:g} rows"
+        rows = count(self.n_rows, "row")
         if self.n_groups:
             rows += f", {levels_text(self.n_groups, 'group', self.group_sizes)}"
         fit = fit_text(self)
@@ -230,7 +230,7 @@ class Summary(BaseSummary):
             test = self.group_test
             lines.append(
                 f"group variance 0: likelihood ratio {test.statistic:.4g}, "
-                f"p = {p_text(test.p_value)}"
+                f"{p_sentence(test.p_value)}"
             )
         return lines
 
@@ -289,15 +289,16 @@ class MixedSummary(BaseSummary):
             f"{name}: {levels_text(n, 'level', self.level_sizes[name])}"
             for name, n in self.n_levels.items()
         ]
-        return [f"{self.n_rows:g} rows", *levels, fit_text(self), shares]
+        return [count(self.n_rows, "row"), *levels, fit_text(self), shares]
 
 
 def levels_text(n_levels, noun, sizes):
     """So many levels, and of how many rows."""
     least, median, most = sizes
-    rows = f"{least:g} to {most:g}" if least < most else f"{least:g}"
-    text = f"{count(n_levels, noun)} of {rows} rows"
-    return text + (f" (median {median:g})" if least < most else "")
+    rows = count(most, "row")
+    if least < most:
+        rows = f"{least:.12g} to {rows} (median {median:.12g})"
+    return f"{count(n_levels, noun)} of {rows}"
 
 
 def fit_text(summary):
@@ -372,16 +373,26 @@ def sizes_of(sums):
 
 
 def _text(value, column):
-    if np.isnan(value):
-        return "-"
-    return p_text(value) if column == "p" else f"{value:.{DIGITS}g}"
+    return p_text(value) if column == "p" else number_text(value)
+
+
+def number_text(value, digits=DIGITS):
+    """A figure as it is printed, a dash where there is none."""
+    return "-" if np.isnan(value) else f"{value:.{digits}g}"
 
 
 def p_text(p):
     """A p value as it is printed."""
+    if np.isnan(p):
+        return "-"
     if p == 0:
         return "< 1e-300"
     return f"{p:.4f}" if p >= SMALLEST_P else f"{p:.1e}"
+
+
+def p_sentence(p):
+    """A p value with its sign."""
+    return f"p {'' if p == 0 else '= '}{p_text(p)}"
 
 
 def _html_row(cells, tag):

@@ -99,9 +99,11 @@ class Links:
         """The place of each pair in a (d, d) matrix, flat; the column is not after the
         row of the transpose.
         """
-        row = (self.column * self.shape[1]).astype(np.int32)
-        places = np.repeat(row, self.partners)
-        places += self.column.astype(np.int32)[self.second]
+        n_columns = self.shape[1]
+        whole = np.int32 if n_columns**2 <= np.iinfo(np.int32).max else np.int64
+        column = self.column.astype(whole)
+        places = np.repeat(column * n_columns, self.partners)
+        places += column[self.second]
         return places
 
     def blocks(self):

@@ -120,6 +120,10 @@ def keep_partitions(estimator, X, y, groups, sample_weight, read):
     return LazyParts(persist(*(delayed(itemgetter(0))(part) for part in some)))
 
 
+def _n_rows(part):
+    return part.shape[0]
+
+
 def _has_rows(read):
     return read[0] is not None
 
@@ -128,7 +132,7 @@ def fetch_few(X, *columns):
     """X and columns of its rows in memory, None if that is many numbers."""
     from dask import compute, delayed
 
-    parts = [delayed(len)(part) for part in _partitions(X)]
+    parts = [delayed(_n_rows)(part) for part in _partitions(X)]
     n_rows = sum(_lengths(X) or compute(*parts))
     return compute(X, *columns) if n_rows * (X.shape[1] + 1) <= FITS_IN_MEMORY else None
 
@@ -267,7 +271,7 @@ def _is_empty(block):
     """Whether a partition has no rows of weight."""
     X, _, _, weight = block
     none = weight is not None and len(weight) and not np.any(weight)
-    return not X.shape[0] or none
+    return not _n_rows(X) or none
 
 
 @contextmanager
@@ -317,7 +321,7 @@ def _join_parts(join, *parts):
 
 
 def _predict_part(model, method, X, groups, flags):
-    if not len(X):
+    if not _n_rows(X):
         return (np.empty(0),) * 2 if flags.get("return_std") else np.empty(0)
     with population_is_meant():
         return getattr(model, method)(X, groups=groups, **flags)

@@ -24,6 +24,7 @@ from .._input.any_table import (
     take_rows,
     without_labels,
 )
+from .._input.features import column_names, feature_position, is_arrow
 from .._input.labels import index_groups
 from .._input.table import read_column
 from .._input.typing import ColumnLike, EstimatorLike, Floats, MatrixLike
@@ -133,8 +134,8 @@ class GroupEffectsDisplay(Display):
         ValueError
             If X has no such column, or labels are missing.
         """
-        column = column_of(X, feature)
-        table = ChangedFeature(estimator, X, feature, column, groups)
+        position, name, column = read_feature(X, feature)
+        table = ChangedFeature(estimator, X, position, column, groups)
         codes, labels = groups_of_lines(table, by)
         size = np.bincount(codes, minlength=len(labels))
         drawn = np.sort(np.argsort(-size, kind="stable")[:MOST_LINES])
@@ -153,7 +154,7 @@ class GroupEffectsDisplay(Display):
             labels=labels[drawn],
             population=population,
             rows=rows,
-            feature=str(feature),
+            feature=name,
             n_groups=len(labels),
         )
         return display.plot(ax=ax)
@@ -198,18 +199,17 @@ class GroupEffectsDisplay(Display):
         ax.scatter(values, y, c=colours, **style)
 
 
-def column_of(X, feature):
-    """A column of a table by name or position, as numbers (n,)."""
+def read_feature(X, feature):
+    """The position of a column of a table, its name, and its numbers (n,)."""
     if sparse.issparse(X) or not (hasattr(X, "shape") and len(X.shape) == 2):
         raise TypeError(
             f"X is a {type(X).__name__}; the picture needs a frame or a dense array."
         )
-    names = list(X.columns) if hasattr(X, "columns") else range(X.shape[1])
-    if feature not in names:
-        raise ValueError(f"X has no column {feature!r}; it has {list(names)[:20]}.")
-    column = X[feature] if hasattr(X, "columns") else X[:, feature]
+    at, names = feature_position(feature, X, "feature"), column_names(X)
+    name = str(names[at]) if names else f"x{at}"
     try:
-        return read_column(column, f"column {feature!r} of X")
+        column = read_column(take_columns(X, np.array([at])), f"column {name!r} of X")
+        return at, name, np.ravel(column)
     except ValueError as error:
         if "NaN" in str(error):
             error.add_note(
@@ -219,26 +219,31 @@ def column_of(X, feature):
         raise
 
 
-def _with_column(X, feature, values):
-    """The same table with other values in a column."""
+def _with_column(X, at, values):
+    """The same table with other values in the column at a position."""
+    if is_arrow(X):
+        return X.set_column(at, X.column_names[at], [values])
     if hasattr(X, "with_columns"):  # polars
-        return X.with_columns(type(X[feature])(feature, values))
+        name = X.columns[at]
+        return X.with_columns(type(X[name])(name, values))
     if hasattr(X, "columns"):
         X = X.copy()
-        X[feature] = values
+        X.isetitem(at, values)
         return X
     X = X.astype(float if X.dtype.kind in "biu" else X.dtype)
-    X[:, feature] = values
+    X[:, at] = values
     return X
 
 
 @dataclass(frozen=True)
 class ChangedFeature:
-    """A model, the rows that it is asked about, and the feature that is changed."""
+    """A model, the rows that it is asked about, and the feature that is changed: its
+    position, and its values.
+    """
 
     estimator: Any
     X: Any
-    feature: Any
+    position: int
     column: Any
     groups: Any
     is_new: bool = False
@@ -258,7 +263,7 @@ class ChangedFeature:
         if self.groups is not None:
             metadata = {"groups": take_rows(self.groups, at)}
         column = np.repeat(values, len(rows))
-        changed = _with_column(take_rows(self.X, at), self.feature, column)
+        changed = _with_column(take_rows(self.X, at), self.position, column)
         model, X = unwrap(self.estimator, changed, metadata)
         warn_of_lost_labels(model, metadata)
         if self.is_new:

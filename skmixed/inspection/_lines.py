@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import check_consistent_length
 
 from .._input.table import read_column
 from .._input.typing import ColumnLike, EstimatorLike, Floats, MatrixLike
 from ._display import Display, pyplot
-from ._effects import ChangedFeature, column_of, groups_of_lines, knows_groups
+from ._effects import ChangedFeature, groups_of_lines, knows_groups, read_feature
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -115,12 +116,14 @@ class GroupLinesDisplay(Display):
         ValueError
             If X has no such column, or labels are missing.
         """
-        column = column_of(X, feature)
-        table = ChangedFeature(estimator, X, feature, column, groups)
+        position, name, column = read_feature(X, feature)
+        y = read_column(y, "y").ravel()
+        check_consistent_length(y, column)
+        table = ChangedFeature(estimator, X, position, column, groups)
         codes, labels = groups_of_lines(table, by)
         n_panels = MOST_PANELS if ax is None else np.size(ax)
         drawn = _spread(np.bincount(codes, minlength=len(labels)), n_panels)
-        values = np.column_stack([column, read_column(y, "y").ravel()])
+        values = np.column_stack([column, y])
         members = [np.flatnonzero(codes == g) for g in drawn]
         population = None
         if knows_groups(estimator):
@@ -132,7 +135,7 @@ class GroupLinesDisplay(Display):
             lines=[np.column_stack(table.line(some)) for some in members],
             labels=labels[drawn],
             population=population,
-            feature=str(feature),
+            feature=name,
         )
         return display.plot(ax=ax)
 

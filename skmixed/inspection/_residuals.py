@@ -17,7 +17,7 @@ from ._display import (
     noise_of,
     read_predictions,
 )
-from ._effects import column_of
+from ._effects import read_feature
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -120,7 +120,9 @@ class ResidualsDisplay(Display):
         ValueError
             If X has no such column.
         """
-        column = None if feature is None else column_of(X, feature)
+        name, column = "feature", None
+        if feature is not None:
+            _, name, column = read_feature(X, feature)
         known, mean, std = noise_of(estimator, X, groups)
         fitted, residual = _standardised(y, mean, std)
         display = cls(
@@ -129,7 +131,7 @@ class ResidualsDisplay(Display):
             known=known,
             kind=kind,
             feature=column,
-            feature_name=str(feature),
+            feature_name=name,
         )
         return display.plot(ax)
 

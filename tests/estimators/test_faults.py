@@ -116,7 +116,8 @@ def test_an_interrupt_leaves_a_mixed_model_before_or_after(name, change):
 def test_a_mixed_model_that_another_thread_changes_is_heard_in_one_state(name, change):
     rng = np.random.default_rng(0)
     model = MIXED[name]
-    for ask in (STUDY.prediction, STUDY.stored):
+    means = [STUDY.means] if hasattr(model, "predict_mean") else []
+    for ask in (STUDY.prediction, STUDY.stored, *means):
         for tried in (STUDY.questions_amid, STUDY.changes_amid):
             _, n_points, failures = tried(model, ask, change, N_MIXED_POINTS, rng)
             assert n_points > N_MIXED_POINTS / 4

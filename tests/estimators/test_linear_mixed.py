@@ -637,6 +637,7 @@ ERRORS = {
     "alpha": ({"alpha": -1}, {}, "alpha is a finite number"),
     "max_iter": ({"max_iter": 0}, {}, "max_iter is a positive integer"),
     "n_jobs": ({"n_jobs": 0}, {}, "n_jobs is None or an integer"),
+    "seed": ({"random_state": -1}, {}, "Seed must be between 0"),
     "no door": ({"group_features": []}, {}, "group_features is empty"),
     "twice": ({"group_features": ["x", 0]}, {}, "group_features names a column twice"),
     "no column": ({"group_features": ["school"]}, {}, "'school' is not among the col"),

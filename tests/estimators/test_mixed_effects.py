@@ -1214,6 +1214,7 @@ def test_weights_that_are_no_counts_are_refused_before_any_fit(weight, message):
         ({"regressor": "trees"}, TypeError),
         ({"variance_regressor": 1.0}, TypeError),
         ({"linear_features": "a"}, TypeError),
+        ({"linear_features": 3}, TypeError),
         ({"group_feature": 9}, ValueError),
     ],
     ids=str,

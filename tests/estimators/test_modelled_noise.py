@@ -422,6 +422,10 @@ def test_mistakes_have_clear_errors():
     model = LinearMixedRegressor(CROSSED, variance_features=[1])
     with pytest.raises(ValueError, match="need all rows at once"):
         model.partial_fit(X, y, groups=groups)
+    for none in ([], [False, False]):
+        model.set_params(variance_features=none).partial_fit(X, y, groups=groups)
+    with pytest.raises(TypeError, match=r"variance_features is a list .* got 3"):
+        model.set_params(variance_features=3).partial_fit(X, y, groups=groups)
 
 
 def test_an_exact_fit_is_said():

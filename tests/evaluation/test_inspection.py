@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import sklearn
 from numpy.testing import assert_allclose
@@ -449,7 +450,7 @@ def test_residuals_against_a_feature(make):
     display = ResidualsDisplay.from_estimator(model, table, Y, **asked)
     plain = ResidualsDisplay.from_estimator(model, table, Y, groups=GROUPS)
     assert_allclose(display.residual, plain.residual)
-    assert display.ax_.get_xlabel() == str(name)
+    assert display.ax_.get_xlabel() == ("x1" if name == 1 else name)
     dots, trend = [line for line in display.ax_.lines if len(line.get_xdata()) > 2]
     assert_allclose(dots.get_xdata(), step)
     assert_allclose(trend.get_xdata(), np.arange(7))
@@ -459,9 +460,9 @@ def test_residuals_against_a_feature(make):
 
 def test_features_that_residuals_cannot_be_drawn_against():
     show = ResidualsDisplay.from_estimator
-    with pytest.raises(ValueError, match="X has no column 5"):
+    with pytest.raises(ValueError, match="feature=5 but X has 3 columns"):
         show(MODEL, X, Y, groups=GROUPS, feature=5)
-    with pytest.raises(ValueError, match="do not depend on 1: leave out `kind`"):
+    with pytest.raises(ValueError, match="do not depend on x1: leave out `kind`"):
         show(MODEL, X, Y, groups=GROUPS, feature=1, kind="quantiles")
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         ResidualsDisplay.from_predictions(Y, Y + 1, feature=X[:9, 0])
@@ -507,20 +508,29 @@ def test_lines_of_random_intercepts_are_parallel():
     at = np.column_stack([X[:, [0]].mean() + 0 * values, values])
     at = np.column_stack([at, 0 * values + X[:, 2].mean()])
     assert_allclose(means, MODEL.predict(at, groups=np.full(len(at), None)), rtol=1e-9)
-    assert display.feature == "1"
+    assert display.feature == "x1"
     assert len(display.rows[0]) == 300
 
 
+def test_lines_need_a_y_for_each_row():
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        GroupLinesDisplay.from_estimator(MODEL, X, Y[:9], 0, groups=GROUPS)
+
+
 def test_group_effects_of_any_table_and_model():
-    pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
     names = ["a", "b", "c"]
     plain = GroupEffectsDisplay.from_estimator(MODEL, X, 0, groups=GROUPS)
     before = X.copy()
-    for frame in (pd.DataFrame(X, columns=names), pl.DataFrame(X, names)):
+    frames = [pd.DataFrame(X, columns=names), pl.DataFrame(X, names)]
+    frames.append(pa.Table.from_pandas(frames[0]))
+    for frame in frames:
         model = RandomInterceptRegressor().fit(frame, Y, groups=GROUPS)
-        found = GroupEffectsDisplay.from_estimator(model, frame, "a", groups=GROUPS)
-        assert_allclose(np.hstack(found.means), np.hstack(plain.means), rtol=1e-9)
-        assert_allclose(np.asarray(frame), before)
+        for feature in ("a", 0, -3):
+            how = {"feature": feature, "groups": GROUPS}
+            found = GroupEffectsDisplay.from_estimator(model, frame, **how)
+            assert found.feature == "a"
+            assert_allclose(np.hstack(found.means), np.hstack(plain.means), rtol=1e-9)
+            assert_allclose(np.asarray(frame), before)
     assert_allclose(X, before)
     second = RandomInterceptRegressor(group_feature=-1)
     second.fit(np.column_stack([X, GROUPS]), Y)
@@ -607,7 +617,7 @@ def test_few_lines_have_names():
 
 def test_what_has_no_group_effects():
     show = GroupEffectsDisplay.from_estimator
-    with pytest.raises(ValueError, match=r"X has no column 7; it has \[0, 1, 2\]"):
+    with pytest.raises(ValueError, match="feature=7 but X has 3 columns"):
         show(MODEL, X, 7, groups=GROUPS)
     with pytest.raises(ValueError, match="1 labels are missing"):
         show(MODEL, X, 0, groups=np.where(np.arange(300) == 5, np.nan, GROUPS))

@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from threadpoolctl import ThreadpoolController
 
 from skmixed import LinearMixedRegressor, RandomInterceptRegressor
@@ -29,10 +30,13 @@ def two_threads():
         yield
 
 
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
 @pytest.mark.parametrize(
     "model", [RandomInterceptRegressor(), LinearMixedRegressor()], ids=repr
 )
-def test_a_fit_has_one_and_gives_the_others_back(model, two_threads, monkeypatch):
+def test_a_fit_has_one_and_gives_the_others_back(
+    model, method, two_threads, monkeypatch
+):
     seen, check = [], table.check_table
 
     def watched(X):
@@ -43,7 +47,7 @@ def test_a_fit_has_one_and_gives_the_others_back(model, two_threads, monkeypatch
     rng = np.random.default_rng(0)
     X, groups = rng.normal(size=(60, 2)), np.arange(60) % 6
     y = X[:, 0] + groups + rng.normal(size=60)
-    model.fit(X, y, groups=groups)
+    getattr(clone(model), method)(X, y, groups=groups)
     assert seen == [{1}]
     assert blas_threads() == {2}
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
-from skmixed import LinearMixedRegressor
+from skmixed import LinearMixedRegressor, RandomInterceptRegressor
 from skmixed.datasets import load_sleepstudy
 
 
@@ -17,6 +17,21 @@ def test_sleepstudy_has_the_shares_of_r():
     assert round(summary.r2_marginal, 3) == 0.279
     assert round(summary.r2_conditional, 3) == 0.799
     assert "R^2 0.279 by the features, 0.799 with the random effects" in str(summary)
+
+
+def test_light_weights_have_the_shares_of_the_random_intercept_model():
+    """Weights that sum to 1.5; the two models divided by other numbers."""
+    X, y, groups = load_sleepstudy(return_X_y_groups=True)
+    data = {"groups": groups, "sample_weight": np.full(len(y), 1.5 / len(y))}
+    one, other = (
+        model.fit(X, y, **data).summary()
+        for model in (
+            RandomInterceptRegressor(method="ml"),
+            LinearMixedRegressor(method="ml"),
+        )
+    )
+    assert_allclose(one.r2_marginal, other.r2_marginal, rtol=1e-6)
+    assert_allclose(one.r2_conditional, other.r2_conditional, rtol=1e-6)
 
 
 @pytest.mark.parametrize("terms", ["(x0 | a) + (1 | b)", "(x0 || a/b)", "(0 + x1 | b)"])

@@ -200,6 +200,8 @@ def test_the_noise_of_many_rows_leaves_a_chi_squared_test():
         (["x0", "x1"], r"L holds text; it needs .* names to weights: \{'x2': 1\}"),
         ([], "it needs rows of 4 weights"),
         ({"x0": np.nan}, "weights that are not finite"),
+        ([{"x0": 1}, [0, 1, 0, 0]], "has dicts of names .* beside rows of weights"),
+        ([[0, 1, 0, 0], [0, 1]], "L has rows of 2 to 4 weights"),
         ({"x0": 0}, "have no variance"),
     ],
 )
@@ -351,6 +353,51 @@ def test_a_fit_in_batches_has_the_rows_of_one_in_memory(n):
         likelihood_ratio_test(smaller, larger).statistic,
         rtol=OPTIMUM,
     )
+
+
+def test_rows_of_two_numbers_are_told_to_the_last():
+    """1,234,567 rows and 1,234,568 were both 1.23457e+06."""
+    weight = np.ones(120)
+    weight[0] = 1_234_448
+    fits = [
+        RandomInterceptRegressor(method="ml").fit(X, Y, groups=GROUPS, sample_weight=w)
+        for w in (weight, 2 * weight)
+    ]
+    assert "1234567 rows" in str(fits[0].summary())
+    refused(*fits, "to 1234567 rows, the larger to 2469134")
+
+
+def test_an_exact_fit_has_no_tests():
+    """That of a heteroscedastic model had t tests of the rounding of y."""
+    y = 3 + 2 * X[:, 0]
+    for model in (RandomInterceptRegressor(), HeteroscedasticGaussianRegressor()):
+        with pytest.warns(UserWarning, match="fitted exactly"):
+            model.fit(X, y, groups=GROUPS)
+        found = contrast(model, {"x0": 1})
+        assert np.isnan(found.p_value)
+        assert str(found).endswith("on 1 and - df, p = -")
+        assert np.isnan(model.summary().coefficients["p"]).all()
+
+
+def test_a_p_value_below_all_numbers_has_one_sign():
+    y = 1e3 * X[:, 0] + 1e-3 * Y
+    model = RandomInterceptRegressor().fit(
+        np.tile(X, (9, 1)), np.tile(y, 9), groups=np.tile(GROUPS, 9)
+    )
+    assert str(contrast(model, {"x0": 1})).endswith("df, p < 1e-300")
+
+
+@needs_pandas
+def test_a_column_that_is_called_intercept():
+    frame, y, groups = data("sleepstudy")
+    frame = frame.set_axis(["intercept"], axis=1)
+    model = RandomInterceptRegressor().fit(frame, y, groups=groups)
+    with pytest.raises(ValueError, match="is the intercept and a column of X"):
+        contrast(model, {"intercept": 1})
+    without = RandomInterceptRegressor(fit_intercept=False)
+    without.fit(frame, y, groups=groups)
+    found = contrast(without, {"intercept": 1})
+    assert found.estimates["coef"][0] == without.coef_[0]
 
 
 def test_other_labels_are_not_nested():

@@ -376,6 +376,8 @@ def test_few_rows_are_fetched(kind, monkeypatch):
         model = HeteroscedasticGaussianRegressor()
         expected = clone(model).fit(here, Y, groups=GROUPS, sample_weight=weight)
         model.fit(lazy_X, lazy_y, groups=lazy_groups, sample_weight=weight)
+        found = model.predict(lazy_X, groups=lazy_groups).compute()
+        assert_allclose(found, expected.predict(here, groups=GROUPS), rtol=1e-9)
     assert_same_search(model, expected)
 
 

@@ -36,6 +36,13 @@ def test_sums_are_those_of_matrices(links, cost, at_once, monkeypatch):
     )
 
 
+def test_places_in_a_large_matrix_are_whole_numbers():
+    """Of more than 46,340 columns they were below 0."""
+    one = np.zeros(1, dtype=int)
+    links = Links(one, one + 49_999, np.ones((1, 1)), (1, 50_000))
+    assert links.places.tolist() == [49_999 * 50_001]
+
+
 @pytest.mark.parametrize("k", [0, 3])
 @pytest.mark.parametrize("few", [0, 10**6], ids=["sparse", "dense"])
 def test_products_are_those_of_matrices(links, few, k, monkeypatch):

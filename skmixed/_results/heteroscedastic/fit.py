@@ -141,7 +141,7 @@ class HeteroscedasticFit(GroupedFit):
         }
 
 
-def fit_optimum(problem, optimum, statistics, names, uses_groups):
+def fit_optimum(problem, optimum, statistics, names, uses_groups, exact):
     """The fit at an optimum of the likelihood.
 
     Parameters
@@ -153,6 +153,8 @@ def fit_optimum(problem, optimum, statistics, names, uses_groups):
         Names of the columns of the user's X.
     uses_groups : bool
         See `Fit`.
+    exact : bool
+        As of `best_optimum`.
     """
     structure, point, labels = problem.structure, optimum.point, statistics.labels
     mean = _mean(problem, point, statistics)
@@ -188,8 +190,10 @@ def fit_optimum(problem, optimum, statistics, names, uses_groups):
     )
     if structure.fixed or structure.effects or fit.alpha or fit.variance_alpha:
         return fit
-    covariance = information.solve(np.eye(information.size))
     root, with_noise = fit.coefficients_root, not optimum.many_rows
+    if exact:
+        return replace(fit, uncertainty=CoefficientUncertainty.untold(root))
+    covariance = information.solve(np.eye(information.size))
     uncertainty = row_variance_uncertainty(
         problem.model, point, root, covariance, with_noise=with_noise
     )
