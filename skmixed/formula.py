@@ -7,7 +7,8 @@ from functools import reduce
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._input.formula_table import FormulaTable, check_data, check_labels, listed
+from ._input.formula_columns import check_data, check_labels, listed
+from ._input.formula_table import FormulaTable
 from ._input.formula_text import parts_of, sides_of
 from ._input.notation import RandomEffects, shown
 from .linear_mixed import LinearMixedRegressor
@@ -76,8 +77,9 @@ class FormulaModel(_ModelAndData):
         Raises
         ------
         TypeError, ValueError
-            If it is no such table, has missing values, or a category that the rows of
-            the fit have not.
+            If it is no such table, has missing values, text in the place of numbers,
+            or a category that the rows of the fit have not; or if the formula has a
+            function of a whole column that is not remembered, such as ``x.mean()``.
 
         Examples
         --------
@@ -108,10 +110,11 @@ def from_formula(
 
     Left of ``~`` stands y, by any arithmetic; right of it the mean, as formulaic [1]_
     reads it, and random effects in brackets, as lme4 writes them: ``(days | subject)``,
-    ``(1 | school/class)``.  Columns of text or categories become dummy variables of the
-    levels that occur, left of a bar too.  ``^`` in a function is a power, as in
-    ``I(x^2)``.  A ``.`` stands for all columns of the table but those that the response
-    is made of and those of labels, right of a bar.
+    ``(1 | school/class)``.  Columns of text, categories or truth values become dummy
+    variables of the levels that occur, left of a bar too; so does a condition in
+    ``I(x > 2)``.  ``^`` in a function is a power, as in ``I(x^2)``.  A ``.`` stands for
+    all columns of the table but those that the response is made of and those of labels,
+    right of a bar.
 
     Parameters
     ----------
@@ -137,16 +140,18 @@ def from_formula(
         If formulaic is not installed.
     TypeError, ValueError
         If the formula is none, has no random effects, names columns that are not in
-        the table, are there twice, are dates or have missing values, or a parameter is
+        the table, are there twice, are dates or have missing values, makes two columns
+        of one name or polynomials that the data do not determine, or a parameter is
         given that it says itself, or that names a column of the log-variance that
         neither the formula nor the table has.
 
     Notes
     -----
     Functions of a whole column, such as ``center(x)`` or ``poly(x, 2)``, see all rows
-    of the table, and so do the levels of categories.  `new_rows` applies what they have
-    seen to other rows; for cross-validation make columns by transformers in a Pipeline,
-    which are fitted in every fold.
+    of the table, and so do the levels of categories.  `new_rows` applies what
+    ``center``, ``scale``, ``poly``, splines and categories have seen to other rows, and
+    refuses other functions of a whole column; for cross-validation make columns by
+    transformers in a Pipeline, which are fitted in every fold.
 
     Dummy variables left of ``||`` are independent of each other, as by `zerocorr` of
     MixedModels.jl; lme4 leaves those of one category correlated.
@@ -250,7 +255,7 @@ def _named(X, columns, reader, parameter):
     names = []
     for name in columns:
         made = None
-        if isinstance(name, str) and name not in X:
+        if isinstance(name, str) and (name not in X or name in reader.names):
             made = reader.named(name, parameter)
             X = _joined(X, made)
         names += [name] if made is None else list(made)
@@ -258,5 +263,11 @@ def _named(X, columns, reader, parameter):
 
 
 def _joined(X, columns):
-    """X and those of the columns that it has not."""
+    """X and those of the columns that it has not; two that differ have no one name."""
+    for name in columns:
+        if name in X and not X[name].equals(columns[name]):
+            raise ValueError(
+                f"Two columns are named {name!r}: one of the table, or of another "
+                "category, and one that the formula makes. Rename that of the table."
+            )
     return X.join(columns[[name for name in columns if name not in X]])

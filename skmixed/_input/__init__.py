@@ -9,7 +9,7 @@ unreadable          entries and types that are no finite number, and the reason
 labels, scalars     a column of labels -> codes, with its errors; single labels
 label_table         tables of labels -> codes, with theirs; their levels in `predict`
 notation, factors   terms of random effects as text; the same with their label columns
-formula_text, formula_table    a formula as lme4 writes it -> its parts -> columns
+formula_text, formula_columns, formula_table    a formula and a table -> columns
 parameters          checks of parameters; `warn`
 messages, typing    sentences that several modules need; types of public signatures
 blocks              rows or labels that fit the cache, some at a time, by joblib

@@ -9,19 +9,51 @@ from typing import Any
 
 import numpy as np
 
+from .formula_columns import (
+    aliases_of,
+    check_data,
+    check_unique,
+    dates_of,
+    is_category,
+    listed,
+    prepared,
+    refuse_dates,
+    views,
+)
 from .formula_text import ALIAS, EXAMPLE, alias, translated
 from .messages import count
 from .notation import shown, split_outside
-from .table import refuse_lazy
-from .unreadable import DATES, DATES_OR_TIMES
 
-# Methods of tables of other packages that make one of pandas.
-TO_PANDAS = "to_pandas", "compute", "to_frame"
+# Relative: what another order of sums leaves of a function of a row.
+BY_ROW = 1e-9
+COMPARISON = re.compile(r"[<>]|[=!]=")
+POLYNOMIAL = re.compile(r"poly\((\w+),\s*(?:degree\s*=\s*)?(\d+)")
+# The function that makes numbers of a response, of truth values too.
+AS_NUMBER = "_as_number"
 # R's functions that formulaic has not.
 FUNCTIONS = {
     name: getattr(np, name)
     for name in ("sqrt", "sin", "cos", "tan", "abs", "floor", "log1p", "expm1", "pi")
 } | {"ceiling": np.ceil}
+
+
+def _identity(values):
+    """R's I: truth values are a factor."""
+    from pandas import Series
+
+    values = Series(np.asarray(values)) if np.ndim(values) == 1 else values
+    return values.astype("category") if values.dtype == bool else values
+
+
+def _as_number(values):
+    return np.asarray(values, dtype=float)
+
+
+def _log(values, base=np.e):
+    return np.log(values) if base is np.e else np.log(values) / np.log(base)
+
+
+FUNCTIONS |= {"I": _identity, AS_NUMBER: _as_number, "log": _log}
 
 
 @dataclass(frozen=True)
@@ -35,12 +67,15 @@ class Part:
         of polynomials included.
     variables : list of str
         The columns of the table that it names.
+    texts : set of str
+        Columns of the table and functions of them, as formulaic reads them.
     where : str
         The beginning of a message: the formula, and the part as the user wrote it.
     """
 
     spec: Any
     variables: list
+    texts: set
     where: str
 
 
@@ -68,19 +103,25 @@ class FormulaTable:
         check_data(data)
         self._from_spec, self._formula = ModelSpec.from_spec, formula
         self.names = list(map(str, data.columns))
-        self._aliases = {name: alias(k) for k, name in enumerate(self.names)}
-        self._table = _prepared(data)
-        self._free, self._named, self.parts = list(self._table), {}, []
+        self._table = prepared(data)
+        self._aliases = {
+            name: aliases_of(k, self._table) for k, name in enumerate(self.names)
+        }
+        self._free = [each.bare for each in self._aliases.values()]
+        self._named, self.parts, self._are_by_row = {}, [], False
 
     def leave_out(self, columns):
         """From here on '.' does not stand for these columns."""
-        without = {self._aliases[name] for name in columns}
+        without = {self._aliases[name].bare for name in columns}
         self._free = [name for name in self._free if name not in without]
 
     def response(self, text):
         """The part of y, which is one column by any arithmetic."""
-        name = translated(text, self._aliases).strip()
-        return self.parse(name if ALIAS.fullmatch(name) else f"I({text})", text, "0 + ")
+        of_column = ALIAS.fullmatch(translated(text, self._aliases).strip())
+        if not of_column:
+            return self.parse(f"{AS_NUMBER}({text})", text, "0 + ")
+        name = self.names[int(of_column[1])]
+        return self.parse(self._aliases[name].inside, text, "0 + ")
 
     def parse(self, text, written, before=""):
         """The part of this text; `written` is the text in messages."""
@@ -108,11 +149,11 @@ class FormulaTable:
         texts = {factor.expr for term in spec.formula for factor in term.factors}
         positions = {int(k) for text in texts for k in ALIAS.findall(text)}
         variables = [self.names[k] for k in sorted(positions)]
-        _check_unique(variables, self.names, where)
-        bare = [name for name in variables if self._aliases[name] in texts]
-        _refuse_dates(self._pairs(bare), where)
+        check_unique(variables, self.names, where)
+        bare = [name for name in variables if texts & {*self._aliases[name]}]
+        refuse_dates(self._pairs(bare), where)
         self._named.update(dict.fromkeys(variables))
-        return Part(spec, variables, where)
+        return Part(spec, variables, texts, where)
 
     def named(self, name, parameter):
         """The columns of one column of the table, which a parameter names."""
@@ -129,12 +170,27 @@ class FormulaTable:
         """The columns of a part but the intercept, a DataFrame with rows numbered from
         0, and whether there is an intercept.
         """
+        self._check_degrees(part)
         columns = self._matrix(part, self._table)
         self.parts.append(replace(part, spec=columns.model_spec))
         return self._renamed(columns, part)
 
+    def _check_degrees(self, part):
+        """Refuse polynomials that numbers do not determine, which would be rounding."""
+        for text in part.texts:
+            found = POLYNOMIAL.match(text)
+            if found and found[1] in self._table:
+                n_values = self._table[found[1]].nunique()
+                if n_values <= int(found[2]):
+                    raise ValueError(
+                        f"{part.where}: {self._shown(text)} has the degree {found[2]}, "
+                        f"but the column has {count(n_values, 'value')}. Take a degree "
+                        "below that."
+                    )
+
     def of_new(self, data):
         """For every part whose columns were made the same columns of other rows."""
+        self._check_by_row()
         known = dict.fromkeys(name for part in self.parts for name in part.variables)
         missing = [name for name in known if name not in map(str, data.columns)]
         if missing:
@@ -143,12 +199,56 @@ class FormulaTable:
                 f"{shown(self._formula)} names."
             )
         at = list(map(str, data.columns))
-        _check_unique(known, at, f"new rows of {shown(self._formula)}")
-        table = _prepared(data)[[alias(at.index(name)) for name in known]]
-        table.columns = [self._aliases[name] for name in known]
+        check_unique(known, at, f"new rows of {shown(self._formula)}")
+        new = {name: data.iloc[:, at.index(name)] for name in known}
+        table = self._like_the_fit(new)
         for part in self.parts:
             self._check_categories(part, table)
             yield self._renamed(self._matrix(part, table), part)[0]
+
+    def _check_by_row(self):
+        """Refuse functions of a whole column that formulaic does not remember: the ends
+        of the table have other values alone.
+        """
+        if self._are_by_row or self._table.empty:
+            return
+        for part in self.parts:
+            whole = self._matrix(part, self._table)
+            for place in (0, len(self._table) - 1):
+                row = self._table.iloc[[place]].reset_index(drop=True)
+                alone = self._matrix(part, row)
+                there = whole.iloc[[place]].to_numpy(float)
+                if not np.allclose(alone, there, rtol=BY_ROW, atol=0, equal_nan=True):
+                    raise ValueError(
+                        f"{part.where} depends on all rows of the table, so that new "
+                        "rows would have other values than those of the fit. Take "
+                        "center(), scale(), poly() or bs(), which are remembered, or "
+                        "make the column in the table."
+                    )
+        self._are_by_row = True
+
+    def _like_the_fit(self, columns):
+        """The table of new columns, by name, of the types of those of the fit."""
+        from pandas import DataFrame, Series
+
+        found = {}
+        for name, column in columns.items():
+            k = self.names.index(name)
+            new, number = views(column.reset_index(drop=True))
+            is_number = alias(k, "number") in self._table
+            if is_number and number is None:
+                raise ValueError(
+                    f"New rows have {name!r} of type {column.dtype}, where the rows of "
+                    "the fit have numbers. Convert the column, e.g. by "
+                    "pandas.to_numeric."
+                )
+            if is_number and is_category(self._table[alias(k)]):
+                truth = Series(number).map({0.0: False, 1.0: True})
+                new = truth.astype("category")
+            found[alias(k)] = new
+            if is_number:
+                found[alias(k, "number")] = number
+        return DataFrame(found)
 
     def _check_categories(self, part, table):
         """Refuse labels of a category that the fit has not seen, which formulaic takes
@@ -180,13 +280,21 @@ class FormulaTable:
             raise
         except Exception as error:  # as of any function in the formula
             fault = error
+        dropped |= self._compared_missing(part, table)
         if dropped:
             raise ValueError(self._missing(part, table, sorted(dropped))) from fault
         if fault is not None:
             sentences = [self._unreadable(part.where, fault)]
-            sentences += _dates(self._pairs(part.variables))
+            sentences += dates_of(self._pairs(part.variables))
             raise ValueError(" ".join(sentences)) from fault
         return columns
+
+    def _compared_missing(self, part, table):
+        """Rows in which a comparison is about a missing value, which makes it False."""
+        texts = filter(COMPARISON.search, part.texts)
+        columns = [found[0] for text in texts for found in ALIAS.finditer(text)]
+        missing = table[[*dict.fromkeys(columns)]].isna().any(axis=1)
+        return {*np.flatnonzero(missing).tolist()}
 
     def _renamed(self, columns, part):
         """Columns but the intercept, named by those of the table, and whether it is
@@ -195,7 +303,13 @@ class FormulaTable:
         intercept = "Intercept" in columns
         columns = columns.drop(columns="Intercept", errors="ignore")
         columns = columns.set_axis([self._shown(name) for name in columns], axis=1)
-        _refuse_dates(columns.items(), part.where)
+        twice = [name for name, n in Counter(columns).items() if n > 1]
+        if twice:
+            raise ValueError(
+                f"{part.where} makes two columns that are named {twice[0]!r}. Rename "
+                "that of the table."
+            )
+        refuse_dates(columns.items(), part.where)
         return columns, intercept
 
     def _shown(self, text):
@@ -204,7 +318,7 @@ class FormulaTable:
 
     def _pairs(self, names):
         """Names of columns of the table, and the columns."""
-        return ((name, self._table[self._aliases[name]]) for name in names)
+        return ((name, self._table[self._aliases[name].levels]) for name in names)
 
     def _unreadable(self, where, error):
         fault = self._shown(error).split("\n")[0]  # the rest is a drawing of the place
@@ -213,7 +327,7 @@ class FormulaTable:
 
     def _missing(self, part, table, rows):
         """A sentence about the rows in which a part has no value."""
-        names = {name: self._aliases[name] for name in self._named}
+        names = {name: self._aliases[name].levels for name in self._named}
         table = table[[a for a in names.values() if a in table]]
         of_part = table.loc[rows, [names[name] for name in part.variables]].isna()
         if not of_part.any(axis=None):
@@ -232,90 +346,3 @@ class FormulaTable:
             f"data.iloc[{missing.argmax()}]. Drop the rows, by data.dropna(subset="
             f"{incomplete}), or impute."
         )
-
-
-def _prepared(data):
-    """The table with rows numbered from 0 and columns named by their aliases: objects
-    that are numbers are numbers, text is text, and categories are those that occur.
-    """
-    from pandas import DataFrame
-
-    columns = {}
-    for k in range(data.shape[1]):
-        columns[alias(k)] = _plain(data.iloc[:, k]).reset_index(drop=True)
-    return DataFrame(columns, index=range(len(data)))
-
-
-def _plain(column):
-    from pandas.api.types import infer_dtype, is_string_dtype
-
-    if _is_category(column):
-        return column.cat.remove_unused_categories()
-    if column.dtype != object:
-        return column.astype(object) if is_string_dtype(column.dtype) else column
-    numbers = "integer", "floating", "mixed-integer-float", "decimal"
-    return column.astype(float) if infer_dtype(column) in numbers else column
-
-
-def _is_category(column):
-    from pandas import CategoricalDtype
-
-    return isinstance(column.dtype, CategoricalDtype)
-
-
-def check_data(data) -> None:
-    """Refuse what is no table of pandas."""
-    import pandas
-
-    if isinstance(data, pandas.DataFrame):
-        return
-    refuse_lazy(data, "data")
-    kind = type(data)
-    package = kind.__module__.split(".")[0]
-    name = kind.__name__ if package == "builtins" else f"{package}.{kind.__name__}"
-    methods = (f"data.{method}()" for method in TO_PANDAS if hasattr(data, method))
-    remedy = next(methods, "pandas.DataFrame(data)")
-    raise TypeError(f"data is a pandas.DataFrame, got a {name}. Make one by {remedy}.")
-
-
-def check_labels(labels, formula, data) -> None:
-    """Refuse names of label columns that the table has not, or twice."""
-    for label in labels:
-        if label not in data.columns:
-            raise ValueError(
-                f"{shown(formula)} names the label column {shown(label)}, which is not "
-                f"in the table. The columns are {listed(data)}."
-            )
-    _check_unique(labels, data.columns, shown(formula))
-
-
-def _check_unique(names, columns, where) -> None:
-    n_columns = Counter(columns)
-    for name in names:
-        if n_columns[name] > 1:
-            raise ValueError(
-                f"{where}: {n_columns[name]} columns of the table are named {name!r}, "
-                "and which is meant cannot be told. Rename them, or keep the first by "
-                "data.loc[:, ~data.columns.duplicated()]."
-            )
-
-
-def _refuse_dates(pairs, where) -> None:
-    for sentence in _dates(pairs):
-        raise TypeError(f"{where}: {sentence}")
-
-
-def _dates(pairs):
-    """A sentence for each column of dates or times, of names and columns."""
-    from pandas.api.types import infer_dtype, is_numeric_dtype
-
-    for name, column in pairs:
-        kind = "" if is_numeric_dtype(column) else infer_dtype(column)
-        if kind.startswith(DATES):
-            dtype = kind if column.dtype == object else column.dtype
-            yield f"column {name!r} holds {DATES_OR_TIMES.format(dtype)}"
-
-
-def listed(table):
-    """Names of columns in a message."""
-    return ", ".join(map(str, table)) or "no columns"

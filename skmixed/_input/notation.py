@@ -21,6 +21,7 @@ from .parameters import check_flag
 EXAMPLE = "(days | subject)"
 # A name in backticks holds a backtick as two; an index or an entry of a mask is bare
 # in square brackets.
+QUOTES = "`'\""
 QUOTED = re.compile(r"`((?:[^`]|``)*)`")
 PLAIN = re.compile(r"(?![\d.]+\Z)[\w.]+")
 BRACKETED = re.compile(r"\[(-?\d{1,18}|True|False)\]", re.ASCII)
@@ -228,13 +229,13 @@ def split_term(piece, where):
 
 
 def split_outside(text, separator):
-    """The pieces of a text between separators outside of brackets and backticks."""
-    pieces, start, depth, quoted = [], 0, 0, False
+    """The pieces of a text between separators outside of brackets and quotes."""
+    pieces, start, depth, quote = [], 0, 0, ""
     for i, character in enumerate(text):
-        quoted ^= character == "`"
-        if quoted:
+        if quote or character in QUOTES:
+            quote = {"": character, character: ""}.get(quote, quote)
             continue
-        depth += (character == "(") - (character == ")")
+        depth += (character in "([{") - (character in ")]}")
         if character == separator and not depth:
             pieces.append(text[start:i])
             start = i + 1

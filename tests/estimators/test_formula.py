@@ -130,9 +130,8 @@ def test_rows_of_equal_index_stay_one_row_each():
         ("Reaction ~ Days + (1 | log(Subject))", r"'log\(Subject\)' is no column name"),
         ("Reaction ~ Days * (1 | Subject)", "is no term in brackets with one bar"),
         ("Reaction ~ (0 | Subject)", "neither a random intercept nor a slope"),
-        ("Reaction ~ Days ++ (1 | Subject)", "cannot be read"),
         ("Reaction ~ table + (1 | Subject)", "'table' cannot be read"),
-        ("Reaction ~ (] ``:`Days`) + (1 | Subject)", "cannot be read"),
+        ("Reaction ~ (] ``:`Days`) + (1 | Subject)", "has a bar outside of brackets"),
         ("Reaction | ~ Days + (1 | Subject)", r"'Reaction \|' cannot be read"),
         ("Reaction:Days ~ 1 + (1 | Subject)", "'Reaction:Days' cannot be read"),
         ("Reaction ~ (Days~ | Subject)", r"'\(Days~ \| Subject\)' .* several tables"),
@@ -558,6 +557,191 @@ def test_an_unseen_level_is_not_the_first_one(written, unseen):
     else:
         with pytest.raises(ValueError, match=rf"New rows have {unseen} as C\(Days"):
             made.new_rows(new)
+
+
+TYPES = pd.DataFrame(
+    {
+        "y": np.random.default_rng(1).normal(size=24),
+        "x": np.linspace(0.5, 3.5, 24),
+        "b": np.arange(24) % 3 == 0,
+        "c": np.arange(24) % 4 < 2,
+        "u": (np.arange(24, dtype="uint8") * 10),
+        "k": np.arange(24) % 4 + 1,
+        "s": np.array(list("abc"))[np.arange(24) % 3],
+        "g": np.arange(24) % 6,
+    }
+)
+
+
+@pytest.mark.parametrize(
+    "effects, columns, intercept",
+    [
+        ("b", ["b[T.True]"], True),
+        ("0 + b", ["b[False]", "b[True]"], False),
+        ("b:x", ["b[False]:x", "b[True]:x"], True),
+        ("b/x", ["b[T.True]", "b[False]:x", "b[True]:x"], True),
+        ("I(x > 2):x", ["I(x > 2)[False]:x", "I(x > 2)[True]:x"], True),
+        ("factor(k)", ["C(k)[T.2]", "C(k)[T.3]", "C(k)[T.4]"], True),
+        ("x %in% s", ["x:s[a]", "x:s[b]", "x:s[c]"], True),
+        ("(0 + x)", ["x"], False),
+        ("(x - 1)", ["x"], False),
+        ("k + (x - k)", ["k", "x"], True),
+        ("(x + k)^2 - k", ["x", "x:k"], True),
+        ("x - x + k", ["k"], True),
+        ("1 + {x + 1}", ["x + 1"], True),
+        (
+            "poly(x, 2, raw=T)",
+            ["poly(x, 2, raw=True)[0]", "poly(x, 2, raw=True)[1]"],
+            1,
+        ),
+    ],
+)
+def test_the_mean_has_the_columns_of_r(effects, columns, intercept):
+    """Truth values are factors; 0 and 1 are about the intercept within brackets too."""
+    for formula in (f"y ~ {effects} + (1 | g)", f"y ~ (1 | g) + {effects}"):
+        model, X, *_ = from_formula(formula, TYPES)
+        assert list(X) == columns
+        assert model.fit_intercept == intercept
+
+
+@pytest.mark.parametrize(
+    "effects, columns, terms",
+    [
+        ("x + ((0 + x) | g)", ["x"], "(0 + x | g)"),
+        ("x + (-1 + x | g)", ["x"], "(0 + x | g)"),
+        ("x + ((1 | g))", ["x"], "(1 | g)"),
+        ("(x + (1 | g))", ["x"], "(1 | g)"),
+        ("((1 | g) + (1 | s)) + x", ["x"], "(1 | g) + (1 | s)"),
+        ("k + (1 | g) - x + x", ["k", "x"], "(1 | g)"),
+        (
+            "x + (0 + b | g)",
+            ["x", "b[False]", "b[True]"],
+            "(0 + `b[False]` + `b[True]` | g)",
+        ),
+        ("x + I(s != 'a|c') + (1 | g)", ["x"], "(1 | g)"),
+    ],
+)
+def test_random_effects_are_those_of_r(effects, columns, terms):
+    model, X, *_ = from_formula(f"y ~ {effects}", TYPES)
+    assert list(X) == columns
+    assert model.random_effects == terms
+
+
+def test_an_intercept_that_is_given_back_is_there():
+    for formula, expected in (
+        ("x + (1 | g) - 1 + 1", True),
+        ("x + (1 | g) - 1", False),
+    ):
+        model, *_ = from_formula(f"y ~ {formula}", TYPES)
+        assert model.fit_intercept == expected
+
+
+@pytest.mark.parametrize("effects", ["x:1", "1*x", "(x + 0)*k", "(1 + x):k"])
+def test_numbers_in_products_are_told(effects):
+    with pytest.raises(
+        ValueError, match=r"the number [01] in a product or in brackets"
+    ):
+        from_formula(f"y ~ {effects} + (1 | g)", TYPES)
+
+
+@pytest.mark.parametrize(
+    "effect, expected",
+    [
+        ("I(u^2)", lambda d: d["u"].astype(float) ** 2),
+        ("u:k", lambda d: d["u"].astype(float) * d["k"]),
+        ("I(u - k)", lambda d: d["u"].astype(float) - d["k"]),
+        ("I(k^40)", lambda d: d["k"].astype(float) ** 40),
+        ("I(k^-1)", lambda d: 1 / d["k"]),
+        ("log(1 + u, 2)", lambda d: np.log2(1 + d["u"].astype(float))),
+        ("I(b + c)", lambda d: d["b"].astype(float) + d["c"]),
+        ("I(b - c)", lambda d: d["b"].astype(float) - d["c"]),
+    ],
+)
+def test_arithmetic_is_in_double_precision(effect, expected):
+    """Small integers overflowed, and the sum of truth values was their or."""
+    X = from_formula(f"y ~ {effect} + (1 | g)", TYPES).X
+    assert_allclose(X.iloc[:, 0], expected(TYPES), rtol=1e-14)
+    y = from_formula(f"{effect.replace(':', '*')} ~ x + (1 | g)", TYPES).y
+    assert_allclose(y, expected(TYPES), rtol=1e-14)
+
+
+def test_a_condition_may_be_the_response():
+    for response in ("b", "I(x > 2)"):
+        made = from_formula(f"{response} ~ u + (1 | g)", TYPES)
+        assert_allclose(made.y, TYPES.eval(response.strip("I()")).astype(float))
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "y ~ I(x > 2) + (1 | g)",
+        "y ~ C(x > 2) + (1 | g)",
+        "I(x > 2) ~ k + (1 | g)",
+        "y ~ k + (I(x != 2) | g)",
+    ],
+)
+def test_a_missing_value_in_a_comparison_is_missing(formula):
+    """It was False in silence, in the fit and in new rows."""
+    missing = TYPES.assign(x=TYPES["x"].where(TYPES.index != 5))
+    with pytest.raises(ValueError, match=r"'x' has missing values in 1 of 24 rows"):
+        from_formula(formula, missing)
+    made = from_formula(formula, TYPES)
+    if "x" in formula.partition("~")[2]:
+        with pytest.raises(ValueError, match=r"'x' has missing values in 1 of 24 rows"):
+            made.new_rows(missing)
+
+
+@pytest.mark.parametrize(
+    "name, parameters",
+    [
+        ("y ~ `x:k` + (0 + x:k | g)", {}),
+        ("y ~ `x:k` + x:k + (1 | g)", {}),
+        ("y ~ x:k + (1 | g)", {"variance_features": ["x:k"]}),
+        ("y ~ t + (0 + t | g)", {}),
+    ],
+)
+def test_two_columns_of_one_name_are_told(name, parameters):
+    """One of the two was in the place of the other."""
+    levels = np.array(["a", "b", "T.b"])[np.arange(24) % 3]
+    data = TYPES.assign(**{"x:k": np.arange(24) ** 2.0, "t": levels})
+    with pytest.raises(ValueError, match=r"named '.*Rename that of the table"):
+        from_formula(name, data, **parameters)
+
+
+def test_a_polynomial_that_numbers_do_not_determine_is_refused():
+    for degree, refused in ((3, False), (4, True)):
+        formula = f"y ~ poly(k, degree={degree}) + (1 | g)"
+        if refused:
+            with pytest.raises(ValueError, match=r"has the degree 4.* has 4 values"):
+                from_formula(formula, TYPES)
+        else:
+            assert from_formula(formula, TYPES).X.shape[1] == 3
+
+
+@pytest.mark.parametrize(
+    "function", ["I(x - x.mean())", "I(x / np.max(x))", "x.rank()"]
+)
+def test_new_rows_need_functions_of_a_row_or_remembered_ones(function):
+    """They had other values than the same rows in the fit."""
+    made = from_formula(f"y ~ {function} + (1 | g)", TYPES)
+    with pytest.raises(ValueError, match=r"depends on all rows of the table"):
+        made.new_rows(TYPES[:3])
+
+
+@pytest.mark.parametrize("kind", [object, float, "boolean", "Int64"])
+def test_truth_values_of_another_type_are_read(kind):
+    made = from_formula("y ~ b * x + (1 | g)", TYPES)
+    new = made.new_rows(TYPES.astype({"b": kind}))
+    pd.testing.assert_frame_equal(new.X, made.X)
+    with pytest.raises(ValueError, match="'b' has missing values in 24 of 24"):
+        made.new_rows(TYPES.assign(b=None))
+
+
+def test_text_in_the_place_of_numbers_is_told():
+    made = from_formula("y ~ x + (1 | g)", TYPES)
+    with pytest.raises(ValueError, match=r"'x' of type .*, where .* have numbers"):
+        made.new_rows(TYPES.astype({"x": str}))
+    assert len(made.new_rows(TYPES[:0]).X) == 0
 
 
 def test_without_formulaic_the_extra_is_named(monkeypatch):

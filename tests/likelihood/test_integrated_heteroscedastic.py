@@ -242,7 +242,9 @@ def test_fits_without_it(options, message):
         model.predict_interval([[0.0, 0.0]], groups=[0], **INTEGRATED)
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.filterwarnings("ignore:y is fitted exactly:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*no degrees of freedom left:UserWarning")
+@pytest.mark.filterwarnings("ignore::skmixed.GroupsWarning")
 @pytest.mark.parametrize("variance_features", ["all", []])
 def test_rows_that_leave_nothing_to_the_noise_have_none(variance_features):
     """Two rows of weight 2 and two coefficients: NumPy's error about a matrix."""

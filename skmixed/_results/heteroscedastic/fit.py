@@ -193,10 +193,8 @@ def fit_optimum(problem, optimum, statistics, names, uses_groups, exact):
     root, with_noise = fit.coefficients_root, not optimum.many_rows
     if exact:
         return replace(fit, uncertainty=CoefficientUncertainty.untold(root))
-    covariance = information.solve(np.eye(information.size))
-    uncertainty = row_variance_uncertainty(
-        problem.model, point, root, covariance, with_noise=with_noise
-    )
+    how = problem.model, point, root, information.solve(np.eye(information.size))
+    uncertainty = row_variance_uncertainty(*how, with_noise=with_noise)
     return replace(fit, uncertainty=uncertainty)
 
 
