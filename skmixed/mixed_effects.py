@@ -29,7 +29,7 @@ from ._estimator import (
 )
 from ._evaluation.calibration import Calibrated, calibrate, join_features, log_noise
 from ._evaluation.cross_fit import collect_folds, fit_fold, fit_known_fold
-from ._evaluation.folds import Observations, complete_splits, run_all
+from ._evaluation.folds import Observations, complete_splits, run_all, unseen_share
 from ._evaluation.limits import check_scale, check_weights
 from ._evaluation.split_rows import split_rows
 from ._input.any_table import (
@@ -39,7 +39,7 @@ from ._input.any_table import (
 )
 from ._input.features import are_columns
 from ._input.messages import column_name
-from ._input.parameters import check_flag, check_jobs, check_method
+from ._input.parameters import check_flag, check_jobs, check_method, warn
 from ._input.typing import ColumnLike, EstimatorLike, MatrixLike, SplitsLike
 from ._rows.dask import is_partitioned
 from .heteroscedastic import HeteroscedasticGaussianRegressor
@@ -53,6 +53,18 @@ SMALL_TREES = {"max_leaf_nodes": 8, "early_stopping": False}
 KNOWN_SLOPES = 0.0, 1.0
 NEW_SLOPES = 0.0, np.inf
 SEEDS = np.iinfo(np.int32).max  # seeds are below this
+# Largest share of rows held out as those of known groups whose group is not known.
+MOST_UNSEEN = 0.5
+CV_UNSEEN = (
+    "cv holds out {:.0%} of the rows together with all rows of their group, though it "
+    "stands for known groups: their predictions come out too uncertain. Use "
+    "WithinGroupKFold, or a number of folds."
+)
+CV_NEW_SEEN = (
+    "cv_new holds out {:.0%} of the rows while others of their group are trained on, "
+    "though it stands for new groups: their intervals come out too narrow. Use "
+    "GroupKFold, or a number of folds."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +167,8 @@ class MixedEffectsRegressor(GroupedRegressor):
     cv_new : int, cross-validator or iterable of (train, test), default=None
         How new groups are held out; an int is the number of folds of a
         :class:`~sklearn.model_selection.GroupKFold`.  None means as many as in `cv`, 5
-        if that is no int.
+        if that is no int.  Intervals of known and of new groups are as wide as these
+        two say, so that a splitter for the other question gives a warning.
     method : {"reml", "ml"}, default="reml"
         Restricted maximum likelihood or maximum likelihood, for the calibrators.
     group_feature : str or int, default=None
@@ -553,21 +566,31 @@ class MixedEffectsRegressor(GroupedRegressor):
         sample = Observations(rows.table, rows.data.y, {**params, "groups": rows.codes})
         seed = random_state.randint(SEEDS)
         within = self.cv
-        if isinstance(within, numbers.Integral):
+        if is_number := isinstance(within, numbers.Integral):
             kind = KFold if index is None else WithinGroupKFold
             within = kind(min(within, n), shuffle=True, random_state=seed)
         within = user_splits(within, sample, rows.kept)
         if index is None:
             return [], within
-        between = self.cv_new
+        unseen = unseen_share(within, [rows.codes])
+        if unseen > MOST_UNSEEN and not is_number:
+            warn(CV_UNSEEN.format(unseen))
+        return within, self._splits_of_groups(rows, sample, within)
+
+    def _splits_of_groups(self, rows, sample, within):
+        """(train, test) of the folds of new groups."""
+        between, n_groups = self.cv_new, len(rows.data.index)
         if between is None:
             between = self.cv if isinstance(self.cv, numbers.Integral) else 5
         if not isinstance(between, numbers.Integral):
-            return within, user_splits(between, sample, rows.kept)
-        if len(index) == 1:
-            return within, within
-        between = GroupKFold(min(between, len(index)))
-        return within, user_splits(between, sample, rows.kept)
+            between = user_splits(between, sample, rows.kept)
+            seen = 1 - unseen_share(between, [rows.codes])
+            if seen:
+                warn(CV_NEW_SEEN.format(seen))
+            return between
+        if n_groups == 1:
+            return within
+        return user_splits(GroupKFold(min(between, n_groups)), sample, rows.kept)
 
     def _read_new(self, X, groups, y):
         return self._split_rows(self._read_rows(X, groups, y))

@@ -203,6 +203,12 @@ def complete_splits(cv, sample):
             f"The test sets of cv hold {len(tested)} rows, {len(np.unique(tested))} of "
             f"them different, of {n}; use a cv that tests every row once."
         )
+    known = max(np.isin(test, train).sum() for train, test in splits)
+    if known:
+        raise ValueError(
+            f"A fold of cv tests {known} rows that it is trained on, whose predictions "
+            "are no held-out ones. Leave the test rows out of the training rows."
+        )
     return splits
 
 

@@ -169,11 +169,27 @@ def _read(estimator, X, groups, *, y, reset, read_labels):
         raise
     if features is None:
         features = np.arange(columns.shape[1])
+    if not reset:
+        _check_door(estimator, features)
     index = None
     if labels is not None:
         read_labels = read_labels or _read_column
         index = read_labels(labels, columns.shape[0], names)
     return Data(columns, features, index, y)
+
+
+def _check_door(estimator, features):
+    """Refuse another second door than that of the fit, whose features these are not."""
+    fit = getattr(estimator, "_fit", None)
+    if fit is None or np.array_equal(features, fit.features):
+        return
+    (parameter, door), n_columns = second_door(estimator), estimator.n_features_in_
+    labels = np.setdiff1d(np.arange(n_columns), fit.features)
+    before = f"the columns {', '.join(fit.names[j] for j in labels)} of X"
+    raise ValueError(
+        f"{parameter} is {door!r}, but the model was fitted with labels from "
+        f"{before if len(labels) else '`groups`'}. Set it back, or fit anew."
+    )
 
 
 def in_memory(values):

@@ -1035,21 +1035,41 @@ def test_splits():
 def test_given_splits_are_of_all_rows_those_of_weight_0_too():
     X, y, groups = bent()
     weight = (np.arange(len(y)) % 4 > 0).astype(float)
-    splits = list(KFold(3).split(X))
-    parameters = {"cv": splits, "cv_new": splits, "random_state": 0}
+    splits, of_groups = list(KFold(3).split(X)), list(GroupKFold(3).split(X, y, groups))
+    parameters = {"cv": splits, "cv_new": of_groups, "random_state": 0}
     model = MixedEffectsRegressor(TREE, **parameters)
     model.fit(X, y, groups=groups, sample_weight=weight)
     some = np.flatnonzero(weight)
     place = np.cumsum(weight > 0) - 1
-    fewer = [
-        (place[np.intersect1d(train, some)], place[np.intersect1d(test, some)])
-        for train, test in splits
-    ]
-    other = MixedEffectsRegressor(TREE, cv=fewer, cv_new=fewer, random_state=0)
+    fewer, fewer_of_groups = (
+        [
+            (place[np.intersect1d(train, some)], place[np.intersect1d(test, some)])
+            for train, test in each
+        ]
+        for each in (splits, of_groups)
+    )
+    parameters = {"cv": fewer, "cv_new": fewer_of_groups, "random_state": 0}
+    other = MixedEffectsRegressor(TREE, **parameters)
     other.fit(X[some], y[some], groups=groups[some])
     assert_allclose(
         model.predict(X, groups=groups), other.predict(X, groups=groups), rtol=EXACT
     )
+
+
+def test_splits_for_the_other_question_are_told():
+    """Intervals of new groups held 53 % for 90 % by KFold, without a word."""
+    X, y, groups = bent()
+    shuffled, by_groups = KFold(3, shuffle=True, random_state=0), GroupKFold(3)
+    with pytest.warns(GroupsWarning, match="cv_new holds out 100% of .* too narrow"):
+        MixedEffectsRegressor(Ridge(), cv_new=shuffled).fit(X, y, groups=groups)
+    with pytest.warns(GroupsWarning, match=r"cv holds out 100% of .* too uncertain"):
+        MixedEffectsRegressor(Ridge(), cv=by_groups).fit(X, y, groups=groups)
+    right = MixedEffectsRegressor(Ridge(), cv=shuffled, cv_new=by_groups)
+    right.fit(X, y, groups=groups)
+    everything = np.arange(len(y))
+    known = [(everything, test) for _, test in shuffled.split(X)]
+    with pytest.raises(ValueError, match=r"tests \d+ rows that it is trained on"):
+        right.set_params(cv=known).fit(X, y, groups=groups)
 
 
 def test_rows_of_weight_0_are_absent_from_frames_too():
