@@ -114,6 +114,18 @@ class Fit:
         """Random effects of the model: numbers of levels by (factor, effect)."""
         raise NotImplementedError
 
+    @property
+    def level_sizes(self):
+        """Least, median and largest number of rows of a level, by factor as in
+        `random_effects`.
+        """
+        raise NotImplementedError
+
+    @property
+    def column_moments(self):
+        """(mean, scatter) of features by name, empty where they are not kept."""
+        return {}
+
     def renamed(self, names):
         """The same fit, whose columns of X have other names."""
         return replace(self, names=names)
@@ -319,6 +331,11 @@ class GroupedFit(Fit):
         return {(None, INTERCEPT): self.n_groups} if self.has_random_intercepts else {}
 
     @property
+    def level_sizes(self):
+        """See `Fit`."""
+        return {None: self.group_sizes} if self.has_random_intercepts else {}
+
+    @property
     def group_variance(self):
         """Variance of random intercepts."""
         return self.posterior.group_variance
@@ -361,6 +378,12 @@ def response_of(moments):
     """`Fit.response` of the moments of [X y]."""
     with np.errstate(under="ignore"):
         return float(moments.shift[-1]), float(np.sum(moments.total[:, -1] ** 2))
+
+
+def moments_by_name(names, mean, scatter):
+    """`Fit.column_moments` of columns with these names."""
+    pairs = np.column_stack([mean, scatter]).tolist()
+    return dict(zip(names, map(tuple, pairs), strict=True))
 
 
 def wide_mask(of_features, positions, n_columns):

@@ -64,8 +64,8 @@ def compare_fits(smaller, larger, assume_nested=False):
         )
     if fault:
         raise ValueError(
-            f"{fault}: by their names the models are not nested. If the larger one "
-            "contains the smaller all the same, as a factor contains a line in the "
+            f"{fault}: as far as can be told the models are not nested. If the larger "
+            "one contains the smaller all the same, as a factor contains a line in the "
             "same numbers, pass assume_nested=True."
         )
     gain = larger.log_likelihood - smaller.log_likelihood
@@ -114,21 +114,28 @@ def _check_rows(smaller, larger):
             f"The smaller model is fitted to {count(smaller.n_rows, 'row')}, the "
             f"larger to {larger.n_rows:.12g}. Fit both to the same rows."
         )
-    if smaller.response and larger.response:
-        mean, scatter = zip(smaller.response, larger.response, strict=True)
-        spread = np.sqrt(max(scatter) / smaller.n_rows)
-        level = SAME_ROWS * max(spread, *np.abs(mean))
-        same = abs(mean[0] - mean[1]) <= level
-        if not same or abs(scatter[0] - scatter[1]) > SAME_ROWS * max(scatter):
-            raise ValueError(
-                f"The models are fitted to different y, of mean {mean[0]:.6g} and "
-                f"{mean[1]:.6g}, and scatter {scatter[0]:.6g} and {scatter[1]:.6g}. "
-                "Fit both to the same rows."
-            )
+    both = smaller.response, larger.response
+    if all(both) and not _are_alike(*both, smaller.n_rows):
+        mean, scatter = zip(*both, strict=True)
+        raise ValueError(
+            f"The models are fitted to different y, of mean {mean[0]:.6g} and "
+            f"{mean[1]:.6g}, and scatter {scatter[0]:.6g} and {scatter[1]:.6g}. "
+            "Fit both to the same rows."
+        )
+
+
+def _are_alike(one, other, n):
+    """Whether (mean, scatter) of n rows are those of one column."""
+    mean, scatter = zip(one, other, strict=True)
+    level = SAME_ROWS * max(np.sqrt(max(scatter) / n), *np.abs(mean))
+    same = abs(mean[0] - mean[1]) <= level
+    return same and abs(scatter[0] - scatter[1]) <= SAME_ROWS * max(scatter)
 
 
 def _why_not_nested(smaller, larger):
-    """The names that show that models are not nested, in words; None if none do."""
+    """The names and figures that show that models are not nested, in words; None if
+    none do.
+    """
     missing = _mean_names(smaller) - _mean_names(larger)
     if missing:
         return (
@@ -149,6 +156,33 @@ def _why_not_nested(smaller, larger):
             f"The smaller model has random effects ({', '.join(lost)}) that the larger "
             "has not"
         )
+    return _other_columns(smaller, larger) or _other_labels(smaller, larger)
+
+
+def _other_columns(smaller, larger):
+    """The first column that has one name in both models and is not the same, in words:
+    arrays have the columns x0, x1, ..., whatever is in them.
+    """
+    theirs = larger.column_moments
+    for name, moments in smaller.column_moments.items():
+        if name in theirs and not _are_alike(moments, theirs[name], smaller.n_rows):
+            return (
+                f"Column {name!r} of X is another one in the larger model, of mean "
+                f"{theirs[name][0]:.6g} and not {moments[0]:.6g}"
+            )
+    return None
+
+
+def _other_labels(smaller, larger):
+    """The first factor whose levels have other numbers of rows, in words."""
+    theirs = larger.level_sizes
+    for factor, sizes in smaller.level_sizes.items():
+        if not np.allclose(sizes, theirs.get(factor, sizes), rtol=SAME_ROWS):
+            of_factor = "" if factor is None else f" of {factor}"
+            return (
+                f"The labels{of_factor} are others in the larger model, whose median "
+                f"level has {count(theirs[factor][1], 'row')} and not {sizes[1]:.12g}"
+            )
     return None
 
 

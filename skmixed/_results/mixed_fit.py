@@ -20,7 +20,7 @@ from .._rows.term import Term
 from .._search.mixed import fit_mixed, likelihood_of
 from .estimated_weights import TIMES, added_by_weights, estimated_weights
 from .factor_facts import facts
-from .fit import MOST_ROWS, Fit, variance_of, wide_mask
+from .fit import MOST_ROWS, Fit, moments_by_name, variance_of, wide_mask
 from .inference import CoefficientUncertainty
 from .iterative_fit import SampledFit, keep_sampled, kept_parameters, probe_errors
 from .mixed_inference import (
@@ -112,6 +112,21 @@ class LinearMixedFit(Fit):
             for factor, n_levels in zip(self.factors, self.n_levels, strict=True)
             for effect in factor.effects
         }
+
+    @property
+    def level_sizes(self):
+        """See `Fit`."""
+        several = len(self.factors) > 1
+        pairs = zip(self.factors, self.group_sizes, strict=True)
+        return {factor.name if several else None: sizes for factor, sizes in pairs}
+
+    @property
+    def column_moments(self):
+        """See `Fit`."""
+        if self.reduced.total is None:
+            return {}
+        names, (mean, root) = [self.names[j] for j in self.features], self.reduced.total
+        return moments_by_name(names, mean[1:-1], np.sum(root[:, 1:-1] ** 2, axis=0))
 
     def renamed(self, names):
         """See `Fit`; effects are named after the columns too."""

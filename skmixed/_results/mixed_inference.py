@@ -12,7 +12,7 @@ import numpy as np
 from scipy.linalg import block_diag, qr
 from scipy.special import ndtri
 
-from .._input.blocks import row_blocks, slices_of
+from .._input.blocks import short_blocks, slices_of
 from .._likelihood.covariance import NULL
 from .._likelihood.mixed import coefficient_slopes, evaluate, second
 from .._likelihood.mixed_posterior import error_products
@@ -23,6 +23,8 @@ from .inference import CoefficientUncertainty
 UNKNOWN = 1e-10
 # The step of differences of the gradient, in standard deviations of the effects.
 STEP = 1e-4
+# Numbers of a block of rows, each of which has one of every effect.
+AT_ONCE = 4_000_000
 # Correlations this close to 1 in size are at the end of their range.
 END = 1e-9
 
@@ -316,7 +318,7 @@ def over_rows(point, directions, posterior, X, codes, read):
     places = slices_of(map(len, directions))
     scale, width = point.noise_variance, sum(t.modes.size for t in posterior.terms)
     wide = width if len(posterior.terms) > 1 else posterior.coef_root.shape[1]
-    for rows in row_blocks(X.shape[0], 4 * wide):
+    for rows in short_blocks(X.shape[0], wide, AT_ONCE):
         some = [code[rows] for code in codes]
         variance = posterior.variance(X[rows], some) / scale
         h = posterior.coefficient_rows(X[rows], some) / np.sqrt(scale)

@@ -21,6 +21,7 @@ from .._rows.statistics import Statistics
 from .._search.ratio import RatioOptimum, best_ratio
 from .fit import (
     GroupedFit,
+    moments_by_name,
     no_freedom,
     penalised_or_updated,
     response_of,
@@ -53,6 +54,12 @@ class RandomInterceptFit(GroupedFit):
         """See `GroupedFit`."""
         size = self.statistics.moments.size
         return () if self.statistics.labels is None else sizes_of(size)
+
+    @property
+    def column_moments(self):
+        """See `Fit`."""
+        moments, names = self.statistics.moments, [self.names[j] for j in self.features]
+        return moments_by_name(names, moments.shift[:-1], moments.spread[:-1] ** 2)
 
     @property
     def gain(self):

@@ -314,7 +314,9 @@ def test_what_cannot_be_compared():
     other = RandomInterceptRegressor(**ml).fit(
         np.column_stack([X[:, 0], np.sin(X)]), Y, groups=GROUPS
     )
-    refused(model(**ml), other, "The larger model has a log-likelihood of")
+    refused(model(**ml), other, "Column 'x1' of X is another one in the larger model")
+    with pytest.raises(ValueError, match="The larger model has a log-likelihood of"):
+        likelihood_ratio_test(model(**ml), other, assume_nested=True)
 
 
 @needs_pandas
@@ -365,6 +367,25 @@ def test_rows_of_two_numbers_are_told_to_the_last():
     ]
     assert "1234567 rows" in str(fits[0].summary())
     refused(*fits, "to 1234567 rows, the larger to 2469134")
+
+
+@pytest.mark.parametrize(
+    "model", [RandomInterceptRegressor(method="ml"), LinearMixedRegressor(method="ml")]
+)
+def test_columns_and_labels_are_the_same_under_one_name(model):
+    """Two arrays of other columns, both called x0, passed with p = 1e-34."""
+
+    def fitted(columns, groups=GROUPS):
+        return clone(model).fit(X[:, columns], Y, groups=groups)
+
+    refused(fitted([2]), fitted([0, 1]), "'x0' of X is another one in the larger")
+    refused(fitted([0], GROUPS[::-1] // 2), fitted([0, 1]), "The smaller model has")
+    sizes = np.bincount(GROUPS)
+    other = np.repeat(np.arange(len(sizes)), sizes + np.resize([3, -3], len(sizes)))
+    refused(fitted([0], other), fitted([0, 1]), "The labels are others in the larger")
+    assert likelihood_ratio_test(fitted([0]), fitted([0, 1])).df == 1
+    found = likelihood_ratio_test(fitted([0]), fitted([0, 1]), assume_nested=True)
+    assert found.df == 1
 
 
 def test_an_exact_fit_has_no_tests():
@@ -436,7 +457,9 @@ def test_models_that_are_nested_under_other_names():
         RandomInterceptRegressor(**ml).fit(X, y, groups=groups)
         for X in (frame, square, polynomial)
     )
-    message = "has Days, that of the larger has not: by their names .* assume_nested"
+    message = (
+        "has Days, that of the larger has not: as far as can be told .* assume_nested"
+    )
     refused(line, other, message)
     found = likelihood_ratio_test(line, other, assume_nested=True)
     assert_allclose(found.p_value, likelihood_ratio_test(line, by_name).p_value)

@@ -5,15 +5,17 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from oracles import mixed
 from oracles.mixed_fits import at_fit, fit
 from scipy.stats import norm
 
-from skmixed import RandomInterceptRegressor
+from skmixed import LinearMixedRegressor, RandomInterceptRegressor
 from skmixed._input.table import Data
 from skmixed._likelihood.mixed import second
+from skmixed._likelihood.mixed_posterior import error_products
 from skmixed._likelihood.normal import t_interval
 from skmixed._results import mixed_inference
 from skmixed._results.hypotheses import contrast_of
@@ -301,3 +303,26 @@ def test_an_exact_fit_tells_nothing_about_its_variances(case):
     X, codes = at.X[:, 1:], [term.codes for term in at.terms]
     freedom = predictive_freedom(found.point, make_posterior(found, 3), X, codes)
     assert np.isinf(freedom).all()
+
+
+def test_rows_are_asked_some_at_a_time(monkeypatch):
+    """Crossed factors of 4,128 effects took 7 GB for 73,421 rows."""
+    rng = np.random.default_rng(0)
+    groups = pd.DataFrame({"a": rng.integers(30, size=200), "b": np.arange(200) % 20})
+    y = rng.normal(size=30)[groups["a"]] + rng.normal(size=20)[groups["b"]]
+    model = LinearMixedRegressor().fit(
+        np.empty((200, 0)), y + rng.normal(size=200), groups=groups
+    )
+    how = {"groups": groups, "distribution": "t"}
+    expected, sizes = model.predict_interval(np.empty((200, 0)), **how), []
+
+    def products(posterior, X, codes):
+        sizes.append(len(X))
+        return error_products(posterior, X, codes)
+
+    monkeypatch.setattr(mixed_inference, "AT_ONCE", 400)
+    monkeypatch.setattr("skmixed._input.blocks.BLOCK_SIZE", 1)
+    monkeypatch.setattr(mixed_inference, "error_products", products)
+    found = model.predict_interval(np.empty((200, 0)), **how)
+    assert max(sizes) == 400 // 50
+    assert_allclose(found, expected, rtol=1e-12)
