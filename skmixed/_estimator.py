@@ -141,8 +141,8 @@ class NewRows:
         """
         if distribution == "t":
             raise ValueError(
-                "average=True has no degrees of freedom for distribution='t'. Use "
-                "'integrated', or 'normal'."
+                "A sum of observations has no degrees of freedom for "
+                "distribution='t'. Use 'integrated', or 'normal'."
             )
         rows = weight, self.X, self.codes, self.owner
         if distribution == "integrated":
@@ -417,7 +417,8 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         ValueError
             If `coverage` is no probability; if `distribution` is not "normal" and the
             model is penalised; if it is "integrated" and the model offers none; if it
-            is "t" and `average` is not False, or is no array of weights.
+            is "t" and `average` is not False; if `average` is neither a truth value
+            nor a finite array of shape (n_sums, n_rows).
         """
         check_coverage(coverage)
         check_distribution(distribution, ("normal", "t", "integrated"))

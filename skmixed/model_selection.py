@@ -33,6 +33,7 @@ from ._evaluation.folds import (
     score_fold,
     unseen_share,
 )
+from ._input.messages import count
 from ._input.parameters import (
     check_coverage,
     check_distribution,
@@ -564,6 +565,15 @@ def _questions(cv, new, sample):
     if not sample.is_table:
         if new is not None:
             raise ValueError(f"new={new!r} names factors, but `groups` is one column.")
+        (codes,) = sample.factors.values()
+        n_groups = int(codes.max()) + 1
+        if n_groups < n_splits:
+            remedy = f"Pass cv_new={n_groups}" if n_groups > 1 else "Pass more groups"
+            raise ValueError(
+                f"cv_new={n_splits} folds hold out groups as new ones, but there are "
+                f"{count(n_groups, 'group')}. {remedy}, or use "
+                "sklearn.model_selection.cross_validate for known groups alone."
+            )
         return {"new": GroupKFold(n_splits)}
     if new is None:
         new = [*sample.factors, list(sample.factors)]

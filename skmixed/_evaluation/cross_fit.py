@@ -17,6 +17,15 @@ from .folds import Observations
 # make something of them is out of range, as are the squares of some of them.
 LEAST_SHARE = 1e-30
 LARGEST = 1e130  # Squares of larger predictions, summed, are out of range.
+# Notes of errors of a regressor, which shows by them what it was given.
+OF_RESIDUALS = (
+    "The regressor was fitted to residuals of a linear mixed model, which are about 0: "
+    "it needs a loss of any numbers."
+)
+OF_LEVELS = (
+    " It was given the columns of X and the level of the row's group after them; "
+    "group_level=False leaves that out."
+)
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,11 @@ def fit_known_fold(regressor, rows, params, split, method, group_level):
     """
     levels, residual = known_target(rows.data, split[0], method)
     levels = levels if group_level else None
-    return fit_fold(regressor, rows, residual, params, split, levels)
+    try:
+        return fit_fold(regressor, rows, residual, params, split, levels)
+    except (TypeError, ValueError) as error:
+        error.add_note(OF_RESIDUALS + (OF_LEVELS if group_level else ""))
+        raise
 
 
 def fit_fold(regressor, rows, target, params, split, levels=None):

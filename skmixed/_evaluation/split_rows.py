@@ -7,6 +7,7 @@ import numpy as np
 
 from .._estimator import NewRows, fit_of, new_rows
 from .._input.any_table import take_rows
+from .._input.messages import count
 from .._input.table import Data
 
 
@@ -129,7 +130,7 @@ class SplitRows:
         if len(self.parts) > 1:
             known = self.parts[0].rows
             raise ValueError(
-                f"average=True got {len(known)} rows of known groups and "
+                f"The sums are over {count(len(known), 'row')} of known groups and "
                 f"{len(self.codes) - len(known)} of new ones, which are predicted by "
                 "different models. Ask for each kind by itself."
             )

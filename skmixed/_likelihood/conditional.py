@@ -120,7 +120,7 @@ class Conditional:
         return sparse.vstack([sparse.hstack([chain, reach]), below]).tocsr()
 
     def variance(self, Z, codes, n):
-        """Variance (n,) of z'b of each row; arguments as of `weights`."""
+        """Variance (n,) of z'b of each row; arguments as those of `rows`."""
         total = np.zeros(n)
         for t, (row, level, w) in enumerate(self._own_weights(Z, codes)):
             form = _forms(w, self.own[t].take(level, axis=0), w)

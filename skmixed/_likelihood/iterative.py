@@ -15,6 +15,7 @@ from scipy.linalg import cho_factor, cho_solve, hadamard
 from .._input.blocks import slices_of
 from .._rows.iterative import IterativeGram
 from .._rows.reduction import root_of_scatter
+from .crossed import products_of_columns
 from .factor import TriangularSystem, on_diagonal, places_of_terms, times, whole_root
 
 # Probes of +-1 that traces are estimated from, and the least number of sets of them.
@@ -334,15 +335,7 @@ class IterativeFactor(TriangularSystem):
             (_, q), (_, r) = self.gram.sizes[s], self.gram.sizes[t]
             M = pairs.matrix
             parts = [[M[a::q][:, b::r] for b in range(r)] for a in range(q)]
-            found[s, t] = np.array(
-                [
-                    [
-                        [[x.multiply(z).sum() for z in second] for x in first]
-                        for second in parts
-                    ]
-                    for first in parts
-                ]
-            )
+            found[s, t] = products_of_columns(parts)
         return found
 
     def variates(self, xs):

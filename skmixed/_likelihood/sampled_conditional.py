@@ -191,7 +191,7 @@ class SampledConditional:
 
     def extended(self, positions, sizes, Psi):
         """The same of further levels too, which have no rows yet; the arguments are
-        those of `conditional.extend`.
+        those of `Conditional.extended`.
         """
         rng = np.random.default_rng([self.gram.seed, 4])
         own, draws, places = [], [], []

@@ -41,14 +41,18 @@ LEAST_NOISE = 0.01
 # Eigenvalues of the expected information below this fraction of the largest count as
 # none.
 FLAT = 1e-10
-# Parts of a variance in others have this error, in units of their informations' roots.
+# The tolerance of the weights by which a variance is a sum of others, in units of the
+# roots of their informations.
 SPANNED = 1e-6
-# The logarithm of a noise variance is found up to this error, by secants with at least
-# this slope, and no longer than this; searches after the first have no more evaluations
-# together than so many of the longest one, and each no more than this part of it.
-CONSISTENT, LEAST_SLOPE, FARTHEST, MOST_SETTLING, AGAIN = 1e-11, 0.01, 10.0, 2, 0.5
-# Errors below this may be what searches leave of them, unless the next one is less by
-# this factor.
+# The error to which the logarithm of a consistent noise variance is found.
+CONSISTENT = 1e-11
+# The least slope of the secants that find it, and their longest step.
+LEAST_SLOPE, FARTHEST = 0.01, 10.0
+# Searches after the first have no more evaluations together than so many of the longest
+# one, and each no more than this part of it.
+MOST_SETTLING, AGAIN = 2, 0.5
+# Below this an error that the next secant does not reduce to this fraction is that of
+# the searches themselves.
 SETTLED, FASTER = 1e-6, 0.25
 # An exact fit of less than this fraction of the rows may have led past other optima.
 MOST_ROWS = 0.5

@@ -1056,6 +1056,21 @@ def test_given_splits_are_of_all_rows_those_of_weight_0_too():
     )
 
 
+def test_errors_of_the_regressor_say_what_it_was_given():
+    """Two columns were three, and y that is positive was below 0, without a word."""
+    X, y, groups = bent()
+    model = MixedEffectsRegressor(
+        HistGradientBoostingRegressor(loss="poisson"), cv=2, random_state=0
+    )
+    with pytest.raises(ValueError, match="requires non-negative y") as told:
+        model.fit(X, np.exp(y), groups=groups)
+    assert "residuals" in told.value.__notes__[0]
+    assert "group_level=False" in told.value.__notes__[0]
+    with pytest.raises(ValueError, match="requires non-negative y") as told:
+        model.set_params(group_level=False).fit(X, np.exp(y), groups=groups)
+    assert "group_level" not in told.value.__notes__[0]
+
+
 def test_splits_for_the_other_question_are_told():
     """Intervals of new groups held 53 % for 90 % by KFold, without a word."""
     X, y, groups = bent()

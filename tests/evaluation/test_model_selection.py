@@ -671,8 +671,15 @@ def test_refused_comparisons():
     for estimator in (None, "ridge", LinearRegression):
         with pytest.raises(TypeError, match="An estimator is an object with fit"):
             cross_validate_groups([estimator], X, Y, groups=GROUPS)
-    with pytest.raises(ValueError, match="number of splits n_splits=5 greater than"):
+    with pytest.raises(ValueError, match=r"there are 3 groups. Pass cv_new=3, or"):
         cross_validate_groups(LinearRegression(), X, Y, groups=GROUPS % 3)
+    with pytest.raises(ValueError, match=r"there are 1 group. Pass more groups, or"):
+        cross_validate_groups(LinearRegression(), X, Y, groups=GROUPS * 0)
+
+
+def test_three_groups_are_new_by_three_folds():
+    found = cross_validate_groups(LinearRegression(), X, Y, groups=GROUPS % 3, cv_new=3)
+    assert found.unseen["new"] == 1
 
 
 def test_within_group_folds_in_scikit_learns_own_tools():
