@@ -16,6 +16,7 @@ QUOTED_TEXT = re.compile(r"`[^`]*`|'[^']*'|\"[^\"]*\"")
 QUOTING_CALL = re.compile(r"\bQ\(\s*(['\"])(.*?)\1\s*\)")
 # a %in% b has the terms of a:b in R.
 WITHIN = re.compile(r"%\s*in\s*%")
+WITHIN_BRACKETS = re.compile(r"\)\s*%\s*in|in\s*%\s*\(")
 LEVELS, FUNCTIONS = "C", {"factor": "C", "as.factor": "C"}
 CONSTANTS = {"TRUE": "True", "FALSE": "False"}
 SHORT = {"T": "True", "F": "False"}  # as arguments, unless these are columns
@@ -120,8 +121,13 @@ def parts_of(formula):
 
 
 def effects_of(pieces, formula):
-    """The text of signed pieces of a sum, after a check of the numbers in them."""
+    """The text of signed pieces of a sum, after a check of what R reads otherwise."""
     for _, piece in pieces:
+        if WITHIN_BRACKETS.search(piece):
+            raise ValueError(
+                f"{shown(formula)}: {shown(piece)} has %in% beside brackets. Write its "
+                "terms out, with ':' between columns."
+            )
         if piece not in INTERCEPTS and (number := _loose_number(piece)):
             raise ValueError(
                 f"{shown(formula)}: {shown(piece)} has the number {number} in a "

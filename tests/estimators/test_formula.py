@@ -665,6 +665,12 @@ def test_arithmetic_is_in_double_precision(effect, expected):
     assert_allclose(y, expected(TYPES), rtol=1e-14)
 
 
+def test_in_beside_brackets_is_refused():
+    """R has one interaction of all their columns."""
+    with pytest.raises(ValueError, match="has %in% beside brackets"):
+        from_formula("y ~ (x + k) %in% s + (1 | g)", TYPES)
+
+
 def test_a_condition_may_be_the_response():
     for response in ("b", "I(x > 2)"):
         made = from_formula(f"{response} ~ u + (1 | g)", TYPES)

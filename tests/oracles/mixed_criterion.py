@@ -236,17 +236,18 @@ class Criterion:
         return max((self.exactly(*end)[0] for end in ends), default=None)
 
 
-def is_unbounded(criterion):
+def is_unbounded(criterion, thorough=False):
     """Whether effects and columns of the mean fit y at covariances that leave V without
     noise singular, so that the likelihood has no bound as the noise goes to nothing.
 
-    Such covariances are looked for among those with regular roots, without some of the
-    effects, and without the direction of a row that is alone in its level.  Under REML
-    V is that of the rows beside the mean.
+    Such covariances are looked for among those with regular roots, without one of the
+    effects, or any of them if that is to be `thorough`, and without the direction of a
+    row that is alone in its level.  Under REML V is that of the rows beside the mean.
     """
     mean = criterion.Q if not criterion.penalty.any() else criterion.Q[:, :0]
     terms = zip(criterion.Z, criterion.same, criterion.diagonal, strict=True)
-    for roots in itertools.product(*(_roots_of_any_rank(*term) for term in terms)):
+    of_terms = [_roots_of_any_rank(*term, thorough) for term in terms]
+    for roots in itertools.product(*of_terms):
         columns = criterion.columns_of_effects(roots)
         columns[np.abs(columns) < DEPENDENT] = 0.0
         effects = basis(columns, criterion.weight)
@@ -258,10 +259,14 @@ def is_unbounded(criterion):
     return False
 
 
-def _roots_of_any_rank(Z, same, diagonal):
+def _roots_of_any_rank(Z, same, diagonal, thorough):
     """A regular root, some of lower rank, and none."""
     regular, alone = np.eye(Z.shape[1]), Z[np.argmin(same.sum(axis=1))]
     left = [np.outer(e, e) for e in regular]
+    if thorough:
+        left = [
+            np.diag(some) for some in itertools.product((0.0, 1.0), repeat=len(Z.T))
+        ]
     if not diagonal and alone.any():
         left.append(np.outer(alone, alone) / (alone @ alone))
     return [regular, *(regular - part for part in left), 0 * regular]
