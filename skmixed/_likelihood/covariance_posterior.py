@@ -110,7 +110,8 @@ class Parameters:
         """Root mean squares of the columns of the log-variance, (k,)."""
         if self.noise is None:
             return np.empty(0)
-        return np.sqrt(np.mean(self.noise.rows.S**2, axis=0))
+        rows = self.noise.rows
+        return np.sqrt(np.average(rows.S**2, axis=0, weights=rows.weight))
 
     def start(self, Lambdas, gamma):
         """The parameters at an optimum, variances of 0 raised to what is resolved."""

@@ -53,3 +53,19 @@ def test_a_known_log_variance_without_told_variances_leaves_student_t():
     found = model.predict_interval(**known, coverage=0.8, distribution="integrated")
     expected = [mean - quantile * std, mean + quantile * std]
     assert_allclose(np.transpose(found), expected, rtol=1e-10)
+
+
+def test_weights_are_repetitions_beside_a_modelled_noise():
+    """Nodes were placed by unweighted squares of the columns of the log-variance."""
+    rng = np.random.default_rng(0)
+    groups, X = rng.integers(8, size=120), rng.normal(size=(120, 2))
+    y = X[:, 0] + rng.normal(size=8)[groups]
+    y = y + np.exp(0.3 * X[:, 1]) * rng.normal(size=120)
+    weight, found = rng.integers(1, 4, size=120), []
+    for many, counts in ((weight, None), (np.ones(120, dtype=int), weight)):
+        model = LinearMixedRegressor("(1 | g)", variance_features="all")
+        rows = np.repeat(np.arange(120), many)
+        model.fit(X[rows], y[rows], groups=groups[rows], sample_weight=counts)
+        how = {"groups": [0, 1, 99, 98], "distribution": "integrated"}
+        found.append(model.predict_interval(X[:4], **how))
+    assert_allclose(found[0], found[1], rtol=1e-9)
