@@ -19,7 +19,7 @@ from .._likelihood.posterior import Coefficients, Posterior, make_room, observe
 MOST_ROWS = 20_000
 OTHER = "Use distribution='t' or 'normal'."
 PENALISED = (
-    "alpha={}: the variances of a penalised fit have no distribution. Use "
+    "{}={}: the variances of a penalised fit have no distribution. Use "
     "distribution='normal', or fit with alpha=0."
 )
 UPDATED = (
@@ -28,12 +28,11 @@ UPDATED = (
 )
 
 
-def penalised_or_updated(fit, variance_alpha=0.0):
+def penalised_or_updated(fit):
     """Why no fit of any kind has an integrated distribution; None if it may have."""
-    if fit.alpha:
-        return PENALISED.format(fit.alpha)
-    if variance_alpha:
-        return PENALISED.format(variance_alpha).replace("alpha", "variance_alpha")
+    for name in ("alpha", "variance_alpha"):
+        if value := getattr(fit, name):
+            return PENALISED.format(name, value)
     return UPDATED if fit.is_updated else None
 
 
@@ -106,7 +105,9 @@ class Fit:
     converged: bool
     response: tuple = ()
     is_updated: bool = False
-    log_variance = None  # a `LogVariance` where the noise is modelled
+    # Where the noise is modelled, a `LogVariance`, its ridge penalty, and a mask as
+    # `estimable`.
+    log_variance, variance_alpha, variance_estimable = None, 0.0, None
     fit_variance_intercept = True
 
     @property

@@ -89,7 +89,7 @@ def _check_criteria(smaller, larger):
                 "Fit both with solver='direct', or compare predictions "
                 "(skmixed.model_selection.cross_validate_groups)."
             )
-        penalties = fit.alpha, getattr(fit, "variance_alpha", 0.0)
+        penalties = fit.alpha, fit.variance_alpha
         if any(penalties):
             raise ValueError(
                 f"A fit has a ridge penalty of {max(penalties):g}: the ratio of "

@@ -211,6 +211,11 @@ class LinearMixedFit(Fit):
         return 0.0 if self.noise_model is None else self.noise_model.alpha
 
     @property
+    def variance_estimable(self):
+        """See `Fit`."""
+        return None if self.noise_model is None else self.noise_model.estimable
+
+    @property
     def log_variance(self):
         """See `Fit`."""
         return None if self.noise_model is None else self.noise_model.log_variance

@@ -48,7 +48,7 @@ class IntegratedMixed(Integrated):
 
 def why_not_integrated(fit):
     """Why a `LinearMixedFit` has no integrated distribution; None where it has."""
-    common = penalised_or_updated(fit, fit.variance_alpha)
+    common = penalised_or_updated(fit)
     if common is not None:
         return common
     if fit.sampled is not None:

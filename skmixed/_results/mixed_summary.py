@@ -27,7 +27,7 @@ def summarize_mixed(fit, coverage, distribution="t"):
         n_levels=dict(zip(names, fit.n_levels, strict=True)),
         level_sizes=dict(zip(names, fit.group_sizes, strict=True)),
         coefficients=coefficients_of(fit, coverage),
-        log_variance=_log_variance(fit, coverage),
+        log_variance=log_variance_table(fit, coverage),
         variance_components=_components(fit, parameters, coverage),
         notes=(*_notes(fit, coverage), *_recommended(fit), *fit.facts),
     )
@@ -96,15 +96,6 @@ def _in_rows(fit, of_factors, of_noise):
     return [*rows, of_noise]
 
 
-def _log_variance(fit, coverage):
-    """The table of the log-variance; None where the noise is constant."""
-    if fit.noise_model is None:
-        return None
-    return log_variance_table(
-        fit, fit.noise_model.estimable, coverage, has_intercept=True
-    )
-
-
 def _of_factor(fit, parameters, t, coverage):
     """Standard deviations (3, q) and correlations (3, q, q), with their intervals."""
     if parameters is not None:
@@ -130,8 +121,7 @@ def _notes(fit, coverage):
         yield "Intervals of the log-variance are normal."
     if fit.variance_alpha:
         yield f"Ridge penalty of the log-variance {fit.variance_alpha:g}."
-    noise = fit.noise_model
-    yield from notes_on_columns(fit, None if noise is None else noise.estimable)
+    yield from notes_on_columns(fit)
     if fit.sampled is not None:
         yield (
             "Solver: iterative. Traces are estimated by random probes; mc_error is the "

@@ -41,12 +41,12 @@ def summarize_fit(fit, coverage, distribution="t"):
         group_sizes=fit.group_sizes,
         intraclass_correlation=fit.intraclass_correlation,
         coefficients=coefficients_of(fit, coverage),
-        log_variance=_log_variance(fit, coverage),
+        log_variance=log_variance_table(fit, coverage),
         variance_components=components(fit, coverage),
         group_test=None if fit.gain is None else ratio_test(fit.gain),
         notes=(
             *notes(fit, coverage),
-            *notes_on_columns(fit, _variance_estimable(fit)),
+            *notes_on_columns(fit),
             *_notes_on_groups(fit),
         ),
     )
@@ -63,7 +63,7 @@ def _integrated(summary, fit, coverage):
         [over.variance_interval(multiples.get(n, noise), coverage) for n in names]
     )
     notes = (
-        *notes_on_columns(fit, _variance_estimable(fit)),
+        *notes_on_columns(fit),
         *(note for note in _notes_on_groups(fit) if note != FEW),
     )
     return with_integrated(summary, fit, coverage, of_components, notes)
@@ -113,14 +113,9 @@ def coefficients_of(fit, coverage):
     return coefficient_table(names[some], coef, std, coverage, df)
 
 
-def _variance_estimable(fit):
-    """Which coefficients of the log-variance are determined, where there is one."""
-    return fit.variance_estimable if isinstance(fit, HeteroscedasticFit) else None
-
-
-def notes_on_columns(fit, variance_estimable):
+def notes_on_columns(fit):
     """Columns that others determine, of the mean and of the log-variance."""
-    masks = {"": fit.estimable, " of the log-variance": variance_estimable}
+    masks = {"": fit.estimable, " of the log-variance": fit.variance_estimable}
     for of_what, mask in masks.items():
         if mask is None:
             continue
@@ -176,21 +171,18 @@ def _notes(fit, coverage):
 # -------------------------------------------------------------- a variance for each row
 
 
-def _log_variance(fit, coverage):
-    if not isinstance(fit, HeteroscedasticFit):
+def log_variance_table(fit, coverage):
+    """The table of the log-variance: of its intercept and the columns that enter; None
+    where the noise is constant.
+    """
+    if fit.log_variance is None:
         return None
-    how = {"has_intercept": fit.fit_variance_intercept}
-    return log_variance_table(fit, fit.variance_estimable, coverage, **how)
-
-
-def log_variance_table(fit, estimable, coverage, *, has_intercept):
-    """The table of the log-variance: of its intercept and the columns that enter."""
     names = np.array(["intercept", *fit.names], dtype=object)
     coef = fit.variance_coefficients
     std = np.sqrt(np.diag(fit.variance_covariance).clip(0))
     enters = (coef != 0) | (std > 0)
-    enters[0] = has_intercept
-    std = np.where(estimable, std, np.nan)
+    enters[0] = fit.fit_variance_intercept
+    std = np.where(fit.variance_estimable, std, np.nan)
     return coefficient_table(names[enters], coef[enters], std[enters], coverage)
 
 

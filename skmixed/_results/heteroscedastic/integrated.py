@@ -140,7 +140,7 @@ def likelihood_kept(problem, optimum):
 
 def why_not_integrated(fit):
     """Why a `HeteroscedasticFit` has no integrated distribution; None where it has."""
-    common = penalised_or_updated(fit, fit.variance_alpha)
+    common = penalised_or_updated(fit)
     if common is not None:
         return common
     if fit.noise_differs_by_group or not (fit.is_random or not len(fit.labels)):
