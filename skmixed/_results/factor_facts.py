@@ -8,9 +8,6 @@ from scipy import sparse
 from .._input.messages import count
 from .._rows.nested import is_nested
 
-VOWELS = "aeiou"
-SHORTEST_NOUN = 3  # letters
-
 
 def facts(terms):
     """One sentence for every pair of factors: which is nested, or how they cross."""
@@ -37,11 +34,13 @@ def _fact(first, second):
     if second.n_levels <= first.n_levels:
         inner, outer = second, first
         met = np.diff(cells.T.tocsr().indptr)
-    times = f"{met.min()}" if met.min() == met.max() else f"{met.min()} to {met.max()}"
+    times = count(met.max(), "label")
+    if met.min() < met.max():
+        times = f"{met.min()} to {times}"
     label = inner.labels[0]
     text = (
         f"{inner.name}: {count(inner.n_levels, 'label')}, each in {times} "
-        f"{plural(outer.name)} (crossed, {n_cells} of {sizes[0] * sizes[1]} "
+        f"of {outer.name} (crossed, {n_cells} of {sizes[0] * sizes[1]} "
         "combinations)."
     )
     if ":" in f"{inner.name}{outer.name}":
@@ -57,17 +56,6 @@ def _cells(first, second):
     ones = np.ones(len(first.codes), dtype=np.int32)
     shape = first.n_levels, second.n_levels
     return sparse.coo_array((ones, (first.codes, second.codes)), shape).tocsr()
-
-
-def plural(noun):
-    """A noun for several: batches, cities, days; labels of a name that is no noun."""
-    if not noun.isalpha() or len(noun) < SHORTEST_NOUN:
-        return f"labels of {noun}"
-    if noun.endswith(("s", "x", "z", "ch", "sh")):
-        return f"{noun}es"
-    if noun.endswith("y") and noun[-2:-1] not in VOWELS:
-        return f"{noun[:-1]}ies"
-    return f"{noun}s"
 
 
 def why_not_told(terms, factors, found):

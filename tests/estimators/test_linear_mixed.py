@@ -748,13 +748,13 @@ FACTS = [
     (
         {"batch": list("AABBCC"), "cask": list("ababab")},
         None,
-        "cask: 2 labels, each in 3 batches (crossed, 6 of 6 combinations). If cask a "
-        "of one batch is not cask a of another, write batch/cask.",
+        "cask: 2 labels, each in 3 labels of batch (crossed, 6 of 6 combinations). "
+        "If cask a of one batch is not cask a of another, write batch/cask.",
     ),
     (
         {"plate": list("aabbccdde"), "sample": list("ABABACABA")},
         None,
-        "sample: 3 labels, each in 1 to 5 plates (crossed, 9 of 15 combinations)",
+        "sample: 3 labels, each in 1 to 5 labels of plate (crossed, 9 of 15 comb",
     ),
     (
         {"batch": list("AABBCC"), "sample": list("abcdef")},
