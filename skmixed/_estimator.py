@@ -16,7 +16,7 @@ from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
 from ._input.labels import check_present, join_labels
-from ._input.messages import LABELS_IGNORED, NOTHING_LEARNED
+from ._input.messages import LABELS_IGNORED, NO_LABELS, NOTHING_LEARNED
 from ._input.parameters import (
     check_count,
     check_coverage,
@@ -573,6 +573,13 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         self.__dict__ = vars(other).copy()
         return self
 
+    def _updated(self, X, y, groups):
+        """The estimator after it has taken in further rows."""
+        check_is_fitted(self)
+        if y is None:
+            raise ValueError("y is None; an update needs observations y.")
+        return self._become(copy(self)._observe(X, y, groups))
+
     def __copy__(self):
         other = object.__new__(type(self))
         vars(other).update(vars(self))
@@ -749,10 +756,7 @@ class GroupedRegressor(GaussianRegressor):
         >>> print(f"{mean[0]:.0f} +- {std[0]:.0f} ms")
         360 +- 36 ms
         """
-        check_is_fitted(self)
-        if y is None:
-            raise ValueError("y is None; an update needs observations y.")
-        return self._become(copy(self)._observe(X, y, groups))
+        return self._updated(X, y, groups)
 
     def _observe(self, X, y, groups):
         """Take the fit after further rows."""
@@ -854,7 +858,7 @@ def fitted_copy(estimator, X, y, groups=None, sample_weight=None):
 def check_learns(index, has_random_intercepts):
     """Refuse an update without labels, or of a model without random intercepts."""
     if index is None:
-        raise ValueError("`groups` is None; an update needs one label per row.")
+        raise ValueError(NO_LABELS)
     check_present(index)
     if not has_random_intercepts:
         raise ValueError(

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from ._estimator import GaussianRegressor, LinearMean, NewRows, fit_of
 from ._input.factors import CONSTANT, merge_terms, read_labels
@@ -28,6 +27,7 @@ from ._input.labels import GroupsWarning
 from ._input.messages import (
     LABELS_IGNORED,
     NO_GROUPS,
+    NO_LABELS,
     NOISY,
     NOT_JOINED,
     NOTHING_LEARNED,
@@ -769,10 +769,7 @@ default=None
         >>> print(f"{mean[0]:.0f} +- {std[0]:.0f} ms")
         358 +- 45 ms
         """
-        check_is_fitted(self)
-        if y is None:
-            raise ValueError("y is None; an update needs observations y.")
-        return self._become(copy(self)._observe(X, y, groups))
+        return self._updated(X, y, groups)
 
     def _check_parameters(self):
         """The terms, after the checks of all parameters."""
@@ -879,7 +876,7 @@ default=None
         read = partial(_read_later, fit.known, False)
         data = read_new_data(self, X, groups, y, read)
         if data.index is None:
-            raise ValueError("`groups` is None; an update needs labels of every row.")
+            raise ValueError(NO_LABELS)
         data.index.check_present()
         if not fit.factors:
             raise ValueError(

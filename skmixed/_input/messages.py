@@ -8,6 +8,7 @@ LABELS_IGNORED = (
     "Group labels are ignored: the model was fitted without `groups`, so it knows no "
     "groups."
 )
+NO_LABELS = "`groups` is None. An update needs a label for every row; pass `groups`."
 NOT_JOINED = (
     "The model was fitted by `fit` in memory, which keeps no sums of its rows that "
     "others could join: it begins anew with these rows. Begin by partial_fit, fit all "

@@ -105,8 +105,8 @@ class Fit:
     converged: bool
     response: tuple = ()
     is_updated: bool = False
-    # Where the noise is modelled, a `LogVariance`, its ridge penalty, and a mask as
-    # `estimable`.
+    # A `LogVariance`, its ridge penalty, and a mask as `estimable`, where the noise is
+    # modelled.
     log_variance, variance_alpha, variance_estimable = None, 0.0, None
     fit_variance_intercept = True
 

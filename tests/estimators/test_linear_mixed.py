@@ -467,7 +467,7 @@ def test_updates(fitted):
         both.update_random_effects(
             X[:20], Y[:20], groups=new.assign(item=[None, *new["item"][1:]])
         )
-    with pytest.raises(ValueError, match="an update needs labels"):
+    with pytest.raises(ValueError, match="An update needs a label"):
         both.update_random_effects(X[:20], Y[:20])
     assert pickle.dumps(both) == before
 

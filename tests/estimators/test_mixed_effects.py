@@ -351,7 +351,7 @@ def test_updates_go_to_the_model_that_answers(regressor):
     assert_allclose(model.random_intercepts_[place], known[place] + shift, rtol=SAME)
     again = model.predict(X[rows], groups=groups[rows], return_std=True)[1]
     assert (again < std).all()
-    with pytest.raises(ValueError, match="needs one label per row"):
+    with pytest.raises(ValueError, match="needs a label for every row"):
         model.update_random_intercepts(X[rows], y[rows])
 
 

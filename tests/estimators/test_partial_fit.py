@@ -430,7 +430,7 @@ def test_a_later_batch_knows_nothing_of_updates():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"groups": None}, "`groups` is None; an update needs one label per row"),
+        ({"groups": None}, "`groups` is None. An update needs a label for every row"),
         ({"groups": [None] * 200}, "200 of 200 group labels are missing"),
         ({"groups": LABELS["strings"]}, "can never match"),
         ({"X": X[:, :1]}, "X has 1 features"),
