@@ -214,6 +214,12 @@ def contrast(
     check_coverage(coverage)
     fit, _ = _named_fit(estimator)
     names, rows = _combinations(L, ("intercept", *fit.names), fit.fit_intercept)
+    labels = np.setdiff1d(np.arange(len(fit.names)), fit.features)
+    for j in labels[rows[:, 1 + labels].any(axis=0)]:
+        raise ValueError(
+            f"L has a weight of {fit.names[j]!r}, a column of labels, which has no "
+            "coefficient. Leave it out, or give it 0."
+        )
     return contrast_of(fit, names, rows, coverage)
 
 

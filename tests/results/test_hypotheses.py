@@ -421,6 +421,14 @@ def test_a_column_that_is_called_intercept():
     assert found.estimates["coef"][0] == without.coef_[0]
 
 
+def test_a_column_of_labels_has_no_coefficient():
+    table = np.column_stack([X, GROUPS])
+    model = RandomInterceptRegressor(group_feature=-1).fit(table, Y)
+    with pytest.raises(ValueError, match="weight of 'x3', a column of labels"):
+        contrast(model, {"x0": 1, "x3": 1})
+    assert contrast(model, [0, 1, 0, 0, 0]).df[0] == 1
+
+
 def test_other_labels_are_not_nested():
     """The same rows in 5 groups and in 12, which passed with p = 7e-47."""
     rng, ml = np.random.default_rng(0), {"method": "ml"}
