@@ -22,6 +22,7 @@ from ._input.messages import (
     noisy_message,
 )
 from ._input.parameters import (
+    check_choice,
     check_common,
     check_count,
     check_coverage,
@@ -433,14 +434,8 @@ def _check_parameters(estimator):
     check_nonnegative(estimator.variance_alpha, "variance_alpha")
     check_nonnegative(estimator.tol, "tol")
     check_count(estimator.max_iter, "max_iter")
-    if estimator.mean_groups not in ("random", "fixed", None):
-        raise ValueError(
-            f"mean_groups is 'random', 'fixed' or None, got {estimator.mean_groups!r}."
-        )
-    if estimator.variance_groups not in ("fixed", None):
-        raise ValueError(
-            f"variance_groups is 'fixed' or None, got {estimator.variance_groups!r}."
-        )
+    check_choice(estimator.mean_groups, "mean_groups", ("random", "fixed", None))
+    check_choice(estimator.variance_groups, "variance_groups", ("fixed", None))
 
 
 def _structure(estimator, X, read):

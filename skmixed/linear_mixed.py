@@ -39,6 +39,7 @@ from ._input.messages import (
 )
 from ._input.notation import RandomEffects, read_terms
 from ._input.parameters import (
+    check_choice,
     check_common,
     check_count,
     check_coverage,
@@ -46,7 +47,6 @@ from ._input.parameters import (
     check_flag,
     check_group_features,
     check_nonnegative,
-    check_solver,
     warn,
     warn_of_population,
 )
@@ -775,7 +775,7 @@ default=None
         """The terms, after the checks of all parameters."""
         check_common(self)
         check_nonnegative(self.variance_alpha, "variance_alpha")
-        check_solver(self.solver)
+        check_choice(self.solver, "solver", ("auto", "direct", "iterative"))
         check_count(self.max_iter, "max_iter")
         check_random_state(self.random_state)
         check_group_features(self.group_features)

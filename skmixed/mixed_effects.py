@@ -39,7 +39,7 @@ from ._input.any_table import (
 )
 from ._input.features import are_columns
 from ._input.messages import column_name
-from ._input.parameters import check_flag, check_jobs, check_method, warn
+from ._input.parameters import METHODS, check_choice, check_flag, check_jobs, warn
 from ._input.typing import ColumnLike, EstimatorLike, MatrixLike, SplitsLike
 from ._rows.dask import is_partitioned
 from .heteroscedastic import HeteroscedasticGaussianRegressor
@@ -621,7 +621,7 @@ class MixedEffectsRegressor(GroupedRegressor):
         return self._keep(fit)
 
     def _check_parameters(self):
-        check_method(self.method)
+        check_choice(self.method, "method", METHODS)
         check_flag(self.group_level, "group_level")
         check_jobs(self.n_jobs)
         for name in ("cv", "cv_new"):

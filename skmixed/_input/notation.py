@@ -16,7 +16,7 @@ from typing import Any, Literal, NoReturn
 
 import numpy as np
 
-from .parameters import check_flag
+from .parameters import check_choice, check_flag
 
 EXAMPLE = "(days | subject)"
 # A name in backticks holds a backtick as two; an index or an entry of a mask is bare
@@ -92,8 +92,7 @@ class RandomEffects:
         covariance: Literal["full", "diagonal"] = "full",
     ) -> None:
         check_flag(intercept, "intercept")
-        if covariance not in BARS:
-            raise ValueError(f"covariance is 'full' or 'diagonal', got {covariance!r}.")
+        check_choice(covariance, "covariance", tuple(BARS))
         columns = (groups,) if _is_one(groups) else _columns(groups, "groups")
         slopes = _columns(features, "features")
         if not columns:

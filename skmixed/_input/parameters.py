@@ -10,6 +10,8 @@ import numpy as np
 
 from .labels import GroupsWarning, PopulationPredictionWarning, rounded_labels
 
+METHODS = "reml", "ml"
+
 PACKAGE = __name__.split(".")[0]
 
 
@@ -76,35 +78,25 @@ def check_coverage(coverage):
         )
 
 
+def check_choice(value, name, offered):
+    """Refuse a value that is none of those that are offered, text or None."""
+    is_one = value is None or isinstance(value, str)
+    if not is_one or value not in offered:
+        names = f"{', '.join(map(repr, offered[:-1]))} or {offered[-1]!r}"
+        raise ValueError(f"{name} is {names}, got {value!r:.60}.")
+
+
 def check_distribution(distribution, offered):
     """One of the distributions that are offered."""
-    if distribution not in offered:
-        names = ", ".join(map(repr, offered[:-1]))
-        raise ValueError(
-            f"distribution is {names} or {offered[-1]!r}, got {distribution!r}."
-        )
+    check_choice(distribution, "distribution", offered)
 
 
 def check_common(estimator):
     """Refuse wrong values of the parameters that every linear model has."""
-    check_method(estimator.method)
+    check_choice(estimator.method, "method", METHODS)
     check_flag(estimator.fit_intercept, "fit_intercept")
     check_nonnegative(estimator.alpha, "alpha")
     check_jobs(estimator.n_jobs)
-
-
-def check_method(method):
-    """Refuse a value that is neither REML nor ML."""
-    if method not in ("reml", "ml"):
-        raise ValueError(f"method is 'reml' or 'ml', got {method!r}.")
-
-
-def check_solver(solver):
-    """Refuse a value that is no solver."""
-    if solver not in ("auto", "direct", "iterative"):
-        raise ValueError(
-            f"solver is 'auto', 'direct' or 'iterative', got {solver!r:.60}."
-        )
 
 
 def check_nonnegative(value, name):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import numpy as np
 from scipy.stats import binom
 
+from .._input.parameters import check_choice
 from .._input.typing import ColumnLike, EstimatorLike, Floats, MatrixLike
 from .._likelihood.normal import normal_cdf
 from ._display import Display, by_kind, distribution_of, read_predictions
@@ -126,8 +127,7 @@ class PredictiveCalibrationDisplay(Display):
         -------
         self : PredictiveCalibrationDisplay
         """
-        if self.kind not in ("pit", "coverage"):
-            raise ValueError(f"kind is 'pit' or 'coverage', got {self.kind!r}.")
+        check_choice(self.kind, "kind", ("pit", "coverage"))
         ax = self._begin(ax)
         sets = by_kind(np.asarray(self.pit), self.known)
         fewest = min(len(values) for _, values, _ in sets)

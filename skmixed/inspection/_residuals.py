@@ -8,6 +8,7 @@ import numpy as np
 from scipy.stats import beta, chi2, norm
 from sklearn.utils import check_consistent_length, column_or_1d
 
+from .._input.parameters import check_choice
 from .._input.table import read_column
 from .._input.typing import ColumnLike, EstimatorLike, Floats, MatrixLike
 from ._display import (
@@ -193,8 +194,7 @@ class ResidualsDisplay(Display):
         -------
         self : ResidualsDisplay
         """
-        if self.kind not in ("fitted", "quantiles"):
-            raise ValueError(f"kind is 'fitted' or 'quantiles', got {self.kind!r}.")
+        check_choice(self.kind, "kind", ("fitted", "quantiles"))
         if self.kind == "quantiles" and self.feature is not None:
             raise ValueError(
                 f"Quantiles of residuals do not depend on {self.feature_name}: leave "
