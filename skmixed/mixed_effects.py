@@ -54,14 +54,15 @@ KNOWN_SLOPES = 0.0, 1.0
 NEW_SLOPES = 0.0, np.inf
 SEEDS = np.iinfo(np.int32).max  # seeds are below this
 # Largest share of rows held out as those of known groups whose group is not known.
-MOST_UNSEEN = 0.5
+# And of those held out as new ones whose group is known.
+MOST_UNSEEN, MOST_SEEN = 0.5, 0.01
 CV_UNSEEN = (
     "cv holds out {:.0%} of the rows together with all rows of their group, though it "
     "stands for known groups: their predictions come out too uncertain. Use "
     "WithinGroupKFold, or a number of folds."
 )
 CV_NEW_SEEN = (
-    "cv_new holds out {:.0%} of the rows while others of their group are trained on, "
+    "cv_new holds out {:.1%} of the rows while others of their group are trained on, "
     "though it stands for new groups: their intervals come out too narrow. Use "
     "GroupKFold, or a number of folds."
 )
@@ -585,7 +586,7 @@ class MixedEffectsRegressor(GroupedRegressor):
         if not isinstance(between, numbers.Integral):
             between = user_splits(between, sample, rows.kept)
             seen = 1 - unseen_share(between, [rows.codes])
-            if seen:
+            if seen > MOST_SEEN and n_groups > 1:
                 warn(CV_NEW_SEEN.format(seen))
             return between
         if n_groups == 1:

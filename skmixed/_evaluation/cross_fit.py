@@ -20,7 +20,7 @@ LARGEST = 1e130  # Squares of larger predictions, summed, are out of range.
 # Notes of errors of a regressor, which shows by them what it was given.
 OF_RESIDUALS = (
     "The regressor was fitted to residuals of a linear mixed model, which are about 0: "
-    "it needs a loss of any numbers."
+    "it needs a loss that takes any number."
 )
 OF_LEVELS = (
     " It was given the columns of X and the level of the row's group after them; "

@@ -77,15 +77,22 @@ def offset_position(feature, X, among):
     return int(np.searchsorted(among, column))
 
 
-def are_columns(features, parameter):
-    """Whether a list of columns of X, as of `feature_positions`, may have any."""
+def check_columns(features, parameter):
+    """Refuse a value that is no list of columns, "all" or None."""
     if features is None or (isinstance(features, str) and features == "all"):
-        return True
+        return
     if isinstance(features, str) or not hasattr(features, "__len__"):
         raise TypeError(
             f"{parameter} is a list of names or indices of columns of X, got "
             f"{features!r}."
         )
+
+
+def are_columns(features, parameter):
+    """Whether a list of columns of X, as of `feature_positions`, may have any."""
+    check_columns(features, parameter)
+    if features is None or isinstance(features, str):
+        return True
     return any(features) if _is_mask(features) else len(features) > 0
 
 
@@ -109,7 +116,7 @@ def feature_positions(features, X, among, parameter, offset=None):
     parameter : str
         The name of `features` in messages.
     """
-    are_columns(features, parameter)  # or this is told
+    check_columns(features, parameter)
     if features is None or isinstance(features, str):
         return np.setdiff1d(np.arange(len(among)), [] if offset is None else offset)
     X = as_table(X)

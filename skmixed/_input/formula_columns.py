@@ -19,45 +19,90 @@ NUMBERS = "integer", "floating", "mixed-integer-float", "decimal", "empty", "int
 
 def prepared(data):
     """The table with rows numbered from 0 and columns named by their aliases, those of
-    numbers twice: as they are, and in double precision.
+    numbers and truth values in several views.
     """
     from pandas import DataFrame
 
     columns = {}
     for k in range(data.shape[1]):
-        column, number = views(data.iloc[:, k].reset_index(drop=True))
-        columns[alias(k)] = column
-        if number is not None:
-            columns[alias(k, "number")] = number
+        of_column = views(data.iloc[:, k].reset_index(drop=True))
+        columns |= {alias(k, kind): view for kind, view in of_column.items()}
     return DataFrame(columns, index=range(len(data)))
 
 
 def aliases_of(position, table):
-    """The `Aliases` of a column: truth values are levels by themselves, and numbers in
-    a function.
-    """
-    column, number = alias(position), alias(position, "number")
-    if number not in table:
-        return Aliases(column, column, column)
-    return Aliases(column if is_category(table[column]) else number, number, column)
+    """The `Aliases` of a column."""
+    column, number, truth = (alias(position, k) for k in ("column", "number", "truth"))
+    if truth in table:
+        return Aliases(column, number, truth, column)
+    if number in table:
+        return Aliases(number, number, number, column)
+    return Aliases(column, column, column, column)
 
 
 def views(column):
-    """A column, whose text is text and whose categories are those that occur; and in
-    double precision, None if it is not of numbers or truth values.
+    """Views of a column by kind: text as text, categories as those that occur; numbers
+    in double precision too; truth values as a category, as numbers and as they are.
     """
     from pandas.api.types import infer_dtype, is_string_dtype
 
     if is_category(column):
-        return column.cat.remove_unused_categories(), None
+        return {"column": column.cat.remove_unused_categories()}
     kind = infer_dtype(column)
-    if kind in NUMBERS:
-        return column, column.to_numpy(dtype=float, na_value=np.nan)
     if kind == "boolean":
-        number = column.to_numpy(dtype=float, na_value=np.nan)
-        return column.astype(object).astype("category"), number
+        return _views_of_truth(column)
+    if kind in NUMBERS:
+        try:
+            number = column.to_numpy(dtype=float, na_value=np.nan)
+            return {"column": column, "number": number}
+        except OverflowError:  # integers beyond double precision
+            return {"column": column}
     is_string = column.dtype != object and is_string_dtype(column.dtype)
-    return column.astype(object) if is_string else column, None
+    return {"column": column.astype(object) if is_string else column}
+
+
+def _views_of_truth(column):
+    number = column.to_numpy(dtype=float, na_value=np.nan)
+    truth = column.astype(object)
+    as_is = truth if column.isna().any() else truth.astype(bool)
+    return {"column": truth.astype("category"), "number": number, "truth": as_is}
+
+
+def views_like(column, kinds, name):
+    """Views of a column of new rows, which have to be those of the fit.
+
+    Parameters
+    ----------
+    column : Series
+    kinds : collection of str
+        Of the views of the fit.
+    name : str
+        The column's in messages.
+    """
+    if "truth" in kinds:
+        return _views_of_truth(_truth(column, name))
+    found = views(column)
+    if "number" in kinds and "number" not in found:
+        raise ValueError(
+            f"New rows have {name!r} of type {column.dtype}, where the rows of the fit "
+            "have numbers. Convert the column, e.g. by pandas.to_numeric."
+        )
+    if "number" not in kinds and not is_category(found["column"]):
+        found["column"] = column.astype("category")  # numbers may be its labels
+    return {kind: found[kind] for kind in kinds}
+
+
+def _truth(column, name):
+    """A column of truth values, from these or from 0 and 1."""
+    values = column.astype(object)
+    known = values.dropna()
+    if not known.isin([True, False]).all():
+        other = next(v for v in known if v not in (True, False))
+        raise ValueError(
+            f"New rows have {other!r} as {name!r}, where the rows of the fit have "
+            "truth values. Convert the column to True and False."
+        )
+    return values.where(values.isna(), values.map({True: True, False: False}))
 
 
 def is_category(column):
@@ -82,7 +127,7 @@ def check_data(data) -> None:
 
 
 def check_labels(labels, formula, data) -> None:
-    """Refuse names of label columns that the table has not, or twice."""
+    """Refuse names of label columns that are not in the table, or are there twice."""
     for label in labels:
         if label not in data.columns:
             raise ValueError(

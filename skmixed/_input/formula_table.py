@@ -14,19 +14,19 @@ from .formula_columns import (
     check_data,
     check_unique,
     dates_of,
-    is_category,
     listed,
     prepared,
     refuse_dates,
-    views,
+    views_like,
 )
 from .formula_text import ALIAS, EXAMPLE, alias, translated
 from .messages import count
 from .notation import shown, split_outside
 
+KINDS = "column", "number", "truth"
 # Relative: what another order of sums leaves of a function of a row.
 BY_ROW = 1e-9
-COMPARISON = re.compile(r"[<>]|[=!]=")
+COMPARISON = re.compile(r"[<>&|~]|[=!]=")
 POLYNOMIAL = re.compile(r"poly\((\w+),\s*(?:degree\s*=\s*)?(\d+)")
 # The function that makes numbers of a response, of truth values too.
 AS_NUMBER = "_as_number"
@@ -41,8 +41,8 @@ def _identity(values):
     """R's I: truth values are a factor."""
     from pandas import Series
 
-    values = Series(np.asarray(values)) if np.ndim(values) == 1 else values
-    return values.astype("category") if values.dtype == bool else values
+    is_truth = getattr(getattr(values, "dtype", None), "kind", "") == "b"
+    return Series(np.asarray(values)).astype("category") if is_truth else values
 
 
 def _as_number(values):
@@ -101,6 +101,8 @@ class FormulaTable:
                 f"A formula is text such as {EXAMPLE!r}, got {formula!r:.60}."
             )
         check_data(data)
+        if not len(data):
+            raise ValueError("data has no rows; a formula makes columns of some.")
         self._from_spec, self._formula = ModelSpec.from_spec, formula
         self.names = list(map(str, data.columns))
         self._table = prepared(data)
@@ -121,7 +123,7 @@ class FormulaTable:
         if not of_column:
             return self.parse(f"{AS_NUMBER}({text})", text, "0 + ")
         name = self.names[int(of_column[1])]
-        return self.parse(self._aliases[name].inside, text, "0 + ")
+        return self.parse(self._aliases[name].number, text, "0 + ")
 
     def parse(self, text, written, before=""):
         """The part of this text; `written` is the text in messages."""
@@ -208,17 +210,19 @@ class FormulaTable:
 
     def _check_by_row(self):
         """Refuse functions of a whole column that formulaic does not remember: the ends
-        of the table have other values alone.
+        of the table, or its halves, have other values by themselves.
         """
-        if self._are_by_row or self._table.empty:
+        n = len(self._table)
+        if self._are_by_row or not n:
             return
+        some = slice(0, 1), slice(n - 1, n), slice(0, n // 2), slice(n // 2, n)
         for part in self.parts:
-            whole = self._matrix(part, self._table)
-            for place in (0, len(self._table) - 1):
-                row = self._table.iloc[[place]].reset_index(drop=True)
-                alone = self._matrix(part, row)
-                there = whole.iloc[[place]].to_numpy(float)
-                if not np.allclose(alone, there, rtol=BY_ROW, atol=0, equal_nan=True):
+            if not any("(" in text for text in part.texts):
+                continue
+            whole = self._matrix(part, self._table).to_numpy(float)
+            for rows in some:
+                alone = self._matrix(part, self._table[rows].reset_index(drop=True))
+                if not np.allclose(alone, whole[rows], rtol=BY_ROW, atol=BY_ROW):
                     raise ValueError(
                         f"{part.where} depends on all rows of the table, so that new "
                         "rows would have other values than those of the fit. Take "
@@ -229,25 +233,14 @@ class FormulaTable:
 
     def _like_the_fit(self, columns):
         """The table of new columns, by name, of the types of those of the fit."""
-        from pandas import DataFrame, Series
+        from pandas import DataFrame
 
         found = {}
         for name, column in columns.items():
             k = self.names.index(name)
-            new, number = views(column.reset_index(drop=True))
-            is_number = alias(k, "number") in self._table
-            if is_number and number is None:
-                raise ValueError(
-                    f"New rows have {name!r} of type {column.dtype}, where the rows of "
-                    "the fit have numbers. Convert the column, e.g. by "
-                    "pandas.to_numeric."
-                )
-            if is_number and is_category(self._table[alias(k)]):
-                truth = Series(number).map({0.0: False, 1.0: True})
-                new = truth.astype("category")
-            found[alias(k)] = new
-            if is_number:
-                found[alias(k, "number")] = number
+            kinds = [kind for kind in KINDS if alias(k, kind) in self._table]
+            new = views_like(column.reset_index(drop=True), kinds, name)
+            found |= {alias(k, kind): view for kind, view in new.items()}
         return DataFrame(found)
 
     def _check_categories(self, part, table):

@@ -7,7 +7,7 @@ from .notation import RandomEffects, parse, shown, split_outside, split_term
 
 EXAMPLE = "y ~ days + (days | subject)"
 TOKEN = re.compile(
-    r"(?P<quoted>`[^`]*`)|(?P<text>'[^']*'|\"[^\"]*\")|(?P<number>\d[\w.]*)"
+    r"(?P<quoted>`[^`]*`)|(?P<text>'[^']*'|\"[^\"]*\")|(?P<number>\.?\d[\w.]*)"
     r"|(?P<name>\.?[^\W\d][\w.]*)|(?P<other>.)",
     re.DOTALL,
 )
@@ -23,26 +23,38 @@ SHORT = {"T": "True", "F": "False"}  # as arguments, unless these are columns
 INTERCEPTS = ("0", "1")
 # Columns of the table have these names for formulaic, which reads some others (`1`,
 # `yield`, `a.b` in a function) in its own way.
-ALIAS = re.compile(r"\b_(?:column|number)_(\d+)_\b")
+ALIAS = re.compile(r"\b_(?:column|number|truth)_(\d+)_\b")
+OPENING, CLOSING = {"(", "[", "{"}, {")", "]", "}"}
+# In these calls truth values stay such, unless they are calculated with.
+CONDITIONS, ARITHMETIC = ("C", "I"), re.compile(r"[-+*/^%]")
 
 
 def alias(position, kind="column"):
-    """The name of a column for formulaic; of the kind "number" in double precision."""
+    """The name of a column for formulaic; of the kind "number" in double precision, of
+    the kind "truth" as truth values.
+    """
     return f"_{kind}_{position}_"
 
 
 class Aliases(NamedTuple):
-    """The names of a column for formulaic: by itself, in a function, and as levels."""
+    """The names of a column for formulaic: by itself, in calculations, in conditions,
+    and as levels.
+    """
 
     bare: str
-    inside: str
+    number: str
+    truth: str
     levels: str
 
-    def among(self, calls):
-        """The one within some calls, the innermost last."""
+    def among(self, word, calls):
+        """The one of a word within some calls, the innermost last."""
         if not calls:
             return self.bare
-        return self.levels if calls[-1] == LEVELS else self.inside
+        name, argument = calls[-1]
+        if name == LEVELS and split_outside(argument, ",")[0].strip() == word:
+            return self.levels
+        is_condition = name in CONDITIONS and not ARITHMETIC.search(argument)
+        return self.truth if is_condition else self.number
 
 
 def translated(text, aliases):
@@ -54,15 +66,15 @@ def translated(text, aliases):
     text = WITHIN.sub(":", QUOTING_CALL.sub(r"`\2`", text))
     words, brackets, before = [], [], ""
     for token in TOKEN.finditer(text):
-        kind, word, left = token.lastgroup, token.group(), text[token.end() :].lstrip()
-        calls = [name for name in brackets if name]
+        kind, word, left = token.lastgroup, token.group(), text[token.end() :]
+        calls = [call for call in brackets if call[0]]
         new = word
-        if kind == "quoted":
-            new = aliases[word[1:-1]].among(calls) if word[1:-1] in aliases else word
+        if kind == "quoted" and word[1:-1] in aliases:
+            new = aliases[word[1:-1]].among(word, calls)
         elif kind == "name":
-            new = _word(word, left, aliases, calls)
+            new = _word(word, left.lstrip(), aliases, calls)
         elif word in "([{":
-            brackets.append("I" if word == "{" else before)
+            brackets.append(("I" if word == "{" else before, _argument(left)))
         elif word in ")]}" and brackets:
             brackets.pop()
         elif word == "^" and calls:
@@ -73,6 +85,16 @@ def translated(text, aliases):
     return "".join(words)
 
 
+def _argument(text):
+    """The text before the bracket that closes one which is open."""
+    depth = 0
+    for token in TOKEN.finditer(text):
+        depth += (token.group() in OPENING) - (token.group() in CLOSING)
+        if depth < 0:
+            return text[: token.start()]
+    return text
+
+
 def _word(word, left, aliases, calls):
     """A word as formulaic reads it; `left` is the text after it."""
     if left.startswith("("):
@@ -81,14 +103,14 @@ def _word(word, left, aliases, calls):
     elif calls and re.match(r"=(?!=)", left):
         return word  # the name of an argument
     elif word in aliases:
-        return aliases[word].among(calls)
+        return aliases[word].among(word, calls)
     elif word in CONSTANTS:
         return CONSTANTS[word]
     elif calls and word in SHORT:
         return SHORT[word]
     column, dot, rest = word.partition(".")  # a method of a column
     if dot and column in aliases:
-        return aliases[column].among(calls) + dot + rest
+        return aliases[column].among(word, calls) + dot + rest
     return word
 
 

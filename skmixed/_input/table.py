@@ -179,16 +179,17 @@ def _read(estimator, X, groups, *, y, reset, read_labels):
 
 
 def _check_door(estimator, features):
-    """Refuse another second door than that of the fit, whose features these are not."""
+    """Refuse a second door that leaves other features than that of the fit."""
     fit = getattr(estimator, "_fit", None)
     if fit is None or np.array_equal(features, fit.features):
         return
     (parameter, door), n_columns = second_door(estimator), estimator.n_features_in_
     labels = np.setdiff1d(np.arange(n_columns), fit.features)
-    before = f"the columns {', '.join(fit.names[j] for j in labels)} of X"
+    names = ", ".join(repr(fit.names[j]) for j in labels)
+    before = f"labels in X ({names})" if names else "labels in `groups`"
     raise ValueError(
-        f"{parameter} is {door!r}, but the model was fitted with labels from "
-        f"{before if len(labels) else '`groups`'}. Set it back, or fit anew."
+        f"{parameter} is {door!r}, but the model was fitted with {before}. Set it "
+        "back, or fit anew."
     )
 
 

@@ -29,6 +29,9 @@ SAME_FREEDOM = 1e-8
 # Numbers of rows, and figures of y, that differ by more than rounding, relative, are
 # those of other rows.
 SAME_ROWS = 1e-8
+# Columns of one name that differ by more than this part of their spread are others.
+# Single precision and batches leave less of a column that is far from zero.
+SAME_COLUMN = 1e-3
 # A log-likelihood that is lower by more than this is not that of a larger model.
 NO_GAIN = 1e-6
 
@@ -64,7 +67,7 @@ def compare_fits(smaller, larger, assume_nested=False):
         )
     if fault:
         raise ValueError(
-            f"{fault}: as far as can be told the models are not nested. If the larger "
+            f"{fault}: as far as can be told, the models are not nested. If the larger "
             "one contains the smaller all the same, as a factor contains a line in the "
             "same numbers, pass assume_nested=True."
         )
@@ -115,7 +118,7 @@ def _check_rows(smaller, larger):
             f"larger to {larger.n_rows:.12g}. Fit both to the same rows."
         )
     both = smaller.response, larger.response
-    if all(both) and not _are_alike(*both, smaller.n_rows):
+    if all(both) and not _are_alike(*both, smaller.n_rows, SAME_ROWS):
         mean, scatter = zip(*both, strict=True)
         raise ValueError(
             f"The models are fitted to different y, of mean {mean[0]:.6g} and "
@@ -124,12 +127,14 @@ def _check_rows(smaller, larger):
         )
 
 
-def _are_alike(one, other, n):
-    """Whether (mean, scatter) of n rows are those of one column."""
+def _are_alike(one, other, n, tolerance):
+    """Whether (mean, scatter) of n rows are those of one column, within a part of its
+    spread and the rounding of its level.
+    """
     mean, scatter = zip(one, other, strict=True)
-    level = SAME_ROWS * max(np.sqrt(max(scatter) / n), *np.abs(mean))
+    level = tolerance * np.sqrt(max(scatter) / n) + SAME_ROWS * np.abs(mean).max()
     same = abs(mean[0] - mean[1]) <= level
-    return same and abs(scatter[0] - scatter[1]) <= SAME_ROWS * max(scatter)
+    return same and abs(scatter[0] - scatter[1]) <= tolerance * max(scatter)
 
 
 def _why_not_nested(smaller, larger):
@@ -165,10 +170,12 @@ def _other_columns(smaller, larger):
     """
     theirs = larger.column_moments
     for name, moments in smaller.column_moments.items():
-        if name in theirs and not _are_alike(moments, theirs[name], smaller.n_rows):
+        other, n = theirs.get(name, moments), smaller.n_rows
+        if not _are_alike(moments, other, n, SAME_COLUMN):
             return (
-                f"Column {name!r} of X is another one in the larger model, of mean "
-                f"{theirs[name][0]:.6g} and not {moments[0]:.6g}"
+                f"Column {name!r} of X has other values in the larger model, of mean "
+                f"{other[0]:.6g} and standard deviation {np.sqrt(other[1] / n):.6g}, "
+                f"not {moments[0]:.6g} and {np.sqrt(moments[1] / n):.6g}"
             )
     return None
 

@@ -82,7 +82,8 @@ def best_covariances(zero, max_iter=100, simpler=None, settled=True):
     Under REML a ridge penalty leaves estimating equations that are not the gradient of
     one function of the covariances and sigma^2; they are at each sigma^2, so that the
     search is for the one that its own optimum implies, or at the first that is tried,
-    if it need not be `settled`: the end is but a start, and races are shorter.
+    if it need not be `settled`: its end only begins another search, and races are
+    shorter.
     """
     model = zero.model
     if not any(c.blocks for c in model.covariances):

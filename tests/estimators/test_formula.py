@@ -582,6 +582,12 @@ TYPES = pd.DataFrame(
         ("b/x", ["b[T.True]", "b[False]:x", "b[True]:x"], True),
         ("I(x > 2):x", ["I(x > 2)[False]:x", "I(x > 2)[True]:x"], True),
         ("factor(k)", ["C(k)[T.2]", "C(k)[T.3]", "C(k)[T.4]"], True),
+        ("C(`k`)", ["C(k)[T.2]", "C(k)[T.3]", "C(k)[T.4]"], True),
+        ("C(u * 128 > 256)", ["C(u * 128 > 256)[T.True]"], True),
+        ("C(b + c)", ["C(b + c)[T.1.0]", "C(b + c)[T.2.0]"], True),
+        ("I(b & ~c)", ["I(b & ~c)[T.True]"], True),
+        ("0 + I(b)", ["I(b)[False]", "I(b)[True]"], False),
+        ("I(x^.5)", ["I(x ** 0.5)"], True),
         ("x %in% s", ["x:s[a]", "x:s[b]", "x:s[c]"], True),
         ("(0 + x)", ["x"], False),
         ("(x - 1)", ["x"], False),
@@ -725,7 +731,14 @@ def test_a_polynomial_that_numbers_do_not_determine_is_refused():
 
 
 @pytest.mark.parametrize(
-    "function", ["I(x - x.mean())", "I(x / np.max(x))", "x.rank()"]
+    "function",
+    [
+        "I(x - x.mean())",
+        "I(x / np.max(x))",
+        "x.rank()",
+        "I(x > x.mean())",
+        "x.clip(lower=x.quantile(0.2), upper=x.quantile(0.8))",
+    ],
 )
 def test_new_rows_need_functions_of_a_row_or_remembered_ones(function):
     """They had other values than the same rows in the fit."""
@@ -741,6 +754,35 @@ def test_truth_values_of_another_type_are_read(kind):
     pd.testing.assert_frame_equal(new.X, made.X)
     with pytest.raises(ValueError, match="'b' has missing values in 24 of 24"):
         made.new_rows(TYPES.assign(b=None))
+
+
+@pytest.mark.parametrize("value", [2, "True"])
+def test_what_is_no_truth_value_is_told(value):
+    made = from_formula("y ~ b + (1 | g)", TYPES)
+    column = [value] + [True] * 23
+    with pytest.raises(ValueError, match=rf"have {value!r} as 'b', .* truth values"):
+        made.new_rows(TYPES.assign(b=column))
+
+
+@pytest.mark.parametrize("kind", ["category", object])
+def test_new_labels_of_a_category_may_be_plain_numbers(kind):
+    """The number itself stood in every dummy variable."""
+    data = TYPES.assign(n=TYPES["k"].astype("category"))
+    made = from_formula("y ~ n + (1 | g)", data)
+    new = made.new_rows(TYPES.assign(n=TYPES["k"].astype(kind)))
+    pd.testing.assert_frame_equal(new.X, made.X)
+    assert_allclose(made.new_rows(TYPES.assign(n=TYPES["k"])).X, made.X)
+    with pytest.raises(ValueError, match="New rows have 9 as n, which no row"):
+        made.new_rows(TYPES.assign(n=9))
+
+
+def test_columns_that_no_formula_names_are_of_any_kind():
+    beyond = TYPES.assign(n=pd.Series([10**400] * 24, dtype=object))
+    assert list(from_formula("y ~ x + (1 | g)", beyond).X) == ["x"]
+    parts = TYPES.assign(n=pd.cut(TYPES["x"], 3))
+    assert from_formula("y ~ I(n) + (1 | g)", parts).X.shape[1] == 2
+    with pytest.raises(ValueError, match="data has no rows"):
+        from_formula("y ~ x + (1 | g)", TYPES[:0])
 
 
 def test_text_in_the_place_of_numbers_is_told():

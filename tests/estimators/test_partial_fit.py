@@ -162,6 +162,29 @@ def test_the_second_door_and_names():
         model.partial_fit(frame.rename(columns={"a": "z"}), Y)
 
 
+@pytest.mark.parametrize("door", ["a", None, 0])
+def test_another_door_than_that_of_the_fit_is_refused(door):
+    """Another column was read as labels, or the labels as a feature, in silence."""
+    frame = pd.DataFrame(X, columns=list("abc")).assign(school=GROUPS)
+    model = RandomInterceptRegressor(group_feature="school").fit(frame, Y)
+    before = model.predict(frame)
+    model.set_params(group_feature=door)
+    for ask in (model.predict, model.predict_mean):
+        with pytest.raises(ValueError, match=r"fitted with labels in X \('school'\)"):
+            ask(frame)
+    for change in (model.partial_fit, model.update_random_intercepts):
+        with pytest.raises(
+            ValueError, match=r"fitted with labels in X|groups. is None"
+        ):
+            change(frame, Y)
+    for same in ("school", -1, 3):
+        model.set_params(group_feature=same)
+        assert_array_equal(model.predict(frame), before)
+    other = RandomInterceptRegressor().fit(X, Y, groups=GROUPS)
+    with pytest.raises(ValueError, match="fitted with labels in `groups`"):
+        other.set_params(group_feature=0).predict(X)
+
+
 LABELS = {
     "strings": np.array([f"s{g}" for g in GROUPS], dtype=object),
     "dates": np.datetime64("2026-01-01") + GROUPS,
