@@ -24,7 +24,7 @@ from .messages import count
 from .notation import shown, split_outside
 
 KINDS = "column", "number", "truth"
-# Relative: what another order of sums leaves of a function of a row.
+# Rounding of a function of a row, as a part of the largest value in its column.
 BY_ROW = 1e-9
 COMPARISON = re.compile(r"[<>&|~]|[=!]=")
 POLYNOMIAL = re.compile(r"poly\((\w+),\s*(?:degree\s*=\s*)?(\d+)")
@@ -194,13 +194,13 @@ class FormulaTable:
         """For every part whose columns were made the same columns of other rows."""
         self._check_by_row()
         known = dict.fromkeys(name for part in self.parts for name in part.variables)
-        missing = [name for name in known if name not in map(str, data.columns)]
+        at = list(map(str, data.columns))
+        missing = [name for name in known if name not in at]
         if missing:
             raise ValueError(
                 f"The new rows have no column {missing[0]!r}, which the formula "
                 f"{shown(self._formula)} names."
             )
-        at = list(map(str, data.columns))
         check_unique(known, at, f"new rows of {shown(self._formula)}")
         new = {name: data.iloc[:, at.index(name)] for name in known}
         table = self._like_the_fit(new)
@@ -220,9 +220,10 @@ class FormulaTable:
             if not any("(" in text for text in part.texts):
                 continue
             whole = self._matrix(part, self._table).to_numpy(float)
+            rounding = BY_ROW * np.abs(whole).max(axis=0)
             for rows in some:
                 alone = self._matrix(part, self._table[rows].reset_index(drop=True))
-                if not np.allclose(alone, whole[rows], rtol=BY_ROW, atol=BY_ROW):
+                if (np.abs(alone.to_numpy(float) - whole[rows]) > rounding).any():
                     raise ValueError(
                         f"{part.where} depends on all rows of the table, so that new "
                         "rows would have other values than those of the fit. Take "

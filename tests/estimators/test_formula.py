@@ -742,9 +742,10 @@ def test_a_polynomial_that_numbers_do_not_determine_is_refused():
 )
 def test_new_rows_need_functions_of_a_row_or_remembered_ones(function):
     """They had other values than the same rows in the fit."""
-    made = from_formula(f"y ~ {function} + (1 | g)", TYPES)
-    with pytest.raises(ValueError, match=r"depends on all rows of the table"):
-        made.new_rows(TYPES[:3])
+    for data in (TYPES, TYPES.assign(x=1e-12 * TYPES["x"])):
+        made = from_formula(f"y ~ {function} + (1 | g)", data)
+        with pytest.raises(ValueError, match=r"depends on all rows of the table"):
+            made.new_rows(data[:3])
 
 
 @pytest.mark.parametrize("kind", [object, float, "boolean", "Int64"])
