@@ -6,6 +6,7 @@ method in the entries of Lambda, which reaches singular covariances as it does o
 
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from .._rows.iterative import IterativeGram
 from .descent import TINY, Optimum, attempt, search_from
 from .race import race
 
+# Few levels tell a variance if they do so as well as fewer than this fraction of all;
+# then so many random starts compete.
+UNEVEN, N_UNEVEN = 0.3, 2
 # The variance, in noise variances, at which effects are as good as free coefficients;
 # where factors cross, digits are lost in proportion, and by rows of all that is left.
 FREE, FREE_CROSSED, FREE_BY_ROWS = 1e16, 1e8, 1e6
@@ -98,7 +102,7 @@ def best_covariances(zero, max_iter=100, simpler=None, settled=True):
 def _consistent(zero, best_at, max_iter, simpler, settled):
     first, spent = simpler, 0
     if simpler is None:
-        (first, *_), _, spent = first_points(zero)
+        (first, *_), _, spent, _ = first_points(zero)
 
     def search(noise_variance, known):
         if known is None:
@@ -185,8 +189,8 @@ def best_of_starts(zero, max_iter, simpler=None, share=1.0):
         point = lifted(evaluate(zero.model, simpler.Lambdas))
         if zero.model.n_effects > FEW_EFFECTS:
             return search_from(point, max_iter, 2)
-    (start, *others), free, spent = first_points(zero)
-    best = search_from(start, max_iter, spent)
+    first = first_points(zero)
+    best = search_from(first.points[0], max_iter, first.count)
     if not _is_regular(best, zero):
         best = _regular(best, zero, max_iter)
     if simpler is not None:
@@ -199,11 +203,11 @@ def best_of_starts(zero, max_iter, simpler=None, share=1.0):
     part = (MANY_EFFECTS / max(n_effects, MANY_EFFECTS)) ** 3
     share *= (FEW_EFFECTS / max(n_effects, FEW_EFFECTS)) ** 3
     share *= 1.0 if simpler is None else min(SHARE / part, 1.0)
-    starts = _more_starts(zero, others)
-    if free is not None and free.value < best.point.value:
-        starts.append(free)
+    starts = _more_starts(zero, first)
+    if first.free is not None and first.free.value < best.point.value:
+        starts.append(first.free)
     most = max(LEAST_STEPS, int(part * max_iter))
-    n_starts = n_random_starts(best.point, part)
+    n_starts = n_random_starts(best.point, part, first.few_tell)
     return _best_of_races(zero, best, starts, n_starts, (most, share))
 
 
@@ -232,14 +236,14 @@ def _best_of_races(zero, best, starts, n_starts, steps):
     return best
 
 
-def _more_starts(zero, others):
-    """Starts that compete with the first point, `others` being those of the scatter of
-    effects.
-    """
+def _more_starts(zero, first):
+    """Starts that compete with the best of the `First` points."""
     model, covariances = zero.model, zero.model.covariances
     few = model.n_effects <= FEW_EFFECTS
     some = few or model.n_rows < ROWS_PER_EFFECT * model.n_effects
-    starts = [*map(lifted, others)] if some else []
+    starts = [*map(lifted, first.points[1:])] if some else []
+    if first.few_tell:
+        starts += with_one_std(model, 1.0)
     if few and len(covariances) > 1:
         starts += from_far(model)
     is_uncorrelated = [len(c.blocks) > 1 for c in covariances] == [True]
@@ -405,9 +409,29 @@ def no_variance(model):
     return evaluate(model, tuple(np.zeros((c.q, c.q)) for c in model.covariances))
 
 
+class First(NamedTuple):
+    """Points from which to search.
+
+    Attributes
+    ----------
+    points : list of MixedPoint
+        The best one first.
+    free : MixedPoint or None
+        That of free effects, if they tell no scatter.
+    count : int
+        Number of evaluations.
+    few_tell : bool
+        Whether few levels tell most of what is told of a variance.
+    """
+
+    points: list
+    free: object
+    count: int
+    few_tell: bool
+
+
 def first_points(zero):
-    """Points from which to search, the best one first; that of free effects if they
-    tell no scatter, else None; and the number of evaluations.
+    """The `First` points.
 
     If derivatives are cheap the effects are taken as free coefficients, all together
     for the noise, and those of one term at a time for their scatter; a step of Fisher
@@ -416,9 +440,10 @@ def first_points(zero):
     enough unless effects are far larger than the noise.
     """
     model, count = zero.model, 1
+    few_tell = _few_tell(zero)
     near = None if zero.in_psi.is_exact else fisher_step(zero)
     if near is not None and _largest(near) < MODERATE:
-        return [near], None, count
+        return First([near], None, count, few_tell)
     free = reach(model, _free(model, range(len(model.covariances))))
     points, more = ([], 0) if free is None else _within(free)
     if points:
@@ -426,8 +451,9 @@ def first_points(zero):
         if _has_few_slopes(model):
             points.append(fisher_step(zero))
             points.sort(key=lambda point: point.value)
-        return points, None, count + more + len(points)
-    return [fisher_step(zero) if near is None else near], free, count + more + 1
+        return First(points, None, count + more + len(points), few_tell)
+    points = [fisher_step(zero) if near is None else near]
+    return First(points, free, count + more + 1, few_tell)
 
 
 def _has_few_slopes(model):
@@ -443,12 +469,33 @@ def from_far(model):
     noise, none where it cannot be made: a factor that the first points leave without a
     variance may have one beside other coefficients.
     """
-    std = np.sqrt(MODERATE)
+    return [fisher_step(far) for far in with_one_std(model, np.sqrt(MODERATE))]
+
+
+def with_one_std(model, std):
+    """The point at which all effects have one standard deviation, in that of the noise;
+    none where it cannot be reached.
+    """
     Lambdas = [np.zeros((c.q, c.q)) for c in model.covariances]
     for Lambda, covariance in zip(Lambdas, model.covariances, strict=True):
         Lambda[covariance.effects, covariance.effects] = std
-    far = reach(model, tuple(Lambdas))
-    return [] if far is None else [fisher_step(far)]
+    point = reach(model, tuple(Lambdas))
+    return [] if point is None else [point]
+
+
+def _few_tell(zero):
+    """Whether few levels tell most of what is told of a variance, by their effective
+    number, math.md (223): the optimum that these lead to need not be that of all.
+    """
+    covariances, found = zero.model.covariances, zero.in_psi
+    bases = [c.symmetric for c in covariances]
+    F = found.traces if found.is_exact else traces_at_zero(zero, bases)
+    sums = along(bases, zero.traces) ** 2
+    n_levels = [
+        K * np.equal(*c.entries)
+        for c, (K, _) in zip(covariances, zero.model.gram.sizes, strict=True)
+    ]
+    return bool(np.any(sums < UNEVEN * np.concatenate(n_levels) * np.diag(F)))
 
 
 def _within(free):
@@ -549,14 +596,15 @@ def lifted(point):
     return point if new is None else new
 
 
-def n_random_starts(point, part):
+def n_random_starts(point, part, few_tell=False):
     """Number of `random_starts` that are far: a part of them, or one, where rows are
-    few, twice as many where the effects fit all rows, and none elsewhere.
+    few, twice as many where the effects fit all rows, some where few levels tell,
+    and none elsewhere.
     """
     model = point.model
     fit_all = model.n_effects >= point.factor_freedom
     if model.n_rows >= FEW_ROWS and not fit_all:
-        return 0
+        return max(1, int(part * N_UNEVEN)) if few_tell else 0
     return max(1, int(part * N_STARTS * (2 if fit_all else 1)))
 
 

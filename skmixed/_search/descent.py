@@ -11,6 +11,11 @@ from .secant import Secant, secant
 
 # The longest step, in standard deviations of the effects and their resolution.
 LONGEST = 1.5
+# The parts of a step that are tried: derivatives that promise a thousand times what
+# there is have lost their digits, and are tried less often.
+PARTS = np.append(0.5 ** np.arange(10), 0.1 ** np.arange(3, 9))
+# A step is too short if it leaves more than this part of the slope along it.
+STEEP = 0.75
 # Eigenvalues of the scaled Hessian below this fraction of the largest count as flat.
 FLAT = 1e-10
 # A step falls by no less than this part of what the slope promises.
@@ -218,14 +223,30 @@ def _along(point, step, decrement, slack):
     x, least = point.x, min(point.rounding, decrement)
     slope, highest = point.gradient() @ step, point.value + slack * point.rounding
     ways = [point.at, point.straight] if decrement <= SHORT else [point.at]
-    for part in 0.5 ** np.arange(30):
+    for part in PARTS:
         if part * decrement < least / 2:
             break
         for way in ways:
             new = attempt(way, x + part * step)
             if new is not None and new.value <= highest + LEAST_PART * part * slope:
-                return new
+                return new if part < 1 else _as_far(point, new, way, step)
     return None
+
+
+def _as_far(point, new, way, step):
+    """The point after a step, or after doubled ones within the longest, as long as the
+    slope is hardly less than at the start: second derivatives whose digits are lost, or
+    negative ones, tell no length.
+    """
+    steep = STEEP * point.gradient() @ step
+    length = np.linalg.norm(step / point.units)
+    while 2 * length <= LONGEST and new.gradient() @ step < steep:
+        step, steep, length = 2 * step, 2 * steep, 2 * length
+        farther = attempt(way, point.x + step)
+        if farther is None or farther.value > new.value + LEAST_PART * steep:
+            break
+        new = farther
+    return new
 
 
 def _farther(point, new):

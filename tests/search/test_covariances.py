@@ -51,6 +51,41 @@ def test_other_starts_lead_to_the_same_optimum(name):
         assert abs(other.point.value - found.point.value) < SAME
 
 
+# Log-likelihoods of lme4 1.1-31 by bobyqa and nloptwrap: lmer(y ~ x + (x | g)).
+ONE_GIANT = {False: -1417.56895983, True: -1420.40004767}
+# That of the fit agrees to the digits to which lme4 ends.
+AS_LME4 = 1e-6
+
+
+def one_giant_level(n_rows=1000, n_single=200):
+    """A level of many rows beside others of one, which slopes fit exactly."""
+    rng = np.random.default_rng([n_rows, n_single, 1, 1])
+    codes = np.append(np.zeros(n_rows, int), np.arange(1, n_single + 1))
+    x = rng.normal(size=len(codes))
+    y = 1 + x + rng.normal(size=n_single + 1)[codes]
+    y += 0.5 * rng.normal(size=n_single + 1)[codes] * x
+    y += 0.7 * rng.normal(size=len(codes))
+    return x[:, None], y, [term(codes.astype(np.int32), [-1, 0], FULL)]
+
+
+@pytest.mark.parametrize("reml", [False, True])
+def test_one_giant_level_does_not_decide_for_all(reml):
+    """Its effects were all of the scatter from which the search began: 28 too low."""
+    found = fit(*one_giant_level(), reml=reml)
+    assert_allclose(found.log_likelihood, ONE_GIANT[reml], rtol=0, atol=AS_LME4)
+
+
+@pytest.mark.parametrize("sizes, few_tell", [((1000, 200), True), ((1, 200), False)])
+def test_few_levels_tell_a_variance_if_their_effective_number_is_small(sizes, few_tell):
+    """math.md (223), beside its own sum over levels."""
+    X, y, terms = one_giant_level(*sizes)
+    zero = no_variance(model_of(X, y, terms, reml=False))
+    assert first_points(zero).few_tell is few_tell
+    rows = np.bincount(terms[0].codes)
+    number = rows.sum() ** 2 / np.sum(rows**2)
+    assert bool(number < covariances.UNEVEN * len(rows)) is few_tell
+
+
 def test_a_search_at_another_noise_variance_starts_from_the_same_psi():
     X, y, terms = PROBLEMS["crossed"]
     at = fit(X, 1e3 * y, terms).point

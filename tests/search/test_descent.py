@@ -1,5 +1,7 @@
 """Steps to an optimum of the covariances, and its boundary (docs/math.md, 11.6)."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -19,6 +21,8 @@ from skmixed._likelihood.covariance import Covariance
 from skmixed._likelihood.mixed import evaluate
 from skmixed._search import descent
 from skmixed._search.descent import (
+    LONGEST,
+    Descent,
     descend,
     escape,
     snap,
@@ -171,6 +175,41 @@ class Narrow:
         self.value = 1e-4 * (psi / 1e-6 - 1) ** 2
         self.scores = [np.array([[200.0 * (psi / 1e-6 - 1)]])]
         self.moved = Narrow
+
+
+class Valley:
+    """The value 1e4 (x - 3)^2 / 2 with a Hessian of which only rounding is left, far
+    too large.
+    """
+
+    rounding, units = 1e-12, np.ones(1)
+
+    def __init__(self, x):
+        self.x, self.model = np.array(x, dtype=float), SimpleNamespace(n=100)
+        self.value = float(1e4 * (self.x[0] - 3.0) ** 2 / 2)
+
+    def pivoted(self):
+        return self
+
+    def hessian(self):
+        return np.array([[1e8]]), True
+
+    def gradient(self):
+        return 1e4 * (self.x - 3.0)
+
+    def at(self, x):
+        return Valley(x)
+
+    straight = at
+
+
+def test_steps_that_second_derivatives_without_digits_make_too_short_are_doubled():
+    """Else the distance falls by 1e-4 of it in a step."""
+    search = Descent(Valley([0.0]))
+    for _ in range(8):
+        search = search.next()
+    assert abs(search.point.x[0] - 3.0) < 0.1
+    assert 0.0 < Descent(Valley([0.0])).next().point.x[0] <= LONGEST
 
 
 def test_the_boundary_is_left_by_ever_smaller_variances():
