@@ -40,6 +40,7 @@ from ._likelihood.normal import normal_interval, t_interval
 from ._results.fit import Fit
 from ._results.state import from_plain, read_only, to_plain
 from ._rows.dask import is_partitioned, predict_partitions
+from ._rows.threads import one_blas_thread, products_of
 
 # To be raised when models that were stored before cannot be read any more.
 STATE_FORMAT = 2
@@ -100,7 +101,8 @@ class NewRows:
     def covariance(self):
         """Joint covariance of new observations, (n, n)."""
         where = self.X, self.codes, self.owner, self.noise_variance
-        return self.fit.posterior.joint_covariance(*where)
+        with products_of(self.data.n_rows):
+            return self.fit.posterior.joint_covariance(*where)
 
     def sample(self, n_samples, random_state):
         """Draws of new observations, (n, n_samples)."""
@@ -269,6 +271,7 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         return_cov: bool = False,
     ) -> Floats | tuple[Floats, Floats]: ...
 
+    @one_blas_thread
     def predict(
         self,
         X: MatrixLike,
@@ -342,6 +345,7 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
             return _Pair((mean, new.std()))
         return _Pair((mean, new.covariance())) if return_cov else mean
 
+    @one_blas_thread
     def predict_noise_std(
         self, X: MatrixLike, *, groups: ColumnLike | None = None
     ) -> Floats:
@@ -368,6 +372,7 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         with population_is_meant():
             return np.sqrt(read_new(self, X, groups).noise_variance)
 
+    @one_blas_thread
     def predict_interval(
         self,
         X: MatrixLike,
@@ -435,6 +440,7 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
         std = np.sqrt(std**2 + new.added_variance())
         return np.column_stack(t_interval(mean, std, coverage, freedom))
 
+    @one_blas_thread
     def sample_y(
         self,
         X: MatrixLike,
@@ -475,6 +481,7 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
             return new.integrated_sample(n_samples, random_state)
         return new.sample(n_samples, random_state)
 
+    @one_blas_thread
     def log_predictive_density(
         self,
         X: MatrixLike,
@@ -639,6 +646,7 @@ class GroupedRegressor(GaussianRegressor):
         return_std: Literal[True],
     ) -> tuple[Floats, Floats]: ...
 
+    @one_blas_thread
     def predict_mean(
         self,
         X: MatrixLike,
@@ -699,6 +707,7 @@ class GroupedRegressor(GaussianRegressor):
         new = read_new(self, X, groups)
         return (new.mean(), new.mean_std()) if return_std else new.mean()
 
+    @one_blas_thread
     def update_random_intercepts(
         self, X: MatrixLike, y: ColumnLike, *, groups: ColumnLike | None = None
     ) -> Self:

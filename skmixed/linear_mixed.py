@@ -442,6 +442,7 @@ default=None
         return_std: Literal[True],
     ) -> tuple[Floats, Floats]: ...
 
+    @one_blas_thread
     def predict_mean(
         self,
         X: MatrixLike,
@@ -718,6 +719,7 @@ default=None
         (t,) = positions_of([factor], fit.names_of_factors)
         return effects_table(fit, t, bool(total))
 
+    @one_blas_thread
     def update_random_effects(
         self, X: MatrixLike, y: ColumnLike, *, groups: MatrixLike | None = None
     ) -> Self:
@@ -806,13 +808,16 @@ default=None
         """A copy that is fitted to these rows and those before, and the warnings."""
         terms, new = self._check_parameters(), copy(self)
         _refuse_modelled_noise(self)
-        before = getattr(new, "_fit", None)
-        before = None if before is None else before.cells
-        if before is None and hasattr(new, "_fit"):
+        fit = getattr(new, "_fit", None)
+        before = None if fit is None else fit.cells
+        if before is None and fit is not None:
             warn(NOT_JOINED)
         cells = _sum_rows(terms, before is None, new, X, y, groups, sample_weight)
         if before is not None:
             cells = join_cells(before, cells)
+            if fit.is_updated:
+                labels = fit.known.labels, cells.labels
+                warn_of_forgotten(*labels, "update_random_effects")
         return new._estimate(cells, terms, X)
 
     def _estimate(self, cells, terms, X, partitions=None):

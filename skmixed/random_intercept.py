@@ -9,7 +9,12 @@ from typing import Literal, Self
 
 from ._estimator import LinearGroupedRegressor, fit_of
 from ._input.messages import column_name
-from ._input.parameters import check_common, check_coverage, check_distribution
+from ._input.parameters import (
+    check_common,
+    check_coverage,
+    check_distribution,
+    warn_of_forgotten,
+)
 from ._input.table import read_fit_data
 from ._input.typing import ColumnLike, Floats, MatrixLike
 from ._results.one_factor_summary import summarize_fit
@@ -254,6 +259,12 @@ class RandomInterceptRegressor(LinearGroupedRegressor):
             As `fit`, or if the columns or the kind of labels are not those of the
             rows before.  Then, and if it is interrupted, the model stays as it was.
 
+        Warns
+        -----
+        GroupsWarning
+            If groups that `update_random_intercepts` made known have no rows in any
+            fit: rows of updates do not count, unless they are passed here as well.
+
         Examples
         --------
         >>> from skmixed import RandomInterceptRegressor
@@ -392,6 +403,9 @@ class RandomInterceptRegressor(LinearGroupedRegressor):
         statistics = new._summarize(X, y, groups, sample_weight, reset=before is None)
         if before is not None:
             statistics = join(before.statistics, statistics)
+            if before.is_updated:
+                labels = [before.labels], [statistics.labels]
+                warn_of_forgotten(*labels, "update_random_intercepts")
         return new._estimate(statistics)
 
     def _estimate(self, statistics):

@@ -5,6 +5,11 @@ import numbers
 import numpy as np
 from scipy import sparse
 
+EPS = float(np.finfo(float).eps)
+# That of coarser types, by their names in NumPy, pandas, polars and pyarrow.
+SINGLE, HALF = (float(np.finfo(dtype).eps) for dtype in (np.float32, np.float16))
+PRECISION = {"float32": SINGLE, "float": SINGLE, "float16": HALF, "halffloat": HALF}
+
 
 def column_names(X):
     """Names of the columns of a frame; none of anything else."""
@@ -20,6 +25,12 @@ def column_types(values):
     if hasattr(values, "dtypes") and len(values.shape) == 2:
         return list(values.dtypes)
     return [values.dtype] if hasattr(values, "dtype") else []
+
+
+def precision_of(values):
+    """Relative precision of the entries of a table, that of its coarsest column."""
+    names = (str(dtype).lower().split("[")[0] for dtype in column_types(values))
+    return max((PRECISION.get(name, EPS) for name in names), default=EPS)
 
 
 def is_arrow(values):

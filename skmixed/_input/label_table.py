@@ -409,6 +409,11 @@ def about(name, names):
 
 
 def _members(levels, codes, n_labels, at):
+    """See `KnownLabels.locate`; of a factor of one column the labels are the levels."""
+    if len(at) == 1:
+        code, n_known = codes[at[0]], len(levels)
+        alone = n_labels[at[0]] + np.arange(len(code))
+        return np.where(code < n_known, code, -1), np.where(code < 0, alone, code)
     rows = np.column_stack([codes[j] for j in at])
     found, where = combine(np.vstack([levels, rows]), [n_labels[j] for j in at])
     n_known = len(levels)

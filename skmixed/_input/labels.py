@@ -32,6 +32,8 @@ from .scalars import (
 # A table over the whole range of the labels is the fastest encoder; it is used while
 # it stays within this many entries per row.
 TABLE_ENTRIES_PER_ROW = 4
+# A string is found by bisection in the time in which a dictionary takes so many.
+PER_BISECTION = 20
 # Blocks of labels are sized as if a label were so many numbers,
 PER_LABEL = 8
 # and a label that is a Python object, which is far larger than its pointer, so many.
@@ -80,11 +82,27 @@ class GroupIndex:
         # Across types NumPy compares rounded numbers.
         if self.labels.dtype == known.dtype and np.array_equal(self.labels, known):
             return np.arange(len(known))
+        if _is_sorted_alike(self.labels, known):
+            place = np.searchsorted(known, self.labels).clip(max=len(known) - 1)
+            return np.where(known[place] == self.labels, place, -1)
         mine, theirs = comparable(self.labels, known)
-        position = {label: i for i, label in enumerate(theirs)}
+        wanted = set(mine)
+        position = {label: i for i, label in enumerate(theirs) if label in wanted}
         found = np.array([position.get(label, -1) for label in mine], dtype=np.intp)
         check_precision(self.labels, known)
         return found
+
+
+def _is_sorted_alike(labels, known):
+    """Whether a few labels are found by bisection: both are of one type of NumPy's, or
+    strings, whose order is known.
+    """
+    if not len(known) or labels.dtype != known.dtype:
+        return False
+    if known.dtype.kind != "O":
+        return True
+    few = len(labels) * PER_BISECTION < len(known)
+    return few and set(map(type, known)) == {str} >= set(map(type, labels))
 
 
 def index_groups(groups, n_rows):

@@ -20,6 +20,15 @@ NOTHING_LEARNED = (
 )
 
 
+def forgotten_message(n_lost, update):
+    """The warning of a fit to further rows after updates by a method of that name."""
+    return (
+        f"{count(n_lost, 'group')} that the model knew by {update} alone had no rows "
+        "in any fit: what was learned of them is gone. Pass the rows of updates to "
+        "partial_fit as well."
+    )
+
+
 def column_name(estimator, features, j):
     """The name of column j of [X y] in a message."""
     if j == len(features):

@@ -8,7 +8,13 @@ from contextvars import ContextVar
 
 import numpy as np
 
-from .labels import GroupsWarning, PopulationPredictionWarning, rounded_labels
+from .labels import (
+    GroupsWarning,
+    PopulationPredictionWarning,
+    join_labels,
+    rounded_labels,
+)
+from .messages import forgotten_message
 
 METHODS = "reml", "ml"
 
@@ -34,6 +40,16 @@ def warn_of_rounding(labels, column=None):
     message = rounded_labels(labels, column)
     if message is not None:
         warn(message)
+
+
+def warn_of_forgotten(known, fitted, update):
+    """Warn of labels that updates, by a method of that name, had made known, and that
+    are not among those of the rows of a fit; both are by label columns.
+    """
+    pairs = zip(known, fitted, strict=True)
+    n_lost = [len(join_labels(b, a, any_kind=True)[0]) - len(b) for a, b in pairs]
+    if any(n_lost):
+        warn(forgotten_message(max(n_lost), update))
 
 
 _population_is_meant = ContextVar("population_is_meant", default=False)

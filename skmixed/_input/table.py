@@ -11,7 +11,15 @@ from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_X_y, validate_data
 
-from .features import as_table, column_names, column_types, feature_position, is_arrow
+from .features import (
+    EPS,
+    as_table,
+    column_names,
+    column_types,
+    feature_position,
+    is_arrow,
+    precision_of,
+)
 from .labels import GroupIndex, check_present, index_groups
 from .parameters import warn_of_rounding
 from .unreadable import (
@@ -48,6 +56,8 @@ class Data:
         Whether X stands for rows of a sparse matrix.
     stands_for : int or None
         Number of rows that these have the sums of; None if these are the rows.
+    precision : float
+        Relative precision of the entries of X.
     """
 
     X: object
@@ -57,6 +67,7 @@ class Data:
     weight: np.ndarray | None = None
     from_sparse: bool = False
     stands_for: int | None = None
+    precision: float = EPS
 
     @property
     def is_sparse(self):
@@ -116,7 +127,7 @@ def read_fit_data(
     """
     data = _read(estimator, X, groups, y=y, reset=reset, read_labels=read_labels)
     weight = check_weight(sample_weight, len(data.y))
-    data = Data(data.X, data.features, data.index, data.y, weight)
+    data = replace(data, weight=weight)
     if not need_labels:
         data = replace(data, index=None)
     if weight is not None and not weight.all():
@@ -157,6 +168,7 @@ def _read(estimator, X, groups, *, y, reset, read_labels):
     if door is not None:
         labels, columns, features, names = _split(estimator, X, bool(reset))
     _check_types(columns)
+    precision = EPS if reset is None else precision_of(columns)
     checks = {
         "accept_sparse": "csr",
         "dtype": [np.float64, np.float32],
@@ -175,7 +187,7 @@ def _read(estimator, X, groups, *, y, reset, read_labels):
     if labels is not None:
         read_labels = read_labels or _read_column
         index = read_labels(labels, columns.shape[0], names)
-    return Data(columns, features, index, y)
+    return Data(columns, features, index, y, precision=precision)
 
 
 def _check_door(estimator, features):

@@ -143,7 +143,7 @@ def make_likelihood(statistics, *, method, fit_intercept, alpha):
         moments,
         fit_intercept=fit_intercept,
         alpha=alpha,
-        tolerance=rank_tolerance(n_rows, n_features, statistics.is_sparse),
+        tolerance=rank_tolerance(n_rows, n_features, statistics),
     )
     return columns, RandomIntercept(
         gram=columns.pooled_gram(moments),

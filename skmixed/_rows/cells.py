@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._input.features import EPS
 from .._input.label_table import LabelTable, combine
 from .._input.labels import GroupIndex, join_labels
 from .._input.table import Data
@@ -42,6 +43,8 @@ class Cells:
         Of the constant and the slopes within every cell.
     n_rows : int
         Number of rows, whatever their weights; 0 in models that were stored without.
+    precision : float
+        Relative precision of the entries of X, the coarsest of any rows.
     """
 
     names: tuple
@@ -53,6 +56,7 @@ class Cells:
     is_sparse: bool
     sums: Elimination
     n_rows: int = 0
+    precision: float = EPS
 
 
 def sum_cells(data, slopes, n_jobs=None):
@@ -82,7 +86,8 @@ def sum_cells(data, slopes, n_jobs=None):
     else:
         sums = eliminate(Reader(data.X, data.y), *how, data.weight, n_jobs)
     where = table.names, labels, table.of_terms, levels, data.features
-    return Cells(*where, slopes, data.is_sparse, sums, data.n_observed)
+    how = slopes, data.is_sparse, sums, data.n_observed, data.precision
+    return Cells(*where, *how)
 
 
 def join_cells(first, second, any_kind=False):
@@ -118,6 +123,7 @@ def join_cells(first, second, any_kind=False):
         is_sparse=first.is_sparse or second.is_sparse,
         sums=_join_sums(first.sums, second.sums, owner, len(levels)),
         n_rows=first.n_rows + second.n_rows,
+        precision=max(first.precision, second.precision),
     )
 
 
@@ -178,8 +184,12 @@ def equivalent_rows(cells):
         columns = map(GroupIndex, cells.labels, codes)
         index = LabelTable(cells.names, tuple(columns), cells.of_terms)
     columns = rows[:, :-1], cells.features, index, rows[:, -1], weight
-    how = {"from_sparse": cells.is_sparse, "stands_for": cells.n_rows}
-    return Data(*columns, **how)
+    return Data(
+        *columns,
+        from_sparse=cells.is_sparse,
+        stands_for=cells.n_rows,
+        precision=cells.precision,
+    )
 
 
 def _points(size, mean, deviations, owner):

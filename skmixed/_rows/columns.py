@@ -6,6 +6,7 @@ coefficients come back in the user's units.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -23,8 +24,9 @@ from .reduction import SPARSE_TOLERANCE
 NOISE_FLOOR = 1e-13
 # A column whose sum of squares is a smaller fraction of the ridge penalty is lost.
 LOST = 1e-15
-# Relative to the level of a column: its rounding errors and those of a sum of some.
-LEVEL_ROUNDING = 4 * np.finfo(float).eps
+# Rounding errors of a column, and of a sum of some, in units of the precision of X.
+COLUMN_ROUNDING = 4
+LEVEL_ROUNDING = COLUMN_ROUNDING * EPS
 # Squares of figures outside this range overflow or vanish in double precision.
 SMALLEST, LARGEST = 1e-140, 1e140
 
@@ -228,9 +230,8 @@ def choose_columns(moments, *, fit_intercept, alpha, tolerance):
     alpha : float
         Ridge penalty: where there is one, a constant column of X differs from an
         intercept.
-    tolerance : float
-        A column is dependent if its rest beside the others is smaller than this
-        fraction of it, or than the rounding of its level.
+    tolerance : Tolerance
+        A column is dependent if its rest beside the others is smaller.
     """
     moments = without_lost(moments, alpha, has_constant=fit_intercept)
     shift, p = moments.shift, len(moments.shift) - 1
@@ -244,7 +245,7 @@ def choose_columns(moments, *, fit_intercept, alpha, tolerance):
     between = moments.between_root(moments.shift - shift)[:, :p]
     norm = moments.spread[:p] if shift is moments.shift else None
     into, expand, within = _independent(
-        moments.within[:, :p], between, tolerance, _rounding(moments), norm
+        moments.within[:, :p], between, *_rests(moments, tolerance), norm
     )
     right = into
     if stands_in is not None:
@@ -287,8 +288,7 @@ def choose_within(moments, norm, *, has_constant, tolerance, alpha=0.0):
     none = np.empty((0, p))
     root = moments.within[:, :p]
     norm = np.maximum(norm, column_norms(root))
-    rounding = _rounding(moments)
-    chosen = _independent(root, none, tolerance, rounding, norm)
+    chosen = _independent(root, none, *_rests(moments, tolerance), norm)
     shift = moments.shift
     return _columns(chosen, chosen[0], shift, shift[:p], alpha, has_constant)
 
@@ -328,9 +328,12 @@ def _columns(chosen, right, shift, origin, alpha, has_constant):
     )
 
 
-def _rounding(moments):
-    """Length of the rounding errors of each column, which are relative to its level."""
-    return LEVEL_ROUNDING * np.sqrt(moments.n) * np.abs(moments.shift[:-1])
+def _rests(moments, tolerance):
+    """The fraction of a dependent column that is left of it at most, and the length of
+    the rounding errors of each column, which are relative to its level.
+    """
+    level = np.sqrt(moments.n) * np.abs(moments.shift[:-1])
+    return tolerance.of_spread, tolerance.of_level * level
 
 
 def _independent(within, between, tolerance, rounding, norm=None):
@@ -516,6 +519,25 @@ def _out_of_range(name, norm, of_row, n):
     )
 
 
-def rank_tolerance(n_rows, n_features, is_sparse):
-    """The fraction of an independent column that the other columns leave at least."""
-    return SPARSE_TOLERANCE if is_sparse else 8 * max(n_rows, n_features) * EPS
+class Tolerance(NamedTuple):
+    """What may be left of a column that depends on others.
+
+    Attributes
+    ----------
+    of_spread : float
+        A fraction of what the column varies by.
+    of_level : float
+        A fraction of its level, in each row.
+    """
+
+    of_spread: float
+    of_level: float
+
+
+def rank_tolerance(n_rows, n_features, rows):
+    """The `Tolerance` of columns of X in `rows`, a `Data` or `Statistics`: a sum of
+    others that is rounded to single precision is no sum of them in double precision.
+    """
+    rest = SPARSE_TOLERANCE if rows.is_sparse else 8 * max(n_rows, n_features) * EPS
+    of_level = COLUMN_ROUNDING * rows.precision
+    return Tolerance(max(rest, of_level), of_level)

@@ -122,7 +122,7 @@ def reduce_terms(
         moments.columns(np.append(mean, p)),
         fit_intercept=fit_intercept,
         alpha=alpha,
-        tolerance=rank_tolerance(n, len(mean), data.is_sparse),
+        tolerance=rank_tolerance(n, len(mean), data),
     )
     if len(chain.terms) < len(order):  # sums of squares, below and in the likelihood
         columns = columns.whitened(moments.columns(np.append(mean, p)))

@@ -21,6 +21,9 @@ from .within import level_rows
 # Cross-products square the condition number, so that a sparse X can tell dependent or
 # constant columns only to about the root of double precision.
 SPARSE_TOLERANCE = 1e-7
+# Rounding errors of a sum over n rows are as large as so many roots of n, in units of
+# double precision, as in a random walk.
+OF_SUMS = 2.0
 # Means of groups of a sparse X are kept sparse where less than this share of them is
 # not 0: an entry of a sparse matrix takes half as much again as one of an array.
 DENSE = 0.5
@@ -258,7 +261,7 @@ def _reduce_sparse(X, y, codes, n_groups, a):
     dense = mean.nnz > DENSE * n_groups * p
     mean = mean.toarray() if dense else sparse_means(mean, np.zeros(p + 1))
     moments = moments_about_mean(
-        np.append(first, y[0]), size, mean, root_of_scatter(scatter, scale)
+        np.append(first, y[0]), size, mean, root_of_scatter(scatter, scale, n)
     )
     varies = moments.spread > SPARSE_TOLERANCE * scale
     varies[p] = True
@@ -277,14 +280,16 @@ def without_offsets(X):
     return X, first
 
 
-def root_of_scatter(scatter, scale):
-    """Root of a cross-product matrix whose rounding errors are relative to `scale`."""
-    unit = np.where(scale > 0, scale, 1.0)
+def root_of_scatter(scatter, scale, n_rows=1):
+    """Root of a cross-product matrix whose rounding errors are relative to `scale`, and
+    those of sums over so many rows to the root of their number.
+    """
+    unit, of_sums = np.where(scale > 0, scale, 1.0), OF_SUMS * np.sqrt(n_rows) * EPS
     # A column of X whose scatter is rounding is constant: so is its product with y.
-    rounding = np.diag(scatter)[:-1] <= 64 * EPS * unit[:-1] ** 2
+    rounding = np.diag(scatter)[:-1] <= max(64 * EPS, of_sums) * unit[:-1] ** 2
     constant = np.append(rounding, False)
     scatter = np.where(constant | constant[:, None], 0.0, scatter)
     values, vectors = np.linalg.eigh(scatter / np.outer(unit, unit))
-    noise = len(scale) * EPS * max(values.max(initial=0.0), 1.0)
+    noise = (len(scale) * EPS + of_sums) * max(values.max(initial=0.0), 1.0)
     values = np.where(values > noise, values, 0.0)
     return (np.sqrt(values)[:, None] * vectors.T) * scale

@@ -131,7 +131,7 @@ class SparseRows:
         squares = np.asarray(weighted.multiply(weighted).sum(axis=0)).ravel()
         n = float(np.sum(root**2))
         scale = np.sqrt(np.concatenate([[n], squares, [scatter[-1, -1]]]))
-        rest = root_of_scatter(scatter, scale)
+        rest = root_of_scatter(scatter, scale, X.shape[0])
         rest[:, self.positions] = 0.0
         upper = (None,) * len(nests)
         found = about_mean(self.origin, self.R.copy(), rest, self.positions, n, upper)

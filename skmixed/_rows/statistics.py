@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from .._input.features import EPS
 from .._input.labels import join_labels
 from .moments import Moments, join_moments
 from .parts import Parts
@@ -28,6 +29,8 @@ class Statistics:
         Whether any of the rows came as a sparse matrix.
     moments : Moments
         Of [X y].
+    precision : float
+        Relative precision of the entries of X, the coarsest of any rows.
     """
 
     labels: np.ndarray | None
@@ -35,6 +38,7 @@ class Statistics:
     n_rows: int
     is_sparse: bool
     moments: Moments
+    precision: float = EPS
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ def summarize(data, n_jobs=None):
         n_rows=data.n_rows,
         is_sparse=sparse.issparse(data.X),
         moments=reduce_data(data, n_jobs),
+        precision=data.precision,
     )
 
 
@@ -99,4 +104,5 @@ def join(first, second, any_kind=False):
         n_rows=first.n_rows + second.n_rows,
         is_sparse=first.is_sparse or second.is_sparse,
         moments=join_moments(first.moments, second.moments, positions),
+        precision=max(first.precision, second.precision),
     )

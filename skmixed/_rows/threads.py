@@ -1,13 +1,15 @@
-"""The number of BLAS threads during a fit; the only module that knows threadpoolctl.
+"""The number of BLAS threads; the only module that knows threadpoolctl.
 
 Products of blocks of rows are small: threads of BLAS wait for each other in thousands
-of them, and if another process is busy, for its turn too.  So a fit runs them with one
-thread, and large products with all.
+of them, and if another process is busy, for its turn too.  So fits and predictions run
+them with one thread, and large products with all.
 """
 
 import threading
+from collections.abc import Callable
 from contextlib import contextmanager
 from functools import lru_cache, wraps
+from typing import Any, TypeVar, cast
 
 from threadpoolctl import ThreadpoolController
 
@@ -16,6 +18,9 @@ MANY_COLUMNS = 100
 # Rows of a square matrix from which on its factorisation does, though a neighbour may
 # be busy: it takes a tenth of a second.
 LARGE = 2_000
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 class _Limit:
@@ -80,7 +85,7 @@ def small_products(X):
         yield
 
 
-def one_blas_thread(method):
+def one_blas_thread(method: Method) -> Method:
     """Decorate a method whose first argument is X: it runs within `small_products`."""
 
     @wraps(method)
@@ -88,7 +93,7 @@ def one_blas_thread(method):
         with small_products(X):
             return method(self, X, *args, **kwargs)
 
-    return run
+    return cast("Method", run)
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from scipy import sparse
 
 from .._input.labels import GroupIndex
 from .._likelihood.criterion import is_exact
@@ -192,7 +191,7 @@ def _columns(data, structure):
     """Working columns of the log-variance."""
     n, p = data.X.shape
     moments = summarize(replace(data, index=None)).moments
-    tolerance = rank_tolerance(n, p, sparse.issparse(data.X))
+    tolerance = rank_tolerance(n, p, data)
     return variance_columns_of(
         moments.columns(np.append(structure.variance, p)), structure, tolerance
     )

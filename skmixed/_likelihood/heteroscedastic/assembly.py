@@ -73,7 +73,7 @@ def assemble(sample, structure):
     """
     read, moments = sample.statistics, sample.statistics.moments
     n_features = len(read.features)
-    tolerance = rank_tolerance(read.n_rows, n_features, read.is_sparse)
+    tolerance = rank_tolerance(read.n_rows, n_features, read)
     free = np.empty(0, dtype=int)
     if structure.effects:
         arguments = Each(sample.groups), structure.mean
