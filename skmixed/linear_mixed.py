@@ -48,6 +48,7 @@ from ._input.parameters import (
     check_group_features,
     check_nonnegative,
     warn,
+    warn_of_forgotten,
     warn_of_population,
 )
 from ._input.table import read_fit_data, read_new_data

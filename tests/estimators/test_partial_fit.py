@@ -298,6 +298,27 @@ def test_what_is_kept_does_not_grow_with_rows():
     assert sizes[-1] <= sizes[0] + 50  # of the row count's digits
 
 
+@pytest.mark.parametrize(
+    "model, update",
+    [
+        (RandomInterceptRegressor(), "update_random_intercepts"),
+        (LinearMixedRegressor("(1 | g)"), "update_random_effects"),
+    ],
+)
+def test_groups_that_updates_alone_made_known_are_told_of(model, update, recwarn):
+    """They were new again, in silence."""
+    late = np.isin(GROUPS, GROUPS[:1])
+    old = ~late
+    model = clone(model).partial_fit(X[old], Y[old], groups=GROUPS[old])
+    getattr(model, update)(X[late], Y[late], groups=GROUPS[late])
+    later = pickle.loads(pickle.dumps(model))
+    assert not recwarn.list
+    model.partial_fit(X[late], Y[late], groups=GROUPS[late])
+    assert not recwarn.list
+    with pytest.warns(GroupsWarning, match=f"1 group .* by {update} alone had no rows"):
+        later.partial_fit(X[old], Y[old], groups=GROUPS[old])
+
+
 @pytest.mark.parametrize("kind", [RandomInterceptRegressor, LinearMixedRegressor])
 def test_requests_of_partial_fit(kind):
     request = get_routing_for_object(kind())

@@ -1097,3 +1097,41 @@ def test_integers_that_floats_have_rounded_are_told(labels, n, bits):
 def test_fractions_and_smaller_integers_are_not_rounded(labels):
     X = np.arange(40.0)[:, None]
     RandomInterceptRegressor().fit(X, X[:, 0] % 7, groups=np.tile(labels, 20))
+
+
+LABELS = {
+    "integers": np.arange(0, 2000, 2),
+    "fractions": np.arange(0, 1000) / 8,
+    "days": np.datetime64("2020-01-01") + np.arange(0, 2000, 2),
+    "strings": np.array(sorted(f"shop {i}" for i in range(1000)), dtype=object),
+}
+
+
+NEW_LABELS = {
+    "integers": [-1, 3, 5000],
+    "fractions": [-1.0, 0.2, 5000.0],
+    "days": ["2019-12-31", "2020-01-02", "2050-01-01"],
+    "strings": ["a", "shop 5000", "shops"],
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+@pytest.mark.parametrize("n_rows", [1, 999])
+def test_labels_of_any_number_of_rows_are_found(kind, n_rows):
+    """Few rows by bisection, which a dictionary of all labels took 100 times as long
+    for; a label before the first, between two, or after the last is new.
+    """
+    known = LABELS[kind]
+    some = np.random.default_rng(n_rows).permutation(1000)[:n_rows]
+    for labels in (known[some], known[[0, -1]]):
+        index = index_groups(labels, len(labels))
+        places = index.positions_in(known)
+        assert_array_equal(known[places][index.codes], labels)
+    new = np.array(NEW_LABELS[kind], dtype=known.dtype)
+    index = index_groups(new, len(new))
+    assert (index.positions_in(known) == -1).all()
+
+
+def test_labels_that_have_no_order_are_found():
+    known = index_groups([1, "a", 2, "b"] * 30, 120).labels
+    assert index_groups(["b"], 1).positions_in(known).tolist() == [3]

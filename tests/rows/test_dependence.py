@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from oracles.reference import block_covariance, log_likelihood, simulate
@@ -19,7 +21,9 @@ from skmixed import (
     RandomInterceptRegressor,
 )
 from skmixed._estimator import fit_of
+from skmixed._input.features import EPS, precision_of
 from skmixed._rows.dependence import find_dependence, first_independent
+from skmixed.datasets import load_hsb82
 
 STORED = json.loads(
     (Path(__file__).parents[1] / "stored" / "dependent.json").read_text()
@@ -210,3 +214,60 @@ def test_columns_that_are_hardly_independent_are_found_last():
     A = np.array([[1.0, 1.0, 0.0], [0.0, 1e-9, 1.0]])
     assert_array_equal(first_independent(A), [0, 2])
     assert_array_equal(first_independent(A[:, :2]), [0, 1])
+
+
+# A log-likelihood of 7,185 rows of double precision, and of rows that are rounded to
+# single precision, which move y by 1e-7 of the noise.
+AS_DENSE, AS_DOUBLE = 1e-7, 1e-5
+SEVERAL = [
+    *KINDS,
+    lambda **options: HeteroscedasticGaussianRegressor(**options),
+    lambda **options: LinearMixedRegressor("(1 | g)", variance_features=[0], **options),
+]
+
+
+@pytest.mark.parametrize("make", SEVERAL)
+def test_columns_of_many_sparse_rows_depend_on_each_other(make):
+    """ses is cses plus meanses.  Rounding of sums grows with the root of the number of
+    rows: a third column was made of it, and a log-variance went to 6e-5 beside 6.
+    """
+    X, y, groups = load_hsb82(return_X_y_groups=True)
+    fits = [make().fit(A, y, groups=groups) for A in (X, sparse.csr_array(X))]
+    dense, other = (fit.log_likelihood_ for fit in fits)
+    assert_allclose(other, dense, rtol=0, atol=AS_DENSE)
+    assert_allclose(fits[1].coef_, fits[0].coef_, atol=AS_DENSE)
+
+
+@pytest.mark.parametrize("make", SEVERAL)
+@pytest.mark.parametrize("kind", ["array", "frame", "sparse", "batches"])
+def test_columns_in_single_precision_depend_on_each_other(make, kind):
+    """A sum that is rounded to single precision was a column of its own, with
+    coefficients of 1.7e6, and predictions of rows that are rounded otherwise were
+    -17,000 where y is 13.
+    """
+    X, y, groups = load_hsb82(return_X_y_groups=True)
+    single = X.astype(np.float32)
+    expected, model = make().fit(X, y, groups=groups), make()
+    if kind == "batches":
+        if not hasattr(model, "partial_fit") or model.get_params().get(
+            "variance_features"
+        ):
+            pytest.skip("no batches")
+        for rows in (slice(0, 4000), slice(4000, None)):
+            model.partial_fit(single[rows], y[rows], groups=groups[rows])
+    else:
+        names = [f"x{j}" for j in range(X.shape[1])]
+        some = pd.DataFrame(single, columns=names).astype({"x1": float})
+        of_kind = {"array": single, "frame": some, "sparse": sparse.csr_array(single)}
+        model.fit(of_kind[kind], y, groups=groups)
+    assert_allclose(model.log_likelihood_, expected.log_likelihood_, atol=AS_DOUBLE)
+    assert_allclose(model.coef_, expected.coef_, atol=AS_DOUBLE)
+
+
+def test_the_precision_of_a_table_is_that_of_its_coarsest_column():
+    single, half = (float(np.finfo(t).eps) for t in (np.float32, np.float16))
+    frame = pd.DataFrame({"a": [1.0], "b": np.ones(1, np.float32), "c": [1]})
+    assert precision_of(frame) == precision_of(pl.from_pandas(frame)) == single
+    assert precision_of(pa.Table.from_pandas(frame)) == single
+    assert precision_of(frame[["a", "c"]]) == precision_of([[1.0]]) == EPS
+    assert precision_of(np.ones((2, 2), np.float16)) == half
