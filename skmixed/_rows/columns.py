@@ -520,7 +520,7 @@ def _out_of_range(name, norm, of_row, n):
 
 
 class Tolerance(NamedTuple):
-    """What may be left of a column that depends on others.
+    """The most that rounding leaves of a column that depends on others.
 
     Attributes
     ----------
