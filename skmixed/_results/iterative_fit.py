@@ -109,16 +109,17 @@ def _effect_error(posterior, t):
 def kept_parameters(sampled, model, Lambdas, noise_variance):
     """The `VarianceParameters` of a fit."""
     point = MixedPoint(model, Lambdas, None, noise_variance, False, np.nan)
-    return VarianceParameters(point, sampled.directions, sampled.information)
+    known = sampled.directions, sampled.information
+    return VarianceParameters.known_by(point, *known)
 
 
 def probe_errors(fit):
     """Standard errors, by the random probes, of standard deviations (q,) and
     correlations (q, q) of every factor, and of the noise.
     """
-    by_probes, factors = replace(fit.variance_parameters()), []
     # The error by the probes is in the place of that by the data.
-    vars(by_probes)["covariance"] = fit.sampled.probes
+    by_probes = replace(fit.variance_parameters(), covariance=fit.sampled.probes)
+    factors = []
     for t in range(len(fit.factors)):
         std, corr = component_intervals(by_probes, fit, t, ONE_STD)
         factors.append((_half(std), _half(corr)))

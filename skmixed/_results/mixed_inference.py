@@ -6,7 +6,6 @@ that it has: null directions of a singular one stay out.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from scipy.linalg import block_diag, qr
@@ -40,22 +39,19 @@ class VarianceParameters:
         d (Psi / sigma^2) / d coordinate of every term.
     information : ndarray of shape (1 + k, 1 + k)
         Second derivatives of -log-likelihood in log sigma^2 and the coordinates.
+    covariance : ndarray of shape (1 + k, 1 + k)
+        That of the estimates.
     """
 
     point: object
     directions: tuple
     information: np.ndarray
+    covariance: np.ndarray
 
-    @cached_property
-    def covariance(self):
-        """Covariance of the estimates, (1 + k, 1 + k); nothing is said about directions
-        of which the data know nothing.
-        """
-        if self.point.at_floor:  # nothing is left to tell the variances from
-            return np.full(self.information.shape, np.nan)
-        values, vectors = np.linalg.eigh(self.information)
-        known = values > UNKNOWN * values[-1]
-        return (vectors[:, known] / values[known]) @ vectors[:, known].T
+    @classmethod
+    def known_by(cls, point, directions, information):
+        """Those whose covariance is the inverse of the information."""
+        return cls(point, directions, information, covariance_of(point, information))
 
     def freedom(self, variance, slopes):
         """Satterthwaite's degrees of freedom of estimated variances: math.md (87).
@@ -71,6 +67,17 @@ class VarianceParameters:
         spread = np.einsum("ni,ij,nj->n", g, self.covariance, g)
         with np.errstate(invalid="ignore", divide="ignore"):
             return 2 * variance**2 / spread
+
+
+def covariance_of(point, information):
+    """Covariance of estimates with this information; nothing is said about directions
+    of which the data know nothing.
+    """
+    if point.at_floor:  # nothing is left to tell the variances from
+        return np.full(information.shape, np.nan)
+    values, vectors = np.linalg.eigh(information)
+    known = values > UNKNOWN * values[-1]
+    return (vectors[:, known] / values[known]) @ vectors[:, known].T
 
 
 def variance_parameters(point):
@@ -130,7 +137,7 @@ def _parameters(point, directions, border, H):
     those with log sigma^2 in the border.
     """
     information = with_noise(point.factor_freedom, border, H)
-    return VarianceParameters(point, directions, information)
+    return VarianceParameters.known_by(point, directions, information)
 
 
 def with_noise(freedom, border, H):

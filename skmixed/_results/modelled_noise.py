@@ -24,6 +24,7 @@ from .mixed_inference import (
     VarianceParameters,
     all_directions,
     coordinates_of,
+    covariance_of,
     curvature_of,
     over_rows,
     with_noise,
@@ -98,7 +99,7 @@ class FittedNoise:
             B = self.information[np.ix_(own, gamma)]
             of_gamma = self.information[np.ix_(gamma, gamma)]
             A = A - B @ np.linalg.pinv(of_gamma, hermitian=True) @ B.T
-        return VarianceParameters(point, self.directions, A)
+        return VarianceParameters.known_by(point, self.directions, A)
 
     def uncertainty(self, point, root):
         """The uncertainty of the covariance of the coefficients; `root` is that of the
@@ -116,7 +117,7 @@ class FittedNoise:
         by its scale alone.
         """
         noise = self.log_variance.variance(X, codes) / point.noise_variance
-        parameters = VarianceParameters(
+        parameters = VarianceParameters.known_by(
             point, self.all_directions, self.all_information
         )
 
@@ -127,11 +128,6 @@ class FittedNoise:
             return parameters.freedom(v + variance, np.hstack([of_gamma, slopes]))
 
         return over_rows(point, self.all_directions, posterior, X, codes, read)
-
-
-def covariance_of(point, information):
-    """Covariance of the estimates of all parameters."""
-    return VarianceParameters(point, (), information).covariance
 
 
 def fitted_noise(found, features, n_columns):

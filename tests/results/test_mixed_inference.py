@@ -280,7 +280,7 @@ def test_intervals_of_next_to_no_information():
     _, found = singular(2)
     parameters = variance_parameters(found.point)
     size = len(parameters.information)
-    parameters = mixed.replace(parameters, information=1e-8 * np.eye(size))
+    parameters = mixed.replace(parameters, covariance=1e8 * np.eye(size))
     stds, _ = component_intervals(parameters, found, 0, 0.9)
     for _, low, high in (stds, noise_interval(parameters, 0.9)):
         assert (low == 0).all()
