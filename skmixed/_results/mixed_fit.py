@@ -26,6 +26,7 @@ from .iterative_fit import SampledFit, keep_sampled, kept_parameters, probe_erro
 from .mixed_inference import (
     mixed_uncertainty,
     predictive_freedom,
+    predictive_uncertainty,
     variance_parameters,
 )
 from .mixed_integrated import integrate_mixed, why_not_integrated
@@ -229,22 +230,24 @@ class LinearMixedFit(Fit):
         model = likelihood_of(self.reduced, self.factors, True, 0.0)
         return kept_parameters(self.sampled, model, self.Lambdas, self.noise_variance)
 
-    def coefficient_uncertainty(self):
-        """See `Fit`."""
+    def coefficient_uncertainty(self, parameters=None):
+        """See `Fit`; `parameters` are `variance_parameters()`, where they are known."""
         if self.alpha:
             return None
         root = self.coefficients_root
         if self.is_exact:
             return CoefficientUncertainty.untold(root)
+        if parameters is None:
+            parameters = self.variance_parameters()
         if self.noise_model is not None:
-            return self.noise_model.uncertainty(self.point(), root)
+            return self.noise_model.uncertainty(parameters.point, root)
         if self.sampled:
-            known = self.variance_parameters().covariance
+            known = parameters.covariance
             return CoefficientUncertainty(root, self.sampled.slopes, known)
         J, _ = self.columns.to_user(self.fit_intercept)
         wide = np.zeros((1 + len(self.names), J.shape[1]))
         wide[0], wide[1 + self.features[self.mean]] = J[0], J[1:]
-        return mixed_uncertainty(self.point(), wide)
+        return mixed_uncertainty(parameters, wide)
 
     def freedom_of(self, X, codes):
         """See `Fit`."""
@@ -252,13 +255,22 @@ class LinearMixedFit(Fit):
         if self.is_exact:
             return np.full(X.shape[0], np.inf)
         if self.noise_model is not None:
-            return self.noise_model.freedom(self.point(), self.posterior, X, codes)
+            known = self._predictive_uncertainty
+            return self.noise_model.freedom(known, self.posterior, X, codes)
         if self.sampled:
             raise ValueError(
                 "distribution='t' needs the covariance of all effects, which a fit by "
                 "solver='iterative' does not have. Use 'normal'."
             )
-        return predictive_freedom(self.point(), self.posterior, X, codes)
+        known = self._predictive_uncertainty
+        return predictive_freedom(known, self.posterior, X, codes)
+
+    @cached_property
+    def _predictive_uncertainty(self):
+        # The likelihood, which costs the memory, is left out.
+        if self.noise_model is not None:
+            return self.noise_model.predictive_uncertainty(self.point())
+        return predictive_uncertainty(self.point())
 
     def added_variance(self, X, codes):
         """See `Fit`: with so many parameters that they are not integrated over, twice

@@ -53,21 +53,6 @@ class VarianceParameters:
         """Those whose covariance is the inverse of the information."""
         return cls(point, directions, information, covariance_of(point, information))
 
-    def freedom(self, variance, slopes):
-        """Satterthwaite's degrees of freedom of estimated variances: math.md (87).
-
-        Parameters
-        ----------
-        variance : ndarray of shape (n,)
-            In units of sigma^2.
-        slopes : ndarray of shape (n, k)
-            Their derivatives in the coordinates.
-        """
-        g = np.column_stack([variance, slopes])
-        spread = np.einsum("ni,ij,nj->n", g, self.covariance, g)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return 2 * variance**2 / spread
-
 
 def covariance_of(point, information):
     """Covariance of estimates with this information; nothing is said about directions
@@ -257,13 +242,13 @@ def _by_differences(point, roots):
 # ------------------------------------------------------------------------ coefficients
 
 
-def mixed_uncertainty(point, to_user):
+def mixed_uncertainty(parameters, to_user):
     """The uncertainty of the covariance of the coefficients: math.md (87).
 
     Parameters
     ----------
-    point : MixedPoint
-        The optimum, without a penalty.
+    parameters : VarianceParameters
+        At the optimum, without a penalty.
     to_user : ndarray of shape (1 + p, k)
         From working coefficients to (intercept, coefficients).
 
@@ -271,8 +256,8 @@ def mixed_uncertainty(point, to_user):
     -------
     CoefficientUncertainty
     """
+    point = parameters.point
     root = np.sqrt(point.noise_variance) * to_user @ point.factor.root_inverse
-    parameters = variance_parameters(point)
     slopes = coefficient_slopes(point, parameters.directions)
     slopes = np.concatenate([np.eye(root.shape[1])[None], slopes])
     return CoefficientUncertainty(root, slopes, parameters.covariance)
@@ -281,39 +266,86 @@ def mixed_uncertainty(point, to_user):
 # ------------------------------------------------------------------------- predictions
 
 
-def predictive_freedom(point, posterior, X, codes):
-    """Degrees of freedom of the variance of new observations, (n,): math.md (89).
+@dataclass(frozen=True)
+class PredictiveUncertainty:
+    """The uncertainty of the variances that predictions depend on.
 
-    They are infinite where an exact fit leaves nothing to tell the variance from.
+    Attributes
+    ----------
+    directions : tuple of ndarray of shape (k_t, q, q)
+        Those of the coordinates of every term.
+    slopes : ndarray of shape (k, p, p)
+        Derivatives of the covariance of the working coefficients along them.
+    covariance : ndarray
+        That of the estimates of all variance parameters, log sigma^2 the first.
+    noise_variance : float
+        sigma^2.
+    """
+
+    directions: tuple
+    slopes: np.ndarray
+    covariance: np.ndarray
+    noise_variance: float
+
+    @classmethod
+    def at(cls, point, directions, covariance):
+        """That of an optimum, a `MixedPoint` without a penalty."""
+        slopes = coefficient_slopes(point, directions)
+        return cls(directions, slopes, covariance, point.noise_variance)
+
+    def freedom(self, variance, slopes):
+        """Satterthwaite's degrees of freedom of estimated variances: math.md (87).
+
+        Parameters
+        ----------
+        variance : ndarray of shape (n,)
+            In units of sigma^2.
+        slopes : ndarray of shape (n, k)
+            Their derivatives in all parameters but log sigma^2.
+        """
+        g = np.column_stack([variance, slopes])
+        spread = np.einsum("ni,ij,nj->n", g, self.covariance, g)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return 2 * variance**2 / spread
+
+
+def predictive_uncertainty(point):
+    """The `PredictiveUncertainty` of an optimum, a `MixedPoint` without a penalty; None
+    where an exact fit leaves nothing to tell the variances from.
+    """
+    if point.at_floor:
+        return None
+    found = all_variance_parameters(point)
+    return PredictiveUncertainty.at(point, found.directions, found.covariance)
+
+
+def predictive_freedom(known, posterior, X, codes):
+    """Degrees of freedom of the variance of new observations, (n,): math.md (89).
 
     Parameters
     ----------
-    point : MixedPoint
-        The optimum, without a penalty.
+    known : PredictiveUncertainty or None
+        Degrees of freedom without one are infinite.
     posterior : MixedPosterior
         Of this fit, and of further rows perhaps.
     X : {ndarray, CSR array} of shape (n, p)
     codes : list of ndarray of shape (n,)
     """
-    if point.at_floor:
+    if known is None:
         return np.full(X.shape[0], np.inf)
-    parameters = all_variance_parameters(point)
 
     def read(rows, variance, slopes, h):
-        return parameters.freedom(1 + variance, slopes)
+        return known.freedom(1 + variance, slopes)
 
-    return over_rows(point, parameters.directions, posterior, X, codes, read)
+    return over_rows(known, posterior, X, codes, read)
 
 
-def over_rows(point, directions, posterior, X, codes, read):
+def over_rows(known, posterior, X, codes, read):
     """A figure of each row, some rows at a time.
 
     Parameters
     ----------
-    point : MixedPoint
-        The optimum, without a penalty.
-    directions : tuple of ndarray of shape (k_t, q, q)
-        Those of the covariances.
+    known : PredictiveUncertainty
     posterior, X, codes
         As those of `predictive_freedom`.
     read : callable
@@ -321,17 +353,17 @@ def over_rows(point, directions, posterior, X, codes, read):
         rows without their noise and `slopes` its derivatives along the directions, in
         units of sigma^2, and `h` the rows of the errors of the coefficients.
     """
-    C, figure = coefficient_slopes(point, directions), np.empty(X.shape[0])
-    places = slices_of(map(len, directions))
-    scale, width = point.noise_variance, sum(t.modes.size for t in posterior.terms)
+    figure, places = np.empty(X.shape[0]), slices_of(map(len, known.directions))
+    scale, width = known.noise_variance, sum(t.modes.size for t in posterior.terms)
     wide = width if len(posterior.terms) > 1 else posterior.coef_root.shape[1]
     for rows in short_blocks(X.shape[0], wide, AT_ONCE):
         some = [code[rows] for code in codes]
         variance = posterior.variance(X[rows], some) / scale
         h = posterior.coefficient_rows(X[rows], some) / np.sqrt(scale)
-        slopes = np.einsum("ni,kij,nj->nk", h, C, h)
+        slopes = np.einsum("ni,kij,nj->nk", h, known.slopes, h)
         products = error_products(posterior, X[rows], some)
-        for E, t, own in zip(directions, posterior.order, places, strict=True):
+        along = zip(known.directions, posterior.order, places, strict=True)
+        for E, t, own in along:
             slopes[:, own] += np.einsum("kab,nab->nk", E, products[t])
         figure[rows] = read(rows, variance, slopes, h)
     return figure

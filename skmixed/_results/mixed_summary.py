@@ -20,13 +20,14 @@ def summarize_mixed(fit, coverage, distribution="t"):
     parameters = None
     if not fit.alpha and not fit.is_exact:
         parameters = fit.variance_parameters()
+    uncertainty = fit.coefficient_uncertainty(parameters)
     names = fit.names_of_factors
     summary = MixedSummary(
         title=f"Linear mixed model fitted by {METHODS[fit.method]}",
         **figures_of(fit),
         n_levels=dict(zip(names, fit.n_levels, strict=True)),
         level_sizes=dict(zip(names, fit.group_sizes, strict=True)),
-        coefficients=coefficients_of(fit, coverage),
+        coefficients=coefficients_of(fit, coverage, uncertainty),
         log_variance=log_variance_table(fit, coverage),
         variance_components=_components(fit, parameters, coverage),
         notes=(*_notes(fit, coverage), *_recommended(fit), *fit.facts),

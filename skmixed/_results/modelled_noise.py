@@ -21,6 +21,7 @@ from .fit import wide_mask
 from .inference import CoefficientUncertainty
 from .log_variance import LogVariance, widen
 from .mixed_inference import (
+    PredictiveUncertainty,
     VarianceParameters,
     all_directions,
     coordinates_of,
@@ -110,24 +111,27 @@ class FittedNoise:
         covariance = covariance_of(point, self.information)
         return CoefficientUncertainty(root, np.concatenate(slopes), covariance)
 
-    def freedom(self, point, posterior, X, codes):
-        """Degrees of freedom of the variance of new observations, (n,): math.md (118).
+    def predictive_uncertainty(self, point):
+        """The `PredictiveUncertainty` of a fit, gamma being among the parameters."""
+        covariance = covariance_of(point, self.all_information)
+        return PredictiveUncertainty.at(point, self.all_directions, covariance)
+
+    def freedom(self, known, posterior, X, codes):
+        """Degrees of freedom of the variance of new observations, (n,): math.md (118);
+        `known` is the `predictive_uncertainty`.
 
         Knowledge about effects is taken to depend on the noise of the rows of the fit
         by its scale alone.
         """
-        noise = self.log_variance.variance(X, codes) / point.noise_variance
-        parameters = VarianceParameters.known_by(
-            point, self.all_directions, self.all_information
-        )
+        noise = self.log_variance.variance(X, codes) / known.noise_variance
 
         def read(rows, variance, slopes, h):
             v = noise[rows]
             of_gamma = v[:, None] * self.columns.apply(X[rows][:, self.positions])
             of_gamma += np.einsum("ni,kij,nj->nk", h, self.slopes, h)
-            return parameters.freedom(v + variance, np.hstack([of_gamma, slopes]))
+            return known.freedom(v + variance, np.hstack([of_gamma, slopes]))
 
-        return over_rows(point, self.all_directions, posterior, X, codes, read)
+        return over_rows(known, posterior, X, codes, read)
 
 
 def fitted_noise(found, features, n_columns):

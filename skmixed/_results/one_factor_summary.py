@@ -40,7 +40,7 @@ def summarize_fit(fit, coverage, distribution="t"):
         n_groups=fit.n_groups,
         group_sizes=fit.group_sizes,
         intraclass_correlation=fit.intraclass_correlation,
-        coefficients=coefficients_of(fit, coverage),
+        coefficients=coefficients_of(fit, coverage, fit.coefficient_uncertainty()),
         log_variance=log_variance_table(fit, coverage),
         variance_components=components(fit, coverage),
         group_test=None if fit.gain is None else ratio_test(fit.gain),
@@ -102,11 +102,11 @@ def coefficient_targets(fit):
     return fit.integrated.targets(read)
 
 
-def coefficients_of(fit, coverage):
-    """The table of (intercept, coefficients)."""
+def coefficients_of(fit, coverage, uncertainty):
+    """The table of (intercept, coefficients), by their `CoefficientUncertainty`."""
     names, some = np.array(["intercept", *fit.names], dtype=object), fit.entries
     coef, std = fit.coefficients[some], fit.coefficients_std[some]
-    uncertainty, df = fit.coefficient_uncertainty(), None
+    df = None
     if uncertainty is not None:
         df = uncertainty.freedom(np.eye(len(names))[some])
     std = np.where(fit.estimable[some], std, np.nan)

@@ -1,6 +1,7 @@
 """Uncertainty of the variances against differences of the dense likelihood."""
 
 import json
+import pickle
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from skmixed._results.mixed_inference import (
     mixed_uncertainty,
     noise_interval,
     predictive_freedom,
+    predictive_uncertainty,
     variance_parameters,
 )
 from skmixed._results.mixed_posterior import make_posterior
@@ -70,12 +72,16 @@ def contrasts(found):
     return np.vstack([first, into])
 
 
+def uncertainty_of(found):
+    return mixed_uncertainty(variance_parameters(found.point), contrasts(found))
+
+
 @pytest.mark.parametrize(("reml", "diagonal"), [(True, False), (False, True)])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_satterthwaite(case, diagonal, reml):
     """math.md (86) and (87)."""
     at, found = regular(case, reml, diagonal)
-    got = mixed_uncertainty(found.point, contrasts(found)).freedom(np.eye(4))
+    got = uncertainty_of(found).freedom(np.eye(4))
     expected = mixed.satterthwaite(at_fit(at, found), reml)
     assert_allclose(got, expected, rtol=DIFFERENCES)
     assert np.ptp(got) > 1
@@ -101,7 +107,7 @@ def singular(q):
 def test_satterthwaite_of_singular_covariances(q):
     """Null directions are no parameters."""
     at, found = singular(q)
-    got = mixed_uncertainty(found.point, contrasts(found)).freedom(np.eye(4))
+    got = uncertainty_of(found).freedom(np.eye(4))
     expected = mixed.satterthwaite(at_fit(at, found), True)
     assert_allclose(got, expected, rtol=DIFFERENCES)
 
@@ -114,7 +120,9 @@ def test_predictive_freedom_without_variance_is_that_of_a_random_intercept():
     assert model.at_boundary_
     expected = model.predict_interval(X, groups=groups, distribution="t")
     posterior = make_posterior(found, 3)
-    freedom = predictive_freedom(found.point, posterior, X, [groups])
+    freedom = predictive_freedom(
+        predictive_uncertainty(found.point), posterior, X, [groups]
+    )
     std = np.sqrt(posterior.variance(X, [groups]) + found.noise_variance)
     bounds = t_interval(posterior.mean(X, [groups]), std, 0.9, freedom)
     assert_allclose(np.column_stack(bounds), expected, rtol=1e-8)
@@ -141,7 +149,9 @@ def test_predictive_freedom(case, reml, diagonal):
         return np.diag(mixed.predict(at, rows)[1]) + at.noise[0]
 
     posterior = make_posterior(found, 3)
-    got = predictive_freedom(found.point, posterior, new.X[:, 1:], codes)
+    got = predictive_freedom(
+        predictive_uncertainty(found.point), posterior, new.X[:, 1:], codes
+    )
     expected = mixed.satterthwaite(here, reml, variance)
     assert_allclose(got, expected, rtol=DIFFERENCES)
 
@@ -234,7 +244,7 @@ class Coefficients:
     """A fit as far as contrasts look at it."""
 
     def __init__(self, found):
-        self.uncertainty = mixed_uncertainty(found.point, contrasts(found))
+        self.uncertainty = uncertainty_of(found)
         self.posterior = make_posterior(found, len(found.mean))
         self.features = found.mean
         coef, level = found.columns.coefficients(found.beta)
@@ -294,14 +304,16 @@ def test_an_exact_fit_tells_nothing_about_its_variances(case):
     at = mixed.replace(at, y=at.X @ np.ones(4) + effects[at.terms[0].codes])
     found = fit(at)
     assert found.point.at_floor
-    uncertainty = mixed_uncertainty(found.point, contrasts(found))
+    uncertainty = uncertainty_of(found)
     assert np.isnan(uncertainty.freedom(np.eye(4))).all()
     parameters = variance_parameters(found.point)
     assert np.isnan(noise_interval(parameters, 0.9)[1])
     (*_, high), _ = component_intervals(parameters, found, 0, 0.9)
     assert np.isnan(high).all()
     X, codes = at.X[:, 1:], [term.codes for term in at.terms]
-    freedom = predictive_freedom(found.point, make_posterior(found, 3), X, codes)
+    freedom = predictive_freedom(
+        predictive_uncertainty(found.point), make_posterior(found, 3), X, codes
+    )
     assert np.isinf(freedom).all()
 
 
@@ -326,3 +338,16 @@ def test_rows_are_asked_some_at_a_time(monkeypatch):
     found = model.predict_interval(np.empty((200, 0)), **how)
     assert max(sizes) == 400 // 50
     assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_the_likelihood_is_factored_once_for_intervals_of_predictions(monkeypatch):
+    """Every call took as long as the summary."""
+    X, y, groups = load_sleepstudy(return_X_y_groups=True)
+    model = LinearMixedRegressor("(1 + x0 | groups)")
+    model.fit(np.asarray(X), y, groups=groups)
+    before = pickle.dumps(model)
+    expected = model.predict_interval(X, groups=groups, distribution="t")
+    assert pickle.dumps(model) == before
+    monkeypatch.setattr(mixed_inference, "second", None)
+    found = model.predict_interval(X, groups=groups, distribution="t")
+    assert_allclose(found, expected, rtol=0)
