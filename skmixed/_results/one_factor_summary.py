@@ -34,6 +34,7 @@ def summarize_fit(fit, coverage, distribution="t"):
     if isinstance(fit, HeteroscedasticFit):
         title = "Heteroscedastic Gaussian regression"
         components, notes = _heteroscedastic_components, _heteroscedastic_notes
+    gain = fit.gain
     summary = Summary(
         title=f"{title} fitted by {METHODS[fit.method]}",
         **figures_of(fit),
@@ -43,7 +44,7 @@ def summarize_fit(fit, coverage, distribution="t"):
         coefficients=coefficients_of(fit, coverage, fit.coefficient_uncertainty()),
         log_variance=log_variance_table(fit, coverage),
         variance_components=components(fit, coverage),
-        group_test=None if fit.gain is None else ratio_test(fit.gain),
+        group_test=None if gain is None else ratio_test(gain),
         notes=(
             *notes(fit, coverage),
             *notes_on_columns(fit),

@@ -91,7 +91,7 @@ def refuse_profile(alpha):
 
 def component_intervals(fit, coverage):
     """Profile-likelihood intervals of standard deviations and their correlation."""
-    _, model = fit.likelihood()
+    _, model = fit.likelihood
     if fit.noise_variance <= model.floor:
         return {name: np.full(2, np.nan) for name in COMPONENTS}
     profile = Profile(model, fit.ratio, is_free=fit.is_identified)
@@ -108,7 +108,7 @@ def coefficient_intervals(fit, coverage):
     """Profile intervals of (intercept, coefficients), always by maximum likelihood,
     (1 + p, 2); NaN where the coefficients are not estimable.
     """
-    columns, model = fit.likelihood()
+    columns, model = fit.likelihood
     contrasts, offset = fit.to_user(columns)
     if fit.noise_variance <= model.floor:
         return np.full((len(contrasts), 2), np.nan)

@@ -1,6 +1,7 @@
 """The fit of a random-intercept model, from the statistics of its rows."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -66,11 +67,14 @@ class RandomInterceptFit(GroupedFit):
         """See `GroupedFit`."""
         if self.alpha or not self.is_identified:
             return None
-        model = self.likelihood()[1]
+        model = self.likelihood[1]
         return self.log_likelihood + 0.5 * float(deviance(model, evaluate(model, 0.0)))
 
+    @cached_property
     def likelihood(self):
-        """Working columns, and the likelihood in them, whose groups are pooled."""
+        """Working columns, and the likelihood in them, whose groups are pooled; kept
+        with the fit, and not stored.
+        """
         options = {"fit_intercept": self.fit_intercept, "alpha": self.alpha}
         return make_likelihood(self.statistics, method=self.method, **options)
 
@@ -85,7 +89,7 @@ class RandomInterceptFit(GroupedFit):
         """See `Fit`."""
         if self.alpha:
             return None
-        columns, model = self.likelihood()
+        columns, model = self.likelihood
         return one_variance_uncertainty(model, self.ratio, self.to_user(columns)[0])
 
     def noise_variance_of(self, X, codes):
@@ -97,7 +101,7 @@ class RandomInterceptFit(GroupedFit):
         self.refuse_penalty()
         posterior, std = self.posterior, np.sqrt(self.noise_variance)
         return predictive_freedom(
-            self.likelihood()[1],
+            self.likelihood[1],
             self.ratio,
             posterior.coefficient_rows(X, codes) / std,
             posterior.intercept_variance(codes) / self.noise_variance,
@@ -109,13 +113,13 @@ class RandomInterceptFit(GroupedFit):
         """See `Fit`."""
         why_not = penalised_or_updated(self)
         if why_not is None:
-            columns, model = self.likelihood()
+            columns, model = self.likelihood
             if not is_exact(self.noise_variance, model.floor):
                 why_not = no_freedom(model.n, columns.rank)
         return why_not
 
     def _integrate(self):
-        columns, model = self.likelihood()
+        columns, model = self.likelihood
 
         def at(ratios):
             if len(ratios) > 1:

@@ -155,7 +155,7 @@ class LikelihoodProfileDisplay(Display):
 
 def _trace_one(fit, name, interval, n_points):
     """Values of the groups' standard deviation, the rise there, and the estimate."""
-    profile, best = Profile(fit.likelihood()[1], fit.ratio), fit.group_variance
+    profile, best = Profile(fit.likelihood[1], fit.ratio), fit.group_variance
     end = interval[1] if np.isfinite(interval[1]) else 4 * np.sqrt(best)
     values = np.unique(np.append(np.linspace(0, 1.3 * end, n_points), best**0.5))
     with np.errstate(divide="ignore"):

@@ -35,7 +35,7 @@ def test_the_criterion_differs_by_a_constant(options, fit_intercept, monkeypatch
     monkeypatch.setattr(condensed, "FEWEST_COLUMNS", 1)
     X, y, groups = wide()
     estimator = RandomInterceptRegressor(fit_intercept=fit_intercept, **options)
-    _, model = fit_of(estimator.fit(X, y, groups=groups)).likelihood()
+    _, model = fit_of(estimator.fit(X, y, groups=groups)).likelihood
     other = condensed.condense(model)
     assert other.gram.R12.shape[2] <= 12 < model.gram.R12.shape[2]
     differences = []
@@ -69,7 +69,7 @@ def test_a_fit_by_fewer_columns_is_that_by_all(options, monkeypatch):
 def test_few_columns_and_those_that_are_hardly_independent_stay():
     X, y, groups = wide()
     fit = fit_of(RandomInterceptRegressor().fit(X, y, groups=groups))
-    _, model = fit.likelihood()
+    _, model = fit.likelihood
     assert condensed.condense(model) is model
     R22 = model.gram.R22.copy()
     R22[:, 3] = R22[:, 2] * (1 + 1e-12)

@@ -49,7 +49,7 @@ def deviance_at(model, at, log_noise, ratio):
 def test_curvature_is_that_of_the_deviance(method):
     """math.md (32) to (34)."""
     estimator, *_ = fit(method)
-    _, model = fit_of(estimator).likelihood()
+    _, model = fit_of(estimator).likelihood
     at = evaluate(model, fit_of(estimator).ratio)
     found, _, _ = curvature(model, at)
     theta = np.array([np.log(at.noise_variance), at.ratio])
@@ -206,7 +206,7 @@ def test_profiles_of_some_parameters():
 def test_interpolated_figures_are_those_of_the_factor():
     """Between two points of the grid, and beyond it."""
     estimator, *_ = fit()
-    columns, model = fit_of(estimator).likelihood()
+    columns, model = fit_of(estimator).likelihood
     contrasts = np.eye(columns.rank)
     profile = Profile(model, fit_of(estimator).ratio, contrasts)
     for log_ratio in (-3.3, 0.0, 0.7, 5.1, -40.0, 90.0):
@@ -405,7 +405,7 @@ def test_the_coverage_is_checked():
 def test_a_profile_finds_the_global_optimum_at_every_value():
     """The grid sees both optima of a likelihood that has two."""
     estimator, *_ = fit("ml")
-    profile = Profile(fit_of(estimator).likelihood()[1], fit_of(estimator).ratio)
+    profile = Profile(fit_of(estimator).likelihood[1], fit_of(estimator).ratio)
     assert_allclose(profile.noise_rise(np.log(estimator.noise_variance_)), 0, atol=1e-9)
     assert_allclose(profile.group_rise(np.log(estimator.group_variance_)), 0, atol=1e-9)
 
@@ -502,7 +502,7 @@ def test_degrees_of_freedom_of_a_new_group_are_the_textbook_ones(n_groups, n_row
 
 def predictive_variance(estimator, ratio, X, codes):
     """In units of sigma^2, at any ratio."""
-    columns, model = fit_of(estimator).likelihood()
+    columns, model = fit_of(estimator).likelihood
     at = evaluate(model, ratio)
     posterior = condition(columns, at.factor, 1.0, len(estimator.groups_))
     return posterior, posterior.variance(X, codes)
@@ -511,7 +511,7 @@ def predictive_variance(estimator, ratio, X, codes):
 def test_the_slope_of_predictive_variances_in_the_group_variance():
     estimator, X, *_ = fit()
     ratio, codes = fit_of(estimator).ratio, np.array([0, 3, -1, -1])
-    _, model = fit_of(estimator).likelihood()
+    _, model = fit_of(estimator).likelihood
     posterior, _ = predictive_variance(estimator, ratio, X[:4], codes)
     found = slope_in_group_variance(
         ratio,
