@@ -138,11 +138,8 @@ class Conditional:
         if self.chain is None:
             for z, code in zip(Z[: self.n_sparse], codes, strict=False):
                 known = None if (code >= 0).all() else np.flatnonzero(code >= 0)
-                yield (
-                    (known, code, z)
-                    if known is None
-                    else (known, code[known], z[known])
-                )
+                some = slice(None) if known is None else known
+                yield known, code[some], z[some]
             return
         k = self.n_sparse
         starts = [here.start for here in self.places[:k]]
@@ -175,13 +172,10 @@ class Conditional:
         i, j = np.divmod(pairs, K)
         (_, q), (_, r) = self.sizes[t], self.sizes[s]
         C = np.empty((len(pairs), q, r))
-        for a in range(q):
-            for b in range(r):
-                first, second = self._reach_of(t), self._reach_of(s)
-                rows = first[1] + i * q + a, second[1] + j * r + b
-                C[:, a, b] = _bilinear(
-                    first[0], rows[0], second[0], rows[1], self.dense
-                )
+        (A, first), (B, second) = self._reach_of(t), self._reach_of(s)
+        for a, b in np.ndindex(q, r):
+            rows = first + i * q + a, second + j * r + b
+            C[:, a, b] = _bilinear(A, rows[0], B, rows[1], self.dense)
         return C.take(member, axis=0)
 
     def _reach_of(self, t):
