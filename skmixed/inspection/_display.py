@@ -116,12 +116,12 @@ def noise_of(estimator, X, groups):
     metadata = {} if groups is None else {"groups": groups}
     model, inner = unwrap(estimator, X, metadata)
     if isinstance(model, GaussianRegressor):
-        known, mean, _ = distribution_of(estimator, X, groups)
+        known, mean, _ = distribution_of(model, inner, groups)
         used = requested(model, "predict", metadata)
         with population_is_meant():
             return known, mean, model.predict_noise_std(inner, **used)
     if gives_std(model):
-        return distribution_of(estimator, X, groups)
+        return distribution_of(model, inner, groups)
     warn_of_lost_labels(model, metadata)
     return None, predict_mean(model, inner, metadata), None
 
