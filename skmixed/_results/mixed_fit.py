@@ -307,8 +307,6 @@ class LinearMixedFit(Fit):
         """Variance of each row's noise, in units of its geometric mean, at coefficients
         of the log-variance.
         """
-        if gamma is None:
-            return np.ones(X.shape[0])
         fitted = self.noise_model.at(gamma, self.noise_variance)
         return fitted.variance(X, codes)
 

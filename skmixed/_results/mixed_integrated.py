@@ -11,7 +11,7 @@ from .._likelihood.covariance_posterior import (
     MOST_PARAMETERS,
     integrate_covariances,
 )
-from .._likelihood.integrated import Integrated
+from .._likelihood.integrated import Integrated, no_structure
 from .._likelihood.mixed import FEW_EFFECTS, evaluate
 from .._likelihood.mixture import Components
 from .._likelihood.ratio_posterior import integrate_ratio
@@ -117,14 +117,14 @@ def integrate_mixed(fit):
     def at(keys):
         return list(map(read, keys))
 
-    def noise(key, X, codes):
+    def modelled(key, X, codes):
         return fit.noise_at(node(key)[1], X, codes)
 
     return IntegratedMixed(
         over=over,
         at=at,
         n_numbers=fit.posterior.n_numbers,
-        noise=noise,
+        noise=no_structure if fit.noise_model is None else modelled,
         to_user=[coordinates.to_user for coordinates in fit.reduced.coordinates],
         node=node,
     )
