@@ -29,7 +29,7 @@ MOST_UNLIKE = 1e6
 
 @dataclass(frozen=True)
 class Trend:
-    """A log-variance: offset + s'gamma + delta_g for a row with columns s of group g.
+    """A log-variance: s'gamma + delta_g for a row with columns s of group g.
 
     This is that of math.md (24).
 
@@ -38,20 +38,17 @@ class Trend:
     gamma : ndarray of shape (k,)
     delta : ndarray of shape (n_groups,) or None
         None if groups have no effect.
-    offset : float
     bounds : tuple of float
         The least and the largest log-variance.
     """
 
     gamma: np.ndarray
     delta: np.ndarray | None = None
-    offset: float = 0.0
     bounds: tuple = (-np.inf, np.inf)
 
     def at(self, S, codes):
         """The log-variance of rows, which may be out of bounds."""
         value = S @ self.gamma
-        value += self.offset
         if self.delta is not None:
             value += self.delta.take(codes)
         return value
@@ -61,11 +58,6 @@ class Trend:
         if self.delta is None:
             return self
         return replace(self, delta=self.delta[groups])
-
-    def around(self, centre):
-        """The trend counted from a `centre` for each group."""
-        delta = 0.0 if self.delta is None else self.delta
-        return replace(self, delta=delta - centre)
 
 
 @dataclass(frozen=True)
