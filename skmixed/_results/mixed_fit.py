@@ -53,7 +53,6 @@ class LinearMixedFit(Fit):
         Those of the covariances.
     identified : tuple of ndarray of shape (q,)
         Whether the data tell the variance of an effect.
-    noise_variance : float
     is_exact : bool
         Whether the noise is the rounding of an exact fit.
     n_levels : tuple of int
@@ -69,8 +68,7 @@ class LinearMixedFit(Fit):
     Lambdas : tuple of ndarray of shape (q, q)
         Where the likelihood is largest, in the order of elimination.
     noise_model : FittedNoise or None
-        The log-variance; None where the noise is constant.  `noise_variance` is the
-        geometric mean of the rows' then.
+        The log-variance; None where the noise is constant.
     sampled : SampledFit or None
         Of a fit by the iterative solver, which keeps no `reduced.gram`.
     cells : Cells or None
@@ -86,7 +84,6 @@ class LinearMixedFit(Fit):
     covariances: tuple
     ranks: tuple
     identified: tuple
-    noise_variance: float
     is_exact: bool
     n_levels: tuple
     group_sizes: tuple
@@ -204,7 +201,7 @@ class LinearMixedFit(Fit):
         """See `Fit`."""
         if self.noise_model is not None:
             return self.noise_model.log_variance.variance(X, codes)
-        return np.full(X.shape[0], self.noise_variance)
+        return np.full(X.shape[0], self.noise)
 
     @property
     def variance_alpha(self):
@@ -228,7 +225,7 @@ class LinearMixedFit(Fit):
         if not self.sampled:
             return variance_parameters(self.point())
         model = likelihood_of(self.reduced, self.factors, True, 0.0)
-        return kept_parameters(self.sampled, model, self.Lambdas, self.noise_variance)
+        return kept_parameters(self.sampled, model, self.Lambdas, self.noise)
 
     def coefficient_uncertainty(self, parameters=None):
         """See `Fit`; `parameters` are `variance_parameters()`, where they are known."""
@@ -307,7 +304,7 @@ class LinearMixedFit(Fit):
         """Variance of each row's noise, in units of its geometric mean, at coefficients
         of the log-variance.
         """
-        fitted = self.noise_model.at(gamma, self.noise_variance)
+        fitted = self.noise_model.at(gamma, self.noise)
         return fitted.variance(X, codes)
 
     def observed(self, X, y, codes, known, moved):
@@ -329,7 +326,7 @@ class LinearMixedFit(Fit):
 
         effects = [np.array(f.effects, dtype=object) for f in self.factors]
         is_constant = self.noise_model is None
-        of_noise = {"noise_variance_": self.noise_variance} if is_constant else {}
+        of_noise = {"noise_variance_": self.noise} if is_constant else {}
         return super().attributes() | {
             **of_noise,
             "groups_": by_factor(self.known.labels_of),
@@ -405,7 +402,6 @@ def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **o
         covariances=found.covariances,
         ranks=tuple(int(rank) for rank, _ in pairs),
         identified=found.identified,
-        noise_variance=found.noise_variance,
         is_exact=bool(found.exact),
         **_levels(data, terms),
         mean=found.mean,

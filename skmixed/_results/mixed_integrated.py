@@ -146,7 +146,7 @@ def _components(fit, model):
     if fit.is_exact or not n_parameters:
         freedom = max(model.n - fit.columns.rank, 1.0)
         Lambdas = fit.Lambdas if fit.is_exact else [0 * L for L in fit.Lambdas]
-        node, known = (tuple(Lambdas), gamma), np.array([fit.noise_variance])
+        node, known = (tuple(Lambdas), gamma), np.array([fit.noise])
         if not fit.is_exact:
             known = np.array([_point(fit, model, *node).noise_variance])
         over = Components(np.zeros(1), known, np.ones(1), float(freedom))

@@ -76,7 +76,7 @@ def _components(fit, parameters, coverage):
         for i, j in factor.pairs:
             names.append(factor.correlation_name(i, j))
             rows.append([np.nan, *(figure[i, j] for figure in corr)])
-    noise, ends = np.sqrt(fit.noise_variance), [np.nan, np.nan]
+    noise, ends = np.sqrt(fit.noise), [np.nan, np.nan]
     if parameters is not None and fit.noise_model is None:
         _, *ends = map(float, noise_interval(parameters, coverage))
     names.append("noise" if fit.noise_model is None else "noise (geometric mean)")

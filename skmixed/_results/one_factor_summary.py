@@ -149,7 +149,7 @@ def _notes_on_groups(fit):
 def _components(fit, coverage):
     """The table of variance components."""
     names = ("groups", "noise") if len(fit.labels) else ("noise",)
-    variances = [fit.group_variance, fit.noise_variance][-len(names) :]
+    variances = [fit.group_variance, fit.noise][-len(names) :]
     figures = {"variance": np.array(variances), "std": np.sqrt(variances)}
     if not fit.alpha:
         found = component_intervals(fit, coverage)

@@ -92,7 +92,7 @@ def refuse_profile(alpha):
 def component_intervals(fit, coverage):
     """Profile-likelihood intervals of standard deviations and their correlation."""
     _, model = fit.likelihood
-    if fit.noise_variance <= model.floor:
+    if fit.noise <= model.floor:
         return {name: np.full(2, np.nan) for name in COMPONENTS}
     profile = Profile(model, fit.ratio, is_free=fit.is_identified)
     noise, group, ratio = profile.noise_interval(coverage), *np.full((2, 2), np.nan)
@@ -110,7 +110,7 @@ def coefficient_intervals(fit, coverage):
     """
     columns, model = fit.likelihood
     contrasts, offset = fit.to_user(columns)
-    if fit.noise_variance <= model.floor:
+    if fit.noise <= model.floor:
         return np.full((len(contrasts), 2), np.nan)
     model = replace(model, reml=False)
     ratio = best_ratio(model).ratio if fit.is_identified else 0.0

@@ -41,13 +41,11 @@ class RandomInterceptFit(GroupedFit):
     ----------
     statistics : Statistics
         Of all rows of the fit.
-    noise_variance : float
     ratio : float
-        lambda^2 = group_variance / noise_variance.
+        lambda^2 = group_variance / noise.
     """
 
     statistics: Statistics
-    noise_variance: float
     ratio: float
 
     @property
@@ -94,17 +92,17 @@ class RandomInterceptFit(GroupedFit):
 
     def noise_variance_of(self, X, codes):
         """See `Fit`."""
-        return np.full(X.shape[0], self.noise_variance)
+        return np.full(X.shape[0], self.noise)
 
     def freedom_of(self, X, codes):
         """See `Fit`."""
         self.refuse_penalty()
-        posterior, std = self.posterior, np.sqrt(self.noise_variance)
+        posterior, std = self.posterior, np.sqrt(self.noise)
         return predictive_freedom(
             self.likelihood[1],
             self.ratio,
             posterior.coefficient_rows(X, codes) / std,
-            posterior.intercept_variance(codes) / self.noise_variance,
+            posterior.intercept_variance(codes) / self.noise,
             of_groups(posterior.loading, codes, 0.0) / std,
         )
 
@@ -114,7 +112,7 @@ class RandomInterceptFit(GroupedFit):
         why_not = penalised_or_updated(self)
         if why_not is None:
             columns, model = self.likelihood
-            if not is_exact(self.noise_variance, model.floor):
+            if not is_exact(self.noise, model.floor):
                 why_not = no_freedom(model.n, columns.rank)
         return why_not
 
@@ -136,7 +134,7 @@ class RandomInterceptFit(GroupedFit):
 
     def attributes(self):
         """See `Fit`."""
-        return super().attributes() | {"noise_variance_": self.noise_variance}
+        return super().attributes() | {"noise_variance_": self.noise}
 
 
 def make_likelihood(statistics, *, method, fit_intercept, alpha):
@@ -191,7 +189,6 @@ def fit_statistics(statistics, names, *, method, fit_intercept, alpha):
         **options,
         **_figures(statistics, posterior, at),
         statistics=statistics,
-        noise_variance=float(at.noise_variance),
         ratio=optimum.ratio,
         uses_groups=True,
         posterior=posterior,

@@ -81,7 +81,7 @@ def test_it_is_that_of_differences_of_dense_weights(terms, method):
     expected = np.einsum("ij,iar,ab,jbr->r", C, slopes, V0, slopes, optimize=True)
     forms = estimated_weights(point, fit.reduced.places)
     found = added_by_weights(forms, fit.posterior, X[some], codes)
-    assert_allclose(found, fit.noise_variance * expected, rtol=1e-5)
+    assert_allclose(found, fit.noise * expected, rtol=1e-5)
 
 
 def test_student_intervals_of_many_variances_are_wider():
