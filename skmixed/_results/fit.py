@@ -310,7 +310,6 @@ class GroupedFit(Fit):
         Whether the data tell the group variance.
     n_groups : int
         Number of groups of the fit, without those of later updates.
-    intraclass_correlation : float
     """
 
     posterior: Posterior
@@ -319,7 +318,6 @@ class GroupedFit(Fit):
     is_random: bool
     is_identified: bool
     n_groups: int
-    intraclass_correlation: float
 
     @property
     def has_random_intercepts(self):
@@ -340,6 +338,11 @@ class GroupedFit(Fit):
     def group_variance(self):
         """Variance of random intercepts."""
         return self.posterior.group_variance
+
+    @property
+    def intraclass_correlation(self):
+        """The share of the groups in the variance of y that the features leave."""
+        return float(self.group_variance / (self.group_variance + self.noise))
 
     def intercepts_interval(self, coverage, is_integrated):
         """Intervals (n_groups, 2) of the random intercepts, normal or integrated over

@@ -219,7 +219,6 @@ def _posterior(statistics, columns, at):
 def _figures(statistics, posterior, at):
     """Fields of the fit with the parts of the variance of y, and the groups."""
     moments, labels = statistics.moments, statistics.labels
-    noise, between = float(at.noise_variance), posterior.group_variance
     explained = moments.total[:, : len(statistics.features)] @ posterior.coef
     return {
         "labels": np.empty(0) if labels is None else labels,
@@ -227,9 +226,8 @@ def _figures(statistics, posterior, at):
         "response": response_of(moments),
         "n_groups": 0 if labels is None else len(labels),
         "explained": variance_of(explained, moments.n),
-        "between": between,
-        "noise": noise,
-        "intraclass_correlation": between / (between + noise),
+        "between": posterior.group_variance,
+        "noise": float(at.noise_variance),
     }
 
 

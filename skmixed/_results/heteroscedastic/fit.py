@@ -49,8 +49,6 @@ class HeteroscedasticFit(GroupedFit):
         See `coefficient_uncertainty`.
     effects, effects_std : ndarray of shape (n_groups,)
         Fixed effects of groups on the mean and their standard errors; 0 without.
-    variance_effects : ndarray of shape (n_groups,)
-        Those on the log-variance.
     variance_estimable : ndarray of shape (1 + number of columns,)
         As `estimable`, of the log-variance.
     likelihood : Likelihood or None
@@ -66,7 +64,6 @@ class HeteroscedasticFit(GroupedFit):
     uncertainty: CoefficientUncertainty | None
     effects: np.ndarray
     effects_std: np.ndarray
-    variance_effects: np.ndarray
     variance_estimable: np.ndarray
     likelihood: Likelihood | None = field(default=None, metadata={"stored": False})
 
@@ -80,6 +77,12 @@ class HeteroscedasticFit(GroupedFit):
         """See `Fit`."""
         names = super().variance_names
         return names | {"effects of groups"} if self.noise_differs_by_group else names
+
+    @property
+    def variance_effects(self):
+        """Fixed effects of groups on the log-variance, (n_groups,); 0 without."""
+        effects = self.log_variance.effects
+        return effects if len(effects) else np.zeros(len(self.labels))
 
     @property
     def psi_std(self):
@@ -127,9 +130,9 @@ class HeteroscedasticFit(GroupedFit):
         for name in ("effects", "effects_std", "variance_effects"):
             wide[name] = np.zeros(len(labels))
             wide[name][known] = getattr(self, name)
-        fitted = self.log_variance
+        of_variance, fitted = wide.pop("variance_effects"), self.log_variance
         if len(fitted.effects):
-            fitted = replace(fitted, effects=wide["variance_effects"])
+            fitted = replace(fitted, effects=of_variance)
         return replace(new, log_variance=fitted, **wide)
 
     def attributes(self):
@@ -162,7 +165,6 @@ def fit_optimum(problem, optimum, statistics, names, uses_groups, exact):
     fitted = log_variance(problem, point, information)
     n_features, offset = len(statistics.features), structure.offset
     fitted = widen_variance(fitted, structure.variance, n_features, offset)
-    effects = fitted.effects if len(fitted.effects) else np.zeros(len(mean["effects"]))
     fit = HeteroscedasticFit(
         names=names,
         features=statistics.features,
@@ -183,7 +185,6 @@ def fit_optimum(problem, optimum, statistics, names, uses_groups, exact):
         log_variance=fitted,
         coefficient_slope=_slope_in_psi(problem, point, mean["posterior"]),
         uncertainty=None,
-        variance_effects=effects,
         likelihood=likelihood_kept(problem, optimum),
         **mean,
         **_figures(problem, optimum, mean),
@@ -266,7 +267,6 @@ def _figures(problem, optimum, mean):
         "between": variance + between,
         "noise": typical,
         "gain": gain,
-        "intraclass_correlation": float(variance / (variance + typical)),
     }
 
 
