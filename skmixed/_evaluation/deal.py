@@ -20,7 +20,7 @@ def check_splits(n_splits, shuffle, random_state):
     return int(n_splits)
 
 
-def deal_labels(codes, n_splits, name, rng=None):
+def deal_labels(codes, n_splits, name, rng):
     """The fold of each row (n,), the same for all rows of a label.
 
     The labels with the most rows come first, each to the fold with the fewest rows;

@@ -100,7 +100,7 @@ class Arrow:
             (np.abs(values) > tiny).all()
         )
 
-    def plus(self, other, times=1.0):
+    def plus(self, other, times):
         """A + times * other, where `other` has no U, and no groups if A has none."""
         if not times:
             return self

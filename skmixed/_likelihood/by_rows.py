@@ -115,14 +115,14 @@ class RowFactor(TriangularSystem):
         return white.T @ white
 
 
-def factorize_rows(gram, Lambdas, penalty=None):
+def factorize_rows(gram, Lambdas, penalty):
     """Factor A'V0^-1A of all rows: math.md (218).
 
     Parameters
     ----------
     gram : RowGram
     Lambdas : tuple of ndarray of shape (q, q)
-    penalty : ndarray of shape (k, m), default=None
+    penalty : ndarray of shape (k, m) or None
         Rows P that add |P [-beta; 1]|^2 to the residual sum of squares.
 
     Returns

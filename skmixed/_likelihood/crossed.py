@@ -429,14 +429,14 @@ def _inverse_of_one(L):
     return inverse.T
 
 
-def factorize_crossed(gram, Lambdas, penalty=None):
+def factorize_crossed(gram, Lambdas, penalty):
     """Factor A'V^-1A of crossed terms: math.md (40) and (41).
 
     Parameters
     ----------
     gram : CrossedGram
     Lambdas : tuple of ndarray of shape (q, q)
-    penalty : ndarray of shape (k, m), default=None
+    penalty : ndarray of shape (k, m) or None
         Rows P that add |P [-beta; 1]|^2 to the residual sum of squares.
 
     Returns

@@ -150,7 +150,7 @@ class Equations:
         x, found = self.solve_rest(rest, tolerance, near)
         return [passed - self.schur(x)[1], *x], found
 
-    def solve_rest(self, right, tolerance, near=None):
+    def solve_rest(self, right, tolerance, near):
         """S^-1 of a vector, by conjugate gradients preconditioned by S itself where it
         is small, or by the blocks of its levels, and whether that was found.
         """
@@ -350,16 +350,16 @@ class IterativeFactor(TriangularSystem):
         return whole - (part + part.T) / 2
 
 
-def factorize_iterative(gram, Lambdas, penalty=None, near=None):
+def factorize_iterative(gram, Lambdas, penalty, near):
     """Factor A'V^-1A of crossed terms without their determinant: math.md (152).
 
     Parameters
     ----------
     gram : IterativeGram
     Lambdas : tuple of ndarray of shape (q, q)
-    penalty : ndarray of shape (k, m), default=None
+    penalty : ndarray of shape (k, m) or None
         Rows P that add |P [-beta; 1]|^2 to the residual sum of squares.
-    near : IterativeFactor, default=None
+    near : IterativeFactor or None
         At covariances close by.
 
     Returns

@@ -156,9 +156,9 @@ class MixedPosterior(Coefficients):
             total[new] += np.sum((z[new] @ root_of(term.Psi)) ** 2, axis=1)
         return total
 
-    def coefficient_rows(self, X, codes, factors=None):
+    def coefficient_rows(self, X, codes):
         """The rows h, (n, k)."""
-        return self._h(X, *self._effects(X, codes, factors))
+        return self._h(X, *self._effects(X, codes))
 
     def conditional_covariance(self, t):
         """Covariance of each level's effects with beta known, (K, q, q)."""

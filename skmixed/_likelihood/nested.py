@@ -195,14 +195,14 @@ class NestedFactor(TriangularSystem):
         return flat.T @ flat
 
 
-def factorize_nested(gram, Lambdas, penalty=None):
+def factorize_nested(gram, Lambdas, penalty):
     """Factor A'V^-1A of a chain of nested terms, in O(K m): math.md (39).
 
     Parameters
     ----------
     gram : NestedGram
     Lambdas : tuple of ndarray of shape (q, q)
-    penalty : ndarray of shape (k, m), default=None
+    penalty : ndarray of shape (k, m) or None
         Rows P that add |P [-beta; 1]|^2 to the residual sum of squares.
 
     Returns

@@ -100,7 +100,7 @@ class Entries:
         return Entries(*(np.delete(each, places, axis=0) for each in figures))
 
 
-def mixed_profile_intervals(fit, coverage, parameters=None):
+def mixed_profile_intervals(fit, coverage, parameters):
     """Intervals of all parameters, or of those that are asked for.
 
     Parameters
@@ -108,7 +108,7 @@ def mixed_profile_intervals(fit, coverage, parameters=None):
     fit : LinearMixedFit
         Without a penalty.
     coverage : float
-    parameters : str or sequence of str, default=None
+    parameters : str, sequence of str or None
         Of `names_of_components`, "intercept", "coef", and the names of columns.
 
     Returns

@@ -35,14 +35,14 @@ N_POINTS, N_ZOOMS = 33, 5
 COMPONENTS = ("group_std", "noise_std", "intraclass_correlation")
 
 
-def profile_intervals(fit, coverage, parameters=None):
+def profile_intervals(fit, coverage, parameters):
     """Profile-likelihood intervals of all parameters, or of those that are asked for.
 
     Parameters
     ----------
     fit : RandomInterceptFit
     coverage : float
-    parameters : str or sequence of str, default=None
+    parameters : str, sequence of str or None
         Of `COMPONENTS`, "intercept", "coef", and the names of columns.
 
     Returns

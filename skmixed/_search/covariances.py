@@ -181,7 +181,7 @@ def at_noise(point, noise_variance):
     return as_before if new is None else new
 
 
-def best_of_starts(zero, max_iter, simpler=None, share=1.0):
+def best_of_starts(zero, max_iter, simpler, share):
     """The best optimum of one function of the covariances; `simpler` is as of
     `best_covariances`, and `share` is that of the steps of a race.
     """

@@ -152,7 +152,7 @@ def _next_radius(radius, length, ratio):
     return max(radius, 2 * length) if ratio > 0.75 else radius
 
 
-def bounded_step(model, x, radius, lower=None):
+def bounded_step(model, x, radius, lower):
     """The best step of the quadratic model within the region, and whether it is
     Newton's: no damping was needed.
 
