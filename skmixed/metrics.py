@@ -656,6 +656,7 @@ class _JointScorer(_Scorer):
         return self.loss(density, len(y))
 
 
+# Stored searches name the loss of their scorer, which stays where they find it.
 def joint_nll_per_row(density: float, n_rows: int) -> float:
     """Joint negative log-likelihood per row, comparable with that row by row."""
     return nll_per_row(density, n_rows)
