@@ -50,7 +50,31 @@ __all__ = [
 ]
 
 
-class WithinGroupKFold(BaseCrossValidator):
+class _LabelsKFold(BaseCrossValidator):
+    """A cross-validator that deals labelled rows to so many folds."""
+
+    __metadata_request__split = {"groups": True}
+
+    n_splits: int
+    shuffle: bool
+    random_state: int | np.random.RandomState | None
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Number of folds.
+
+        Parameters
+        ----------
+        X, y, groups : object
+            Ignored; they are here for compatibility.
+
+        Returns
+        -------
+        n_splits : int
+        """
+        return self.n_splits
+
+
+class WithinGroupKFold(_LabelsKFold):
     """K-fold cross-validator that spreads every group over the folds.
 
     The rows of a group, in their order or shuffled, are dealt to the folds in turn.
@@ -81,12 +105,6 @@ class WithinGroupKFold(BaseCrossValidator):
     [0 2 4] [1 3 5]
     """
 
-    __metadata_request__split = {"groups": True}
-
-    n_splits: int
-    shuffle: bool
-    random_state: int | np.random.RandomState | None
-
     def __init__(
         self,
         n_splits: int = 5,
@@ -97,20 +115,6 @@ class WithinGroupKFold(BaseCrossValidator):
         self.n_splits = check_splits(n_splits, shuffle, random_state)
         self.shuffle = shuffle
         self.random_state = random_state
-
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Number of folds.
-
-        Parameters
-        ----------
-        X, y, groups : object
-            Ignored; they are here for compatibility.
-
-        Returns
-        -------
-        n_splits : int
-        """
-        return self.n_splits
 
     def split(
         self,
@@ -157,7 +161,7 @@ class WithinGroupKFold(BaseCrossValidator):
             yield np.flatnonzero(fold != k), np.flatnonzero(fold == k)
 
 
-class NewGroupsKFold(BaseCrossValidator):
+class NewGroupsKFold(_LabelsKFold):
     """K-fold cross-validator that tests new labels of some factors of a table.
 
     The labels of a factor are dealt to the folds, so that they share the rows evenly;
@@ -194,12 +198,7 @@ class NewGroupsKFold(BaseCrossValidator):
     [0 4] [3 7]
     """
 
-    __metadata_request__split = {"groups": True}
-
     new: str | list[str]
-    n_splits: int
-    shuffle: bool
-    random_state: int | np.random.RandomState | None
 
     def __init__(
         self,
@@ -217,20 +216,6 @@ class NewGroupsKFold(BaseCrossValidator):
         self.new = new
         self.shuffle = shuffle
         self.random_state = random_state
-
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Number of folds.
-
-        Parameters
-        ----------
-        X, y, groups : object
-            Ignored; they are here for compatibility.
-
-        Returns
-        -------
-        n_splits : int
-        """
-        return self.n_splits
 
     def split(
         self,
