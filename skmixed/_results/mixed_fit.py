@@ -376,7 +376,8 @@ def fit_factors(data, factors, mean, columns, *, uses_groups, method, alpha, **o
     reml = method == "reml"
     options["noise"] = _with_levels(options.get("noise"), known)
     found = fit_mixed(data, terms, mean=mean, reml=reml, alpha=alpha, **options)
-    posterior = make_posterior(found, data.X.shape[1])
+    where = found.mean, data.X.shape[1]
+    posterior = make_posterior(found.point, found.reduced, terms, *where)
     pairs = list(zip(found.ranks, found.identified, strict=True))
     noise_model = fitted_noise(found, data.features, len(columns))
     fit = LinearMixedFit(

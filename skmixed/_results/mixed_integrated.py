@@ -15,7 +15,7 @@ from .._likelihood.integrated import Integrated, no_structure
 from .._likelihood.mixed import FEW_EFFECTS, evaluate
 from .._likelihood.mixture import Components
 from .._likelihood.ratio_posterior import integrate_ratio
-from .._search.mixed import MixedOptimum, likelihood_of, one_ratio
+from .._search.mixed import likelihood_of, one_ratio
 from .fit import MOST_ROWS, OTHER, no_freedom, penalised_or_updated
 from .mixed_posterior import make_posterior
 
@@ -110,9 +110,8 @@ def integrate_mixed(fit):
 
     def read(key):
         point = replace(_point(fit, model, *node(key)), noise_variance=1.0)
-        reduced = replace(fit.reduced, gram=point.model.gram)
-        found = MixedOptimum(fit.factors, fit.mean, reduced, point, 0, True, ())
-        return make_posterior(found, fit.features.size)
+        where = fit.mean, fit.features.size
+        return make_posterior(point, fit.reduced, fit.factors, *where)
 
     def at(keys):
         return list(map(read, keys))

@@ -13,34 +13,40 @@ from .._likelihood.posterior import coefficients_of, widen
 from .._likelihood.sampled_conditional import sample_conditional
 
 
-def make_posterior(found, n_features):
-    """The posterior of a fit, as a function of all features.
+def make_posterior(point, reduced, terms, mean, n_features):
+    """The posterior at a point, as a function of all features.
 
     Parameters
     ----------
-    found : MixedOptimum
+    point : MixedPoint
+    reduced : Reduced
+    terms : sequence of Term or Factor
+        In the user's order.
+    mean : ndarray of shape (k,)
+        Positions of the columns of the mean among the features.
     n_features : int
 
     Returns
     -------
     MixedPosterior
     """
-    terms = [None] * len(found.terms)
-    for position, t in enumerate(found.order):
-        terms[t] = _effects(found, position, found.terms[t].columns)
+    effects, factor = [None] * len(terms), point.factor
+    for position, t in enumerate(reduced.order):
+        effects[t] = _effects(point, reduced, position, terms[t].columns)
+    root = np.sqrt(point.noise_variance) * factor.root_inverse
     posterior = MixedPosterior(
-        **coefficients_of(found.columns, found.beta, found.root),
-        terms=tuple(terms),
-        order=tuple(found.order),
-        conditional=_conditional(found),
+        **coefficients_of(reduced.columns, factor.beta, root),
+        terms=tuple(effects),
+        order=tuple(reduced.order),
+        conditional=_conditional(point, reduced.places),
     )
-    return widen(posterior, found.mean, n_features)
+    return widen(posterior, mean, n_features)
 
 
-def _effects(found, position, columns):
+def _effects(point, reduced, position, columns):
     """The effects of the term at a position of the order of elimination."""
-    point, place = found.point, found.reduced.places[position]
-    coordinates, Lambda = found.reduced.coordinates[position], point.Lambdas[position]
+    coordinates, Lambda = reduced.coordinates[position], point.Lambdas[position]
+    place = reduced.places[position]
     modes, loading = _modes(point, position)
     return Effects(
         columns=np.asarray(columns),
@@ -72,12 +78,11 @@ def _modes(point, position):
     return point.modes[position], std * (Lambda @ Lambda.T @ k)
 
 
-def _conditional(found):
+def _conditional(point, places):
     """Cov(b | y, beta), the levels in the order of the user."""
-    if not found.terms:
+    if not places:
         return conditional_of_chain([], [], [])
-    factor, scale = found.point.factor, found.point.noise_variance
-    places = found.reduced.places
+    factor, scale = point.factor, point.noise_variance
     if isinstance(factor, IterativeFactor):
         return sample_conditional(factor, scale)
     if isinstance(factor, CrossedFactor):

@@ -109,16 +109,6 @@ class MixedOptimum:
         return bool(lost) or is_exact(self.noise_variance, self.point.model.floor)
 
     @property
-    def beta(self):
-        """Working coefficients."""
-        return self.point.factor.beta
-
-    @property
-    def root(self):
-        """Root of the covariance of the working coefficients: Cov = root root'."""
-        return np.sqrt(self.noise_variance) * self.point.factor.root_inverse
-
-    @property
     def covariances(self):
         """Psi of every term."""
         pairs = zip(self.reduced.coordinates, self.point.Lambdas, strict=True)

@@ -4,6 +4,7 @@ import numpy as np
 
 from oracles import mixed
 from skmixed._input.table import Data
+from skmixed._results.mixed_posterior import make_posterior
 from skmixed._rows.term import Term
 from skmixed._search.mixed import fit_mixed
 
@@ -19,6 +20,12 @@ def fit(at, reml=True, alpha=0.0):
         codes = term.codes.astype(np.int32)
         terms.append(Term(f"f{k}", labels, codes, columns, term.blocks))
     return fit_mixed(data, tuple(terms), reml=reml, alpha=alpha)
+
+
+def posterior_of(found, n_features):
+    """The posterior at an optimum."""
+    where = found.terms, found.mean, n_features
+    return make_posterior(found.point, found.reduced, *where)
 
 
 def at_fit(at, found, alpha=0.0):

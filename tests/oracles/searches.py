@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from oracles import mixed_fits
 from skmixed._input.table import Data
-from skmixed._results.mixed_posterior import make_posterior
 from skmixed._rows.mixed import reduce_terms
 from skmixed._rows.term import Term
 from skmixed._search.mixed import fit_mixed, likelihood_of
@@ -44,7 +44,7 @@ def fit(X, y, terms, weight=None, **kwargs):
 
 def posterior_of(found):
     last = max([*found.mean, *(i for term in found.terms for i in term.columns)])
-    return make_posterior(found, last + 1)
+    return mixed_fits.posterior_of(found, last + 1)
 
 
 def modes_of(found):

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from oracles import mixed
-from oracles.mixed_fits import at_fit, fit
+from oracles.mixed_fits import at_fit, fit, posterior_of
 from scipy.stats import norm
 
 from skmixed import LinearMixedRegressor, RandomInterceptRegressor
@@ -28,7 +28,6 @@ from skmixed._results.mixed_inference import (
     predictive_uncertainty,
     variance_parameters,
 )
-from skmixed._results.mixed_posterior import make_posterior
 from skmixed._rows.term import Term
 from skmixed._search.mixed import fit_mixed
 from skmixed.datasets import load_machines, load_sleepstudy
@@ -119,7 +118,7 @@ def test_predictive_freedom_without_variance_is_that_of_a_random_intercept():
     model = RandomInterceptRegressor().fit(X, at.y, groups=groups)
     assert model.at_boundary_
     expected = model.predict_interval(X, groups=groups, distribution="t")
-    posterior = make_posterior(found, 3)
+    posterior = posterior_of(found, 3)
     freedom = predictive_freedom(
         predictive_uncertainty(found.point), posterior, X, [groups]
     )
@@ -148,7 +147,7 @@ def test_predictive_freedom(case, reml, diagonal):
         rows = mixed.Rows(new.X, tuple(terms))
         return np.diag(mixed.predict(at, rows)[1]) + at.noise[0]
 
-    posterior = make_posterior(found, 3)
+    posterior = posterior_of(found, 3)
     got = predictive_freedom(
         predictive_uncertainty(found.point), posterior, new.X[:, 1:], codes
     )
@@ -245,9 +244,9 @@ class Coefficients:
 
     def __init__(self, found):
         self.uncertainty = uncertainty_of(found)
-        self.posterior = make_posterior(found, len(found.mean))
+        self.posterior = posterior_of(found, len(found.mean))
         self.features = found.mean
-        coef, level = found.columns.coefficients(found.beta)
+        coef, level = found.columns.coefficients(found.point.factor.beta)
         self.coefficients = np.append(level - found.columns.shift @ coef, coef)
 
     def coefficient_uncertainty(self):
@@ -312,7 +311,7 @@ def test_an_exact_fit_tells_nothing_about_its_variances(case):
     assert np.isnan(high).all()
     X, codes = at.X[:, 1:], [term.codes for term in at.terms]
     freedom = predictive_freedom(
-        predictive_uncertainty(found.point), make_posterior(found, 3), X, codes
+        predictive_uncertainty(found.point), posterior_of(found, 3), X, codes
     )
     assert np.isinf(freedom).all()
 

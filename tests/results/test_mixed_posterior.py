@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from oracles import mixed
-from oracles.mixed_fits import at_fit, fit
+from oracles.mixed_fits import at_fit, fit, posterior_of
 from scipy.stats import multivariate_normal
 
 from skmixed import LinearMixedRegressor
@@ -18,7 +18,6 @@ from skmixed._likelihood.mixed_posterior import (
     MixedPosterior,
     observe,
 )
-from skmixed._results.mixed_posterior import make_posterior
 from skmixed._results.state import from_plain, read_only, to_plain
 
 # Figures of order 1; the oracle solves with matrices of condition up to 1e4.
@@ -46,7 +45,7 @@ def test_the_posterior_of_a_fit(case, diagonal, reml, alpha):
     at = mixed.random_problem(5, *case, diagonal=diagonal, weights=True, n=120)
     found = fit(at, reml, alpha)
     here = at_fit(at, found, alpha)
-    posterior = make_posterior(found, 3)
+    posterior = posterior_of(found, 3)
     new = mixed.random_rows(here)
     codes = [
         np.where(row.codes <= term.codes.max(), row.codes, -1)
@@ -68,7 +67,7 @@ def test_the_posterior_of_a_fit(case, diagonal, reml, alpha):
 def test_a_posterior_is_stored_as_arrays(case):
     """And predicts, learns and draws from arrays that nobody may write into."""
     at = mixed.random_problem(5, *case)
-    posterior = make_posterior(fit(at), 3)
+    posterior = posterior_of(fit(at), 3)
     plain = to_plain(posterior)
     stored = pickle.dumps(plain)
     assert b"skmixed" not in stored
@@ -89,8 +88,8 @@ def test_a_posterior_is_stored_as_arrays(case):
 def test_predictions_of_several_threads_are_those_of_one():
     at = mixed.random_problem(5, "crossed", (1, 2), n=500)
     X, codes = at.X[:, 1:], [term.codes for term in at.terms]
-    expected = make_posterior(fit(at), 3).variance(X, codes)
-    posterior = make_posterior(fit(at), 3)  # with nothing computed yet
+    expected = posterior_of(fit(at), 3).variance(X, codes)
+    posterior = posterior_of(fit(at), 3)  # with nothing computed yet
     with ThreadPoolExecutor(8) as pool:
         calls = [pool.submit(posterior.variance, X, codes) for _ in range(32)]
     assert all((call.result() == expected).all() for call in calls)
@@ -99,7 +98,7 @@ def test_predictions_of_several_threads_are_those_of_one():
 def test_without_factors():
     at = mixed.random_problem(5, "one", 1)
     at = mixed.replace(at, terms=())
-    posterior = make_posterior(fit(at), 3)
+    posterior = posterior_of(fit(at), 3)
     new = np.random.default_rng(0).normal(size=(200, 3))
     mean, covariance = mixed.predict(
         at_fit(at, fit(at)), mixed.Rows(np.column_stack([np.ones(200), new]), ())
@@ -127,7 +126,7 @@ def test_effects_of_ten_thousand_standard_deviations_of_the_noise(case):
         y += np.sum(term.Z * effects[term.codes], axis=1)
     at = mixed.replace(at, y=y)
     found = fit(at)
-    here, posterior = at_fit(at, found), make_posterior(found, 3)
+    here, posterior = at_fit(at, found), posterior_of(found, 3)
     X, codes = at.X[:, 1:], [term.codes for term in at.terms]
     mean, covariance = mixed.predict(here, mixed.Rows(at.X, here.terms))
     # The oracle solves with matrices of condition 1e9.

@@ -54,9 +54,9 @@ def test_one_variance_is_that_of_the_random_intercept_model(reml, alpha):
     assert_allclose(conditional[:, 0, 0], std**2, **same)
     J, offset = found.columns.to_user(True)
     beta = np.append(expected.intercept_, expected.coef_)
-    assert_allclose(J @ found.beta + offset, beta, **same)
-    covariance = J @ found.root @ found.root.T @ J.T
-    assert_allclose(covariance, expected.coef_covariance_, **same)
+    assert_allclose(J @ found.point.factor.beta + offset, beta, **same)
+    root = np.sqrt(found.noise_variance) * J @ found.point.factor.root_inverse
+    assert_allclose(root @ root.T, expected.coef_covariance_, **same)
     by_newton = best_covariances(no_variance(model_of(X, y, terms, reml, alpha))).point
     assert_allclose(by_newton.noise_variance, found.noise_variance, rtol=1e-7)
 
@@ -146,7 +146,13 @@ def test_crossed_effects_ten_thousand_times_the_noise(slopes):
 def is_finite(found):
     posterior, terms = posterior_of(found), range(len(found.terms))
     errors = [posterior.error_covariance(t) for t in terms]
-    arrays = (*modes_of(found), *errors, *found.covariances, found.beta, found.root)
+    arrays = (
+        *modes_of(found),
+        *errors,
+        *found.covariances,
+        found.point.factor.beta,
+        found.point.factor.root_inverse,
+    )
     return all(np.isfinite(A).all() for A in arrays)
 
 
