@@ -216,7 +216,9 @@ def _reduce(data, terms, mean, noise, reml, how):
     if noise is None:
         return reduced, None
     _check_direct(reduced)
-    structure = structure_of(noise, terms, mean, reml=reml, **how)
+    options = {"reml": reml, "alpha": how["alpha"]}
+    options["fit_intercept"] = how.get("fit_intercept", True)
+    structure = structure_of(noise, terms, mean, **options)
     where = noise.partitions, how.get("n_jobs")
     problem = make_noise_problem(data, terms, reduced, structure, *where)
     return problem.reduced, problem

@@ -81,7 +81,7 @@ class Noise:
     partitions: object = None
 
 
-def structure_of(noise, terms, mean, *, reml, alpha, fit_intercept=True, **_):
+def structure_of(noise, terms, mean, *, reml, alpha, fit_intercept):
     """The columns and the ridges of a model, as those of one with one factor.
 
     `noise` is a `Noise`, and the other parameters are those of `fit_mixed`.

@@ -124,7 +124,8 @@ def random_noise_problem(structure, *, reml=True, alpha=0.0, seed=0):
     data, terms = Data(X, np.arange(3), None, y, weight), tuple(terms)
     reduced = reduce_terms(data, terms, MEAN, alpha=alpha, solver=("auto", 0, True))
     noise = Noise(VARIANCE, None, 0.5)
-    structure = structure_of(noise, terms, MEAN, reml=reml, alpha=alpha)
+    options = {"reml": reml, "alpha": alpha, "fit_intercept": True}
+    structure = structure_of(noise, terms, MEAN, **options)
     problem = make_noise_problem(data, terms, reduced, structure)
     model = likelihood_of(reduced, terms, reml, alpha)
     Lambdas = tuple(
