@@ -32,7 +32,7 @@ from ._input.parameters import (
 )
 from ._input.table import read_fit_data
 from ._input.typing import ColumnLike, Floats, MatrixLike
-from ._likelihood.criterion import check_freedom, is_exact
+from ._likelihood.criterion import RANGE, check_freedom, is_exact
 from ._likelihood.heteroscedastic.assembly import Structure
 from ._likelihood.heteroscedastic.criterion import count_noisy
 from ._results.group_messages import group_messages
@@ -43,7 +43,7 @@ from ._rows.columns import check_range
 from ._rows.dask import is_partitioned, read_partitions, table_like
 from ._rows.statistics import sample_in_memory
 from ._rows.threads import one_blas_thread
-from ._search.heteroscedastic.problem import RANGE, make_problem
+from ._search.heteroscedastic.problem import make_problem
 from ._search.heteroscedastic.search import best_optimum
 
 

@@ -53,6 +53,7 @@ from ._input.parameters import (
 )
 from ._input.table import read_fit_data, read_new_data
 from ._input.typing import ColumnLike, Floats, MatrixLike
+from ._likelihood.criterion import RANGE
 from ._results.factor_facts import why_not_told
 from ._results.mixed_fit import LinearMixedFit, fit_factors
 from ._results.mixed_profile import mixed_profile_intervals, refuse_modelled_noise
@@ -70,7 +71,6 @@ from ._rows.dask import (
     table_like,
 )
 from ._rows.threads import one_blas_thread
-from ._search.heteroscedastic.problem import RANGE
 from ._search.modelled_noise import Noise
 
 

@@ -25,6 +25,10 @@ NO_INFORMATION = 1e-15
 GENERIC = 2.0
 # A log-variance this close to a bound counts as being at it.
 BOUND_MARGIN = 1.0
+# The noise variance of a row, but for a known part, lies within this factor of that of
+# the same model with one noise variance, or of the rows' geometric mean: a thousandth
+# of a percent to 100,000 times in standard deviation.
+RANGE = 1e10
 
 
 @dataclass(frozen=True)

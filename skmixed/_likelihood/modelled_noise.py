@@ -20,14 +20,13 @@ from .._input.blocks import short_blocks, slices_of
 from .._rows.crossed import indicator
 from .._rows.modelled_noise import ModelledNoiseRows
 from .._rows.qr import as_rows
-from .criterion import BOUND_MARGIN, generic_log_variance
+from .criterion import BOUND_MARGIN, RANGE, generic_log_variance
 from .effects_of_rows import covariance_times, effect_variances, modes_of_columns
 from .factor import blocks_of_terms, by_terms, transpose
 from .mixed import FEW_EFFECTS, MixedPoint, Second, along, evaluate, second
 
-# Noise variances of rows, but for a known part, lie within these multiples of their
-# geometric mean.
-WIDEST = np.log(1e10)
+# The largest distance of a row's log-variance from its average, but for a known part.
+WIDEST = np.log(RANGE)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,13 @@ from functools import partial
 import numpy as np
 
 from .._likelihood.covariance import NULL, Covariance
-from .._likelihood.criterion import check_freedom, deviance, has_freedom, is_exact
+from .._likelihood.criterion import (
+    RANGE,
+    check_freedom,
+    deviance,
+    has_freedom,
+    is_exact,
+)
 from .._likelihood.mixed import LinearMixed, MixedPoint, evaluate
 from .._likelihood.modelled_noise import ModelledNoisePoint
 from .._rows.by_rows import are_rows_fewer, row_gram
@@ -23,7 +29,6 @@ from .covariances import (
     told_variances,
 )
 from .descent import STALLED, Optimum, in_digits
-from .heteroscedastic.problem import RANGE
 from .iterative import best_iterative
 from .modelled_noise import (
     ModelledNoiseProblem,

@@ -6,16 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..._likelihood.criterion import RANGE
 from ..._likelihood.heteroscedastic.assembly import Structure, assemble
 from ..._likelihood.heteroscedastic.criterion import Heteroscedastic, gram_at
 from ..._likelihood.heteroscedastic.derivatives import tells_psi
 from ..._rows.columns import Columns, noise_floor
 from ..._rows.grouped import Trend
 from .starts import Constant, best_constant
-
-# The noise variance of a row lies within this factor of that of the same model with
-# one noise variance: a thousandth of a percent to 100,000 times in standard deviation.
-RANGE = 1e10
 
 
 @dataclass(frozen=True)
