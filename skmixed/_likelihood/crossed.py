@@ -48,7 +48,7 @@ TOLD = 1e-4
 # An inverse of so many rows, 18 megabytes, is kept from a step to its end.
 FEW_KEPT = 1_500
 # Components with more effects than this are inverted one by one, by half the products.
-MANY_ROWS = 50
+LARGE_COMPONENT = 50
 
 
 @dataclass(frozen=True)
@@ -414,7 +414,7 @@ def _inverse_of(L, components):
     found = np.zeros_like(L)
     for some in components:
         here = some[:, :, None], some[:, None, :]
-        if some.shape[1] > MANY_ROWS:
+        if some.shape[1] > LARGE_COMPONENT:
             found[here] = [_inverse_of_one(one) for one in L[here]]
         else:
             half = np.linalg.inv(L[here])

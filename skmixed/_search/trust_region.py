@@ -37,7 +37,8 @@ TINY = np.sqrt(EPS)
 # Hessian is worth its price, and at a kink, where decrements do not fall to nothing,
 # the search ends.
 NEAR = 1e-2
-# Dampings that are tried for one step, each of which narrows their interval.
+# Trials of a search for one number, such as the damping of a step, each of which
+# narrows its interval.
 MOST_TRIALS = 40
 
 
@@ -162,8 +163,7 @@ def bounded_step(model, x, radius, lower):
     step, whole = region_step(model, radius)
     if lower is None or x[-1] + step[-1] >= lower:
         return step, whole
-    fixed = np.zeros(len(x))
-    fixed[-1] = lower - x[-1]
+    fixed = np.append(np.zeros(len(x) - 1), lower - x[-1])
     pushed = (model.gradient + model.hessian @ fixed)[:-1]
     rest = Quadratic(pushed, model.hessian.without_last(), model.metric.without_last())
     left = max(radius**2 - model.length(fixed) ** 2, EPS * radius**2)

@@ -11,7 +11,7 @@ from scipy import sparse
 from skmixed._input.table import Data
 from skmixed._likelihood import mixed
 from skmixed._likelihood.covariance import Covariance
-from skmixed._likelihood.crossed import MANY_ROWS, CrossedFactor, _inverse_of
+from skmixed._likelihood.crossed import LARGE_COMPONENT, CrossedFactor, _inverse_of
 from skmixed._likelihood.factor import BlockCholesky, whitener
 from skmixed._likelihood.held import Roots, derivatives, evaluate_held
 from skmixed._likelihood.mixed import (
@@ -455,7 +455,7 @@ def test_effects_that_no_rows_connect_are_solved_for_apart(name):
 def test_components_of_many_effects_are_inverted_one_by_one():
     """As those of few are together."""
     rng = np.random.default_rng(0)
-    order = rng.permutation(2 * MANY_ROWS + 12)
+    order = rng.permutation(2 * LARGE_COMPONENT + 12)
     many, few = order[10:].reshape(2, -1), order[:10].reshape(2, 5)
     components = [np.sort(some, axis=1) for some in (few, many)]
     B = np.zeros((len(order),) * 2)

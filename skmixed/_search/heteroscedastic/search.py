@@ -14,7 +14,7 @@ from ..._likelihood.heteroscedastic.derivatives import derivatives, metric
 from ..._likelihood.heteroscedastic.residuals import gain_by_exact_rows
 from ..._rows.gram import scale
 from ..trust_region import MOST_TRIALS, Minimum, Quadratic, minimise
-from .starts import FAR, by_ratio, constant_start, from_squared_residuals, more_starts
+from .starts import by_ratio, constant_start, from_squared_residuals, more_starts
 
 # Up to so many rows the search is thorough: it has several starts, and looks for the
 # best psi = 0 in any case.  Several optima are a matter of few rows.
@@ -29,6 +29,8 @@ MOST_SEARCHES = 2
 # Beyond MANY_ROWS psi = 0 is out of the question where the log-likelihood falls by this
 # much for every parameter, with the others where they are.
 FAR_FROM_ZERO = 100.0
+# The longest step in the logarithm of kappa.
+LONGEST = 2.0
 
 
 @dataclass(frozen=True)
@@ -253,7 +255,7 @@ def _settle(search, best):
         low, high = (log_kappa, high) if gap > 0 else (low, log_kappa)
         step = gap * (log_kappa - past[0]) / (past[1] - gap or np.inf)
         past = log_kappa, gap
-        log_kappa += np.copysign(min(abs(step) or FAR, FAR), gap)
+        log_kappa += np.copysign(min(abs(step) or LONGEST, LONGEST), gap)
         if not low < log_kappa < high:
             log_kappa = (low + high) / 2
         best = replace(search, kappa=np.exp(log_kappa)).descend(best.point.x)
