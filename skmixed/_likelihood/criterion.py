@@ -106,7 +106,7 @@ def has_freedom(likelihood, freedom):
 
 
 def deviance(likelihood, at, logdet=None):
-    """-2 log-likelihood at one ratio, with all constants and in the user's units.
+    """-2 log-likelihood at a point, with all constants and in the user's units.
 
     It is that of math.md (3) and (4), for ML and REML.  The penalty is left out; under
     REML the coefficients' information includes it.  `logdet` is log|V0| if the factor

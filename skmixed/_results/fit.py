@@ -403,3 +403,8 @@ def variance_of(root, n):
     """Variance over n rows of a figure whose scatter has this root."""
     with np.errstate(under="ignore"):  # a square that vanishes beside the others
         return float(root @ root / (n - 1 if n > 1 else n))
+
+
+def sizes_of(sums):
+    """Least, median and largest."""
+    return float(np.min(sums)), float(np.median(sums)), float(np.max(sums))

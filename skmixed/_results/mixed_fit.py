@@ -20,7 +20,7 @@ from .._rows.term import Term
 from .._search.mixed import fit_mixed, likelihood_of
 from .estimated_weights import TIMES, added_by_weights, estimated_weights
 from .factor_facts import facts
-from .fit import MOST_ROWS, Fit, moments_by_name, variance_of, wide_mask
+from .fit import MOST_ROWS, Fit, moments_by_name, sizes_of, variance_of, wide_mask
 from .inference import CoefficientUncertainty
 from .iterative_fit import SampledFit, keep_sampled, kept_parameters, probe_errors
 from .mixed_inference import (
@@ -32,7 +32,6 @@ from .mixed_inference import (
 from .mixed_integrated import integrate_mixed, why_not_integrated
 from .mixed_posterior import make_posterior
 from .modelled_noise import FittedNoise, fitted_noise
-from .summary import sizes_of
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

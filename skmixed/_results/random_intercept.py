@@ -26,11 +26,11 @@ from .fit import (
     no_freedom,
     penalised_or_updated,
     response_of,
+    sizes_of,
     variance_of,
     wide_mask,
 )
 from .inference import one_variance_uncertainty, predictive_freedom
-from .summary import sizes_of
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

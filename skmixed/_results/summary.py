@@ -367,11 +367,6 @@ def figures_of(fit):
     }
 
 
-def sizes_of(sums):
-    """Least, median and largest."""
-    return float(np.min(sums)), float(np.median(sums)), float(np.max(sums))
-
-
 def _text(value, column):
     return p_text(value) if column == "p" else number_text(value)
 

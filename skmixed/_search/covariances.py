@@ -442,7 +442,7 @@ def first_points(zero):
     model, count = zero.model, 1
     few_tell = _few_tell(zero)
     near = None if zero.in_psi.is_exact else fisher_step(zero)
-    if near is not None and _largest(near) < MODERATE:
+    if near is not None and largest_variance(near) < MODERATE:
         return First([near], None, count, few_tell)
     free = reach(model, _free(model, range(len(model.covariances))))
     points, more = ([], 0) if free is None else _within(free)
@@ -533,7 +533,7 @@ def _noise(free):
     return max(free.factor.rss / max(_left(free), LEAST_FREEDOM), free.model.floor)
 
 
-def _largest(point):
+def largest_variance(point):
     """The largest variance of an effect, in noise variances; 0 of no effect."""
     sizes = (np.sum(Lambda**2, axis=1).max() for Lambda in point.Lambdas)
     return max(sizes, default=0.0)
@@ -618,7 +618,7 @@ def random_starts(point, n_starts=N_STARTS, turn=0):
     few levels may be added up in several ways; fewer if there are fewer of the others.
     `turn` tells draws apart.
     """
-    model, largest = point.model, np.sqrt(_largest(point) or MODERATE)
+    model, largest = point.model, np.sqrt(largest_variance(point) or MODERATE)
     random = np.random.default_rng([model.seed, turn])
     covary = any(len(block) > 1 for c in model.covariances for block in c.blocks)
     n_near = min(2 * n_starts, N_NEAR) if covary and largest**2 > MODERATE else 0
@@ -658,25 +658,26 @@ def fisher_step(point):
         explained = point.in_psi.trace @ step / max(point.factor_freedom, 1.0)
         step = step / max(1.0 - explained, LEAST_NOISE)
     for part in 0.1 ** np.arange(30):
-        new = reach(model, _changed(model, point, bases, part * step))
+        new = reach(model, _changed(point, bases, part * step))
         if new is not None:
             return new
     return point
 
 
-def _changed(model, point, bases, step):
+def _changed(point, bases, step):
     """Lambdas after a step in the entries of every Psi."""
     Lambdas, start = [], 0
     for t, E in enumerate(bases):
         change = np.einsum("k,kab->ab", step[start : start + len(E)], E)
         start += len(E)
-        Lambdas.append(_moved(model, point, t, change))
+        Lambdas.append(_moved(point, t, change))
     return tuple(Lambdas)
 
 
-def _moved(model, point, t, change):
+def _moved(point, t, change):
     """Lambda of Psi + change, or as far as it leaves a part of every variance."""
-    covariance, Lambda = model.covariances[t], point.Lambdas[t]
+    model, Lambda = point.model, point.Lambdas[t]
+    covariance = model.covariances[t]
     if not Lambda.any():
         values, vectors = np.linalg.eigh(change)
         least = LEAST_LEFT * model.resolution(t)

@@ -25,6 +25,7 @@ from .._rows.qr import EPS
 from .covariances import (
     are_sums,
     best_covariances,
+    largest_variance,
     no_variance,
     told_variances,
 )
@@ -107,10 +108,7 @@ class MixedOptimum:
         """Whether the noise is the rounding of an exact fit: of y, or of effects so far
         above it that derivatives have no digits and the search has found no optimum.
         """
-        largest = max(
-            (np.sum(L**2, axis=1).max() for L in self.point.Lambdas), default=0
-        )
-        lost = not self.converged and EPS * largest > 1
+        lost = not self.converged and EPS * largest_variance(self.point) > 1
         return bool(lost) or is_exact(self.noise_variance, self.point.model.floor)
 
     @property

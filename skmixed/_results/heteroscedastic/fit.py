@@ -7,7 +7,7 @@ import numpy as np
 from ..._likelihood.heteroscedastic.criterion import typical_noise
 from ..._likelihood.heteroscedastic.residuals import groups_at
 from ..._likelihood.posterior import condition, of_groups, widen
-from ..fit import GroupedFit, response_of, variance_of, wide_mask
+from ..fit import GroupedFit, response_of, sizes_of, variance_of, wide_mask
 from ..inference import (
     CoefficientUncertainty,
     row_variance_uncertainty,
@@ -19,7 +19,6 @@ from ..log_variance import (
     log_variance,
 )
 from ..log_variance import widen as widen_variance
-from ..summary import sizes_of
 from .fixed_groups import fixed_posterior, penalised_posterior
 from .integrated import (
     Likelihood,
