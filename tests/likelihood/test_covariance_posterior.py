@@ -97,7 +97,7 @@ def test_the_density_is_that_of_dense_matrices(terms, columns):
     def V0_at(x):
         gamma, theta = parameters.split(x)
         V0 = dense(fit, parameters.Lambdas(theta), X, table)
-        noise = fit.noise_at(gamma if columns else None, X, None)
+        noise = fit.noise_at(gamma, X, None) if columns else np.ones(len(X))
         return V0 + np.diag(noise - 1)
 
     found, expected, k = [], [], len(parameters.start(fit.Lambdas, gamma))
