@@ -998,16 +998,19 @@ def _messages(found, fit):
         std = np.sqrt(found.noise_variance)
         message = exact_fit_message(fit.n_rows, found.columns.rank, std)
         yield message, UserWarning
-    elif lost:
+        return
+    if lost:
         yield " ".join(lost), GroupsWarning
     elif point is not None and (n_at_bounds := point.n_at_bounds):
         where = n_at_bounds, fit.n_rows, RANGE
         remedy = "the geometric mean", "fewer random effects"
         others = ", and the noise of all other rows comes out too small"
         yield at_bounds_message(*where, *remedy, others), UserWarning
+        return
     elif point is not None and (n_noisy := _n_noisy(point, fit)):
         yield noisy_message(n_noisy, fit.n_rows), UserWarning
-    elif not found.converged:
+        return
+    if not found.converged:
         yield (
             f"The search stopped after {count(found.n_iter, 'evaluation')} of the "
             "likelihood, before its optimum. Raise max_iter, or scale the columns of "

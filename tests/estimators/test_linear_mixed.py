@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from scipy import sparse
 from scipy.stats import chi2, multivariate_normal, norm
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -35,7 +36,9 @@ from skmixed import (
     RandomEffects,
     RandomInterceptRegressor,
     inference,
+    linear_mixed,
 )
+from skmixed._results.mixed_fit import fit_factors
 from skmixed._rows import memory
 from skmixed.datasets import load_sleepstudy
 
@@ -838,6 +841,23 @@ def test_check_estimator(estimator):
     assert not failed
     skipped = {r["check_name"] for r in results if r["status"] == "skipped"}
     assert skipped <= {"check_array_api_input"}
+
+
+def test_a_search_that_stops_says_so_beside_a_variance_that_is_not_told(monkeypatch):
+    """The sentence about the variance was the only one."""
+
+    def stopped(*args, **options):
+        fit, found = fit_factors(*args, **options)
+        return fit, replace(found, converged=False)
+
+    monkeypatch.setattr(linear_mixed, "fit_factors", stopped)
+    labels = LABELS.assign(again=LABELS["subject"])
+    model = LinearMixedRegressor("(x | subject) + (1 | again)")
+    with (
+        pytest.warns(GroupsWarning, match="exactly as 'subject' does"),
+        pytest.warns(ConvergenceWarning, match=r"The search stopped .* Raise max_iter"),
+    ):
+        model.fit(X, Y, groups=labels)
 
 
 # -------------------------------------------------------- statements about the model

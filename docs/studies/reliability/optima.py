@@ -4,7 +4,8 @@
 
 Simulates so many sets of each kind (or of those that are named): panels of units over
 years, schools and classes, growth curves, calendar years and ages as they are, subjects
-and items, stores and products, factors that are nearly one.  Odd seeds are fitted by
+and items, stores and products, factors that are nearly one, groups of which a few have
+most of the rows.  Odd seeds are fitted by
 REML, even ones by ML, and each likelihood is searched from ten random covariances as
 well, with standard deviations of 0.03 to 160 times that of the noise.  Prints, for each
 kind, in how many sets one of these ends is better, by how much at most, and the seeds.
@@ -177,6 +178,37 @@ def nearly_one(draw):
     return x[:, None], y, [correlated(first), correlated(second)]
 
 
+def giants(draw):
+    """(x | group), one or two groups of many rows beside many groups of a few."""
+    large = np.repeat(np.arange(draw.rng.choice([1, 1, 2])), draw.number(300, 3000))
+    n_small, rows = draw.number(50, 400), draw.rng.choice([1, 1, 2])
+    group = np.append(large, large.max() + 1 + np.repeat(np.arange(n_small), rows))
+    x = draw.normal(len(group))
+    y = x + draw.levels(group, -0.3) + draw.levels(group, -0.3, 0.3) * x
+    return x[:, None], y + draw.normal(len(group)), [correlated(group, 0)]
+
+
+def uneven(draw):
+    """(x + z | group) or (x + z || group), most rows in few groups."""
+    n, n_groups = draw.number(110, 1500), draw.number(10, 80)
+    more = n_groups * draw.rng.random(n) ** draw.rng.choice([2, 4, 8])
+    group = np.append(np.arange(n_groups), more.astype(int))
+    X = np.exp(draw.rng.choice([0.1, 1.0]) * draw.normal(len(group), 2))
+    y = X.sum(axis=1) + draw.levels(group, -1, 0.6)
+    y = y + draw.levels(group, -1, 0.6) * X[:, 0] + draw.levels(group) * X[:, 1]
+    y = y + draw.rng.standard_t(draw.rng.choice([3, 50]), size=len(group))
+    kind = correlated if draw.rng.random() < 0.5 else uncorrelated
+    return X, y, [kind(group, 0, 1)]
+
+
+def uneven_crossed(draw):
+    """(x | group) + (1 | factor), most rows in few levels of either."""
+    X, y, ((group, *_),) = uneven(draw)
+    factor = draw.number(3, 40) * draw.rng.random(len(y)) ** draw.rng.choice([1, 4])
+    factor = factor.astype(int)
+    return X, y + draw.levels(factor), [correlated(group, 0), correlated(factor)]
+
+
 KINDS = [
     panel,
     panel_slopes,
@@ -188,6 +220,9 @@ KINDS = [
     stores,
     means,
     nearly_one,
+    giants,
+    uneven,
+    uneven_crossed,
 ]
 
 
