@@ -20,11 +20,14 @@ from .gram import Gram
 from .iterative import IterativeGram, iterative_gram
 from .nested import Chain, NestedGram, is_nested, nest, nested_gram
 from .sparse_rows import SparseRows
-from .term import CONSTANT, Term
+from .term import CONSTANT, Term, effect_columns
 
 # Crossed factors: sums of squares keep so many digits less, and the least variance of
 # the noise is so many times that of other models.
 CROSSED_FLOOR = 1e12
+# A column of effects is far from zero if its level is so many times what it varies by;
+# with no more effects than the second figure dense products of all of them cost little.
+FAR_FROM_ZERO, FEW_DENSE = 1e3, 1_000
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,8 @@ def reduce_terms(
     Reduced
     """
     solver = Solver(*solver)
-    order, chain, n_around = arrange_terms(terms, data, solver.is_dense)
+    is_dense = solver.is_dense or _lose_digits(terms, data)
+    order, chain, n_around = arrange_terms(terms, data, is_dense)
     elimination = _eliminate(data, chain, n_jobs)
     moments = elimination.moments()
     check_range(moments, names)
@@ -222,6 +226,21 @@ def arrange_terms(terms, data, dense=False):
     first = terms[order[0]]
     chain = Chain((first,), (np.arange(first.n_levels),), ())
     return tuple(order), chain, len(some) - 1
+
+
+def _lose_digits(terms, data):
+    """Whether few effects of a factor without a random intercept have a column far from
+    zero, which another origin would make another model: what a factor around it leaves
+    of them is a difference of sums that are the square of its level.
+    """
+    if sum(term.size for term in terms) > FEW_DENSE or sparse.issparse(data.X):
+        return False
+    for term in terms:
+        if not term.has_constant:
+            Z = effect_columns(data.X, term.columns)
+            if np.any(np.abs(Z.mean(axis=0)) > FAR_FROM_ZERO * Z.std(axis=0)):
+                return True
+    return False
 
 
 def _largest_chain(terms, order):

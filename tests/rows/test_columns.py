@@ -15,7 +15,12 @@ from skmixed import (
     HeteroscedasticGaussianRegressor,
     RandomInterceptRegressor,
 )
-from skmixed._rows.columns import _minimal_norm, choose_columns
+from skmixed._rows.columns import (
+    LEVEL_ROUNDING,
+    Tolerance,
+    _minimal_norm,
+    choose_columns,
+)
 from skmixed._rows.moments import Moments
 from skmixed.heteroscedastic import read_problem
 
@@ -132,7 +137,9 @@ def test_independent_columns_have_the_working_columns_themselves_as_inverse():
     mean = np.append(X.mean(axis=0), 1.0)
     within = np.column_stack([X - mean[:5], rng.normal(size=65)])
     moments = Moments(mean, np.array([65]), np.zeros((1, 6)), within)
-    columns = choose_columns(moments, fit_intercept=False, alpha=0.0, tolerance=1e-13)
+    tolerance = Tolerance(1e-13, LEVEL_ROUNDING)
+    how = {"fit_intercept": False, "alpha": 0.0, "tolerance": tolerance}
+    columns = choose_columns(moments, **how)
     assert columns.estimable.all()
     assert (columns.back == columns.into).all()
     work = columns.apply(X)
