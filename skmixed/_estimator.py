@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import Tags, check_random_state
@@ -406,10 +407,11 @@ class GaussianRegressor(GroupRoutingMixin, RegressorMixin, BaseEstimator):
             distribution averages over the variances that are compatible with the data,
             and holds its promise from some five groups on; models with a linear mean
             offer it, unless they are penalised.
-        average : bool or array-like of shape (n_sums, n_rows), default=False
+        average : bool, array-like or sparse matrix, default=False
             Whether the interval is that of the mean of the new observations of all
-            rows, in place of one interval a row.  An array has the weights of other
-            sums: ``[[1, -1]]`` is the difference of two new observations.
+            rows, in place of one interval a row.  A matrix of shape (n_sums, n_rows)
+            has the weights of other sums: ``[[1, -1]]`` is the difference of two new
+            observations.
 
         Returns
         -------
@@ -891,17 +893,23 @@ def read_new(estimator, X, groups, y=None):
 
 
 def read_weights(average, n_rows):
-    """Weights (n_sums, n_rows) of sums of rows; None where no sum is asked for."""
-    if np.ndim(average) == 0:
-        check_flag(average, "average")
-        return np.full((1, n_rows), 1 / n_rows) if average else None
-    weight = np.asarray(average, dtype=float)
-    if weight.ndim != 2 or weight.shape[1] != n_rows or not np.isfinite(weight).all():
+    """Weights (n_sums, n_rows) of sums of rows, a sparse array; None where no sum is
+    asked for.
+    """
+    if not sparse.issparse(average):
+        if np.ndim(average) == 0:
+            check_flag(average, "average")
+            average = np.full((1, n_rows), 1 / n_rows) if average else None
+            return None if average is None else sparse.csr_array(average)
+        average = np.asarray(average, dtype=float)
+    shape = average.shape
+    weight = sparse.csr_array(average) if len(shape) == 2 else None
+    if weight is None or shape[1] != n_rows or not np.isfinite(weight.data).all():
         raise ValueError(
-            f"average has shape {weight.shape}; weights of sums of rows are finite "
-            f"numbers of shape (n_sums, {n_rows})."
+            f"average has shape {shape}; weights of sums of rows are finite numbers of "
+            f"shape (n_sums, {n_rows})."
         )
-    return weight
+    return weight.astype(float)
 
 
 def new_rows(fit, data):

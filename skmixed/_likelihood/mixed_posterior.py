@@ -220,14 +220,16 @@ class MixedPosterior(Coefficients):
         )
 
     def weighted_sums_of(self, weight, X, codes, owners, noise_variance):
-        """Mean and variance of sums of new y, weighted by the rows of `weight`."""
+        """Mean and variance of sums of new y, weighted by the rows of `weight`, which is
+        sparse.
+        """
         rows = joint_rows(self, X, codes, owners, noise_variance)
-        total = sparse.csr_array(weight)
-        weights = [total @ W for W in self.conditional.weights(rows.Z)]
-        variance = np.sum((weight @ rows.h) ** 2, axis=1) + weight**2 @ noise_variance
+        weights = [weight @ W for W in self.conditional.weights(rows.Z)]
+        variance = np.sum((weight @ rows.h) ** 2, axis=1)
+        variance += weight.power(2) @ noise_variance
         variance += np.diag(self.conditional.covariance(*weights))
         for half in rows.new:
-            variance += np.sum((total @ half).toarray() ** 2, axis=1)
+            variance += (weight @ half).power(2).sum(axis=1)
         return weight @ rows.mean, variance
 
     def sample(self, X, codes, owners, noise_variance, n_samples, random_state):

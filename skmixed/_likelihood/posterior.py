@@ -176,13 +176,15 @@ class Posterior(Coefficients):
         return covariance
 
     def weighted_sums_of(self, weight, X, codes, owner, noise_variance):
-        """Mean and variance of sums of new y, weighted by the rows of `weight`."""
+        """Mean and variance of sums of new y, weighted by the rows of `weight`, which is
+        sparse.
+        """
         h = weight @ self.coefficient_rows(X, codes)
-        owners, first, member = np.unique(owner, return_index=True, return_inverse=True)
-        shares = np.zeros((len(owners), len(weight)))
-        np.add.at(shares, member, weight.T)
-        variance = np.sum(h**2, axis=1) + weight**2 @ noise_variance
-        variance += self.intercept_variance(codes[first]) @ shares**2
+        _, first, member = np.unique(owner, return_index=True, return_inverse=True)
+        rows = np.arange(len(member) + 1)
+        shares = weight @ sparse.csr_array((np.ones(len(member)), member, rows))
+        variance = np.sum(h**2, axis=1) + weight.power(2) @ noise_variance
+        variance += shares.power(2) @ self.intercept_variance(codes[first])
         return weight @ self.mean(X, codes), variance
 
     def sample(self, X, codes, owner, noise_variance, n_samples, random_state):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from oracles.integrated import components, probability_below
+from scipy import sparse
 from scipy.stats import t
 
 from skmixed import GroupsWarning, LinearMixedRegressor, RandomInterceptRegressor
@@ -304,10 +305,14 @@ def test_weights_of_sums(name):
     assert_allclose(first, model.predict_interval(rows, **options)[0], rtol=1e-6)
     whole = model.predict_interval(rows, average=True, **options)
     assert_allclose(mean, whole, rtol=1e-6)
+    for kind in (sparse.csr_array, sparse.coo_matrix):
+        found = model.predict_interval(rows, average=kind(weight), **options)
+        assert_allclose(found, [first, mean, difference], rtol=1e-12)
     draws = model.sample_y(rows, n_samples=40_000, **options)
     below = [np.mean(draws[0] - draws[1] < end) for end in difference]
     assert_allclose(below, (0.05, 0.95), atol=4 * np.sqrt(0.05 * 0.95 / 40_000))
-    for wrong in ([1, 2, 3], [[1, 2]], [[1, np.inf, 0]]):
+    wrong_sparse = sparse.csr_array([[1.0, np.nan, 0.0]])
+    for wrong in ([1, 2, 3], [[1, 2]], [[1, np.inf, 0]], wrong_sparse):
         with pytest.raises(ValueError, match="weights of sums of rows are finite"):
             model.predict_interval(rows, average=wrong, **options)
 

@@ -14,8 +14,9 @@ from scipy.optimize import minimize
 
 # A column is dependent on others if less than this of its length is left.
 DEPENDENT = 1e-9
-# A column of the mean is one in double precision if more than this is left.
-LEAST_LEFT = 1e-13
+# A column of the mean is one in double precision if more than this is left, and in
+# single precision if more than the second figure is.
+LEAST_LEFT, LEFT_OF_SINGLE = 1e-13, 5e-7
 # Iterations of a climb.
 MAX_ITER = 40
 # Log-variances further from their average than this are on the way to rows that are
@@ -294,7 +295,9 @@ def criterion_of(model, problem):
     scale = np.where(scale > 0, scale, 1.0)
     X, weight = problem.dense[some] / scale, counts[some]
     unit = np.abs(problem.y[some]).max() or 1.0
-    Q, penalty, condition = _mean(model, X, weight, scale)
+    is_single = problem.story["container"] == "float32"
+    least = LEFT_OF_SINGLE if is_single else LEAST_LEFT
+    Q, penalty, condition = _mean(model, X, weight, scale, least)
     (S, known, shrinkage), gamma, level = _log_variance(model, problem, some, weight)
     Z, scales, diagonal = [], [], []
     for columns, intercept, bar in problem.story["terms"]:
@@ -323,13 +326,13 @@ def criterion_of(model, problem):
     return criterion, roots, gamma
 
 
-def _mean(model, X, weight, scale):
+def _mean(model, X, weight, scale, least):
     """The columns of the mean, the roots of their penalty, and the condition."""
     some = _chosen(model, model.mean_features, X.shape[1])
     X, scale = X[:, some], scale[some]
     columns = np.column_stack([np.ones(len(X)), X]) if model.fit_intercept else X
     if not model.alpha:
-        Q, left = _basis(columns, weight, LEAST_LEFT)
+        Q, left = _basis(columns, weight, least)
         return Q, np.zeros(Q.shape[1]), 1 / left.min(initial=1.0)
     penalty = np.minimum(np.sqrt(model.alpha) / scale, LARGEST_PENALTY)
     return columns, np.append(np.zeros(int(model.fit_intercept)), penalty), 1.0
