@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
+from scipy import sparse
 from scipy.special import ndtr
 from scipy.stats import t
 
@@ -186,7 +187,7 @@ def distributions(rows, method, n_coefficients):
     of all targets; those without Student's t have NaN.
     """
     fit = rows.fit
-    where = WEIGHTS, rows.X, rows.codes, rows.owner
+    where = sparse.csr_array(WEIGHTS), rows.X, rows.codes, rows.owner
     if method == "integrated":
         parts = [fit.integrated.averages(*where), fit.integrated.random_intercepts()]
         parts.append(coefficient_targets(fit))

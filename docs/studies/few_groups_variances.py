@@ -29,6 +29,7 @@ from few_groups import (
     take_keep,
     with_constant,
 )
+from scipy import sparse
 
 from skmixed import LinearMixedRegressor
 from skmixed._estimator import read_new
@@ -112,7 +113,8 @@ def distributions(rows, method, kind):
     """Means, standard deviations, probabilities of components, and degrees of freedom
     of all targets; those without Student's t have NaN.
     """
-    fit, where = rows.fit, (WEIGHTS, rows.X, rows.codes, rows.owner)
+    weight = sparse.csr_array(WEIGHTS)
+    fit, where = rows.fit, (weight, rows.X, rows.codes, rows.owner)
     factors = range(1 + (kind == "crossed"))
     if method == "integrated":
         parts = [fit.integrated.averages(*where)]

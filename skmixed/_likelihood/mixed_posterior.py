@@ -220,9 +220,7 @@ class MixedPosterior(Coefficients):
         )
 
     def weighted_sums_of(self, weight, X, codes, owners, noise_variance):
-        """Mean and variance of sums of new y, weighted by the rows of `weight`, which is
-        sparse.
-        """
+        """Mean and variance of sums of new y, weighted by rows of a sparse array."""
         rows = joint_rows(self, X, codes, owners, noise_variance)
         weights = [weight @ W for W in self.conditional.weights(rows.Z)]
         variance = np.sum((weight @ rows.h) ** 2, axis=1)

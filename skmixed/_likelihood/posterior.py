@@ -176,9 +176,7 @@ class Posterior(Coefficients):
         return covariance
 
     def weighted_sums_of(self, weight, X, codes, owner, noise_variance):
-        """Mean and variance of sums of new y, weighted by the rows of `weight`, which is
-        sparse.
-        """
+        """Mean and variance of sums of new y, weighted by rows of a sparse array."""
         h = weight @ self.coefficient_rows(X, codes)
         _, first, member = np.unique(owner, return_index=True, return_inverse=True)
         rows = np.arange(len(member) + 1)
