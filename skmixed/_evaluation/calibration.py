@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._estimator import fit_of, fitted_copy, new_rows
+from .._input.features import SINGLE
 from .._input.table import Data
 from .cross_fit import FoldRegressors
 
@@ -68,6 +69,16 @@ def join_features(predicted, X=None, noise=None):
     return np.column_stack(columns).astype(float, copy=False)
 
 
+def in_single(features):
+    """Features in single precision if it holds them all: where columns of the linear
+    part are, sums of them are no sums in double precision.
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        single = features.astype(np.float32)
+    error = np.abs(single - features)
+    return single if (error <= SINGLE * np.abs(features)).all() else features
+
+
 def calibrate(model, predicted, rows, slopes, **others):
     """Fit a model of predictions and others, with a slope of the first in a range.
 
@@ -92,12 +103,13 @@ def calibrate(model, predicted, rows, slopes, **others):
     messages : list of (str, category of warning)
     """
     y, rest = rows.data.y, {"groups": rows.labels, "sample_weight": rows.data.weight}
-    features = join_features(predicted, **others)
+    read = in_single if rows.data.precision >= SINGLE else np.asarray
+    features = read(join_features(predicted, **others))
     fitted, messages = fitted_copy(model, features, y, **rest)
     slope = min(max(fitted.coef_[0], slopes[0]), slopes[1])
     if slope == fitted.coef_[0]:
         return 0.0, fitted, messages
-    features = join_features(np.zeros(len(y)), **others)
+    features = read(join_features(np.zeros(len(y)), **others))
     return slope, *fitted_copy(model, features, y - slope * predicted, **rest)
 
 

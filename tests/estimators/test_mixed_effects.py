@@ -109,6 +109,19 @@ def test_a_linear_regressor_adds_nothing_to_weighted_rows():
     )
 
 
+def test_columns_in_single_precision_depend_on_each_other():
+    """ses is cses plus meanses: rows that are rounded otherwise were -17,000, not 8."""
+    X, y, groups = load_hsb82(return_X_y_groups=True)
+    rows = X[:5].round(2)
+    predicted = [
+        MixedEffectsRegressor(LinearRegression(), random_state=0)
+        .fit(X.astype(dtype), y, groups=groups)
+        .predict(rows.astype(dtype), groups=groups[:5])
+        for dtype in (np.float64, np.float32)
+    ]
+    assert_allclose(predicted[1], predicted[0], atol=1e-4)  # that of the rows
+
+
 @pytest.mark.parametrize("regressor", [TREE, LinearRegression(), None], ids=str)
 @pytest.mark.parametrize("noise", [None, TREE], ids=str)
 def test_other_units_of_y(regressor, noise):

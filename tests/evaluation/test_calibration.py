@@ -8,6 +8,7 @@ from skmixed import RandomInterceptRegressor
 from skmixed._evaluation.calibration import (
     LOG_CHI2,
     calibrate,
+    in_single,
     join_features,
     log_noise,
 )
@@ -92,3 +93,11 @@ def test_features_stand_in_their_order():
     assert np.array_equal(joined[:, 0], columns[0])
     assert np.array_equal(joined[:, 3], columns[2])
     assert join_features(columns[0]).shape == (3, 1)
+
+
+def test_features_beyond_single_precision_stay_in_double():
+    some = np.array([[1.0, 2.5], [0.0, 1e30]])
+    assert in_single(some).dtype == np.float32
+    for far in (1e39, 1e-46):
+        features = np.where(some == 2.5, far, some)
+        assert in_single(features) is features
