@@ -176,8 +176,7 @@ def _gathered(sample):
     X = stack([part.X for part in parts])
     y = np.concatenate([part.y for part in parts])
     X = sparse.csr_array(X) if statistics.is_sparse else X
-    precision = statistics.precision
-    data = Data(X, statistics.features, index, y, weight, precision=precision)
+    data = Data(X, statistics.features, index, y, weight)
     return Sample(statistics, Parts([data]), (np.arange(len(statistics.moments.size)),))
 
 

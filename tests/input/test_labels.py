@@ -1133,5 +1133,11 @@ def test_labels_of_any_number_of_rows_are_found(kind, n_rows):
 
 
 def test_labels_that_have_no_order_are_found():
-    known = index_groups([1, "a", 2, "b"] * 30, 120).labels
-    assert index_groups(["b"], 1).positions_in(known).tolist() == [3]
+    """Those of mixed kinds are in the order of their appearance."""
+    mixed = [label for i in range(50) for label in (50 - i, f"shop {50 - i}")]
+    known = index_groups(mixed, 100).labels
+    assert known.tolist() == mixed
+    for label in (1, "shop 1", "shop 50"):
+        found = index_groups([label], 1).positions_in(known)
+        assert found.tolist() == [mixed.index(label)]
+    assert index_groups(["shop 51"], 1).positions_in(known).tolist() == [-1]

@@ -309,8 +309,10 @@ def test_weights_of_sums(name):
         found = model.predict_interval(rows, average=kind(weight), **options)
         assert_allclose(found, [first, mean, difference], rtol=1e-12)
     draws = model.sample_y(rows, n_samples=40_000, **options)
-    below = [np.mean(draws[0] - draws[1] < end) for end in difference]
-    assert_allclose(below, (0.05, 0.95), atol=4 * np.sqrt(0.05 * 0.95 / 40_000))
+    sums = (draws.mean(axis=0), mean), (draws[0] - draws[1], difference)
+    below = [[np.mean(total < end) for end in ends] for total, ends in sums]
+    chance = 4 * np.sqrt(0.05 * 0.95 / 40_000)
+    assert_allclose(below, [(0.05, 0.95)] * 2, atol=chance)
     wrong_sparse = sparse.csr_array([[1.0, np.nan, 0.0]])
     for wrong in ([1, 2, 3], [[1, 2]], [[1, np.inf, 0]], wrong_sparse):
         with pytest.raises(ValueError, match="weights of sums of rows are finite"):

@@ -72,6 +72,22 @@ def test_predictions_take_one_thread(method, two_threads, monkeypatch):
     assert blas_threads() == {2}
 
 
+def test_a_large_covariance_takes_all_of_them(two_threads, monkeypatch):
+    seen, joint = [], Posterior.joint_covariance
+
+    def watched(self, *rows):
+        seen.append(blas_threads())
+        return joint(self, *rows)
+
+    monkeypatch.setattr(Posterior, "joint_covariance", watched)
+    monkeypatch.setattr(threads, "LARGE", 10)
+    X, groups = np.arange(12.0)[:, None], np.arange(12) % 3
+    model = RandomInterceptRegressor().fit(X, np.sin(X[:, 0]), groups=groups)
+    for n_rows in (9, 12):
+        model.predict(X[:n_rows], groups=groups[:n_rows], return_cov=True)
+    assert seen == [{1}, {2}]
+
+
 def test_an_error_gives_them_back(two_threads):
     with pytest.raises(ValueError, match="NaN"):
         RandomInterceptRegressor().fit([[np.nan]] * 4, [1.0] * 4, groups=[0, 0, 1, 1])

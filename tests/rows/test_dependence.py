@@ -5,6 +5,8 @@ depend on their coding.  Numbers of lme4 are from tests/stored/dependent.R.
 import json
 from pathlib import Path
 
+import dask
+import dask.array as da
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -267,6 +269,28 @@ def test_batches_in_single_precision_have_columns_that_depend_on_each_other(make
     model, single = make(), X.astype(np.float32)
     for rows in (slice(0, 4000), slice(4000, None)):
         model.partial_fit(single[rows], y[rows], groups=groups[rows])
+    assert_same_as_double(model, make)
+
+
+@pytest.mark.parametrize("make", KINDS)
+def test_the_level_of_a_column_has_the_rounding_of_single_precision(make):
+    """What is left of the sum is 1e-4 of what it varies by, and 6e-8 of its level."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 300)) + np.array([[0.0], [2000.0]])
+    groups = np.arange(300) % 20
+    X = np.column_stack([a, b, a + b]).astype(np.float32)
+    y = a + rng.normal(size=20)[groups] + rng.normal(size=300)
+    model = make().fit(X, y, groups=groups)
+    assert not fit_of(model).estimable[1:].any()
+    assert np.abs(model.coef_).max() < 2
+
+
+@pytest.mark.parametrize("make", SEVERAL)
+def test_dask_arrays_in_single_precision_have_columns_that_depend(make):
+    X, y, groups = load_hsb82(return_X_y_groups=True)
+    rows = [da.from_array(A, chunks=4000) for A in (X.astype(np.float32), y, groups)]
+    with dask.config.set(scheduler="synchronous"):
+        model = make().fit(rows[0], rows[1], groups=rows[2])
     assert_same_as_double(model, make)
 
 

@@ -86,6 +86,15 @@ def test_few_levels_tell_a_variance_if_their_effective_number_is_small(sizes, fe
     assert bool(number < covariances.UNEVEN * len(rows)) is few_tell
 
 
+def test_where_few_levels_tell_unit_covariances_compete():
+    zero = no_variance(model_of(*one_giant_level()))
+    first = first_points(zero)
+    for few_tell in (False, True):
+        starts = covariances._more_starts(zero, first._replace(few_tell=few_tell))
+        unit = [np.array_equal(start.Lambdas[0], np.eye(2)) for start in starts]
+        assert sum(unit) == few_tell
+
+
 def test_a_search_at_another_noise_variance_starts_from_the_same_psi():
     X, y, terms = PROBLEMS["crossed"]
     at = fit(X, 1e3 * y, terms).point
