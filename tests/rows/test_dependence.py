@@ -274,7 +274,7 @@ def test_batches_in_single_precision_have_columns_that_depend_on_each_other(make
 
 @pytest.mark.parametrize("make", KINDS)
 def test_the_level_of_a_column_has_the_rounding_of_single_precision(make):
-    """What is left of the sum is 1e-4 of what it varies by, and 6e-8 of its level."""
+    """The rest of the sum is 1e-4 of what it varies by, and 6e-8 of its level."""
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 300)) + np.array([[0.0], [2000.0]])
     groups = np.arange(300) % 20
